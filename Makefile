@@ -1,0 +1,50 @@
+# Everything a person does with this checkout. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+CLUSTER := e2e/cluster/cluster
+NODE := node_modules/.bin/node
+
+.PHONY: help setup demo up down load images install uninstall test check unit lint types generate format coverage clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: node_modules/.package-lock.json ## install the npm packages (Node itself is one of them)
+node_modules/.package-lock.json: package-lock.json
+	@echo "installing npm packages…"; npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+demo: setup ## the whole loop on a real node: a good change passes, bad ones are taken back (KEEP=1 leaves it running)
+	@$(NODE) e2e/demo/main.ts
+
+up: setup ## build images and bring a local Kubernetes node up with Sluice on it (PROXIES=5 OPERATORS=1)
+	@$(CLUSTER) up
+down: ## end the local node and leave nothing behind
+	@$(CLUSTER) down
+load: ## import an OCI archive into the local node (ARCHIVE=file)
+	@$(CLUSTER) load "$(ARCHIVE)"
+images: setup ## build the container images
+	@$(CLUSTER) images
+install: ## install Sluice on the cluster of SLUICE_CLUSTER=<kubeconfig>
+	@$(CLUSTER) install
+uninstall: ## remove Sluice, its finalizers first
+	@$(CLUSTER) uninstall
+
+test: setup ## all checks and all tests; sets up what they need
+	@$(NODE) scripts/test.ts
+check: setup lint types ## lint, formatting, types, import rules, generated files
+	@$(NODE) scripts/generate.ts --check
+unit: setup ## the tests that need neither node nor API server
+	@node_modules/.bin/jest operator proxy protocol scripts crds --testPathIgnorePatterns apiserver
+lint: setup ## eslint, prettier, import rules
+	@PATH=$$PWD/node_modules/.bin:$$PATH npm run -s lint
+types: setup ## the TypeScript compiler
+	@$(NODE) node_modules/typescript/bin/tsc -p tsconfig.json
+generate: setup ## write the types that are generated from crds/
+	@$(NODE) scripts/generate.ts
+format: setup ## prettier
+	@PATH=$$PWD/node_modules/.bin:$$PATH npm run -s format
+coverage: setup ## unit tests with coverage
+	@node_modules/.bin/jest operator proxy protocol scripts --coverage
+clean: ## remove build output (not the caches)
+	@rm -rf dist coverage

@@ -1,0 +1,51 @@
+/** What is known of an object's releases, and what follows from it for the pods. DESIGN "Which revision does a pod serve?" */
+import type { ObjectKey, Revision } from '../../protocol/objects.ts'
+import type { Content } from '../model/types.ts'
+
+/** A revision that the store holds: its name is bound to the content first seen with it. */
+export interface StoredRevision {
+  /** Hash of the content (equals the name unless the name was written by hand). */
+  readonly hash: Revision
+  /** Null for ABSENT_REVISION. */
+  readonly content: Content | null
+}
+
+/** The revision store's entry of one object, by UID. */
+export interface ReleaseRecord {
+  readonly uid: string
+  readonly key: ObjectKey
+  readonly createdAt: number
+  /** Was governed when last seen; what then stops being governed keeps its released revision until its content changes. */
+  readonly governed: boolean
+  /** Hash of the content last seen while governed: the same content is not released by losing its policy. */
+  readonly seen: Revision | null
+  /** Released: what every pod may fall back to; null: never released (created while governed). */
+  readonly current: Revision | null
+  /** On its way; null: nothing. */
+  readonly update: Revision | null
+  /** Pods from ordinal 0 that serve `update`; -1: all. */
+  readonly index: number
+  /** Revisions taken back; they do not go out again before someone says retry. */
+  readonly refused: readonly Revision[]
+  readonly revisions: Readonly<Record<Revision, StoredRevision>>
+}
+
+/** Who governs an object. */
+export type Governance = { readonly by: 'none' } | { readonly by: 'policy'; readonly policy: string } | { readonly by: 'hand' }
+
+/** The outcome for one object, the same for every pod; revisionFor(plan, ordinal) gives the pod's revision. */
+export interface Plan {
+  readonly key: ObjectKey
+  /** What the object announces (update; current if there is none); ABSENT_REVISION: on its way out; null: takes no part (nothing was ever released or stamped). */
+  readonly announced: Revision | null
+  readonly current: Revision | null
+  readonly update: Revision | null
+  readonly index: number
+  /** Why the object's own wish is not followed, for status and event; null: it is. */
+  readonly hold: Hold | null
+}
+
+export interface Hold {
+  readonly reason: 'InvalidFlag' | 'InvalidIndex' | 'UnknownRevision' | 'RevisionConflict' | 'NotStamped' | 'OptOutRefused' | 'StampMissing' | 'InvalidContent' | 'UngovernedKept' | 'NamespaceTerminating'
+  readonly message: string
+}

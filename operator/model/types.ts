@@ -1,0 +1,88 @@
+/** The operator's own picture of Kubernetes objects: validated input of compile, assignment and rollout. Pure data. */
+import type { ObjectKey, Revision } from '../../protocol/objects.ts'
+
+/** An annotation that may be missing, well-formed or not. What does not parse is never taken for a default. */
+export type Parsed<T> =
+  | { readonly state: 'absent' }
+  | { readonly state: 'valid'; readonly value: T }
+  | { readonly state: 'invalid'; readonly text: string }
+
+/** The rollout annotations of an object (TENGINE.md 1.1 to 1.4), `ingress-rollout…` or `secret-rollout…`. */
+export interface Stamp {
+  readonly flag: Parsed<boolean>
+  readonly current: Parsed<Revision>
+  readonly update: Parsed<Revision>
+  /** -1: all pods; k: the pods with an ordinal below k. */
+  readonly index: Parsed<number>
+}
+
+/** Canonical content of an Ingress: what decides its revision. */
+export interface IngressContent {
+  readonly kind: 'Ingress'
+  /** Annotations that mean something to us, rollout annotations excluded. */
+  readonly annotations: Readonly<Record<string, string>>
+  /** spec as the API server holds it. */
+  readonly spec: IngressSpec
+}
+
+/** Content of a TLS Secret. Never log one. */
+export interface SecretContent {
+  readonly kind: 'Secret'
+  /** PEM of tls.crt. */
+  readonly chain: string
+  /** PEM of tls.key. */
+  readonly privateKey: string
+}
+
+export type Content = IngressContent | SecretContent
+
+/** An Ingress or Secret as the watch delivered it, parsed. */
+export interface SourceObject {
+  readonly key: ObjectKey
+  readonly uid: string
+  readonly resourceVersion: string
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number
+  /** metadata.deletionTimestamp is set. */
+  readonly deleting: boolean
+  /** Its class is ours (Secrets: referenced by nothing is fine, type kubernetes.io/tls). False: it is on its way out, like a deletion. */
+  readonly ours: boolean
+  readonly labels: Readonly<Record<string, string>>
+  readonly finalizers: readonly string[]
+  readonly content: Content
+  /** Hash of the content. Equals ABSENT_REVISION if deleting or not ours. */
+  readonly revision: Revision
+  readonly stamp: Stamp
+}
+
+/** Something in an object that a person should mend. Names object, field and reason; never holds key material. */
+export interface Problem {
+  readonly key: ObjectKey
+  /** JSON path of the field, for example `spec.rules[0].host` or `metadata.annotations[nginx.ingress.kubernetes.io/x]`. */
+  readonly field: string
+  /** CamelCase, for events and conditions, for example `InvalidHost`, `UnsupportedAnnotation`, `ServiceNotFound`. */
+  readonly reason: string
+  readonly message: string
+  /** `reject`: this content cannot be served, the last good stays. `close`: its paths answer 503. `warn`: the rest works. */
+  readonly effect: 'reject' | 'close' | 'warn'
+}
+
+export interface IngressSpec {
+  readonly ingressClassName?: string
+  readonly defaultBackend?: IngressBackend
+  readonly rules?: readonly IngressRule[]
+  readonly tls?: readonly { readonly hosts?: readonly string[]; readonly secretName?: string }[]
+}
+export interface IngressRule {
+  readonly host?: string
+  readonly http?: { readonly paths: readonly IngressPath[] }
+}
+export interface IngressPath {
+  readonly path?: string
+  readonly pathType: string
+  readonly backend: IngressBackend
+}
+export interface IngressBackend {
+  readonly service?: { readonly name: string; readonly port?: { readonly number?: number; readonly name?: string } }
+  readonly resource?: unknown
+}

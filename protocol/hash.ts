@@ -1,0 +1,52 @@
+/** Hashes that operator and proxy must agree on. */
+import { createHash } from 'node:crypto'
+import type { Assignment, Certificate, Fragment } from './objects.ts'
+
+/** JSON with object keys in bytewise order and without `undefined`: equal values give equal text. */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, v: unknown) =>
+    v !== null && typeof v === 'object' && !Array.isArray(v)
+      ? Object.fromEntries(Object.entries(v).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
+      : v,
+  )
+}
+
+/** SHA-256 in lower-case hex. */
+export function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}
+
+/** Digest of what an assignment carries: a change of one byte between compile and proxy shows. */
+export function payloadDigest(payload: Fragment | Certificate): string {
+  return sha256(canonicalJson(payload))
+}
+
+/**
+ * The global checksum of Tengine-Ingress (upstream ctl/ingcheck.go): IDs in bytewise order, joined with a comma,
+ * MD5 in lower-case hex. Empty IDs (objects that the ID form leaves out) do not take part; duplicates do.
+ */
+export function idsChecksum(ids: Iterable<string>): string {
+  const sorted = [...ids].filter(id => id !== '').sort(bytewise)
+  return createHash('md5').update(sorted.join(',')).digest('hex')
+}
+
+/** Order of Go's sort.Strings: by UTF-8 bytes. IDs are ASCII, for which UTF-16 order is the same. */
+function bytewise(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
+/** Hash of a whole state, maintained in constant time per change: the XOR of one SHA-256 per assignment. */
+export class StateHash {
+  readonly #sum = Buffer.alloc(32)
+
+  /** Adds an assignment that is not in the state, or takes away one that is (XOR is its own inverse). */
+  toggle(assignment: Assignment): void {
+    const line = `${assignment.key}\n${assignment.id}\n${assignment.announced}\n${assignment.current ?? ''}\n${assignment.assigned ?? ''}\n${assignment.digest ?? ''}`
+    const digest = createHash('sha256').update(line).digest()
+    for (let i = 0; i < 32; i++) this.#sum[i] = (this.#sum[i] ?? 0) ^ (digest[i] ?? 0)
+  }
+
+  get hex(): string {
+    return this.#sum.toString('hex')
+  }
+}

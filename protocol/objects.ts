@@ -1,0 +1,88 @@
+/**
+ * What operator and proxy both say about an object: keys, fragments, certificates, assignments.
+ * Everything here is data that crosses the stream; nothing here knows Kubernetes clients or sockets.
+ */
+
+/** The kinds of objects whose revisions are rolled out. */
+export type ObjectKind = 'Ingress' | 'Secret'
+
+/** `<kind>/<namespace>/<name>`, for example `Ingress/shop/web`: names an object all over the system. */
+export type ObjectKey = string
+
+/** `<namespace>/<service>:<port>`, the port as the Ingress wrote it (number or name). */
+export type ServiceKey = string
+
+/** A name of a revision: ours is a hash of the canonical content, a hand-written one is any label-like word. */
+export type Revision = string
+
+/** The revision that stands for "this object does not exist": deletion and change of class are rolled out as it. */
+export const ABSENT_REVISION: Revision = 'absent'
+
+export type PathType = 'Exact' | 'Prefix' | 'ImplementationSpecific'
+
+/** Where requests of a path go. `status` closes a path whose protection cannot be enforced. */
+export type Backend =
+  { readonly service: ServiceKey } | { readonly status: 503; readonly reason: string }
+
+export interface PathFragment {
+  /** `Default` is the Ingress's defaultBackend: path `/`, tried after every other path of the host. */
+  readonly type: PathType | 'Default'
+  readonly path: string
+  readonly backend: Backend
+}
+
+export interface HostFragment {
+  /** Lower case; `*.example.com` for a wildcard of one label; empty for "every other host". */
+  readonly host: string
+  readonly paths: readonly PathFragment[]
+}
+
+export interface TlsFragment {
+  /** Lower case host names, wildcards allowed; never empty. */
+  readonly hosts: readonly string[]
+  /** Key of the Secret. Two entries with the same host and two Secrets are the dual (ECDSA and RSA) case. */
+  readonly secret: ObjectKey
+}
+
+/** The compiled form of one Ingress at one revision. */
+export interface Fragment {
+  readonly key: ObjectKey
+  readonly revision: Revision
+  /** metadata.creationTimestamp in milliseconds since the epoch: the oldest object wins a tie. */
+  readonly createdAt: number
+  /** Its changes are rolled out: figures of its hosts are always reported. */
+  readonly governed: boolean
+  readonly hosts: readonly HostFragment[]
+  readonly tls: readonly TlsFragment[]
+}
+
+/** A TLS Secret at one revision. Never log one: `privateKey` is a secret. */
+export interface Certificate {
+  readonly key: ObjectKey
+  readonly revision: Revision
+  readonly governed: boolean
+  /** PEM, leaf first. */
+  readonly chain: string
+  /** PEM. */
+  readonly privateKey: string
+  readonly keyType: 'ECDSA' | 'RSA'
+}
+
+/**
+ * What one pod is to serve of one object, beside what the object announces to everybody.
+ * Invariant, verified by the proxy: `assigned` is `announced` or `current`, or null where `current` is null,
+ * or null where the revision it would be is ABSENT_REVISION.
+ */
+export interface Assignment {
+  readonly key: ObjectKey
+  /** The ID that takes part in the global checksum; empty where the ID form leaves the object out. */
+  readonly id: string
+  /** The update revision; the current one if nothing is on its way. */
+  readonly announced: Revision
+  /** What every pod may fall back to; null for an object that was just created. */
+  readonly current: Revision | null
+  /** The revision that this pod serves; null: it answers as if the object did not exist. */
+  readonly assigned: Revision | null
+  /** SHA-256 (hex) of the canonical JSON of the fragment or certificate; null if and only if assigned is null. */
+  readonly digest: string | null
+}
