@@ -167,7 +167,8 @@ export interface Report {
 }
 
 export interface Refusal {
-  readonly reason: 'ChecksumMismatch' | 'DigestMismatch' | 'AssignmentInvalid' | 'StateHashMismatch' | 'SchemaViolation' | 'Held'
+  readonly reason:
+    'ChecksumMismatch' | 'DigestMismatch' | 'AssignmentInvalid' | 'StateHashMismatch' | 'SchemaViolation' | 'Held'
   /** The object or ID at fault, where one can be named. */
   readonly object: string | null
   readonly message: string

@@ -21,8 +21,7 @@ export const ABSENT_REVISION: Revision = 'absent'
 export type PathType = 'Exact' | 'Prefix' | 'ImplementationSpecific'
 
 /** Where requests of a path go. `status` closes a path whose protection cannot be enforced. */
-export type Backend =
-  { readonly service: ServiceKey } | { readonly status: 503; readonly reason: string }
+export type Backend = { readonly service: ServiceKey } | { readonly status: 503; readonly reason: string }
 
 export interface PathFragment {
   /** `Default` is the Ingress's defaultBackend: path `/`, tried after every other path of the host. */

@@ -31,7 +31,8 @@ export interface ReleaseRecord {
 }
 
 /** Who governs an object. */
-export type Governance = { readonly by: 'none' } | { readonly by: 'policy'; readonly policy: string } | { readonly by: 'hand' }
+export type Governance =
+  { readonly by: 'none' } | { readonly by: 'policy'; readonly policy: string } | { readonly by: 'hand' }
 
 /** The outcome for one object, the same for every pod; revisionFor(plan, ordinal) gives the pod's revision. */
 export interface Plan {
@@ -46,6 +47,16 @@ export interface Plan {
 }
 
 export interface Hold {
-  readonly reason: 'InvalidFlag' | 'InvalidIndex' | 'UnknownRevision' | 'RevisionConflict' | 'NotStamped' | 'OptOutRefused' | 'StampMissing' | 'InvalidContent' | 'UngovernedKept' | 'NamespaceTerminating'
+  readonly reason:
+    | 'InvalidFlag'
+    | 'InvalidIndex'
+    | 'UnknownRevision'
+    | 'RevisionConflict'
+    | 'NotStamped'
+    | 'OptOutRefused'
+    | 'StampMissing'
+    | 'InvalidContent'
+    | 'UngovernedKept'
+    | 'NamespaceTerminating'
   readonly message: string
 }
