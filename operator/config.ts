@@ -1,0 +1,63 @@
+/** The operator's settings, read once from the environment and checked as a whole. */
+
+export interface Config {
+  readonly podName: string
+  readonly namespace: string
+  /** The address at which proxies reach this replica. */
+  readonly podAddress: string
+  /** Name of the StatefulSet whose pods are the fleet. */
+  readonly fleet: string
+  readonly proxyServiceAccount: string
+  /** metadata.name of our Service: the name in the serving certificate. */
+  readonly serviceName: string
+  readonly streamPort: number
+  readonly adminPort: number
+  /** `operator`: the leader publishes the checksums; `external`: an outside control plane does. */
+  readonly checksumMode: 'operator' | 'external'
+  readonly checksumIds: 'content' | 'upstream'
+  readonly annotationPrefix: string
+  readonly logLevel: string
+}
+
+export class ConfigError extends Error {
+  readonly code = 'SLUICE_CONFIG'
+  override readonly name = 'ConfigError'
+}
+
+/** Throws one ConfigError that names every variable that is wrong. */
+export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const errors: string[] = []
+  const text = (name: string, fallback?: string): string => {
+    const value = env[name] ?? fallback
+    if (value === undefined || value === '') errors.push(`${name} must be set`)
+    return value ?? ''
+  }
+  const port = (name: string, fallback: number): number => {
+    const value = env[name] === undefined ? fallback : Number(env[name])
+    if (!Number.isInteger(value) || value < 0 || value > 65535)
+      errors.push(`${name}=${String(env[name])} is no port (0 to 65535)`)
+    return value
+  }
+  const oneOf = <T extends string>(name: string, allowed: readonly [T, ...T[]]): T => {
+    const value = env[name] ?? allowed[0]
+    const found = allowed.find(a => a === value)
+    if (found === undefined) errors.push(`${name}=${value} must be one of ${allowed.join(', ')}`)
+    return found ?? allowed[0]
+  }
+  const config: Config = {
+    podName: text('POD_NAME'),
+    namespace: text('POD_NAMESPACE'),
+    podAddress: text('POD_IP'),
+    fleet: text('FLEET', 'sluice-proxy'),
+    proxyServiceAccount: text('PROXY_SERVICE_ACCOUNT', 'sluice-proxy'),
+    serviceName: text('SERVICE_NAME', 'sluice-operator'),
+    streamPort: port('STREAM_PORT', 8443),
+    adminPort: port('ADMIN_PORT', 9090),
+    checksumMode: oneOf('CHECKSUM_MODE', ['operator', 'external']),
+    checksumIds: oneOf('CHECKSUM_IDS', ['content', 'upstream']),
+    annotationPrefix: text('ANNOTATIONS_PREFIX', 'nginx.ingress.kubernetes.io'),
+    logLevel: oneOf('LOG_LEVEL', ['info', 'debug', 'warn', 'error']),
+  }
+  if (errors.length > 0) throw new ConfigError(errors.join('; '))
+  return config
+}

@@ -1,0 +1,153 @@
+import { afterEach, describe, expect, it, jest } from '@jest/globals'
+import type { ReleaseRecord } from '../assign/types.ts'
+import type { StoredShard } from './store.ts'
+import { ReleaseStore } from './store.ts'
+import { decodeShard, encodeShard, shardName, shardOf } from './shards.ts'
+
+function record(uid: string, change: Partial<ReleaseRecord> = {}): ReleaseRecord {
+  return {
+    uid,
+    key: `Ingress/shop/${uid}`,
+    createdAt: 1,
+    governed: true,
+    seen: null,
+    current: 'r1',
+    update: null,
+    index: -1,
+    refused: [],
+    revisions: { r1: { hash: 'r1', content: { kind: 'Ingress', annotations: {}, spec: {} } } },
+    ...change,
+  }
+}
+
+/** An API server for shards: resourceVersions grow, a stale one conflicts. */
+class FakeApi {
+  readonly shards = new Map<string, StoredShard>()
+  version = 0
+  writes = 0
+  down = false
+  gate: Promise<void> = Promise.resolve()
+  list(): Promise<readonly StoredShard[]> {
+    return Promise.resolve([...this.shards.values()])
+  }
+  get(name: string): Promise<StoredShard | null> {
+    return Promise.resolve(this.shards.get(name) ?? null)
+  }
+  async write(name: string, resourceVersion: string | null, data: string): Promise<StoredShard> {
+    await this.gate
+    if (this.down) throw Object.assign(new Error('away'), { code: 'KUBE_UNAVAILABLE' })
+    if ((this.shards.get(name)?.resourceVersion ?? null) !== resourceVersion) {
+      throw Object.assign(new Error('conflict'), { code: 'KUBE_CONFLICT' })
+    }
+    this.writes++
+    const stored = { name, resourceVersion: String(++this.version), data }
+    this.shards.set(name, stored)
+    return stored
+  }
+}
+
+function newStore(api: FakeApi): { store: ReleaseStore; changed: string[]; unreadable: string[] } {
+  const changed: string[] = []
+  const unreadable: string[] = []
+  const store = new ReleaseStore(api, {
+    changed: keys => changed.push(...keys),
+    unreadable: e => unreadable.push(e.message),
+  })
+  return { store, changed, unreadable }
+}
+
+/** Two UIDs of the same shard. */
+function twins(): [string, string] {
+  for (let i = 0; ; i++) if (shardOf(`u${i}`) === shardOf('u')) return ['u', `u${i}`]
+}
+
+describe('ReleaseStore', () => {
+  afterEach(() => {
+    jest.useRealTimers()
+  })
+
+  it('shows a record only after the API server confirmed it', async () => {
+    const api = new FakeApi()
+    let open = (): void => undefined
+    api.gate = new Promise(resolve => (open = resolve))
+    const { store, changed } = newStore(api)
+    const put = store.put(record('u'))
+    expect(store.get('u')).toBeNull()
+    expect(store.pending('u')).toMatchObject({ uid: 'u' })
+    open()
+    await put
+    expect(store.get('u')).toMatchObject({ current: 'r1' })
+    expect(store.byKey('Ingress/shop/u')).toMatchObject({ uid: 'u' })
+    expect(changed).toEqual(['Ingress/shop/u'])
+    expect(store.empty).toBe(false)
+  })
+
+  it('joins the writes of one shard that wait for each other', async () => {
+    const api = new FakeApi()
+    const { store } = newStore(api)
+    const [a, b] = twins()
+    await Promise.all([store.put(record(a)), store.put(record(b)), store.put(record(b, { index: 3 }))])
+    expect(store.get(b)).toMatchObject({ index: 3 })
+    expect(api.writes).toBeLessThanOrEqual(2)
+  })
+
+  it('takes over what another leader wrote when its own write conflicts', async () => {
+    const api = new FakeApi()
+    const [a, b] = twins()
+    const { store } = newStore(api)
+    await store.put(record(a))
+    const other = newStore(api).store
+    await other.load()
+    await other.put(record(b))
+    await store.put(record(a, { index: 1 }))
+    expect(store.get(b)).not.toBeNull()
+    expect(store.get(a)).toMatchObject({ index: 1 })
+  })
+
+  it('tells the caller when a write fails, and shows nothing of it', async () => {
+    const api = new FakeApi()
+    const { store } = newStore(api)
+    await store.put(record('u'))
+    api.down = true
+    await expect(store.put(record('u', { index: 1 }))).rejects.toThrow('away')
+    expect(store.get('u')).toMatchObject({ index: -1 })
+  })
+
+  it('ignores its own writes when their watch events come late', async () => {
+    const api = new FakeApi()
+    const { store } = newStore(api)
+    await store.put(record('u', { index: 1 }))
+    const late = api.shards.get(shardName(shardOf('u')))
+    await store.put(record('u', { index: 2 }))
+    if (late !== undefined) store.observe(late)
+    expect(store.get('u')).toMatchObject({ index: 2 })
+  })
+
+  it('follows the watch, and keeps the last good records of a shard that cannot be read', () => {
+    const api = new FakeApi()
+    const { store, unreadable } = newStore(api)
+    const name = shardName(shardOf('u'))
+    store.observe({ name, resourceVersion: '7', data: encodeShard([record('u')]) })
+    expect(store.get('u')).not.toBeNull()
+    store.observe({ name, resourceVersion: '8', data: 'bm90IGd6aXA=' })
+    expect(store.get('u')).not.toBeNull()
+    expect(unreadable).toEqual([expect.stringContaining(name)])
+    store.observe({ name, resourceVersion: '9', data: encodeShard([]) })
+    expect(store.get('u')).toBeNull()
+    expect(store.byKey('Ingress/shop/u')).toBeNull()
+  })
+
+  it('batches what nobody waits for', async () => {
+    const api = new FakeApi()
+    const { store } = newStore(api)
+    const [a, b] = twins()
+    store.putLater(record(a))
+    store.putLater(record(b))
+    expect(api.writes).toBe(0)
+    await store.flush()
+    expect(api.writes).toBe(1)
+    await store.remove(a)
+    expect(store.get(a)).toBeNull()
+    expect(decodeShard('x', api.shards.get(shardName(shardOf(a)))?.data ?? '').map(r => r.uid)).toEqual([b])
+  })
+})

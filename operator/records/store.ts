@@ -1,0 +1,251 @@
+/**
+ * The revision store: every replica reads it through the watch, the leader alone writes it.
+ * A write is visible here only after the API server confirmed it: what is not stored is not released.
+ */
+import type { ObjectKey } from '../../protocol/objects.ts'
+import type { ReleaseRecord } from '../assign/types.ts'
+import { SHARD_COUNT, ShardError, decodeShard, encodeShard, shardName, shardOf } from './shards.ts'
+
+export interface StoredShard {
+  readonly name: string
+  readonly resourceVersion: string
+  /** Base64 of the gzipped records. */
+  readonly data: string
+}
+
+/** The three calls to Kubernetes that the store needs. */
+export interface ShardApi {
+  list(): Promise<readonly StoredShard[]>
+  get(name: string): Promise<StoredShard | null>
+  /** Creates (resourceVersion null) or replaces, fenced by resourceVersion. Throws an error with code KUBE_CONFLICT if it moved on. */
+  write(name: string, resourceVersion: string | null, data: string): Promise<StoredShard>
+}
+
+export interface StoreHooks {
+  /** Records of these keys changed. */
+  readonly changed: (keys: readonly ObjectKey[]) => void
+  /** A shard could not be read; its last good records stay. */
+  readonly unreadable: (error: ShardError) => void
+}
+
+interface Pending {
+  readonly record: ReleaseRecord | null
+  readonly done: readonly { resolve: () => void; reject: (error: unknown) => void }[]
+}
+
+interface Shard {
+  readonly name: string
+  resourceVersion: string | null
+  records: Map<string, ReleaseRecord>
+  pending: Map<string, Pending>
+  /** What the write under way carries. */
+  inFlight: ReadonlyMap<string, Pending>
+  writing: boolean
+  /** resourceVersions of our own writes: their watch events carry nothing new, and may come late. */
+  own: string[]
+  /** A foreign change that arrived while we were writing. */
+  stash: StoredShard | null
+}
+
+/** How often a write is tried again on conflict before the caller is told. */
+const WRITE_ATTEMPTS = 5
+
+export class ReleaseStore {
+  readonly #api: ShardApi
+  readonly #hooks: StoreHooks
+  readonly #shards: readonly Shard[]
+  readonly #keys = new Map<ObjectKey, string>()
+  #later: ReturnType<typeof setTimeout> | null = null
+
+  constructor(api: ShardApi, hooks: StoreHooks) {
+    this.#api = api
+    this.#hooks = hooks
+    this.#shards = Array.from({ length: SHARD_COUNT }, (_, i) => ({
+      name: shardName(i),
+      resourceVersion: null,
+      records: new Map<string, ReleaseRecord>(),
+      pending: new Map<string, Pending>(),
+      inFlight: new Map<string, Pending>(),
+      writing: false,
+      own: [],
+      stash: null,
+    }))
+  }
+
+  get(uid: string): ReleaseRecord | null {
+    return this.#shard(uid).records.get(uid) ?? null
+  }
+
+  /** The record of whatever object last had this key. */
+  byKey(key: ObjectKey): ReleaseRecord | null {
+    const uid = this.#keys.get(key)
+    return uid === undefined ? null : this.get(uid)
+  }
+
+  /** What is on its way to the store, if anything; undefined: nothing is. */
+  pending(uid: string): ReleaseRecord | null | undefined {
+    const shard = this.#shard(uid)
+    return (shard.pending.get(uid) ?? shard.inFlight.get(uid))?.record
+  }
+
+  *all(): Iterable<ReleaseRecord> {
+    for (const shard of this.#shards) yield* shard.records.values()
+  }
+
+  /** True before anything was ever stored: a fresh install, whose objects are taken over as they are. */
+  get empty(): boolean {
+    return this.#shards.every(s => s.resourceVersion === null)
+  }
+
+  /** A new leader reads everything again before it decides anything. */
+  async load(): Promise<void> {
+    const found = new Map((await this.#api.list()).map(s => [s.name, s]))
+    for (const shard of this.#shards) {
+      const stored = found.get(shard.name)
+      if (stored !== undefined) this.#apply(shard, stored)
+    }
+  }
+
+  /** A watch event of a shard. */
+  observe(stored: StoredShard): void {
+    const shard = this.#shards.find(s => s.name === stored.name)
+    if (shard === undefined || shard.own.includes(stored.resourceVersion)) return
+    if (shard.writing) shard.stash = stored
+    else this.#apply(shard, stored)
+  }
+
+  /** A shard was deleted under our feet: the leader writes it again with its next change; what it held stays known. */
+  lost(name: string): void {
+    const shard = this.#shards.find(s => s.name === name)
+    if (shard !== undefined && !shard.writing) shard.resourceVersion = null
+  }
+
+  /** Stores a record; resolves when the API server has it and it is visible here. Writes of one shard are joined. */
+  put(record: ReleaseRecord): Promise<void> {
+    return this.#enqueue(record.uid, record, true)
+  }
+
+  remove(uid: string): Promise<void> {
+    return this.#enqueue(uid, null, true)
+  }
+
+  /** Stores a record with the next batch, at most a second later; nobody waits for it. */
+  putLater(record: ReleaseRecord): void {
+    void this.#enqueue(record.uid, record, false).catch(() => undefined)
+  }
+
+  removeLater(uid: string): void {
+    void this.#enqueue(uid, null, false).catch(() => undefined)
+  }
+
+  /** Writes everything that waits; for tests and for a graceful end. */
+  async flush(): Promise<void> {
+    await Promise.all(this.#shards.map(s => this.#write(s)))
+  }
+
+  #shard(uid: string): Shard {
+    const shard = this.#shards[shardOf(uid)]
+    if (shard === undefined) throw new RangeError('shardOf is out of range')
+    return shard
+  }
+
+  #enqueue(uid: string, record: ReleaseRecord | null, now: boolean): Promise<void> {
+    const shard = this.#shard(uid)
+    return new Promise<void>((resolve, reject) => {
+      const earlier = shard.pending.get(uid)?.done ?? []
+      shard.pending.set(uid, { record, done: [...earlier, { resolve, reject }] })
+      if (now) void this.#write(shard)
+      else
+        this.#later ??= setTimeout(() => {
+          this.#later = null
+          void this.flush()
+        }, 1000)
+    })
+  }
+
+  async #write(shard: Shard): Promise<void> {
+    if (shard.writing || shard.pending.size === 0) return
+    shard.writing = true
+    const batch = shard.pending
+    shard.pending = new Map()
+    shard.inFlight = batch
+    try {
+      const stored = await this.#writeBatch(shard, batch)
+      shard.own = [...shard.own.slice(-31), stored.resourceVersion]
+      shard.resourceVersion = stored.resourceVersion
+      this.#adopt(shard, merge(shard.records, batch))
+      for (const { done } of batch.values()) for (const d of done) d.resolve()
+    } catch (error) {
+      for (const { done } of batch.values()) for (const d of done) d.reject(error)
+    } finally {
+      shard.writing = false
+      shard.inFlight = new Map()
+      const stash = shard.stash
+      shard.stash = null
+      if (stash !== null && !shard.own.includes(stash.resourceVersion)) this.#apply(shard, stash)
+    }
+    await this.#write(shard)
+  }
+
+  async #writeBatch(shard: Shard, batch: ReadonlyMap<string, Pending>): Promise<StoredShard> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#api.write(
+          shard.name,
+          shard.resourceVersion,
+          encodeShard(merge(shard.records, batch).values()),
+        )
+      } catch (error) {
+        if (!isConflict(error) || attempt >= WRITE_ATTEMPTS) throw error
+        const fresh = await this.#api.get(shard.name)
+        if (fresh === null) shard.resourceVersion = null
+        else this.#apply(shard, fresh)
+      }
+    }
+  }
+
+  #apply(shard: Shard, stored: StoredShard): void {
+    let records: readonly ReleaseRecord[]
+    try {
+      records = decodeShard(stored.name, stored.data)
+    } catch (error) {
+      if (!(error instanceof ShardError)) throw error
+      this.#hooks.unreadable(error)
+      return
+    }
+    shard.resourceVersion = stored.resourceVersion
+    this.#adopt(shard, new Map(records.map(r => [r.uid, r])))
+  }
+
+  #adopt(shard: Shard, records: Map<string, ReleaseRecord>): void {
+    const changed = new Set<ObjectKey>()
+    for (const [uid, old] of shard.records) {
+      if (records.has(uid)) continue
+      changed.add(old.key)
+      if (this.#keys.get(old.key) === uid) this.#keys.delete(old.key)
+    }
+    for (const [uid, record] of records) {
+      const old = shard.records.get(uid)
+      if (old !== record && JSON.stringify(old) !== JSON.stringify(record)) changed.add(record.key)
+      this.#keys.set(record.key, uid)
+    }
+    shard.records = records
+    if (changed.size > 0) this.#hooks.changed([...changed])
+  }
+}
+
+function merge(
+  records: ReadonlyMap<string, ReleaseRecord>,
+  batch: ReadonlyMap<string, Pending>,
+): Map<string, ReleaseRecord> {
+  const merged = new Map(records)
+  for (const [uid, { record }] of batch) {
+    if (record === null) merged.delete(uid)
+    else merged.set(uid, record)
+  }
+  return merged
+}
+
+function isConflict(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'KUBE_CONFLICT'
+}
