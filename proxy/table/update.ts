@@ -1,0 +1,62 @@
+/**
+ * Where the stream meets the data plane: verified steps go in, counts come out.
+ * proxy/stream produces updates and consumes counters; proxy/workers does the opposite. Neither knows more of the other.
+ */
+import type { EndpointTable, HostCounters, ObjectCounters } from '../../protocol/messages.ts'
+import type { Certificate, Fragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
+
+/**
+ * One verified step from table to table, plain data that can be posted to a worker. A worker applies it in one go:
+ * no request sees half of it. Never log one: certificates hold private keys.
+ */
+export interface TableUpdate {
+  /** True: a full replacement, whatever is not named below is gone. */
+  readonly reset: boolean
+  readonly fragments: {
+    /** New or changed; replaces the fragment of the same key. */
+    readonly upsert: readonly Fragment[]
+    readonly remove: readonly ObjectKey[]
+  }
+  readonly certificates: {
+    /** New or changed; replaces the certificate of the same key. */
+    readonly upsert: readonly Certificate[]
+    readonly remove: readonly ObjectKey[]
+  }
+  readonly endpoints: {
+    readonly upsert: EndpointTable
+    readonly remove: readonly ServiceKey[]
+  }
+  /** Hosts to count even where no route knows them; null: unchanged (a reset with null keeps them). */
+  readonly observed: readonly string[] | null
+}
+
+/** An update that changes nothing: spread it and fill in what there is. */
+export const EMPTY_UPDATE: TableUpdate = {
+  reset: false,
+  fragments: { upsert: [], remove: [] },
+  certificates: { upsert: [], remove: [] },
+  endpoints: { upsert: {}, remove: [] },
+  observed: null,
+}
+
+export interface TableSink {
+  /**
+   * Resolves when EVERY worker serves it: acknowledgements to the operator rely on that. Calls may overlap; they are
+   * applied in the order of the calls. A worker that dies meanwhile is replaced by one that starts from the new table,
+   * which counts as applied. Never rejects on its own account: a failure to apply is a defect and ends the worker.
+   */
+  apply(update: TableUpdate): Promise<void>
+}
+
+/** Counts since the last successful `take`, merged over all workers. */
+export interface Counts {
+  /** Keyed as Report.hosts. Hosts without any count are left out. */
+  readonly hosts: Readonly<Record<string, HostCounters>>
+  /** Governed objects only, keyed as Report.objects; the revision is the one served last. */
+  readonly objects: Readonly<Record<ObjectKey, ObjectCounters>>
+}
+
+export interface CounterSource {
+  /** What was counted since the last call. Nothing is lost when a worker does not answer: its counts come with a later call. */
+  take(): Promise<Counts>
+}
