@@ -1,0 +1,95 @@
+/**
+ * The leader's side of the consistency check: one CheckSum object per kind, edited in place.
+ * At most one write every 250 ms: each is kept by etcd until compaction (DESIGN "The consistency check").
+ */
+
+export interface PublishedState {
+  readonly checksum: string
+  /** How many IDs took part. */
+  readonly count: number
+  readonly ids: readonly string[]
+  readonly buckets: readonly { readonly prefix: string; readonly count: number; readonly checksum: string }[]
+}
+
+export interface PublisherOptions {
+  /** Writes the object; throws if it could not. */
+  readonly write: (state: PublishedState) => Promise<void>
+  /** Only the leader publishes; asked before every write. */
+  readonly mayWrite: () => boolean
+  readonly failed: (error: unknown) => void
+  readonly minIntervalMs?: number
+  readonly retryMs?: number
+  readonly now?: () => number
+}
+
+/** Publishes the newest wanted state, leaving out those that were overtaken while a write was under way or too soon. */
+export class ChecksumPublisher {
+  readonly #options: PublisherOptions
+  readonly #minIntervalMs: number
+  readonly #now: () => number
+  #wanted: (() => PublishedState) | null = null
+  #lastChecksum: string | null = null
+  #lastWrite = -Infinity
+  #writing = false
+  #timer: ReturnType<typeof setTimeout> | null = null
+  #stopped = false
+
+  constructor(options: PublisherOptions) {
+    this.#options = options
+    this.#minIntervalMs = options.minIntervalMs ?? 250
+    this.#now = options.now ?? ((): number => performance.now())
+  }
+
+  /** The state may be computed late, so that a burst of changes costs one sort. */
+  want(state: () => PublishedState): void {
+    this.#wanted = state
+    this.#schedule(Math.max(0, this.#lastWrite + this.#minIntervalMs - this.#now()))
+  }
+
+  /** What the watch says is published: a foreign edit or a deletion of our object is corrected. */
+  seen(checksum: string | null): void {
+    if (checksum === this.#lastChecksum || this.#writing) return
+    this.#lastChecksum = checksum
+    if (this.#wanted !== null) this.#schedule(this.#minIntervalMs)
+  }
+
+  /** A new leader publishes although it may believe that it has done so before. */
+  reset(): void {
+    this.#lastChecksum = null
+    if (this.#wanted !== null) this.#schedule(0)
+  }
+
+  stop(): void {
+    this.#stopped = true
+    if (this.#timer !== null) clearTimeout(this.#timer)
+  }
+
+  #schedule(afterMs: number): void {
+    if (this.#stopped || this.#writing || this.#timer !== null) return
+    this.#timer = setTimeout(() => {
+      this.#timer = null
+      void this.#publish()
+    }, afterMs)
+  }
+
+  async #publish(): Promise<void> {
+    if (this.#wanted === null || !this.#options.mayWrite()) return
+    const state = this.#wanted()
+    if (state.checksum === this.#lastChecksum) return
+    this.#writing = true
+    let again: number | null = null
+    try {
+      await this.#options.write(state)
+      this.#lastChecksum = state.checksum
+      this.#lastWrite = this.#now()
+      again = this.#minIntervalMs
+    } catch (error) {
+      this.#options.failed(error)
+      again = this.#options.retryMs ?? 1000
+    } finally {
+      this.#writing = false
+    }
+    // Something newer may have come while this was written; publish() finds out whether it differs.
+    this.#schedule(again)
+  }
+}
