@@ -1,0 +1,148 @@
+/** TypeScript types of every kind, deeply readonly, as a reader sees objects: what has a default is always there. */
+import { compile } from 'json-schema-to-typescript'
+import prettier from 'prettier'
+import ts from 'typescript'
+import type { Crd, Schema } from './crd.ts'
+import { jsonSchema, mapValues } from './schemas.ts'
+
+/** Names of parts that several kinds share; the generator fails if two parts of one name differ. */
+const SHARED: Readonly<Record<string, string>> = {
+  'conditions[]': 'Condition',
+  namespaceSelector: 'LabelSelector',
+  objectSelector: 'LabelSelector',
+  'matchExpressions[]': 'LabelSelectorRequirement',
+  'mismatches[]': 'CheckSumMismatch',
+  'buckets[]': 'CheckSumBucket',
+  metadata: 'ObjectMetadata',
+}
+
+/** Name of the type that json-schema-to-typescript hangs the definitions on; dropped from the output. */
+const CONTAINER = 'Container'
+
+const METADATA: Schema = {
+  type: 'object',
+  description: 'The part of metadata that the operator reads and writes.',
+  additionalProperties: false,
+  required: ['name'],
+  properties: {
+    name: { type: 'string' },
+    namespace: { type: 'string' },
+    uid: { type: 'string' },
+    resourceVersion: { type: 'string' },
+    generation: { type: 'integer' },
+    creationTimestamp: { type: 'string', description: 'RFC 3339, in seconds.' },
+    deletionTimestamp: { type: 'string', description: 'RFC 3339, in seconds.' },
+    labels: { type: 'object', additionalProperties: { type: 'string' } },
+    annotations: { type: 'object', additionalProperties: { type: 'string' } },
+    finalizers: { type: 'array', items: { type: 'string' } },
+  },
+}
+
+/** Gathers the named parts as definitions, so that each becomes one exported interface. */
+class Definitions {
+  readonly #parts = new Map<string, { readonly schema: Schema; readonly text: string }>()
+
+  /** The schema with every object in it replaced by the name of its interface. */
+  extract(schema: Schema, name: string): Schema {
+    if (schema.items !== undefined) return { ...schema, items: this.extract(schema.items, name) }
+    if (schema.properties === undefined) return schema
+    const properties = Object.fromEntries(
+      Object.entries(schema.properties).map(([key, value]) => [key, this.extract(value, partName(name, key, value))]),
+    )
+    const required = Object.entries(schema.properties).flatMap(([key, value]) => ('default' in value ? [key] : []))
+    const part: Schema = {
+      ...schema,
+      properties: mapValues(properties, withoutDefault),
+      required: [...new Set([...(schema.required ?? []), ...required])],
+    }
+    this.#add(name, part)
+    const { description } = schema
+    return { tsType: name, ...(description === undefined ? {} : { description }) }
+  }
+
+  #add(name: string, schema: Schema): void {
+    const { description, ...rest } = schema
+    const text = JSON.stringify(rest)
+    const known = this.#parts.get(name)
+    if (known !== undefined && known.text !== text) throw new TypeError(`two different parts are called ${name}`)
+    if (known === undefined) this.#parts.set(name, { schema: { ...rest, description, title: name } as Schema, text })
+  }
+
+  get schemas(): Record<string, Schema> {
+    return Object.fromEntries([...this.#parts].map(([name, { schema }]) => [name, schema]))
+  }
+}
+
+function withoutDefault(schema: Schema): Schema {
+  return Object.fromEntries(Object.entries(schema).filter(([keyword]) => keyword !== 'default'))
+}
+
+function partName(parent: string, key: string, schema: Schema): string {
+  const list = schema.items !== undefined
+  const shared = SHARED[list ? `${key}[]` : key]
+  if (shared !== undefined) return shared
+  const singular = list
+    ? key
+        .replace(/ies$/, 'y')
+        .replace(/(ch)es$/, '$1')
+        .replace(/s$/, '')
+    : key
+  const prefix =
+    /(Spec|Status)$/.test(parent) && key !== 'spec' && key !== 'status' ? parent.replace(/Spec$/, '') : parent
+  return `${prefix}${singular.charAt(0).toUpperCase()}${singular.slice(1)}`
+}
+
+function rootOf(crd: Crd): Schema {
+  const plain = jsonSchema(crd.schema)
+  return {
+    ...plain,
+    required: ['apiVersion', 'kind', 'metadata', ...(plain.required ?? [])],
+    properties: {
+      ...plain.properties,
+      apiVersion: { const: `${crd.group}/${crd.version}` },
+      kind: { const: crd.kind },
+      metadata: METADATA,
+    },
+  }
+}
+
+/** The text of generated/crds.ts. */
+export async function typesModule(crds: readonly Crd[]): Promise<string> {
+  const definitions = new Definitions()
+  for (const crd of crds) definitions.extract(rootOf(crd), crd.kind)
+  const container = { type: 'object', additionalProperties: false, definitions: definitions.schemas }
+  const source = await compile(container as Parameters<typeof compile>[0], CONTAINER, {
+    bannerComment: '',
+    ignoreMinAndMaxItems: true,
+    unreachableDefinitions: true,
+    format: false,
+  })
+  const text = `/* Generated by scripts/generate.ts from crds/. Do not edit: run \`make generate\`. */\n\n${readonlyTypes(source)}`
+  return prettier.format(text, { parser: 'typescript', printWidth: 120, singleQuote: true, semi: false })
+}
+
+/** Makes every property and array readonly, and drops the container that held the definitions together. */
+function readonlyTypes(source: string): string {
+  const readonlyModifier = ts.factory.createModifier(ts.SyntaxKind.ReadonlyKeyword)
+  const file = ts.createSourceFile('crds.ts', source, ts.ScriptTarget.Latest, true)
+  const transformer: ts.TransformerFactory<ts.SourceFile> = context => root => {
+    const visit: ts.Visitor = node => {
+      if (ts.isInterfaceDeclaration(node) && node.name.text === CONTAINER) return undefined
+      const inner = ts.visitEachChild(node, visit, context)
+      if (ts.isPropertySignature(inner)) {
+        const { name, questionToken, type } = inner
+        return ts.factory.updatePropertySignature(inner, [readonlyModifier], name, questionToken, type)
+      }
+      if (ts.isIndexSignatureDeclaration(inner)) {
+        return ts.factory.updateIndexSignature(inner, [readonlyModifier], inner.parameters, inner.type)
+      }
+      if (ts.isArrayTypeNode(inner)) {
+        return ts.factory.createTypeOperatorNode(ts.SyntaxKind.ReadonlyKeyword, inner)
+      }
+      return inner
+    }
+    return ts.visitEachChild(root, visit, context)
+  }
+  const result = ts.transform(file, [transformer])
+  return ts.createPrinter().printFile(result.transformed[0] ?? file)
+}
