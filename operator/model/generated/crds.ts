@@ -72,7 +72,6 @@ export interface IngressCheckSumSpec {
   /**
    * Digests of the ids in buckets, instead of `ids` from 500 ids on, so that the object stays small. They only help to name a difference: `checksum` decides.
    *
-   * @minItems 1
    * @maxItems 4096
    *
    * Items: One bucket of ids.
@@ -816,7 +815,6 @@ export interface SecretCheckSumSpec {
   /**
    * Digests of the ids in buckets, instead of `ids` from 500 ids on, so that the object stays small. They only help to name a difference: `checksum` decides.
    *
-   * @minItems 1
    * @maxItems 4096
    *
    * Items: One bucket of ids.

@@ -26,7 +26,6 @@ export const ingressCheckSumSpecSchema = {
     },
     buckets: {
       type: 'array',
-      minItems: 1,
       maxItems: 4096,
       description:
         'Digests of the ids in buckets, instead of `ids` from 500 ids on, so that the object stays small. They only help to name a difference: `checksum` decides.',
@@ -487,7 +486,6 @@ export const secretCheckSumSpecSchema = {
     },
     buckets: {
       type: 'array',
-      minItems: 1,
       maxItems: 4096,
       description:
         'Digests of the ids in buckets, instead of `ids` from 500 ids on, so that the object stays small. They only help to name a difference: `checksum` decides.',
