@@ -1,0 +1,68 @@
+import { describe, expect, it } from '@jest/globals'
+import type { Report } from '../../protocol/messages.ts'
+import type { Pod } from '../kube/objects.ts'
+import { Fleet, confirmed } from './fleet.ts'
+
+const pod = (
+  name: string,
+  options: { uid?: string; ready?: boolean; owner?: string; deleting?: boolean } = {},
+): Pod => ({
+  metadata: {
+    name,
+    uid: options.uid ?? `uid-${name}`,
+    ownerReferences: [
+      { apiVersion: 'apps/v1', kind: 'StatefulSet', name: options.owner ?? 'sluice-proxy', uid: 's', controller: true },
+    ],
+    ...(options.deleting === true ? { deletionTimestamp: '2026-01-01T00:00:00Z' } : {}),
+  },
+  status: { conditions: [{ type: 'Ready', status: options.ready === false ? 'False' : 'True' }] },
+})
+
+const report = (revisions: Record<string, string | null>): Report => ({
+  type: 'report',
+  protocol: 1,
+  pod: 'p',
+  instance: 'i',
+  sequence: 1,
+  stateHash: '',
+  source: 'stream',
+  checksums: { ingress: null, secret: null },
+  refused: [],
+  revisions,
+  hosts: {},
+  objects: {},
+})
+
+describe('Fleet', () => {
+  it('lists pods by ordinal, not by name', () => {
+    const fleet = new Fleet('sluice-proxy')
+    for (const n of ['sluice-proxy-10', 'sluice-proxy-2', 'sluice-proxy-0']) fleet.put(pod(n))
+    expect(fleet.pods().map(p => p.ordinal)).toEqual([0, 2, 10])
+  })
+
+  it('does not know pods that another controller made', () => {
+    const fleet = new Fleet('sluice-proxy')
+    fleet.put(pod('sluice-proxy-0', { owner: 'other' }))
+    expect(fleet.pods()).toEqual([])
+    expect(fleet.find('sluice-proxy-0')).toBeNull()
+  })
+
+  it('forgets what a pod confirmed when it was replaced under the same name', () => {
+    const fleet = new Fleet('sluice-proxy')
+    fleet.put(pod('sluice-proxy-0', { uid: 'a' }))
+    fleet.heard({ name: 'sluice-proxy-0', uid: 'a' }, report({ 'Ingress/x/y': 'r2' }), 1)
+    expect(fleet.pods().map(p => confirmed(p, 'Ingress/x/y'))).toEqual(['r2'])
+    fleet.put(pod('sluice-proxy-0', { uid: 'b' }))
+    expect(fleet.pods().map(p => confirmed(p, 'Ingress/x/y'))).toEqual([undefined])
+  })
+
+  it.each([
+    [pod('sluice-proxy-0'), true],
+    [pod('sluice-proxy-0', { ready: false }), false],
+    [pod('sluice-proxy-0', { deleting: true }), false],
+  ])('knows which pods are ready', (p, ready) => {
+    const fleet = new Fleet('sluice-proxy')
+    fleet.put(p)
+    expect(fleet.pods()[0]?.ready).toBe(ready)
+  })
+})

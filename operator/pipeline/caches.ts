@@ -1,0 +1,112 @@
+/** The watched objects as JSON, with the look-ups that the pipeline asks for. Holds no conclusions. */
+import type { ObjectKey } from '../../protocol/objects.ts'
+import { objectKey } from '../../protocol/ids.ts'
+
+/** Any object of the Kubernetes API; what is inside is checked where it is used. */
+export interface RawObject {
+  readonly metadata: {
+    readonly name: string
+    readonly namespace?: string
+    readonly uid?: string
+    readonly resourceVersion?: string
+    readonly creationTimestamp?: string
+    readonly deletionTimestamp?: string
+    readonly labels?: Readonly<Record<string, string>>
+    readonly annotations?: Readonly<Record<string, string>>
+    readonly finalizers?: readonly string[]
+  }
+}
+
+export interface RawNamespace extends RawObject {
+  readonly status?: { readonly phase?: string }
+}
+
+const SERVICE_NAME_LABEL = 'kubernetes.io/service-name'
+
+/** Keyed by `<namespace>/<name>`, or by name for cluster-scoped kinds. */
+export function nameOf(object: RawObject): string {
+  const { namespace, name } = object.metadata
+  return namespace === undefined ? name : `${namespace}/${name}`
+}
+
+export class Caches {
+  readonly ingresses = new Map<ObjectKey, RawObject>()
+  readonly secrets = new Map<ObjectKey, RawObject>()
+  readonly classes = new Map<string, RawObject>()
+  readonly services = new Map<string, RawObject>()
+  readonly namespaces = new Map<string, RawNamespace>()
+  readonly policies = new Map<string, RawObject>()
+  readonly rollouts = new Map<string, RawObject>()
+  readonly #slices = new Map<string, Map<string, RawObject>>()
+  readonly #keysByNamespace = new Map<string, Set<ObjectKey>>()
+
+  putGoverned(kind: 'Ingress' | 'Secret', object: RawObject): ObjectKey {
+    const namespace = object.metadata.namespace ?? ''
+    const key = objectKey(kind, namespace, object.metadata.name)
+    this.#of(kind).set(key, object)
+    const keys = this.#keysByNamespace.get(namespace)
+    if (keys === undefined) this.#keysByNamespace.set(namespace, new Set([key]))
+    else keys.add(key)
+    return key
+  }
+
+  removeGoverned(kind: 'Ingress' | 'Secret', object: RawObject): ObjectKey {
+    const namespace = object.metadata.namespace ?? ''
+    const key = objectKey(kind, namespace, object.metadata.name)
+    this.#of(kind).delete(key)
+    this.#keysByNamespace.get(namespace)?.delete(key)
+    return key
+  }
+
+  raw(key: ObjectKey): RawObject | null {
+    return (key.startsWith('Ingress/') ? this.ingresses : this.secrets).get(key) ?? null
+  }
+
+  /** Ingresses and Secrets of a namespace. */
+  keysIn(namespace: string): Iterable<ObjectKey> {
+    return this.#keysByNamespace.get(namespace) ?? []
+  }
+
+  /** Returns the Service (`namespace/name`) that the slice belongs to; null: none. */
+  putSlice(slice: RawObject): string | null {
+    const service = serviceOfSlice(slice)
+    if (service === null) return null
+    const slices = this.#slices.get(service)
+    if (slices === undefined) this.#slices.set(service, new Map([[nameOf(slice), slice]]))
+    else slices.set(nameOf(slice), slice)
+    return service
+  }
+
+  removeSlice(slice: RawObject): string | null {
+    const service = serviceOfSlice(slice)
+    if (service === null) return null
+    const slices = this.#slices.get(service)
+    slices?.delete(nameOf(slice))
+    if (slices?.size === 0) this.#slices.delete(service)
+    return service
+  }
+
+  slicesOf(service: string): readonly RawObject[] {
+    return [...(this.#slices.get(service)?.values() ?? [])]
+  }
+
+  namespaceLabels(namespace: string): Readonly<Record<string, string>> {
+    return this.namespaces.get(namespace)?.metadata.labels ?? {}
+  }
+
+  terminating(namespace: string): boolean {
+    const found = this.namespaces.get(namespace)
+    return (
+      found !== undefined && (found.metadata.deletionTimestamp !== undefined || found.status?.phase === 'Terminating')
+    )
+  }
+
+  #of(kind: 'Ingress' | 'Secret'): Map<ObjectKey, RawObject> {
+    return kind === 'Ingress' ? this.ingresses : this.secrets
+  }
+}
+
+function serviceOfSlice(slice: RawObject): string | null {
+  const name = slice.metadata.labels?.[SERVICE_NAME_LABEL]
+  return name === undefined || slice.metadata.namespace === undefined ? null : `${slice.metadata.namespace}/${name}`
+}

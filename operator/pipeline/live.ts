@@ -1,0 +1,67 @@
+/** What is true of one object right now: its plan and the compiled form of both revisions. */
+import { payloadDigest } from '../../protocol/hash.ts'
+import type { Assignment, Certificate, Fragment, ObjectKey, Revision } from '../../protocol/objects.ts'
+import { ABSENT_REVISION } from '../../protocol/objects.ts'
+import { revisionFor } from '../assign/plan.ts'
+import type { Plan } from '../assign/types.ts'
+
+export interface Payload {
+  readonly revision: Revision
+  readonly governed: boolean
+  readonly value: Fragment | Certificate
+  readonly digest: string
+}
+
+export interface LiveEntry {
+  readonly key: ObjectKey
+  readonly plan: Plan & { readonly announced: Revision }
+  /** The ID in the global checksum; empty where the ID form leaves the object out. */
+  readonly id: string
+  readonly update: Payload | null
+  readonly current: Payload | null
+}
+
+export function payload(value: Fragment | Certificate): Payload {
+  return { revision: value.revision, governed: value.governed, value, digest: payloadDigest(value) }
+}
+
+/** What the pod of this ordinal is to serve of it. */
+export function assignmentFor(
+  entry: LiveEntry,
+  ordinal: number,
+): { assignment: Assignment; payload: Fragment | Certificate | null } {
+  const revision = revisionFor(entry.plan, ordinal)
+  const found =
+    revision === null || revision === ABSENT_REVISION
+      ? null
+      : ([entry.update, entry.current].find(p => p?.revision === revision) ?? null)
+  return {
+    assignment: {
+      key: entry.key,
+      id: entry.id,
+      announced: entry.plan.announced,
+      current: entry.plan.current,
+      assigned: found === null ? null : found.revision,
+      digest: found === null ? null : found.digest,
+    },
+    payload: found === null ? null : found.value,
+  }
+}
+
+export function sameEntry(a: LiveEntry | undefined, b: LiveEntry): boolean {
+  return (
+    a !== undefined &&
+    a.id === b.id &&
+    a.plan.announced === b.plan.announced &&
+    a.plan.current === b.plan.current &&
+    a.plan.update === b.plan.update &&
+    a.plan.index === b.plan.index &&
+    a.update?.digest === b.update?.digest &&
+    a.current?.digest === b.current?.digest
+  )
+}
+
+/** Something is on its way over the fleet, or was just taken back. */
+export function inProgress(entry: LiveEntry): boolean {
+  return entry.plan.update !== null && entry.plan.index !== -1
+}

@@ -1,0 +1,62 @@
+/** The revision store's three calls, on Secrets of the operator's namespace. */
+import type { KubeClient } from '../kube/client.ts'
+import { isKubeError } from '../kube/errors.ts'
+import type { Secret } from '../kube/objects.ts'
+import { resources } from '../kube/resources.ts'
+import { SHARD_LABEL, SHARD_LABEL_VALUE, ShardError } from './shards.ts'
+import type { ShardApi, StoredShard } from './store.ts'
+
+const FIELD = 'records'
+
+export const SHARD_SELECTOR = `${SHARD_LABEL}=${SHARD_LABEL_VALUE}`
+
+/** Throws ShardError for a Secret that is not one of ours. */
+export function storedShard(secret: Secret): StoredShard {
+  const { name, resourceVersion } = secret.metadata
+  const data = secret.data?.[FIELD]
+  if (data === undefined || resourceVersion === undefined)
+    throw new ShardError(`Secret ${name}: no ${FIELD} in its data`)
+  return { name, resourceVersion, data }
+}
+
+export function kubeShardApi(client: KubeClient, namespace: string): ShardApi {
+  return {
+    async list() {
+      const secrets = await client.list(resources.secrets, { namespace, labelSelector: SHARD_SELECTOR })
+      return secrets.map(storedShard)
+    },
+    async get(name) {
+      const secret = await client.find(resources.secrets, { namespace, name })
+      return secret === null ? null : storedShard(secret)
+    },
+    async write(name, resourceVersion, data) {
+      const secret: Secret = {
+        apiVersion: 'v1',
+        kind: 'Secret',
+        metadata: {
+          name,
+          namespace,
+          labels: { [SHARD_LABEL]: SHARD_LABEL_VALUE, 'app.kubernetes.io/name': 'sluice-operator' },
+          ...(resourceVersion === null ? {} : { resourceVersion }),
+        },
+        type: 'Opaque',
+        data: { [FIELD]: data },
+      }
+      try {
+        return storedShard(
+          resourceVersion === null
+            ? await client.create(resources.secrets, secret)
+            : await client.update(resources.secrets, secret),
+        )
+      } catch (error) {
+        // Created by another leader, or deleted by a person: read it again and try once more.
+        if (isKubeError(error, 'KUBE_ALREADY_EXISTS', 'KUBE_NOT_FOUND')) {
+          throw Object.assign(new Error(`Secret ${name} is not what it was`, { cause: error }), {
+            code: 'KUBE_CONFLICT',
+          })
+        }
+        throw error
+      }
+    },
+  }
+}
