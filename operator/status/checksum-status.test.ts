@@ -5,7 +5,7 @@ import { checksumStatus } from './checksum-status.ts'
 
 const MD5 = 'd41d8cd98f00b204e9800998ecf8427e'
 
-const pod = (ordinal: number, ingress: string | null | 'silent', refused: readonly Refusal[] = []): FleetPod => ({
+const pod = (ordinal: number, ingress: string | null, refused: readonly Refusal[] = []): FleetPod => ({
   name: `sluice-proxy-${ordinal}`,
   uid: String(ordinal),
   ordinal,
