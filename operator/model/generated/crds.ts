@@ -174,7 +174,7 @@ export interface IngressCheckSumStatus {
    */
   readonly observedGeneration?: number
   /**
-   * The checksum that the leader of the operator computed itself.
+   * The published checksum that this status is about.
    */
   readonly observedChecksum?: string
   /**
@@ -857,7 +857,7 @@ export interface SecretCheckSumStatus {
    */
   readonly observedGeneration?: number
   /**
-   * The checksum that the leader of the operator computed itself.
+   * The published checksum that this status is about.
    */
   readonly observedChecksum?: string
   /**
