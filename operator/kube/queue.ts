@@ -1,0 +1,205 @@
+/**
+ * Work queue of keys: a key says that something changed, never what. One key is worked on by one worker at a time;
+ * a key added during its own work is worked on again afterwards; failures are repeated with backoff.
+ */
+import { backoffMs } from './backoff.ts'
+import type { BackoffOptions } from './backoff.ts'
+import { systemClock } from './clock.ts'
+import type { Cancel, Clock } from './clock.ts'
+import { describeError } from './errors.ts'
+import type { Log } from './log.ts'
+import { silentLog } from './log.ts'
+
+export interface ReconcileResult {
+  /** Look at the key again after this many milliseconds, whether or not anything is added. */
+  readonly requeueAfterMs?: number
+}
+
+/** Reads the state as it is now and acts. Rejecting means: again, later; TerminalError: not before something changes. */
+export type Reconciler = (key: string) => Promise<ReconcileResult | void>
+
+/** Trying again cannot help: the input must change first. */
+export class TerminalError extends Error {
+  readonly code = 'SLUICE_TERMINAL'
+  override readonly name = 'TerminalError'
+}
+
+export interface QueueHooks {
+  readonly done?: (queue: string, outcome: 'success' | 'requeue' | 'error' | 'terminal', ms: number) => void
+}
+
+export interface QueueOptions {
+  /** For logs and metrics. */
+  readonly name: string
+  readonly workers?: number
+  /** Default 100 ms to 60 s. */
+  readonly backoff?: BackoffOptions
+  readonly clock?: Clock
+  readonly log?: Log
+  readonly hooks?: QueueHooks
+}
+
+export interface QueueStatus {
+  readonly queued: number
+  readonly active: number
+  readonly delayed: number
+  /** Keys whose last attempt failed. */
+  readonly failing: number
+  readonly errors: number
+}
+
+interface Delay {
+  readonly at: number
+  readonly cancel: Cancel
+}
+
+export class WorkQueue {
+  readonly #reconcile: Reconciler
+  readonly #name: string
+  readonly #workers: number
+  readonly #backoff: BackoffOptions
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #hooks: QueueHooks
+  readonly #queued = new Set<string>()
+  readonly #active = new Set<string>()
+  readonly #delayed = new Map<string, Delay>()
+  readonly #failures = new Map<string, number>()
+  readonly #idle: (() => void)[] = []
+  #running = false
+  #pumping = false
+  #errors = 0
+
+  constructor(reconcile: Reconciler, options: QueueOptions) {
+    this.#reconcile = reconcile
+    this.#name = options.name
+    this.#workers = options.workers ?? 1
+    this.#backoff = options.backoff ?? { minMs: 100, maxMs: 60_000 }
+    this.#clock = options.clock ?? systemClock
+    this.#log = options.log ?? silentLog
+    this.#hooks = options.hooks ?? {}
+  }
+
+  /** Keys may be added before; work begins here. */
+  start(): void {
+    this.#running = true
+    this.#pump()
+  }
+
+  /** Forgets what waits and resolves when the work under way has ended. Keys added afterwards wait for start(). */
+  async stop(): Promise<void> {
+    this.#running = false
+    this.#queued.clear()
+    for (const { cancel } of this.#delayed.values()) cancel()
+    this.#delayed.clear()
+    this.#failures.clear()
+    await this.drain()
+  }
+
+  /** Resolves when nothing is queued or under way; what waits for its time does not count. */
+  async drain(): Promise<void> {
+    while (this.#active.size > 0 || (this.#running && this.#queued.size > 0))
+      await new Promise<void>(resolve => this.#idle.push(resolve))
+  }
+
+  add(key: string): void {
+    this.#queued.add(key)
+    this.#pump()
+  }
+
+  /** The earlier of two times for one key wins. */
+  addAfter(key: string, ms: number): void {
+    if (ms <= 0) {
+      this.add(key)
+      return
+    }
+    const at = this.#clock.now() + ms
+    const waiting = this.#delayed.get(key)
+    if (waiting !== undefined && waiting.at <= at) return
+    waiting?.cancel()
+    const cancel = this.#clock.setTimeout(() => {
+      this.#delayed.delete(key)
+      this.add(key)
+    }, ms)
+    this.#delayed.set(key, { at, cancel })
+  }
+
+  /** The key's failures no longer count, and nothing waits for it: its object is gone. */
+  forget(key: string): void {
+    this.#failures.delete(key)
+    this.#delayed.get(key)?.cancel()
+    this.#delayed.delete(key)
+  }
+
+  /** How often the key failed in a row. */
+  failures(key: string): number {
+    return this.#failures.get(key) ?? 0
+  }
+
+  status(): QueueStatus {
+    return {
+      queued: this.#queued.size,
+      active: this.#active.size,
+      delayed: this.#delayed.size,
+      failing: this.#failures.size,
+      errors: this.#errors,
+    }
+  }
+
+  /** In a microtask, so that a burst of events for one key is one piece of work. */
+  #pump(): void {
+    if (this.#pumping || !this.#running) return
+    this.#pumping = true
+    queueMicrotask(() => {
+      this.#pumping = false
+      if (!this.#running) return
+      for (const key of this.#queued) {
+        if (this.#active.size >= this.#workers) return
+        if (this.#active.has(key)) continue
+        this.#queued.delete(key)
+        this.#active.add(key)
+        void this.#work(key)
+      }
+    })
+  }
+
+  async #work(key: string): Promise<void> {
+    const began = this.#clock.now()
+    try {
+      const result = await this.#reconcile(key)
+      this.#failures.delete(key)
+      const after = result?.requeueAfterMs
+      if (after !== undefined && this.#running) this.addAfter(key, after)
+      this.#hooks.done?.(this.#name, after === undefined ? 'success' : 'requeue', this.#clock.now() - began)
+    } catch (error) {
+      this.#failed(key, error, this.#clock.now() - began)
+    } finally {
+      this.#active.delete(key)
+      for (const resolve of this.#idle.splice(0)) resolve()
+      this.#pump()
+    }
+  }
+
+  #failed(key: string, error: unknown, ms: number): void {
+    this.#errors++
+    const fields = { queue: this.#name, key, error: describeError(error) }
+    if (error instanceof Error && error.name === 'TerminalError') {
+      this.#failures.delete(key)
+      this.#log.error(fields, 'work failed; it is not tried again before something changes')
+      this.#hooks.done?.(this.#name, 'terminal', ms)
+      return
+    }
+    const failures = this.failures(key) + 1
+    this.#failures.set(key, failures)
+    const delay = Math.max(backoffMs(failures, this.#backoff), retryAfter(error))
+    this.#log.warn({ ...fields, failures, retryInMs: Math.round(delay) }, 'work failed; it is tried again')
+    this.#hooks.done?.(this.#name, 'error', ms)
+    if (this.#running) this.addAfter(key, delay)
+  }
+}
+
+/** A throttling API server says how long it wants to be left alone. */
+function retryAfter(error: unknown): number {
+  const ms = error instanceof Error && 'retryAfterMs' in error ? error.retryAfterMs : undefined
+  return typeof ms === 'number' ? ms : 0
+}
