@@ -1,0 +1,108 @@
+/** Settings of a proxy's data plane, from its environment. Everything has a default that suits a pod; what is set must be right. */
+import { isIP } from 'node:net'
+import { availableParallelism } from 'node:os'
+import { DataPlaneError } from './errors.ts'
+
+export interface DataPlaneConfig {
+  /** Worker threads that serve traffic. */
+  readonly workers: number
+  /** Address to listen on, for traffic and for the admin server; null: every address, of both families where there are two. */
+  readonly listenAddress: string | null
+  /** 0: any free port (tests). */
+  readonly httpPort: number
+  readonly httpsPort: number
+  readonly adminPort: number
+  /** Ports that clients connect to, in front of the pod: X-Forwarded-Port. */
+  readonly publicPorts: { readonly http: number; readonly https: number }
+  /** `off`, `stdout`, or an absolute path of a file to append to. */
+  readonly accessLog: string
+  /** Milliseconds, all of them. */
+  readonly drainDelay: number
+  readonly drainTimeout: number
+  readonly headersTimeout: number
+  /** For a whole request with its body; 0: none, so that long uploads are not cut. */
+  readonly requestTimeout: number
+  readonly keepAliveTimeout: number
+  readonly bodyIdleTimeout: number
+  readonly handshakeTimeout: number
+  readonly upstreamConnectTimeout: number
+  readonly upstreamHeadersTimeout: number
+  readonly upstreamBodyTimeout: number
+  readonly maxHeaderBytes: number
+  /** SecureContexts kept per worker. */
+  readonly tlsContexts: number
+}
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** @throws DataPlaneError SLUICE_CONFIG naming variable, value and what is allowed */
+export function dataPlaneConfig(env: Environment): DataPlaneConfig {
+  return {
+    workers: integer(env, 'WORKERS', availableParallelism(), 1, 256),
+    listenAddress: address(env, 'LISTEN_ADDRESS'),
+    httpPort: integer(env, 'HTTP_PORT', 8080, 0, 65_535),
+    httpsPort: integer(env, 'HTTPS_PORT', 8443, 0, 65_535),
+    adminPort: integer(env, 'ADMIN_PORT', 9090, 0, 65_535),
+    publicPorts: {
+      http: integer(env, 'PUBLIC_HTTP_PORT', 80, 1, 65_535),
+      https: integer(env, 'PUBLIC_HTTPS_PORT', 443, 1, 65_535),
+    },
+    accessLog: accessLog(env),
+    drainDelay: milliseconds(env, 'DRAIN_DELAY', 5_000),
+    drainTimeout: milliseconds(env, 'DRAIN_TIMEOUT', 30_000),
+    headersTimeout: milliseconds(env, 'HEADERS_TIMEOUT', 60_000),
+    requestTimeout: milliseconds(env, 'REQUEST_TIMEOUT', 0),
+    keepAliveTimeout: milliseconds(env, 'KEEP_ALIVE_TIMEOUT', 75_000),
+    bodyIdleTimeout: milliseconds(env, 'BODY_IDLE_TIMEOUT', 60_000),
+    handshakeTimeout: milliseconds(env, 'TLS_HANDSHAKE_TIMEOUT', 10_000, 1),
+    upstreamConnectTimeout: milliseconds(env, 'UPSTREAM_CONNECT_TIMEOUT', 5_000, 1),
+    upstreamHeadersTimeout: milliseconds(env, 'UPSTREAM_HEADERS_TIMEOUT', 60_000),
+    upstreamBodyTimeout: milliseconds(env, 'UPSTREAM_BODY_TIMEOUT', 60_000),
+    maxHeaderBytes: integer(env, 'MAX_HEADER_BYTES', 32_768, 1_024, 1_048_576),
+    tlsContexts: integer(env, 'TLS_CONTEXTS', 2_000, 1, 1_000_000),
+  }
+}
+
+function refuse(name: string, value: string, allowed: string): DataPlaneError {
+  return new DataPlaneError('SLUICE_CONFIG', `${name}=${JSON.stringify(value)} is not allowed: set ${allowed}`)
+}
+
+function integer(env: Environment, name: string, fallback: number, min: number, max: number): number {
+  const text = env[name]
+  if (text === undefined || text === '') return fallback
+  const value = Number(text)
+  if (!/^[0-9]+$/.test(text) || value < min || value > max) {
+    throw refuse(name, text, `a whole number from ${min} to ${max}, or nothing for ${fallback}`)
+  }
+  return value
+}
+
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }
+
+/** `500ms`, `5s`, `2m`, `1h`, or `0`. */
+function milliseconds(env: Environment, name: string, fallback: number, min = 0): number {
+  const text = env[name]
+  if (text === undefined || text === '') return fallback
+  const [, digits, unit = ''] = /^([0-9]{1,9})(ms|s|m|h)?$/.exec(text) ?? []
+  const value = Number(digits) * (UNITS[unit] ?? (digits === '0' ? 1 : Number.NaN))
+  if (!(value >= min && value <= 86_400_000)) {
+    throw refuse(name, text, `a duration from ${min} to 24h, such as 500ms, 5s or 2m, or nothing for ${fallback}ms`)
+  }
+  return value
+}
+
+function address(env: Environment, name: string): string | null {
+  const text = env[name]
+  if (text === undefined || text === '') return null
+  if (isIP(text) === 0) throw refuse(name, text, 'an IP address, or nothing for every address')
+  return text
+}
+
+function accessLog(env: Environment): string {
+  const text = env['ACCESS_LOG']
+  if (text === undefined || text === '' || text === 'on') return 'stdout'
+  if (text !== 'off' && text !== 'stdout' && !text.startsWith('/')) {
+    throw refuse('ACCESS_LOG', text, 'off, stdout, or the absolute path of a file')
+  }
+  return text
+}

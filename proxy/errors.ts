@@ -1,0 +1,25 @@
+/** Errors of the data plane: each has a code to branch on; messages name what failed and what to do. */
+export type DataPlaneErrorCode =
+  | 'SLUICE_CONFIG'
+  | 'SLUICE_CONNECT_FAILED'
+  | 'SLUICE_CONNECT_TIMEOUT'
+  | 'SLUICE_NO_ENDPOINT'
+  | 'SLUICE_CLIENT_GONE'
+  | 'SLUICE_CLIENT_TIMEOUT'
+  | 'SLUICE_WORKER_PROTOCOL'
+  | 'SLUICE_WORKER_START'
+
+export class DataPlaneError extends Error {
+  override readonly name = 'DataPlaneError'
+  readonly code: DataPlaneErrorCode
+
+  constructor(code: DataPlaneErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+/** The code of anything thrown (undici appears twice in some trees: compare codes, never classes). */
+export function errorCode(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
+}

@@ -1,0 +1,116 @@
+/** Reads a TLS ClientHello (RFC 8446 4.1.2, RFC 6066 3) far enough to choose a certificate. */
+
+export type ClientHello =
+  | { readonly state: 'more' }
+  | { readonly state: 'invalid'; readonly reason: string }
+  | {
+      readonly state: 'hello'
+      /** Lower case, without trailing dot; null: the client named no server. */
+      readonly serverName: string | null
+    }
+
+/** A ClientHello may be split over records and segments; none that is honest is bigger. Bytes on the wire. */
+export const MAX_HELLO_BYTES = 16_384
+
+const HANDSHAKE = 22
+const CLIENT_HELLO = 1
+const SERVER_NAME = 0
+const HOST_NAME = 0
+
+const invalid = (reason: string): ClientHello => ({ state: 'invalid', reason })
+
+/** @param bytes everything received so far */
+export function readClientHello(bytes: Buffer): ClientHello {
+  const joined = joinRecords(bytes)
+  if ('state' in joined) return joined
+  const { message, whole } = joined
+  if (message.length > 0 && message[0] !== CLIENT_HELLO) return invalid('the first message is no ClientHello')
+  const length = message.length >= 4 ? message.readUIntBE(1, 3) : null
+  if (length !== null && length > MAX_HELLO_BYTES) return invalid('the ClientHello is too big')
+  if (length === null || message.length < 4 + length) {
+    return whole && bytes.length < MAX_HELLO_BYTES ? { state: 'more' } : tooBigOrMore(bytes)
+  }
+  try {
+    return { state: 'hello', serverName: serverName(new Reader(message.subarray(4, 4 + length))) }
+  } catch (error) {
+    if (error instanceof RangeError) return invalid('the ClientHello is malformed')
+    throw error
+  }
+}
+
+function tooBigOrMore(bytes: Buffer): ClientHello {
+  return bytes.length >= MAX_HELLO_BYTES ? invalid('the ClientHello is too big') : { state: 'more' }
+}
+
+/** The payloads of all handshake records so far, joined; `whole`: the last record is complete. */
+function joinRecords(bytes: Buffer): ClientHello | { message: Buffer; whole: boolean } {
+  const parts: Buffer[] = []
+  let at = 0
+  while (at < bytes.length) {
+    if (bytes[at] !== HANDSHAKE) return invalid('not a TLS handshake')
+    if (at + 1 < bytes.length && bytes[at + 1] !== 3) return invalid('not a TLS record')
+    if (at + 5 > bytes.length) break
+    const length = bytes.readUInt16BE(at + 3)
+    if (length === 0 || length > 16_384) return invalid('a TLS record of an impossible length')
+    parts.push(bytes.subarray(at + 5, Math.min(at + 5 + length, bytes.length)))
+    at += 5 + length
+  }
+  return {
+    message: parts.length === 1 ? (parts[0] ?? Buffer.alloc(0)) : Buffer.concat(parts),
+    whole: at === bytes.length,
+  }
+}
+
+function serverName(hello: Reader): string | null {
+  hello.skip(2 + 32)
+  hello.skip(hello.uint(1)) // session id
+  hello.skip(hello.uint(2)) // cipher suites
+  hello.skip(hello.uint(1)) // compression methods
+  if (hello.left === 0) return null
+  const extensions = hello.take(hello.uint(2))
+  while (extensions.left > 0) {
+    const type = extensions.uint(2)
+    const extension = extensions.take(extensions.uint(2))
+    if (type !== SERVER_NAME) continue
+    const list = extension.take(extension.uint(2))
+    while (list.left > 0) {
+      const kind = list.uint(1)
+      const name = list.take(list.uint(2))
+      if (kind === HOST_NAME) return name.text().toLowerCase().replace(/\.$/, '')
+    }
+  }
+  return null
+}
+
+/** Throws RangeError past the end. */
+class Reader {
+  readonly #bytes: Buffer
+  #at = 0
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes
+  }
+
+  get left(): number {
+    return this.#bytes.length - this.#at
+  }
+
+  skip(count: number): void {
+    if (count > this.left) throw new RangeError('past the end')
+    this.#at += count
+  }
+
+  uint(size: 1 | 2): number {
+    this.skip(size)
+    return this.#bytes.readUIntBE(this.#at - size, size)
+  }
+
+  take(count: number): Reader {
+    this.skip(count)
+    return new Reader(this.#bytes.subarray(this.#at - count, this.#at))
+  }
+
+  text(): string {
+    return this.#bytes.toString('latin1', this.#at)
+  }
+}

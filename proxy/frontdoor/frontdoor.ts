@@ -1,0 +1,98 @@
+/**
+ * The TLS front door: reads the ClientHello first, chooses the certificates by its server name, and hands the decrypted
+ * connection on. Node's SNICallback can serve no dual certificates (ANCHORS 8). It owns its timeouts and its sockets.
+ */
+import { createServer, type Server, type Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
+import type { Connections } from '../gateway/connections.ts'
+import type { Recorder } from '../report/recorder.ts'
+import type { Table } from '../table/contract.ts'
+import { MAX_HELLO_BYTES, readClientHello } from './client-hello.ts'
+import type { Contexts } from './contexts.ts'
+
+export interface FrontDoorParts {
+  readonly table: Table
+  readonly contexts: Contexts
+  readonly connections: Connections
+  readonly recorder: Recorder
+  /** For the ClientHello, and again for the rest of the handshake, in milliseconds. */
+  readonly handshakeTimeout: number
+  /** Takes the decrypted connection. */
+  readonly onConnection: (socket: TLSSocket) => void
+}
+
+export class FrontDoor {
+  readonly server: Server
+  readonly #parts: FrontDoorParts
+  /** Connections before the end of their handshake. */
+  readonly #opening = new Set<Socket>()
+
+  constructor(parts: FrontDoorParts) {
+    this.#parts = parts
+    this.server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, socket =>
+      this.#peek(socket),
+    )
+  }
+
+  destroyOpening(): void {
+    for (const socket of this.#opening) socket.destroy()
+  }
+
+  /** A connection that ends before a ClientHello is no TLS failure: health checks do that. */
+  #peek(socket: Socket): void {
+    this.#opening.add(socket)
+    socket.on('error', () => undefined)
+    socket.once('close', () => this.#opening.delete(socket))
+    const timer = setTimeout(() => socket.destroy(), this.#parts.handshakeTimeout)
+    socket.once('close', () => clearTimeout(timer))
+    let seen = 0
+    const onReadable = (): void => {
+      const bytes = socket.read() as Buffer | null
+      if (bytes === null) return
+      const hello = readClientHello(bytes)
+      socket.unshift(bytes)
+      if (hello.state === 'more') {
+        // Nothing new since the last look: read() would give the same bytes again at once.
+        if (bytes.length === seen && socket.readableEnded) socket.destroy()
+        seen = bytes.length
+        return
+      }
+      socket.off('readable', onReadable)
+      clearTimeout(timer)
+      if (hello.state === 'invalid' || bytes.length > 4 * MAX_HELLO_BYTES) socket.destroy()
+      else this.#handshake(socket, hello.serverName ?? '')
+    }
+    socket.on('readable', onReadable)
+  }
+
+  #handshake(socket: Socket, serverName: string): void {
+    const { table, contexts, recorder, connections, handshakeTimeout, onConnection } = this.#parts
+    const host = table.tlsHost(serverName)
+    let tls: TLSSocket
+    try {
+      const secureContext = contexts.get(table.certificates(serverName))
+      tls = new TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: ['http/1.1'] })
+    } catch {
+      // A certificate that OpenSSL refuses: the operator checks them, so this is rare, and it is a failure of the host.
+      recorder.tlsFailure(host)
+      socket.destroy()
+      return
+    }
+    const watch = { secured: false, byClient: false }
+    const timer = setTimeout(() => tls.destroy(), handshakeTimeout)
+    tls.on('error', () => (watch.byClient = true))
+    tls.once('end', () => (watch.byClient = true))
+    tls.once('secure', () => {
+      clearTimeout(timer)
+      this.#opening.delete(socket)
+      watch.secured = true
+      recorder.tlsHandshake(host)
+      onConnection(tls)
+    })
+    tls.once('close', () => {
+      clearTimeout(timer)
+      // Clients refuse a certificate by an alert or, after the handshake, by going without a word (DESIGN).
+      if (!watch.secured || (watch.byClient && !connections.wasUsed(tls))) recorder.tlsFailure(host)
+    })
+  }
+}

@@ -1,0 +1,59 @@
+/** Which host and path a request is for: Host header and request target, read as RFC 9112 3.2 says. */
+import { normalisePath } from '../table/path.ts'
+
+export type Target =
+  | {
+      readonly ok: true
+      /** Lower case, without port and trailing dot; IPv6 in brackets; empty if none was named. */
+      readonly host: string
+      /** The Host header to forward: what the client wrote. Null: it sent none (HTTP/1.0). */
+      readonly authority: string | null
+      /** Origin form as it goes to the backend: the original bytes. */
+      readonly forward: string
+      readonly path: string
+      readonly alternate: string | null
+    }
+  | { readonly ok: false; readonly reason: string; readonly host: string }
+
+const AUTHORITY = /^(\[[0-9a-f:.]+\]|[a-z0-9\-._~!$&'()*+,;=%]*)(?::[0-9]{0,5})?$/i
+const ABSOLUTE = /^https?:\/\/([^/?#]*)([^#]*)$/i
+
+/** Host of a Host header or authority; null: it is malformed. */
+export function parseHost(authority: string): string | null {
+  const host = AUTHORITY.exec(authority)?.[1]
+  if (host === undefined) return null
+  return (host.endsWith('.') ? host.slice(0, -1) : host).toLowerCase()
+}
+
+/**
+ * @param target request target as sent
+ * @param hosts all Host headers, in order
+ * @param needsHost HTTP/1.1 requires exactly one Host header
+ */
+export function parseTarget(target: string, hosts: readonly string[], needsHost: boolean): Target {
+  const sent = hosts[0] ?? null
+  const host = sent === null ? '' : parseHost(sent)
+  if (hosts.length > 1) return { ok: false, reason: 'more than one Host header', host: '' }
+  if (host === null) return { ok: false, reason: 'malformed Host header', host: '' }
+  if (sent === null && needsHost) return { ok: false, reason: 'missing Host header', host: '' }
+  if (target.startsWith('/')) return originForm(target, host, sent)
+  const absolute = ABSOLUTE.exec(target)
+  if (!absolute) return { ok: false, reason: 'request target is neither a path nor an absolute URL', host }
+  // RFC 9112 3.2.2: the host of an absolute target wins, and a proxy rewrites the Host header to it.
+  const authority = absolute[1] ?? ''
+  const named = parseHost(authority)
+  if (named === null || named === '') return { ok: false, reason: 'malformed host in the request target', host }
+  const rest = absolute[2] ?? ''
+  return originForm(rest.startsWith('/') ? rest : `/${rest}`, named, authority)
+}
+
+function originForm(forward: string, host: string, authority: string | null): Target {
+  const query = forward.indexOf('?')
+  const path = normalisePath(query === -1 ? forward : forward.slice(0, query))
+  // A raw NUL, space or '#' in the query would be cut or read differently by backends; Node's parser refuses most of them.
+  if (!path.ok) return { ok: false, reason: path.reason, host }
+  if (query !== -1 && /[\u0000-\u0020\u007f#]/.test(forward.slice(query))) {
+    return { ok: false, reason: 'the query holds a character that is not allowed', host }
+  }
+  return { ok: true, host, authority, forward, path: path.path, alternate: path.alternate }
+}

@@ -1,0 +1,118 @@
+/** A proxy process put together: stream → table → workers, counts → reports and metrics, admin server, orderly end. */
+import { randomBytes } from 'node:crypto'
+import type { AddressInfo } from 'node:net'
+import type { Worker } from 'node:worker_threads'
+import type { Checksums } from '../protocol/messages.ts'
+import { createAdminServer } from './admin/server.ts'
+import type { DataPlaneConfig } from './config.ts'
+import { createDefaultCertificate } from './frontdoor/default-certificate.ts'
+import { ReportCounts, TotalCounts } from './report/aggregate.ts'
+import { createMetrics } from './report/metrics.ts'
+import type { CounterSource, TableSink } from './table/update.ts'
+import { WorkerFleet, type FleetLog } from './workers/fleet.ts'
+import type { WorkerSetup } from './workers/messages.ts'
+
+/** What the data plane asks of the stream client (proxy/stream). */
+export interface StreamHandle {
+  status(): StreamStatus
+  /** Stops receiving; sends a last report if it can. */
+  close(): Promise<void>
+}
+
+export interface StreamStatus {
+  /** Hash of the applied state; empty before the first. */
+  readonly stateHash: string
+  readonly source: 'none' | 'disk' | 'stream'
+  /** Computed by the proxy over what is applied. */
+  readonly checksums: Checksums
+}
+
+export interface ProxyParts {
+  readonly config: DataPlaneConfig
+  readonly version: string
+  readonly log: FleetLog & { info(fields: object, message: string): void }
+  /** Makes a thread that runs proxy/worker.ts with this workerData. */
+  readonly spawn: (setup: WorkerSetup) => Worker
+  /** Called once, when the workers can take updates. */
+  readonly startStream: (parts: { readonly sink: TableSink; readonly counters: CounterSource }) => StreamHandle
+}
+
+/** How long a report waits for the counts of a busy worker, in milliseconds; they come with the next one otherwise. */
+const FLUSH_WAIT_MS = 500
+
+export interface RunningProxy {
+  readonly ports: { readonly http: number; readonly https: number; readonly admin: number }
+  /** Drains and ends. Called again: the same promise. */
+  shutdown(): Promise<void>
+}
+
+/** @throws if a port is taken or a worker cannot start */
+export async function startProxy({ config, version, log, spawn, startStream }: ProxyParts): Promise<RunningProxy> {
+  const totals = new TotalCounts(host => fleet.table.knows(host))
+  const reports = new ReportCounts({
+    flush: () => fleet.flush(FLUSH_WAIT_MS),
+    reports: host => fleet.table.reports(host),
+    revision: object => fleet.table.revision(object),
+  })
+  const setup = { config, defaultCertificate: await createDefaultCertificate(), ticketSecret: randomBytes(32) }
+  const onCounts: ConstructorParameters<typeof WorkerFleet>[0]['onCounts'] = delta => {
+    totals.add(delta)
+    reports.add(delta)
+  }
+  const fleet = new WorkerFleet({ setup, spawn, onCounts, log })
+  let stream: StreamHandle | null = null
+  let draining = false
+  const status = (): StreamStatus =>
+    stream?.status() ?? { stateHash: '', source: 'none', checksums: { ingress: null, secret: null } }
+
+  const metrics = createMetrics({
+    ...{ totals, version },
+    workers: () => ({ listening: fleet.listening, crashes: fleet.crashes }),
+    table: () => fleet.table.sizes,
+    appliedAt: () => fleet.appliedAt,
+    stateHash: () => status().stateHash,
+    source: () => status().source,
+  })
+  const admin = createAdminServer({
+    metrics,
+    notReady: () => {
+      if (draining) return 'draining'
+      if (fleet.appliedAt === null) return 'no table yet'
+      return fleet.ready ? null : 'a worker does not listen yet'
+    },
+    table: () => ({
+      ...status(),
+      ...fleet.table.sizes,
+      appliedAt: fleet.appliedAt === null ? null : new Date(fleet.appliedAt).toISOString(),
+      workers: { wanted: config.workers, listening: fleet.listening, crashes: fleet.crashes },
+      revisions: fleet.table.revisions(),
+    }),
+  })
+
+  await fleet.start()
+  await admin.listen({
+    port: config.adminPort,
+    ...(config.listenAddress === null ? {} : { host: config.listenAddress }),
+  })
+  stream = startStream({ sink: fleet, counters: reports })
+  const ports = {
+    http: fleet.ports.httpPort,
+    https: fleet.ports.httpsPort,
+    admin: (admin.server.address() as AddressInfo).port,
+  }
+  log.info({ ports, workers: config.workers }, 'serving')
+
+  const end = async (): Promise<void> => {
+    draining = true
+    fleet.announceDrain()
+    log.info({ delay: config.drainDelay, timeout: config.drainTimeout }, 'draining')
+    await new Promise(resolve => setTimeout(resolve, config.drainDelay))
+    await fleet.drain(config.drainTimeout)
+    await stream.close()
+    await fleet.stop()
+    await admin.close()
+    log.info({}, 'ended')
+  }
+  let ended: Promise<void> | null = null
+  return { ports, shutdown: () => (ended ??= end()) }
+}

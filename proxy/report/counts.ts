@@ -1,0 +1,78 @@
+/** Counts as they go from a worker to the main thread: plain data, differences since the last flush. */
+import { LATENCY_BUCKETS_MS } from '../../protocol/messages.ts'
+import type { ObjectKey, Revision } from '../../protocol/objects.ts'
+
+/** Upper bounds in bytes of the size histograms; one more bucket counts what is bigger. */
+export const SIZE_BUCKETS = [100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000] as const
+
+export interface Histogram {
+  /** One count per bound and one for more. Not cumulative. */
+  readonly counts: number[]
+  sum: number
+}
+
+/** Requests of one host answered by one object at one revision. */
+export interface RequestCounts {
+  /** As Table.requestHost says; null: no name of ours. */
+  readonly host: string | null
+  readonly object: ObjectKey | null
+  readonly revision: Revision
+  readonly governed: boolean
+  requests: number
+  readonly status: [number, number, number, number, number]
+  notFound: number
+  upstreamErrors: number
+  /** Milliseconds. */
+  readonly latency: Histogram
+  readonly requestBytes: Histogram
+  readonly responseBytes: Histogram
+}
+
+export interface TlsCounts {
+  readonly host: string | null
+  handshakes: number
+  failures: number
+}
+
+export interface CountsDelta {
+  readonly requests: readonly RequestCounts[]
+  readonly tls: readonly TlsCounts[]
+  readonly connectFailures: number
+}
+
+export function histogram(bounds: readonly number[]): Histogram {
+  return { counts: new Array<number>(bounds.length + 1).fill(0), sum: 0 }
+}
+
+export function observe(into: Histogram, bounds: readonly number[], value: number): void {
+  let bucket = 0
+  while (bucket < bounds.length && value > (bounds[bucket] ?? 0)) bucket++
+  into.counts[bucket] = (into.counts[bucket] ?? 0) + 1
+  into.sum += value
+}
+
+export function addHistogram(into: Histogram, from: Histogram): void {
+  from.counts.forEach((count, i) => (into.counts[i] = (into.counts[i] ?? 0) + count))
+  into.sum += from.sum
+}
+
+export function requestCounts(of: Pick<RequestCounts, 'host' | 'object' | 'revision' | 'governed'>): RequestCounts {
+  const { host, object, revision, governed } = of
+  return {
+    ...{ host, object, revision, governed, requests: 0, notFound: 0, upstreamErrors: 0 },
+    status: [0, 0, 0, 0, 0],
+    latency: histogram(LATENCY_BUCKETS_MS),
+    requestBytes: histogram(SIZE_BUCKETS),
+    responseBytes: histogram(SIZE_BUCKETS),
+  }
+}
+
+export function addRequestCounts(into: RequestCounts, from: RequestCounts): void {
+  into.requests += from.requests
+  from.status.forEach((count, i) => (into.status[i as 0] += count))
+  into.notFound += from.notFound
+  into.upstreamErrors += from.upstreamErrors
+  addHistogram(into.latency, from.latency)
+  addHistogram(into.requestBytes, from.requestBytes)
+  addHistogram(into.responseBytes, from.responseBytes)
+}

@@ -1,0 +1,81 @@
+/** What one worker counts between two flushes. */
+import { LATENCY_BUCKETS_MS } from '../../protocol/messages.ts'
+import type { Route } from '../table/contract.ts'
+import { SIZE_BUCKETS, observe, requestCounts, type CountsDelta, type RequestCounts, type TlsCounts } from './counts.ts'
+
+export interface FinishedRequest {
+  /** Table.requestHost of the request. */
+  readonly host: string | null
+  /** Null: nothing of the table answered. */
+  readonly route: Route | null
+  /** As counted: 499 for a client that went. */
+  readonly status: number
+  readonly notFound: boolean
+  readonly upstreamError: boolean
+  readonly milliseconds: number
+  readonly requestBytes: number
+  readonly responseBytes: number
+}
+
+export class Recorder {
+  #requests = new Map<string, RequestCounts>()
+  #tls = new Map<string | null, TlsCounts>()
+  #connectFailures = 0
+
+  request(finished: FinishedRequest): void {
+    const { host, route } = finished
+    const id = `${host ?? ' '} ${route?.object ?? ''} ${route?.revision ?? ''}`
+    let counts = this.#requests.get(id)
+    if (!counts) {
+      const governed = route?.governed ?? false
+      counts = requestCounts({ host, object: route?.object ?? null, revision: route?.revision ?? '', governed })
+      this.#requests.set(id, counts)
+    }
+    counts.requests++
+    counts.status[classOf(finished.status)]++
+    if (finished.notFound) counts.notFound++
+    if (finished.upstreamError) counts.upstreamErrors++
+    observe(counts.latency, LATENCY_BUCKETS_MS, finished.milliseconds)
+    observe(counts.requestBytes, SIZE_BUCKETS, finished.requestBytes)
+    observe(counts.responseBytes, SIZE_BUCKETS, finished.responseBytes)
+  }
+
+  tlsHandshake(host: string | null): void {
+    this.#tlsOf(host).handshakes++
+  }
+
+  tlsFailure(host: string | null): void {
+    this.#tlsOf(host).failures++
+  }
+
+  connectFailure(): void {
+    this.#connectFailures++
+  }
+
+  /** What was counted since the last call; null: nothing. */
+  flush(): CountsDelta | null {
+    if (this.#requests.size === 0 && this.#tls.size === 0 && this.#connectFailures === 0) return null
+    const delta = {
+      requests: [...this.#requests.values()],
+      tls: [...this.#tls.values()],
+      connectFailures: this.#connectFailures,
+    }
+    this.#requests = new Map()
+    this.#tls = new Map()
+    this.#connectFailures = 0
+    return delta
+  }
+
+  #tlsOf(host: string | null): TlsCounts {
+    const found = this.#tls.get(host) ?? { host, handshakes: 0, failures: 0 }
+    this.#tls.set(host, found)
+    return found
+  }
+}
+
+function classOf(status: number): 0 | 1 | 2 | 3 | 4 {
+  if (status < 200) return 0
+  if (status < 300) return 1
+  if (status < 400) return 2
+  return status < 500 ? 3 : 4
+}

@@ -1,0 +1,102 @@
+/** The main thread's copy of what the workers serve: for workers that start later, and for what the admin server says. */
+import type { Certificate, Fragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
+import type { TableUpdate } from '../table/update.ts'
+
+export class MasterTable {
+  readonly #fragments = new Map<ObjectKey, Fragment>()
+  readonly #certificates = new Map<ObjectKey, Certificate>()
+  readonly #endpoints = new Map<ServiceKey, readonly string[]>()
+  /** Which fragments name a host, in rules or TLS. */
+  readonly #byHost = new Map<string, Set<ObjectKey>>()
+  #observed: readonly string[] = []
+  #observedSet: ReadonlySet<string> = new Set()
+
+  apply(update: TableUpdate): void {
+    if (update.reset) {
+      this.#fragments.clear()
+      this.#certificates.clear()
+      this.#endpoints.clear()
+      this.#byHost.clear()
+    }
+    for (const key of update.fragments.remove) this.#removeFragment(key)
+    for (const fragment of update.fragments.upsert) {
+      this.#removeFragment(fragment.key)
+      this.#fragments.set(fragment.key, fragment)
+      for (const host of hostsOf(fragment)) {
+        this.#byHost.set(host, (this.#byHost.get(host) ?? new Set()).add(fragment.key))
+      }
+    }
+    for (const key of update.certificates.remove) this.#certificates.delete(key)
+    for (const certificate of update.certificates.upsert) this.#certificates.set(certificate.key, certificate)
+    for (const service of update.endpoints.remove) this.#endpoints.delete(service)
+    for (const [service, addresses] of Object.entries(update.endpoints.upsert)) this.#endpoints.set(service, addresses)
+    if (update.observed !== null) {
+      this.#observed = update.observed
+      this.#observedSet = new Set(update.observed)
+    }
+  }
+
+  /** Everything as one update, for a worker that starts. */
+  snapshot(): TableUpdate {
+    return {
+      reset: true,
+      fragments: { upsert: [...this.#fragments.values()], remove: [] },
+      certificates: { upsert: [...this.#certificates.values()], remove: [] },
+      endpoints: { upsert: Object.fromEntries(this.#endpoints), remove: [] },
+      observed: this.#observed,
+    }
+  }
+
+  get sizes(): {
+    readonly ingresses: number
+    readonly hosts: number
+    readonly certificates: number
+    readonly services: number
+  } {
+    return {
+      ingresses: this.#fragments.size,
+      hosts: this.#byHost.size,
+      certificates: this.#certificates.size,
+      services: this.#endpoints.size,
+    }
+  }
+
+  /** Revision served per object. */
+  revisions(): Record<ObjectKey, string> {
+    return Object.fromEntries([...this.#fragments, ...this.#certificates].map(([key, { revision }]) => [key, revision]))
+  }
+
+  revision(object: ObjectKey): string | null {
+    return (this.#fragments.get(object) ?? this.#certificates.get(object))?.revision ?? null
+  }
+
+  /** A name that metrics may carry: anything else is `other`. */
+  knows(host: string): boolean {
+    return this.#byHost.has(host) || this.#observedSet.has(host)
+  }
+
+  /** Reports carry the figures of observed hosts and of those of governed objects. */
+  reports(host: string): boolean {
+    if (this.#observedSet.has(host)) return true
+    for (const key of this.#byHost.get(host) ?? []) {
+      const fragment = this.#fragments.get(key)
+      if (fragment?.governed) return true
+      if (fragment?.tls.some(t => t.hosts.includes(host) && this.#certificates.get(t.secret)?.governed)) return true
+    }
+    return false
+  }
+
+  #removeFragment(key: ObjectKey): void {
+    const fragment = this.#fragments.get(key)
+    if (!fragment) return
+    this.#fragments.delete(key)
+    for (const host of hostsOf(fragment)) {
+      const keys = this.#byHost.get(host)
+      if (keys?.delete(key) && keys.size === 0) this.#byHost.delete(host)
+    }
+  }
+}
+
+function hostsOf(fragment: Fragment): ReadonlySet<string> {
+  return new Set([...fragment.hosts.map(h => h.host), ...fragment.tls.flatMap(t => t.hosts)])
+}

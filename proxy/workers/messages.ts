@@ -1,0 +1,36 @@
+/** What main thread and workers say to each other. Plain data; order is kept in both directions. */
+import type { KeyPair } from '../frontdoor/contexts.ts'
+import type { DataPlaneConfig } from '../config.ts'
+import type { CountsDelta } from '../report/counts.ts'
+import type { TableUpdate } from '../table/update.ts'
+
+/** Given to a worker at its start. Never log it. */
+export interface WorkerSetup {
+  readonly config: DataPlaneConfig
+  readonly defaultCertificate: KeyPair
+  readonly ticketSecret: Uint8Array
+  /** The ports that the first worker got, where the settings say 0. */
+  readonly httpPort: number
+  readonly httpsPort: number
+}
+
+export type ToWorker =
+  /** The first one is the whole table; the worker listens when it is applied. */
+  | { readonly type: 'update'; readonly sequence: number; readonly update: TableUpdate }
+  /** Send the counts now. */
+  | { readonly type: 'flush'; readonly sequence: number }
+  /** Answers say Connection: close from now on. */
+  | { readonly type: 'announce-drain' }
+  /** Accept no more, close what is idle, say when the rest is done. */
+  | { readonly type: 'drain' }
+  /** Close everything and end. */
+  | { readonly type: 'stop' }
+
+export type FromWorker =
+  | { readonly type: 'listening'; readonly httpPort: number; readonly httpsPort: number }
+  | { readonly type: 'applied'; readonly sequence: number }
+  | { readonly type: 'counts'; readonly delta: CountsDelta }
+  /** All counts up to the flush of this number were sent. */
+  | { readonly type: 'flushed'; readonly sequence: number }
+  | { readonly type: 'drained' }
+  | { readonly type: 'log'; readonly level: 'warn' | 'error'; readonly message: string; readonly stack: string }
