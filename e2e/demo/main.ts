@@ -1,8 +1,9 @@
 /**
  * `make demo`: the whole loop on a real Kubernetes node. A good change passes from batch to batch, bad ones are taken
  * back, all under load. Ends by itself; exit status 0 only if all of it went as it should.
- * KEEP=1 leaves the cluster running. DEMO_GATES=off: a policy that nothing can fail, so that the demo must fail.
+ * KEEP=1 leaves the cluster running. DEMO_REPORT=file gets the verdict as JSON. DEMO_GATES=off: a policy that nothing can fail, so that the demo must fail.
  */
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -87,6 +88,8 @@ async function show(): Promise<boolean> {
     const perSecond = HTTP_PER_SECOND + TLS_PER_SECOND
     const expected = { pods: PODS, batches: [1, 2, PODS], maxRollBackMs: 10_000, perSecond }
     const verdict = judge(journal.events, expected, performance.now())
+    const report = process.env['DEMO_REPORT']
+    if (report) await writeFile(report, JSON.stringify(verdict, null, 2))
     screen.title('Summary')
     screen.say('', ...renderSummary(verdict, screen.paint))
     if (broken !== null) throw broken
