@@ -27,7 +27,7 @@ export class Kubectl {
     const collect = (chunk: string): void => void (output += chunk)
     child.stdout?.setEncoding('utf8').on('data', collect)
     child.stderr?.setEncoding('utf8').on('data', collect)
-    signal?.addEventListener('abort', () => child.kill())
+    signal?.addEventListener('abort', () => end(child))
     return new Promise((resolve, reject) => {
       child.on('error', reject)
       child.on('close', code => resolve({ code, output: output.trimEnd() }))
@@ -47,7 +47,7 @@ export class Kubectl {
 
   close(): void {
     this.#closed = true
-    for (const child of this.#children) child.kill()
+    for (const child of this.#children) end(child)
   }
 
   #spawn(args: readonly string[]): ChildProcess {
@@ -57,5 +57,15 @@ export class Kubectl {
     child.on('close', () => this.#children.delete(child))
     child.on('error', () => this.#children.delete(child))
     return child
+  }
+}
+
+/** The child and what it started. */
+function end(child: ChildProcess): void {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
+  try {
+    process.kill(-child.pid, 'SIGTERM')
+  } catch {
+    // Gone in the meantime.
   }
 }
