@@ -15,9 +15,14 @@ export interface ReleaseRecord {
   readonly uid: string
   readonly key: ObjectKey
   readonly createdAt: number
-  /** Was governed when last seen; what then stops being governed keeps its released revision until its content changes. */
+  /** Was governed when the leader last looked. While this is true nothing but what the record says is served. */
   readonly governed: boolean
-  /** Hash of the content last seen while governed: the same content is not released by losing its policy. */
+  /** Governed by annotations that a person or an outside control plane wrote, not by a policy. */
+  readonly byHand: boolean
+  /**
+   * Hash of the content at the moment when the object stopped being governed: this content is not released by losing
+   * its policy, other content is. Null: governed, or served as it is.
+   */
   readonly seen: Revision | null
   /** Released: what every pod may fall back to; null: never released (created while governed). */
   readonly current: Revision | null
@@ -51,12 +56,14 @@ export interface Hold {
     | 'InvalidFlag'
     | 'InvalidIndex'
     | 'UnknownRevision'
+    | 'RevisionRefused'
     | 'RevisionConflict'
     | 'NotStamped'
     | 'OptOutRefused'
     | 'StampMissing'
     | 'InvalidContent'
     | 'UngovernedKept'
+    | 'StillNeeded'
     | 'NamespaceTerminating'
   readonly message: string
 }

@@ -47,6 +47,8 @@ export interface SourceObject {
   readonly deleting: boolean
   /** Its class is ours (Secrets: referenced by nothing is fine, type kubernetes.io/tls). False: it is on its way out, like a deletion. */
   readonly ours: boolean
+  /** Name of the IngressClass that the Ingress asks for, or the default one of ours; null: none, and for Secrets. */
+  readonly className: string | null
   readonly labels: Readonly<Record<string, string>>
   readonly finalizers: readonly string[]
   readonly content: Content

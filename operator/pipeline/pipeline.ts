@@ -162,7 +162,7 @@ export class Pipeline {
     const { namespace } = parseObjectKey(key)
     const policy = source === null ? null : this.#policyOf(kind, source, namespace)
     const { governance, hold: governanceHold } =
-      source === null ? { governance: { by: 'none' } as const, hold: null } : governanceOf(source, policy)
+      source === null ? { governance: { by: 'none' } as const, hold: null } : governanceOf(source, policy, record)
     const governed = governance.by !== 'none'
     const problems: Problem[] = []
     const checked =
@@ -373,10 +373,9 @@ export class Pipeline {
   }
 }
 
-/** spec.ingressClassName, or the class of the old annotation; null: the default class. */
+/** spec.ingressClassName, or the class of the old annotation, or the default class. */
 function classOf(source: SourceObject): string | null {
-  if (source.content.kind !== 'Ingress') return null
-  return source.content.spec.ingressClassName ?? null
+  return source.className
 }
 
 export { inProgress, nameOf }

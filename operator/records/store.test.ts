@@ -10,6 +10,7 @@ function record(uid: string, change: Partial<ReleaseRecord> = {}): ReleaseRecord
     key: `Ingress/shop/${uid}`,
     createdAt: 1,
     governed: true,
+    byHand: false,
     seen: null,
     current: 'r1',
     update: null,

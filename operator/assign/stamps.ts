@@ -1,0 +1,59 @@
+/** The record's readable copy: the rollout annotations, as merge patches of metadata.annotations (null removes). */
+import { parseObjectKey } from '../../protocol/ids.ts'
+import { DEFAULT_ANNOTATION_PREFIX, stampNames } from '../model/stamp.ts'
+import type { SourceObject } from '../model/types.ts'
+import type { Governance, ReleaseRecord } from './types.ts'
+
+export type AnnotationPatch = Readonly<Record<string, string | null>>
+
+/** The annotations that say what the record says; without a current or update revision that annotation is removed. */
+export function stampFor(record: ReleaseRecord, prefix: string = DEFAULT_ANNOTATION_PREFIX): AnnotationPatch {
+  const names = stampNames(parseObjectKey(record.key).kind, prefix)
+  return {
+    [names.flag]: 'true',
+    [names.current]: record.current,
+    [names.update]: record.update,
+    [names.index]: String(record.index),
+  }
+}
+
+/**
+ * What to write where annotations of an object that the store knows were lost; null: nothing. An annotation that is
+ * there is left to whoever wrote it, also an invalid one; but without update or index the others mean nothing, and all
+ * are written anew.
+ */
+export function restoreStamps(
+  object: SourceObject,
+  record: ReleaseRecord,
+  prefix: string = DEFAULT_ANNOTATION_PREFIX,
+): AnnotationPatch | null {
+  const { flag, current, update, index } = object.stamp
+  if (!record.governed || [flag, update, index].some(part => part.state === 'invalid')) return null
+  if (flag.state === 'valid' && !flag.value) return null
+  const names = stampNames(parseObjectKey(record.key).kind, prefix)
+  if (record.update === null) {
+    return record.byHand && flag.state === 'absent' && update.state === 'absent' ? { [names.flag]: 'true' } : null
+  }
+  if (update.state === 'absent' || index.state === 'absent') return stampFor(record, prefix)
+  const missing: Record<string, string> = {}
+  if (flag.state === 'absent') missing[names.flag] = 'true'
+  if (current.state === 'absent' && record.current !== null) missing[names.current] = record.current
+  return Object.keys(missing).length === 0 ? null : missing
+}
+
+/**
+ * Removes the stamp that the operator wrote for a policy which does not govern the object any more, so that it does not
+ * pass for one written by hand. Null: there is nothing to remove.
+ */
+export function removeStamps(
+  object: SourceObject,
+  governance: Governance,
+  record: ReleaseRecord | null,
+  prefix: string = DEFAULT_ANNOTATION_PREFIX,
+): AnnotationPatch | null {
+  const { flag } = object.stamp
+  if (governance.by !== 'none' || record === null || record.byHand) return null
+  if (flag.state !== 'valid' || !flag.value) return null
+  const names = stampNames(parseObjectKey(object.key).kind, prefix)
+  return Object.fromEntries(Object.values(names).map((name): [string, null] => [name, null]))
+}

@@ -1,0 +1,43 @@
+/** What a content refers to: Services, Secrets and hosts. Independent of whether they exist. */
+import { objectKey, serviceKey } from '../../protocol/ids.ts'
+import type { ObjectKey, ServiceKey } from '../../protocol/objects.ts'
+import { roleOf } from '../model/annotations.ts'
+import type { Content, IngressBackend, IngressContent } from '../model/types.ts'
+
+export interface References {
+  readonly secrets: readonly ObjectKey[]
+  readonly services: readonly ServiceKey[]
+}
+
+/** References of a content of an object in this namespace, without duplicates. A Secret refers to nothing. */
+export function referencesOf(namespace: string, content: Content): References {
+  if (content.kind !== 'Ingress' || roleOf(content) === 'canary') return { secrets: [], services: [] }
+  const { defaultBackend, rules = [], tls = [] } = content.spec
+  const backends = [defaultBackend, ...rules.flatMap(rule => (rule.http?.paths ?? []).map(path => path.backend))]
+  return {
+    secrets: [
+      ...new Set(
+        tls.flatMap(({ secretName }) =>
+          secretName === undefined || secretName === '' ? [] : [objectKey('Secret', namespace, secretName)],
+        ),
+      ),
+    ],
+    services: [...new Set(backends.flatMap(backend => serviceOfBackend(namespace, backend) ?? []))],
+  }
+}
+
+/** Null for a backend without a Service and a port. */
+export function serviceOfBackend(namespace: string, backend: IngressBackend | undefined): ServiceKey | null {
+  const service = backend?.service
+  const port = service?.port?.number ?? service?.port?.name
+  return service === undefined || service.name === '' || port === undefined || port === ''
+    ? null
+    : serviceKey(namespace, service.name, port)
+}
+
+/** Hosts that the rules of a content serve, lower case, without duplicates; empty text: every other host. */
+export function hostsOf(content: IngressContent): readonly string[] {
+  if (roleOf(content) === 'canary') return []
+  const hosts = (content.spec.rules ?? []).map(rule => (rule.host ?? '').toLowerCase())
+  return [...new Set(hosts.length === 0 && content.spec.defaultBackend !== undefined ? [''] : hosts)]
+}

@@ -1,0 +1,119 @@
+/**
+ * What an Ingress's annotations mean to us. In this version none but the rollout annotations is supported, and an
+ * annotation that is not supported is never silently ignored: what protects something closes its paths.
+ */
+import type { ObjectKey, ObjectKind } from '../../protocol/objects.ts'
+import {
+  HARMLESS,
+  PROTECTIVE,
+  PROTECTIVE_FAMILIES,
+  PROTECTIVE_SNIPPET,
+  SNIPPETS,
+  SWITCHES,
+} from './known-annotations.ts'
+import { DEFAULT_ANNOTATION_PREFIX, parseGoBoolean, stampNames } from './stamp.ts'
+import type { IngressContent, Problem } from './types.ts'
+
+/**
+ * The annotations that belong to the content: all under the prefix, without the rollout annotations and `version`
+ * (which names a content and is none). Unsupported ones are in, so that a later version that supports one
+ * computes the same revisions and an upgrade of the operator starts no rollouts.
+ */
+export function contentAnnotations(
+  annotations: Readonly<Record<string, string>>,
+  prefix: string = DEFAULT_ANNOTATION_PREFIX,
+): Readonly<Record<string, string>> {
+  const left = new Set([
+    `${prefix}/version`,
+    ...stampAnnotations('Ingress', prefix),
+    ...stampAnnotations('Secret', prefix),
+  ])
+  const kept: Record<string, string> = {}
+  for (const name of Object.keys(annotations).sort()) {
+    const value = annotations[name]
+    if (value !== undefined && name.startsWith(`${prefix}/`) && !left.has(name)) kept[name] = value
+  }
+  return kept
+}
+
+export function stampAnnotations(kind: ObjectKind, prefix: string): readonly string[] {
+  return Object.values(stampNames(kind, prefix))
+}
+
+/**
+ * `normal`; `canary`: the Ingress is only a variant of others and, while canaries are not supported, inert;
+ * a value that does not parse counts as canary, because taking over the main path would be worse.
+ */
+export function roleOf(content: IngressContent): 'normal' | 'canary' {
+  const value = Object.entries(content.annotations).find(([name]) => shortName(name) === 'canary')?.[1]
+  return value === undefined || parseGoBoolean(value) === false ? 'normal' : 'canary'
+}
+
+/** One Problem per annotation that asks for what this version does not do. */
+export function annotationProblems(key: ObjectKey, content: IngressContent): readonly Problem[] {
+  return Object.entries(content.annotations).flatMap(([name, value]): readonly Problem[] => {
+    const short = shortName(name)
+    const field = `metadata.annotations[${name}]`
+    if (asksForNothing(short, value)) return []
+    if (short === 'canary') {
+      return [
+        {
+          key,
+          field,
+          reason: 'UnsupportedAnnotation',
+          message: `${name}: canary Ingresses are not supported yet; this Ingress serves nothing, and the paths it is a canary of go on without it`,
+          effect: 'warn',
+        },
+      ]
+    }
+    const protects = protection(short, value)
+    if (protects !== null) {
+      return [
+        {
+          key,
+          field,
+          reason: 'UnsupportedAnnotation',
+          message: `${name} protects ${protects} and is not supported: all paths of this Ingress answer 503 until the annotation is removed`,
+          effect: 'close',
+        },
+      ]
+    }
+    const known = HARMLESS.has(short)
+    return [
+      {
+        key,
+        field,
+        reason: known ? 'UnsupportedAnnotation' : 'UnknownAnnotation',
+        message: known
+          ? `${name} is not supported and has no effect; the rest of this Ingress works`
+          : `${name} is not an annotation that Sluice knows (a typing error?) and has no effect; the rest of this Ingress works`,
+        effect: 'warn',
+      },
+    ]
+  })
+}
+
+/** What is asked for is what happens anyway. */
+function asksForNothing(short: string, value: string): boolean {
+  if (short === 'canary') return parseGoBoolean(value) === false
+  if (short === 'backend-protocol') return value.trim().toUpperCase() === 'HTTP'
+  return SWITCHES.has(short) && parseGoBoolean(value) === false
+}
+
+/** What the annotation would protect; null: nothing. */
+function protection(short: string, value: string): string | null {
+  if (Object.hasOwn(PROTECTIVE, short)) return PROTECTIVE[short] ?? null
+  if (short === 'backend-protocol') {
+    return ['HTTPS', 'GRPCS'].includes(value.trim().toUpperCase()) ? 'the connection to the backend by TLS' : null
+  }
+  if (SNIPPETS.has(short)) return PROTECTIVE_SNIPPET.test(value) ? 'access by configuration text' : null
+  // The longest family names best what is protected.
+  const family = Object.keys(PROTECTIVE_FAMILIES)
+    .filter(start => short.startsWith(start))
+    .sort((a, b) => b.length - a.length)[0]
+  return family === undefined ? null : (PROTECTIVE_FAMILIES[family] ?? null)
+}
+
+function shortName(name: string): string {
+  return name.slice(name.lastIndexOf('/') + 1)
+}

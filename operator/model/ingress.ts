@@ -1,0 +1,109 @@
+/** networking.k8s.io/v1 Ingress as JSON → SourceObject. */
+import { objectKey } from '../../protocol/ids.ts'
+import { ABSENT_REVISION } from '../../protocol/objects.ts'
+import { contentAnnotations } from './annotations.ts'
+import { CONTROLLER_NAME, decideClass } from './ingress-class.ts'
+import { checked, compileSchema, metadataSchema, millisecondsOf } from './metadata.ts'
+import type { Metadata } from './metadata.ts'
+import { revisionOf } from './revision.ts'
+import { DEFAULT_ANNOTATION_PREFIX, parseStamp } from './stamp.ts'
+import type { IngressContent, IngressSpec, SourceObject } from './types.ts'
+
+interface RawIngress {
+  readonly metadata: Metadata
+  readonly spec?: IngressSpec
+}
+
+const backend = {
+  type: 'object',
+  properties: {
+    service: {
+      type: 'object',
+      required: ['name'],
+      properties: {
+        name: { type: 'string' },
+        port: { type: 'object', properties: { number: { type: 'integer' }, name: { type: 'string' } } },
+      },
+    },
+    resource: { type: 'object' },
+  },
+} as const
+
+const validate = compileSchema<RawIngress>({
+  type: 'object',
+  required: ['metadata'],
+  properties: {
+    metadata: metadataSchema,
+    spec: {
+      type: 'object',
+      properties: {
+        ingressClassName: { type: 'string' },
+        defaultBackend: backend,
+        rules: {
+          type: 'array',
+          items: {
+            type: 'object',
+            properties: {
+              host: { type: 'string' },
+              http: {
+                type: 'object',
+                required: ['paths'],
+                properties: {
+                  paths: {
+                    type: 'array',
+                    items: {
+                      type: 'object',
+                      required: ['pathType', 'backend'],
+                      properties: { path: { type: 'string' }, pathType: { type: 'string' }, backend },
+                    },
+                  },
+                },
+              },
+            },
+          },
+        },
+        tls: {
+          type: 'array',
+          items: {
+            type: 'object',
+            properties: { hosts: { type: 'array', items: { type: 'string' } }, secretName: { type: 'string' } },
+          },
+        },
+      },
+    },
+  },
+})
+
+export interface IngressOptions {
+  /** The IngressClasses of the cluster, as JSON. */
+  readonly classes: Iterable<unknown>
+  readonly controller?: string
+  readonly prefix?: string
+}
+
+/**
+ * Throws ModelError for an object without the shape of an Ingress. What is well-shaped and wrong (an invalid host)
+ * is found by validateIngress.
+ */
+export function parseIngress(raw: unknown, options: IngressOptions): SourceObject {
+  const { prefix = DEFAULT_ANNOTATION_PREFIX, controller = CONTROLLER_NAME } = options
+  const { metadata, spec = {} } = checked('Ingress', raw, validate)
+  const annotations = metadata.annotations ?? {}
+  const { ours, className } = decideClass(spec, annotations, options.classes, controller)
+  const deleting = metadata.deletionTimestamp !== undefined
+  const content: IngressContent = { kind: 'Ingress', annotations: contentAnnotations(annotations, prefix), spec }
+  return {
+    key: objectKey('Ingress', metadata.namespace, metadata.name),
+    uid: metadata.uid,
+    resourceVersion: metadata.resourceVersion,
+    createdAt: millisecondsOf('Ingress', raw, 'metadata.creationTimestamp', metadata.creationTimestamp),
+    deleting,
+    ours,
+    className,
+    labels: metadata.labels ?? {},
+    finalizers: metadata.finalizers ?? [],
+    content,
+    revision: deleting || !ours ? ABSENT_REVISION : revisionOf(content),
+    stamp: parseStamp(annotations, 'Ingress', prefix),
+  }
+}

@@ -1,0 +1,210 @@
+/** IngressRolloutPolicy as JSON → Policy, and which policy governs an object. DESIGN "The API", "The rollout machine". */
+import { Ajv } from 'ajv'
+import { parseObjectKey } from '../../protocol/ids.ts'
+import type { ObjectKind } from '../../protocol/objects.ts'
+import { durationMs } from './duration.ts'
+import { ModelError } from './errors.ts'
+import type { IngressRolloutPolicyBatch, IngressRolloutPolicySpec, LabelSelector } from './generated/crds.ts'
+import { ingressRolloutPolicySpecSchema } from './generated/schemas.ts'
+import { checked, compileSchema, millisecondsOf } from './metadata.ts'
+import { labelCount, selects } from './selectors.ts'
+import type { SourceObject } from './types.ts'
+
+/** How many pods serve the update when a batch is out, earlier batches included. */
+export type BatchSize = { readonly pods: number } | { readonly percent: number }
+
+export interface Batch {
+  readonly size: BatchSize
+  /** What follows when the batch passed: nothing, a wait in milliseconds, or a wait for approval (`forMs` null). */
+  readonly pause: { readonly forMs: number | null } | null
+}
+
+/** Rates in percent, differences in percentage points, times in milliseconds; null: no such gate. */
+export interface Analysis {
+  readonly intervalMs: number
+  readonly minRequests: number
+  readonly successRate: { readonly min: number | null; readonly maxDrop: number | null } | null
+  readonly notFoundRate: { readonly maxRise: number } | null
+  /** maxRisePercent: how much slower than the stable pods, in percent of theirs. */
+  readonly latencyP99: { readonly maxRisePercent: number } | null
+  readonly tlsFailureRate: { readonly maxRise: number; readonly minHandshakes: number } | null
+  readonly onInconclusive: 'Pause' | 'Promote'
+  readonly deadlineMs: number
+}
+
+export interface Policy {
+  readonly name: string
+  readonly uid: string
+  readonly generation: number
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number
+  readonly selector: {
+    readonly ingressClassName: string | null
+    readonly namespaceSelector: LabelSelector
+    readonly objectSelector: LabelSelector
+  }
+  readonly kinds: readonly ObjectKind[]
+  /** At least one; the last is 100 percent. */
+  readonly batches: readonly Batch[]
+  readonly bakeTimeMs: number
+  readonly ackDeadlineMs: number
+  readonly analysis: Analysis
+  readonly automaticRollback: boolean
+  readonly maxConcurrent: number
+  readonly historyLimit: number
+  readonly allowOptOut: boolean
+}
+
+interface RawPolicy {
+  readonly metadata: {
+    readonly name: string
+    readonly uid: string
+    readonly generation?: number
+    readonly creationTimestamp: string
+  }
+  readonly spec: unknown
+}
+
+const validateObject = compileSchema<RawPolicy>({
+  type: 'object',
+  required: ['metadata', 'spec'],
+  properties: {
+    metadata: {
+      type: 'object',
+      required: ['name', 'uid', 'creationTimestamp'],
+      properties: {
+        name: { type: 'string' },
+        uid: { type: 'string' },
+        generation: { type: 'integer' },
+        creationTimestamp: { type: 'string' },
+      },
+    },
+  },
+})
+
+const validateSpec = new Ajv({ useDefaults: true, strict: false }).compile<IngressRolloutPolicySpec>(
+  ingressRolloutPolicySpecSchema,
+)
+
+/** Throws ModelError for an object that the CRD's schema would refuse, or whose durations are none. */
+export function parsePolicy(raw: unknown): Policy {
+  const { metadata, spec: rawSpec } = checked('IngressRolloutPolicy', raw, validateObject)
+  const object = `IngressRolloutPolicy ${metadata.name}`
+  // Defaults are written into the validated value; the watched object stays as it is.
+  const spec: unknown = structuredClone(rawSpec)
+  if (!validateSpec(spec)) {
+    const error = validateSpec.errors?.[0]
+    throw new ModelError(
+      object,
+      `spec${(error?.instancePath ?? '').replaceAll('/', '.')}`,
+      error?.message ?? 'is malformed',
+    )
+  }
+  const ms = (field: string, text: string): number => {
+    const value = durationMs(text)
+    if (value === null) throw new ModelError(object, field, 'is not a duration')
+    return value
+  }
+  const { analysis, selector } = spec
+  return {
+    name: metadata.name,
+    uid: metadata.uid,
+    generation: metadata.generation ?? 0,
+    createdAt: millisecondsOf('IngressRolloutPolicy', raw, 'metadata.creationTimestamp', metadata.creationTimestamp),
+    selector: {
+      ingressClassName: selector.ingressClassName ?? null,
+      namespaceSelector: selector.namespaceSelector ?? {},
+      objectSelector: selector.objectSelector ?? {},
+    },
+    kinds: spec.kinds,
+    batches: withLastBatch(spec.batches.map((batch, i) => parseBatch(object, i, batch, ms))),
+    bakeTimeMs: ms('spec.bakeTime', spec.bakeTime),
+    ackDeadlineMs: ms('spec.ackDeadline', spec.ackDeadline),
+    analysis: {
+      intervalMs: ms('spec.analysis.interval', analysis.interval),
+      minRequests: analysis.minRequests,
+      successRate:
+        analysis.successRate === undefined
+          ? null
+          : { min: analysis.successRate.min ?? null, maxDrop: analysis.successRate.maxDrop ?? null },
+      notFoundRate: analysis.notFoundRate ?? null,
+      latencyP99:
+        analysis.latencyP99 === undefined
+          ? null
+          : { maxRisePercent: Number(analysis.latencyP99.maxRise.replace('%', '')) },
+      tlsFailureRate: analysis.tlsFailureRate ?? null,
+      onInconclusive: analysis.onInconclusive,
+      deadlineMs: ms('spec.analysis.deadline', analysis.deadline),
+    },
+    automaticRollback: spec.rollback.automatic,
+    maxConcurrent: spec.maxConcurrent,
+    historyLimit: spec.historyLimit,
+    allowOptOut: spec.allowOptOut,
+  }
+}
+
+/**
+ * The policy that governs an object: of those that select it the one with most labels in its selectors, then the
+ * oldest, then the first by name; null if none does.
+ *
+ * @param ingressClassName For a Secret the class of an Ingress that refers to it: a Secret is governed if one of them
+ * has the policy's class. For an Ingress its own class counts. An Ingress that left our classes is not narrowed by
+ * class, because leaving is a change that its policy rolls out, too.
+ */
+export function selectPolicy(
+  policies: readonly Policy[],
+  object: SourceObject,
+  namespaceLabels: Readonly<Record<string, string>>,
+  ingressClassName: string | null,
+): Policy | null {
+  const { kind } = parseObjectKey(object.key)
+  const className = kind === 'Ingress' ? (object.className ?? ingressClassName) : ingressClassName
+  const narrowed = kind === 'Secret' || object.ours
+  const selecting = policies.filter(
+    ({ kinds, selector }) =>
+      kinds.includes(kind) &&
+      (!narrowed || selector.ingressClassName === null || selector.ingressClassName === className) &&
+      selects(selector.namespaceSelector, namespaceLabels) &&
+      selects(selector.objectSelector, object.labels),
+  )
+  return selecting.sort(byPrecedence)[0] ?? null
+}
+
+/** Sort order in which policies that select the same object take precedence. */
+export function byPrecedence(a: Policy, b: Policy): number {
+  return (
+    specificity(b) - specificity(a) || a.createdAt - b.createdAt || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)
+  )
+}
+
+function specificity({ selector }: Policy): number {
+  return labelCount(selector.namespaceSelector) + labelCount(selector.objectSelector)
+}
+
+function parseBatch(
+  object: string,
+  index: number,
+  batch: IngressRolloutPolicyBatch,
+  ms: (field: string, text: string) => number,
+): Batch {
+  const size: BatchSize =
+    typeof batch.pods === 'number' ? { pods: batch.pods } : { percent: Number(batch.pods.replace('%', '')) }
+  if ('percent' in size && !Number.isInteger(size.percent)) {
+    throw new ModelError(object, `spec.batches[${index}].pods`, 'is neither a number nor a percentage')
+  }
+  const wait = batch.pause?.for
+  return {
+    size,
+    pause:
+      batch.pause === undefined
+        ? null
+        : { forMs: wait === undefined ? null : ms(`spec.batches[${index}].pause.for`, wait) },
+  }
+}
+
+function withLastBatch(batches: readonly Batch[]): readonly Batch[] {
+  const last = batches.at(-1)
+  return last !== undefined && 'percent' in last.size && last.size.percent === 100
+    ? batches
+    : [...batches, { size: { percent: 100 }, pause: null }]
+}
