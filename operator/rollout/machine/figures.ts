@@ -1,0 +1,116 @@
+/** Figures that gates judge: sums over pods and time, and the rates that follow from them. */
+import { LATENCY_BUCKETS_MS } from '../../../protocol/messages.ts'
+
+/** What a group of pods counted on the hosts of a rollout. */
+export interface Aggregate {
+  readonly requests: number
+  /** Answers by class, index 0 = 1xx … 4 = 5xx. */
+  readonly status: readonly [number, number, number, number, number]
+  /** Answered 404 because no route matched. */
+  readonly notFound: number
+  /** Handshakes finished. */
+  readonly tlsHandshakes: number
+  /** See HostCounters: some of them finished the handshake first, some did not. */
+  readonly tlsFailures: number
+  /** One count per LATENCY_BUCKETS_MS and one for slower. */
+  readonly latency: readonly number[]
+}
+
+/** The object's figures on the stable revision, kept as rates: what goes into the status of an IngressRollout. Rates in percent. */
+export interface Baseline {
+  readonly requests: number
+  readonly successRate: number
+  readonly notFoundRate: number
+  readonly tlsHandshakes: number
+  readonly tlsFailureRate: number
+  /** Null: no requests. */
+  readonly latencyP99Ms: number | null
+}
+
+export const EMPTY_AGGREGATE: Aggregate = {
+  requests: 0,
+  status: [0, 0, 0, 0, 0],
+  notFound: 0,
+  tlsHandshakes: 0,
+  tlsFailures: 0,
+  latency: new Array<number>(LATENCY_BUCKETS_MS.length + 1).fill(0),
+}
+
+export function addAggregates(a: Aggregate, b: Aggregate): Aggregate {
+  return {
+    requests: a.requests + b.requests,
+    status: [0, 1, 2, 3, 4].map(i => (a.status[i] ?? 0) + (b.status[i] ?? 0)) as [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ],
+    notFound: a.notFound + b.notFound,
+    tlsHandshakes: a.tlsHandshakes + b.tlsHandshakes,
+    tlsFailures: a.tlsFailures + b.tlsFailures,
+    latency: EMPTY_AGGREGATE.latency.map((_, i) => (a.latency[i] ?? 0) + (b.latency[i] ?? 0)),
+  }
+}
+
+/** Answers with a 5xx status. */
+export function failures(of: Aggregate): number {
+  return of.status[4]
+}
+
+/**
+ * Connections that began a handshake, as near as the counters tell: a client that refuses the certificate after the
+ * handshake counts as finished and failed, one that sends an alert before its end counts as failed only.
+ */
+export function tlsAttempts(of: Aggregate): number {
+  return Math.max(of.tlsHandshakes, of.tlsFailures)
+}
+
+/** Part of whole in percent; 0 of 0 is 0. */
+export function percent(part: number, whole: number): number {
+  return whole === 0 ? 0 : (part / whole) * 100
+}
+
+export function baselineOf(figures: Aggregate): Baseline {
+  const attempts = tlsAttempts(figures)
+  return {
+    requests: figures.requests,
+    successRate: figures.requests === 0 ? 100 : percent(figures.requests - failures(figures), figures.requests),
+    notFoundRate: percent(figures.notFound, figures.requests),
+    tlsHandshakes: attempts,
+    tlsFailureRate: percent(figures.tlsFailures, attempts),
+    latencyP99Ms: percentile(figures.latency, 0.99),
+  }
+}
+
+/**
+ * The value below which the share `q` (0 to 1) of all counts lies, in milliseconds, linear inside a bucket.
+ * The last bucket has no upper bound: its lower bound is the answer. Null: the histogram is empty.
+ */
+export function percentile(histogram: readonly number[], q: number): number | null {
+  const total = histogram.reduce((sum, count) => sum + count, 0)
+  if (total === 0) return null
+  const rank = Math.min(Math.max(q, 0), 1) * total
+  let below = 0
+  for (const [i, count] of histogram.entries()) {
+    if (count > 0 && below + count >= rank) {
+      const low = i === 0 ? 0 : (LATENCY_BUCKETS_MS[i - 1] ?? 0)
+      const high = LATENCY_BUCKETS_MS[i] ?? low
+      return low + (high - low) * Math.max(0, (rank - below) / count)
+    }
+    below += count
+  }
+  return LATENCY_BUCKETS_MS.at(-1) ?? null
+}
+
+/** How many counts lie above `ms`, linear inside a bucket; those in the last bucket count as slower than anything below its bound. */
+export function slowerThan(histogram: readonly number[], ms: number): number {
+  let slower = 0
+  for (const [i, count] of histogram.entries()) {
+    const low = i === 0 ? 0 : (LATENCY_BUCKETS_MS[i - 1] ?? 0)
+    const high = LATENCY_BUCKETS_MS[i]
+    if (low >= ms) slower += count
+    else if (high !== undefined && high > ms) slower += (count * (high - ms)) / (high - low)
+  }
+  return slower
+}

@@ -1,0 +1,198 @@
+/**
+ * The rollout machine's words. DESIGN "The rollout machine": pure (state, observation, settings) → (state, commands).
+ * Durations are judged by a monotonic clock; wall times are for people and for pauses that outlive this process.
+ */
+import type { ObjectKind, Revision } from '../../../protocol/objects.ts'
+import type { Aggregate, Baseline } from './figures.ts'
+
+export type BatchSize = { readonly count: number } | { readonly percent: number }
+
+export type Pause =
+  { readonly type: 'none' } | { readonly type: 'time'; readonly forMs: number } | { readonly type: 'approval' }
+
+export interface Batch {
+  /** Cumulative: pods that serve the update when this batch is out. */
+  readonly pods: BatchSize
+  /** Wait after this batch passed. */
+  readonly pause: Pause
+}
+
+/** Thresholds; null: the gate is off. Percentages and percentage points. */
+export interface GateSettings {
+  readonly successRate: { readonly min: number | null; readonly maxDrop: number | null } | null
+  readonly notFoundRate: { readonly maxRise: number } | null
+  /** maxRise: percent of the reference, 50 = half as slow again. */
+  readonly latencyP99: { readonly maxRise: number } | null
+  readonly tlsFailureRate: { readonly maxRise: number; readonly minHandshakes: number } | null
+}
+
+/** What a policy says, with the implicit last batch of 100 % written out. */
+export interface Settings {
+  /** Never empty; the last one is all pods and has no pause. */
+  readonly batches: readonly Batch[]
+  readonly bakeMs: number
+  readonly ackDeadlineMs: number
+  /** How often gates are looked at while a batch bakes. */
+  readonly intervalMs: number
+  readonly minRequests: number
+  readonly gates: GateSettings
+  readonly onInconclusive: 'Pause' | 'Promote'
+  /** From the batch's start. */
+  readonly deadlineMs: number
+  readonly automaticRollback: boolean
+}
+
+export type Phase =
+  'Pending' | 'Progressing' | 'Paused' | 'Complete' | 'RollingBack' | 'RolledBack' | 'Superseded' | 'Held'
+
+export interface Verdict {
+  readonly name: string
+  readonly verdict: 'pass' | 'fail' | 'inconclusive'
+  /** CamelCase. */
+  readonly reason: string
+  /** A sentence with the figures, for people. */
+  readonly message: string
+  readonly figures: Readonly<Record<string, number>>
+}
+
+/** Where the machine is inside the batch. `since`: monotonic milliseconds of this process. */
+export type BatchStep =
+  /** Waits for endpoints of the update, or for pods, before it raises the index. */
+  | { readonly name: 'raising'; readonly since: number }
+  /** The index is raised; ready pods below it have not all confirmed yet. */
+  | { readonly name: 'acknowledging'; readonly since: number }
+  | { readonly name: 'baking'; readonly since: number }
+  /** Passed; waits for time (both ends of the same pause) or for approval (null). */
+  | { readonly name: 'waiting'; readonly until: { readonly mono: number; readonly wall: number } | null }
+  /** Passed or promoted, and released; waits until every ready pod confirms, at most the deadline. */
+  | { readonly name: 'confirming'; readonly since: number }
+
+/** Why the rollout does not go on though its batch could. A person decides, or the cause goes away. */
+export interface Blocked {
+  readonly reason: 'GateFailed' | 'Inconclusive' | 'ManualIndex' | 'NoRollbackTarget'
+  readonly message: string
+  /** spec.approvedBatch when it began: only an approval given later counts as an answer. */
+  readonly approvedBefore: number
+}
+
+/** Why a change is or was taken back. */
+export interface Cause {
+  readonly reason: string
+  readonly message: string
+}
+
+export interface State {
+  readonly phase: Phase
+  /** From 1; grows with every retry. */
+  readonly attempt: number
+  /** The value of spec.retry that was acted upon. */
+  readonly observedRetry: number
+  /** Index into settings.batches. */
+  readonly batch: number
+  /** As the machine last wrote it: pods below it serve the update; -1: all. */
+  readonly index: number
+  /** The highest index of this attempt; -1: all. Those pods may have had the update. */
+  readonly reached: number
+  readonly step: BatchStep
+  /** Monotonic start of the batch, from which settings.deadlineMs counts. */
+  readonly batchSince: number
+  readonly blocked: Blocked | null
+  /** Set from the moment of the decision to take the change back. */
+  readonly cause: Cause | null
+  /** By pod name: since when a ready pod below the index owes its confirmation, monotonic. */
+  readonly owing: Readonly<Record<string, number>>
+  readonly verdicts: readonly Verdict[]
+  readonly baseline: Baseline | null
+  /** spec.abort was there before this attempt began and does not concern it. */
+  readonly ignoreAbort: boolean
+  /** The state in a sentence. */
+  readonly message: string
+  /** Wall times in milliseconds, for people; null: not yet. */
+  readonly startedAt: number | null
+  readonly batchStartedAt: number | null
+  readonly finishedAt: number | null
+}
+
+export interface PodObservation {
+  readonly name: string
+  /** -1: a pod without an ordinal; it gets the update with the release. */
+  readonly ordinal: number
+  readonly ready: boolean
+  /** The revision that the pod says it serves; null: it serves none; undefined: it has not said. */
+  readonly serves: Revision | null | undefined
+  /** Since its last report; null: none yet. */
+  readonly lastReportAgeMs: number | null
+}
+
+/** Figures of one window of time, of the pods that confirmed serving the update throughout, and of those on stable. */
+export interface WindowFigures {
+  readonly update: Aggregate
+  readonly stable: Aggregate
+}
+
+export interface Observation {
+  /** Monotonic milliseconds of this process. */
+  readonly now: number
+  /** Milliseconds since the epoch. */
+  readonly wall: number
+  readonly kind: ObjectKind
+  /** The revision that is rolled out; ABSENT_REVISION for a deletion or a change of class. */
+  readonly revision: Revision
+  /** What the pods fall back to; null: the object was never released, they fall back to "does not exist". */
+  readonly stable: Revision | null
+  /** Kubernetes is deleting the object: that cannot be taken back, only held. */
+  readonly deletion: boolean
+  readonly pods: readonly PodObservation[]
+  /** Since the batch was confirmed. */
+  readonly figures: WindowFigures
+  /** The last minute of it; null: the batch is younger. A late fault must not drown in hours of good figures. */
+  readonly recent: WindowFigures | null
+  /** The last minute before now on the stable revision; the machine keeps the one of the rollout's start. */
+  readonly baseline: Baseline | null
+  /** spec of the IngressRollout. */
+  readonly commands: Commands
+  /** `newer`: other content came, its own rollout takes over; `reverted`: the object's content is the stable one again. */
+  readonly superseded: 'newer' | 'reverted' | null
+  /** At least one endpoint of the revision's Services serves. Always true where there is nothing to ask (Secret, no Services). */
+  readonly endpoints: { readonly update: boolean; readonly stable: boolean }
+  /** The index annotation, if it is another than the machine wrote; null: it is ours. */
+  readonly manualIndex: number | null
+  /** It is this rollout's turn (concurrency, other rollouts on the same hosts). Only asked while Pending. */
+  readonly mayStart: boolean
+}
+
+export interface Commands {
+  readonly paused: boolean
+  /** The pauses after the first so many batches are approved. */
+  readonly approvedBatch: number
+  readonly abort: boolean
+  readonly promote: boolean
+  readonly retry: number
+}
+
+/**
+ * What the controller is to do, in order. It adopts the new state only when all took effect; else it steps again from
+ * the old one: the machine is pure, so nothing is lost and nothing doubled.
+ */
+export type Command =
+  /** Record and annotation: this index. */
+  | { readonly type: 'setIndex'; readonly index: number }
+  /** Record and annotations: current = update, index -1; takes the revision off the refused ones. */
+  | { readonly type: 'release' }
+  /** Record and annotations: index 0, update := current; `refuse`: the revision joins the refused ones. */
+  | { readonly type: 'takeBack'; readonly refuse: boolean }
+  /** New attempt: spec.attempt, approvedBatch 0, abort false and fresh conditions first; then not refused, update := revision, index 0. */
+  | { readonly type: 'begin'; readonly attempt: number }
+  | {
+      readonly type: 'event'
+      readonly level: 'Normal' | 'Warning'
+      readonly reason: string
+      readonly message: string
+    }
+  /** Call step again after so many milliseconds, if nothing changes earlier. */
+  | { readonly type: 'requeue'; readonly afterMs: number }
+
+export interface StepResult {
+  readonly state: State
+  readonly commands: readonly Command[]
+}
