@@ -37,13 +37,19 @@ function bytewise(a: string, b: string): number {
 
 /** Hash of a whole state, maintained in constant time per change: the XOR of one SHA-256 per assignment. */
 export class StateHash {
-  readonly #sum = Buffer.alloc(32)
+  readonly #sum: Buffer
+
+  /** The hash of an empty state, or one to go on from. */
+  constructor(from?: StateHash) {
+    this.#sum = from === undefined ? Buffer.alloc(32) : Buffer.from(from.#sum)
+  }
 
   /** Adds an assignment that is not in the state, or takes away one that is (XOR is its own inverse). */
   toggle(assignment: Assignment): void {
-    const line = `${assignment.key}\n${assignment.id}\n${assignment.announced}\n${assignment.current ?? ''}\n${assignment.assigned ?? ''}\n${assignment.digest ?? ''}`
-    const digest = createHash('sha256').update(line).digest()
-    for (let i = 0; i < 32; i++) this.#sum[i] = (this.#sum[i] ?? 0) ^ (digest[i] ?? 0)
+    const { key, id, announced, current, assigned, digest } = assignment
+    const line = `${key}\n${id}\n${announced}\n${current ?? ''}\n${assigned ?? ''}\n${digest ?? ''}`
+    const hash = createHash('sha256').update(line).digest()
+    for (let i = 0; i < 32; i++) this.#sum[i] = (this.#sum[i] ?? 0) ^ (hash[i] ?? 0)
   }
 
   get hex(): string {

@@ -1,0 +1,184 @@
+/**
+ * JSON Schemas of everything that crosses the stream, compiled once, checked on both sides.
+ * Unknown fields are let through: a newer peer of the same PROTOCOL_VERSION may add some. Digests cover them.
+ */
+import { Ajv } from 'ajv'
+import type { ValidateFunction } from 'ajv'
+import { ProtocolError } from './errors.ts'
+import { LATENCY_BUCKETS_MS } from './messages.ts'
+import type { Report, StreamMessage } from './messages.ts'
+
+type Schema = Readonly<Record<string, unknown>>
+
+const text = { type: 'string' } as const
+const textOrNull = { type: ['string', 'null'] } as const
+const count = { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER } as const
+const hex = (digits: number): Schema => ({ type: 'string', pattern: `^[0-9a-f]{${digits}}$` })
+const nullable = (schema: Schema): Schema => ({ anyOf: [{ type: 'null' }, schema] })
+const list = (items: Schema): Schema => ({ type: 'array', items })
+const record = (values: Schema): Schema => ({ type: 'object', additionalProperties: values })
+const object = (properties: Readonly<Record<string, Schema>>): Schema => ({
+  type: 'object',
+  required: Object.keys(properties),
+  properties,
+})
+
+const objectKey: Schema = { type: 'string', pattern: '^(Ingress|Secret)/[^/]+/[^/]+$' }
+const revision: Schema = { type: 'string', minLength: 1 }
+const checksums = object({ ingress: nullable(hex(32)), secret: nullable(hex(32)) })
+const endpoints = record(list(text))
+
+const assignment = object({
+  key: objectKey,
+  id: text,
+  announced: revision,
+  current: nullable(revision),
+  assigned: nullable(revision),
+  digest: nullable(hex(64)),
+})
+const path = object({
+  type: { enum: ['Exact', 'Prefix', 'ImplementationSpecific', 'Default'] },
+  path: text,
+  backend: { anyOf: [object({ service: text }), object({ status: { const: 503 }, reason: text })] },
+})
+const fragment = object({
+  key: { type: 'string', pattern: '^Ingress/[^/]+/[^/]+$' },
+  revision,
+  createdAt: { type: 'number' },
+  governed: { type: 'boolean' },
+  hosts: list(object({ host: text, paths: list(path) })),
+  tls: list(
+    object({ hosts: { ...list(text), minItems: 1 }, secret: { type: 'string', pattern: '^Secret/[^/]+/[^/]+$' } }),
+  ),
+})
+const certificate = object({
+  key: { type: 'string', pattern: '^Secret/[^/]+/[^/]+$' },
+  revision,
+  governed: { type: 'boolean' },
+  chain: text,
+  privateKey: text,
+  keyType: { enum: ['ECDSA', 'RSA'] },
+})
+const mismatch = object({ expected: text, actual: text, missing: list(text), unexpected: list(text), message: text })
+
+const messages: Readonly<Record<StreamMessage['type'], Schema>> = {
+  hello: object({
+    protocol: count,
+    operator: text,
+    leader: textOrNull,
+    pod: text,
+    ordinal: { type: 'integer', minimum: -1 },
+  }),
+  'snapshot-begin': object({ sequence: count }),
+  'snapshot-items': object({
+    assignments: list(assignment),
+    fragments: list(fragment),
+    certificates: list(certificate),
+    endpoints,
+  }),
+  'snapshot-end': object({ sequence: count, checksums, stateHash: hex(64) }),
+  delta: object({
+    sequence: count,
+    base: hex(64),
+    assignments: list(assignment),
+    fragments: list(fragment),
+    certificates: list(certificate),
+    removed: list(objectKey),
+    checksums,
+    stateHash: hex(64),
+  }),
+  endpoints: object({ upsert: endpoints, remove: list(text) }),
+  observe: object({ objects: list(objectKey), hosts: list(text), intervalMs: { type: 'number', minimum: 1 } }),
+  held: object({ kind: { enum: ['Ingress', 'Secret'] }, mismatch: nullable(mismatch) }),
+  ping: object({ leader: textOrNull }),
+}
+
+const status: Schema = { ...list(count), minItems: 5, maxItems: 5 }
+const buckets = LATENCY_BUCKETS_MS.length + 1
+const report = object({
+  protocol: count,
+  pod: { type: 'string', minLength: 1 },
+  instance: { type: 'string', minLength: 1 },
+  sequence: count,
+  stateHash: { type: 'string', pattern: '^([0-9a-f]{64})?$' },
+  source: { enum: ['none', 'disk', 'stream'] },
+  checksums,
+  refused: list(
+    object({
+      reason: {
+        enum: [
+          'ChecksumMismatch',
+          'DigestMismatch',
+          'AssignmentInvalid',
+          'StateHashMismatch',
+          'SchemaViolation',
+          'Held',
+        ],
+      },
+      object: textOrNull,
+      message: text,
+    }),
+  ),
+  revisions: record(nullable(revision)),
+  hosts: record(
+    object({
+      requests: count,
+      status,
+      notFound: count,
+      upstreamErrors: count,
+      tlsHandshakes: count,
+      tlsFailures: count,
+      latency: { ...list(count), minItems: buckets, maxItems: buckets },
+    }),
+  ),
+  objects: record(object({ revision, requests: count, status })),
+})
+
+const ajv = new Ajv({ strict: true, allowUnionTypes: true })
+const streamValidators: ReadonlyMap<string, ValidateFunction> = new Map(
+  Object.entries(messages).map(([type, schema]) => [type, ajv.compile(schema)]),
+)
+const validateReport = ajv.compile(report)
+
+/** @throws ProtocolError SLUICE_SCHEMA or SLUICE_MESSAGE_UNKNOWN */
+export function parseStreamMessage(line: string): StreamMessage {
+  const { type, value } = parseTyped(line, 'message')
+  const validate = streamValidators.get(type)
+  if (validate === undefined) {
+    throw new ProtocolError('SLUICE_MESSAGE_UNKNOWN', `message of a type that this version does not know`, { type })
+  }
+  check(validate, type, value)
+  return value as StreamMessage
+}
+
+/** @throws ProtocolError SLUICE_SCHEMA */
+export function parseReport(json: string): Report {
+  const { type, value } = parseTyped(json, 'report')
+  if (type !== 'report') throw new ProtocolError('SLUICE_SCHEMA', 'report: /type must be "report"', { path: '/type' })
+  check(validateReport, type, value)
+  return value as Report
+}
+
+function parseTyped(json: string, what: string): { readonly type: string; readonly value: unknown } {
+  let value: unknown
+  try {
+    value = JSON.parse(json)
+  } catch {
+    // Without cause: the parser's own message quotes the text.
+    throw new ProtocolError('SLUICE_SCHEMA', `${what} of ${json.length} characters is not JSON`)
+  }
+  const type = typeof value === 'object' && value !== null && 'type' in value ? value.type : undefined
+  if (typeof type !== 'string') {
+    throw new ProtocolError('SLUICE_SCHEMA', `${what}: /type must be a string`, { path: '/type' })
+  }
+  return { type, value }
+}
+
+function check(validate: ValidateFunction, type: string, value: unknown): void {
+  if (validate(value)) return
+  const error = validate.errors?.[0]
+  const missing: unknown = error?.params['missingProperty']
+  const path = `${error?.instancePath ?? ''}${typeof missing === 'string' ? `/${missing}` : ''}`
+  const reason = typeof missing === 'string' ? 'is missing' : (error?.message ?? 'is not valid')
+  throw new ProtocolError('SLUICE_SCHEMA', `${type}: ${path} ${reason}`, { type, path })
+}
