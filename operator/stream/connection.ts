@@ -1,0 +1,71 @@
+/** One open stream: writes lines as fast as the client takes them, and no faster. */
+import type { ServerResponse } from 'node:http'
+import type { PodIdentity } from './auth.ts'
+import { Feed } from './feed.ts'
+import type { WorldChange } from './world.ts'
+
+export class Connection {
+  readonly pod: PodIdentity
+  readonly #response: ServerResponse
+  readonly #feed: Feed
+  readonly #now: () => number
+  /** Monotonic milliseconds since when the client has not taken what was written; null: it keeps up. */
+  #blockedSince: number | null = null
+  #closed = false
+
+  constructor(options: {
+    readonly pod: PodIdentity
+    readonly response: ServerResponse
+    readonly clientHash: string | null
+    readonly now: () => number
+  }) {
+    this.pod = options.pod
+    this.#response = options.response
+    this.#now = options.now
+    this.#feed = new Feed(options.pod.ordinal, options.clientHash)
+    this.#response.on('drain', () => {
+      this.#blockedSince = null
+      this.#pump()
+    })
+  }
+
+  publish(change: WorldChange): void {
+    this.#feed.publish(change)
+    this.#pump()
+  }
+
+  /** Writes a line that stands apart from the world (hello, ping); left out while the client is behind: it has enough to read. */
+  say(line: string): void {
+    if (this.#blockedSince === null) this.#write(line)
+  }
+
+  /** For how long the client has not read, in milliseconds. */
+  get blockedFor(): number {
+    return this.#blockedSince === null ? 0 : this.#now() - this.#blockedSince
+  }
+
+  /** Ends after what was written. */
+  end(): void {
+    this.#closed = true
+    this.#response.end()
+  }
+
+  /** Cuts the connection. */
+  destroy(): void {
+    this.#closed = true
+    this.#response.destroy()
+  }
+
+  #pump(): void {
+    while (this.#blockedSince === null && !this.#closed) {
+      const line = this.#feed.next()
+      if (line === null) return
+      this.#write(line)
+    }
+  }
+
+  #write(line: string): void {
+    if (this.#closed || this.#response.destroyed) return
+    if (!this.#response.write(line)) this.#blockedSince = this.#now()
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * The lines of one connection: what was published is remembered as *keys* that may differ, and turned into messages only
+ * when the client can take them. A slow client thus gets one coalesced delta, never a queue of them.
+ */
+import type { ObjectKey, ServiceKey } from '../../protocol/objects.ts'
+import { endpointLines, line, snapshotLines } from './lines.ts'
+import { PodState } from './pod-state.ts'
+import type { World, WorldChange } from './world.ts'
+
+/** A delta of more characters than this goes out as a snapshot, in portions. */
+const MAX_DELTA = 32_000_000
+
+export class Feed {
+  readonly #state: PodState
+  /** Hash of the state that the client says it has; null: none, or it wants everything anew. */
+  readonly #clientHash: string | null
+  #world: World | null = null
+  #started = false
+  #objects: Set<ObjectKey> | null = new Set()
+  #services: Set<ServiceKey> | null = new Set()
+  #observe = false
+  #dirty = false
+  #sequence = 0
+  readonly #held = new Map<string, string>()
+  #current: Generator<string, void> | null = null
+
+  constructor(ordinal: number, clientHash: string | null) {
+    this.#state = new PodState(ordinal)
+    this.#clientHash = clientHash
+  }
+
+  /** Costs as much as the change names keys. */
+  publish(change: WorldChange): void {
+    this.#world = change.world
+    this.#dirty = true
+    if (!this.#started) return
+    this.#objects = merged(this.#objects, change.objects)
+    this.#services = merged(this.#services, change.services)
+    this.#observe ||= change.observe
+  }
+
+  /** The next line to write; null: the client has everything. */
+  next(): string | null {
+    for (;;) {
+      if (this.#current === null) {
+        if (this.#world === null || !this.#dirty) return null
+        this.#current = this.#started ? this.#changes(this.#world) : this.#beginning(this.#world)
+        this.#started = true
+      }
+      const result = this.#current.next()
+      if (result.done !== true) return result.value
+      this.#current = null
+    }
+  }
+
+  #beginning(world: World): Generator<string, void> {
+    const snapshot = this.#state.snapshot(world)
+    this.#clear()
+    const observe = observeLine(world)
+    const held = [...this.#heldLines(world)]
+    const resumed = snapshot.stateHash === this.#clientHash
+    const whole = resumed
+      ? endpointLines(Object.fromEntries(snapshot.endpoints), [])
+      : snapshotLines(snapshot, ++this.#sequence)
+    // `observe` ends the listing: the client drops endpoints that were not named before it.
+    return chain(whole, [observe], held)
+  }
+
+  #changes(world: World): Generator<string, void> {
+    const delta = this.#state.delta(world, this.#objects)
+    const upserts = this.#state.upserts(world, this.#services, delta?.fragments ?? [])
+    const removals = this.#state.removals(world, this.#services)
+    const observe = this.#observe ? [observeLine(world)] : []
+    const held = [...this.#heldLines(world)]
+    this.#clear()
+    const middle = delta === null ? null : line({ type: 'delta', sequence: ++this.#sequence, ...delta })
+    if (middle !== null && middle.length > MAX_DELTA) {
+      return chain(snapshotLines(this.#state.snapshot(world), this.#sequence), [observeLine(world)], held)
+    }
+    return chain(
+      endpointLines(upserts ?? {}, []),
+      middle === null ? [] : [middle],
+      endpointLines({}, removals),
+      observe,
+      held,
+    )
+  }
+
+  #clear(): void {
+    this.#objects = new Set()
+    this.#services = new Set()
+    this.#observe = false
+    this.#dirty = false
+  }
+
+  *#heldLines(world: World): Generator<string> {
+    const held = world.held()
+    for (const kind of ['Ingress', 'Secret'] as const) {
+      const mismatch = held.find(h => h.kind === kind)?.mismatch ?? null
+      const text = line({ type: 'held', kind, mismatch })
+      if (mismatch === null ? !this.#held.has(kind) : this.#held.get(kind) === text) continue
+      if (mismatch === null) this.#held.delete(kind)
+      else this.#held.set(kind, text)
+      yield text
+    }
+  }
+}
+
+function observeLine(world: World): string {
+  return line({ type: 'observe', ...world.observe() })
+}
+
+function merged<K>(pending: Set<K> | null, more: readonly K[] | null): Set<K> | null {
+  if (pending === null || more === null) return null
+  for (const key of more) pending.add(key)
+  return pending
+}
+
+function* chain(...parts: readonly Iterable<string>[]): Generator<string, void> {
+  for (const part of parts) yield* part
+}
