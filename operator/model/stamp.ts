@@ -4,8 +4,8 @@ import type { Parsed, Stamp } from './types.ts'
 
 export const DEFAULT_ANNOTATION_PREFIX = 'nginx.ingress.kubernetes.io'
 
-/** Full names of the four annotations. */
-export interface StampNames {
+/** Full names of the four annotations. A type, because only that has an index signature. */
+export type StampNames = {
   readonly flag: string
   readonly current: string
   readonly update: string
