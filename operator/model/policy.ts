@@ -11,25 +11,38 @@ import { labelCount, selects } from './selectors.ts'
 import type { SourceObject } from './types.ts'
 
 /** How many pods serve the update when a batch is out, earlier batches included. */
-export type BatchSize = { readonly pods: number } | { readonly percent: number }
+export type BatchSize = { readonly count: number } | { readonly percent: number }
+
+/** What follows when a batch passed. */
+export type Pause =
+  { readonly type: 'none' } | { readonly type: 'time'; readonly forMs: number } | { readonly type: 'approval' }
 
 export interface Batch {
-  readonly size: BatchSize
-  /** What follows when the batch passed: nothing, a wait in milliseconds, or a wait for approval (`forMs` null). */
-  readonly pause: { readonly forMs: number | null } | null
+  readonly pods: BatchSize
+  readonly pause: Pause
 }
 
-/** Rates in percent, differences in percentage points, times in milliseconds; null: no such gate. */
-export interface Analysis {
+/**
+ * What the rollout machine needs of a policy, in its own form (operator/rollout/machine/types.ts, Settings).
+ * Times in milliseconds, rates in percent, differences in percentage points; null: no such gate.
+ */
+export interface PolicySettings {
+  /** At least one; the last is 100 percent. */
+  readonly batches: readonly Batch[]
+  readonly bakeMs: number
+  readonly ackDeadlineMs: number
   readonly intervalMs: number
   readonly minRequests: number
-  readonly successRate: { readonly min: number | null; readonly maxDrop: number | null } | null
-  readonly notFoundRate: { readonly maxRise: number } | null
-  /** maxRisePercent: how much slower than the stable pods, in percent of theirs. */
-  readonly latencyP99: { readonly maxRisePercent: number } | null
-  readonly tlsFailureRate: { readonly maxRise: number; readonly minHandshakes: number } | null
+  readonly gates: {
+    readonly successRate: { readonly min: number | null; readonly maxDrop: number | null } | null
+    readonly notFoundRate: { readonly maxRise: number } | null
+    /** maxRise: how much slower than the stable pods, in percent of theirs. */
+    readonly latencyP99: { readonly maxRise: number } | null
+    readonly tlsFailureRate: { readonly maxRise: number; readonly minHandshakes: number } | null
+  }
   readonly onInconclusive: 'Pause' | 'Promote'
   readonly deadlineMs: number
+  readonly automaticRollback: boolean
 }
 
 export interface Policy {
@@ -44,12 +57,7 @@ export interface Policy {
     readonly objectSelector: LabelSelector
   }
   readonly kinds: readonly ObjectKind[]
-  /** At least one; the last is 100 percent. */
-  readonly batches: readonly Batch[]
-  readonly bakeTimeMs: number
-  readonly ackDeadlineMs: number
-  readonly analysis: Analysis
-  readonly automaticRollback: boolean
+  readonly settings: PolicySettings
   readonly maxConcurrent: number
   readonly historyLimit: number
   readonly allowOptOut: boolean
@@ -117,26 +125,26 @@ export function parsePolicy(raw: unknown): Policy {
       objectSelector: selector.objectSelector ?? {},
     },
     kinds: spec.kinds,
-    batches: withLastBatch(spec.batches.map((batch, i) => parseBatch(object, i, batch, ms))),
-    bakeTimeMs: ms('spec.bakeTime', spec.bakeTime),
-    ackDeadlineMs: ms('spec.ackDeadline', spec.ackDeadline),
-    analysis: {
+    settings: {
+      batches: withLastBatch(spec.batches.map((batch, i) => parseBatch(object, i, batch, ms))),
+      bakeMs: ms('spec.bakeTime', spec.bakeTime),
+      ackDeadlineMs: ms('spec.ackDeadline', spec.ackDeadline),
       intervalMs: ms('spec.analysis.interval', analysis.interval),
       minRequests: analysis.minRequests,
-      successRate:
-        analysis.successRate === undefined
-          ? null
-          : { min: analysis.successRate.min ?? null, maxDrop: analysis.successRate.maxDrop ?? null },
-      notFoundRate: analysis.notFoundRate ?? null,
-      latencyP99:
-        analysis.latencyP99 === undefined
-          ? null
-          : { maxRisePercent: Number(analysis.latencyP99.maxRise.replace('%', '')) },
-      tlsFailureRate: analysis.tlsFailureRate ?? null,
+      gates: {
+        successRate:
+          analysis.successRate === undefined
+            ? null
+            : { min: analysis.successRate.min ?? null, maxDrop: analysis.successRate.maxDrop ?? null },
+        notFoundRate: analysis.notFoundRate ?? null,
+        latencyP99:
+          analysis.latencyP99 === undefined ? null : { maxRise: Number(analysis.latencyP99.maxRise.replace('%', '')) },
+        tlsFailureRate: analysis.tlsFailureRate ?? null,
+      },
       onInconclusive: analysis.onInconclusive,
       deadlineMs: ms('spec.analysis.deadline', analysis.deadline),
+      automaticRollback: spec.rollback.automatic,
     },
-    automaticRollback: spec.rollback.automatic,
     maxConcurrent: spec.maxConcurrent,
     historyLimit: spec.historyLimit,
     allowOptOut: spec.allowOptOut,
@@ -187,24 +195,22 @@ function parseBatch(
   batch: IngressRolloutPolicyBatch,
   ms: (field: string, text: string) => number,
 ): Batch {
-  const size: BatchSize =
-    typeof batch.pods === 'number' ? { pods: batch.pods } : { percent: Number(batch.pods.replace('%', '')) }
-  if ('percent' in size && !Number.isInteger(size.percent)) {
+  const pods: BatchSize =
+    typeof batch.pods === 'number' ? { count: batch.pods } : { percent: Number(batch.pods.replace('%', '')) }
+  if ('percent' in pods && !Number.isInteger(pods.percent)) {
     throw new ModelError(object, `spec.batches[${index}].pods`, 'is neither a number nor a percentage')
   }
-  const wait = batch.pause?.for
-  return {
-    size,
-    pause:
-      batch.pause === undefined
-        ? null
-        : { forMs: wait === undefined ? null : ms(`spec.batches[${index}].pause.for`, wait) },
-  }
+  return { pods, pause: parsePause(batch, text => ms(`spec.batches[${index}].pause.for`, text)) }
+}
+
+function parsePause({ pause }: IngressRolloutPolicyBatch, ms: (text: string) => number): Pause {
+  if (pause === undefined) return { type: 'none' }
+  return pause.for === undefined ? { type: 'approval' } : { type: 'time', forMs: ms(pause.for) }
 }
 
 function withLastBatch(batches: readonly Batch[]): readonly Batch[] {
   const last = batches.at(-1)
-  return last !== undefined && 'percent' in last.size && last.size.percent === 100
+  return last !== undefined && 'percent' in last.pods && last.pods.percent === 100
     ? batches
-    : [...batches, { size: { percent: 100 }, pause: null }]
+    : [...batches, { pods: { percent: 100 }, pause: { type: 'none' } }]
 }
