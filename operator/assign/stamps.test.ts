@@ -1,0 +1,73 @@
+import { describe, expect, it } from '@jest/globals'
+import { removeStamps, restoreStamps, stampFor } from './stamps.ts'
+import { HAND, NOBODY, ingress, record, secret } from './testing.ts'
+
+const rolling = record({ update: 'v2', index: 2 })
+const all = {
+  'x/ingress-rollout': 'true',
+  'x/ingress-rollout-current-revision': 'v1',
+  'x/ingress-rollout-update-revision': 'v2',
+  'x/ingress-rollout-index-id': '2',
+}
+const texts = { flag: 'true', current: 'v1', update: 'v2', index: '2' }
+
+describe('stampFor', () => {
+  it('says what the record says', () => {
+    expect(stampFor(rolling, 'x')).toEqual(all)
+    expect(stampFor(record({ key: 'Secret/shop/tls', update: 'v1' }))).toMatchObject({
+      'nginx.ingress.kubernetes.io/secret-rollout': 'true',
+      'nginx.ingress.kubernetes.io/secret-rollout-index-id': '-1',
+    })
+  })
+
+  it('removes what there is not', () => {
+    expect(stampFor(record({ current: null, index: 0 }), 'x')).toEqual({
+      'x/ingress-rollout': 'true',
+      'x/ingress-rollout-current-revision': null,
+      'x/ingress-rollout-update-revision': null,
+      'x/ingress-rollout-index-id': '0',
+    })
+  })
+})
+
+describe('restoreStamps', () => {
+  it('writes all where the important ones were lost', () => {
+    expect(restoreStamps(ingress('v3'), rolling, 'x')).toEqual(all)
+    expect(restoreStamps(ingress('v2', { ...texts, index: undefined }), rolling, 'x')).toEqual(all)
+    expect(restoreStamps(ingress('v2', { ...texts, update: undefined, index: '-1' }), rolling, 'x')).toEqual(all)
+  })
+
+  it('writes only what is missing of the others', () => {
+    expect(restoreStamps(ingress('v2', { ...texts, flag: undefined, index: '3' }), rolling, 'x')).toEqual({
+      'x/ingress-rollout': 'true',
+    })
+    expect(restoreStamps(ingress('v2', { ...texts, current: undefined }), rolling, 'x')).toEqual({
+      'x/ingress-rollout-current-revision': 'v1',
+    })
+  })
+
+  it('leaves what is there, what a person said, and what was never stamped', () => {
+    expect(restoreStamps(ingress('v2', texts), rolling, 'x')).toBeNull()
+    expect(restoreStamps(ingress('v2', { flag: 'false' }), rolling, 'x')).toBeNull()
+    expect(restoreStamps(ingress('v2', { flag: 'yes' }), rolling, 'x')).toBeNull()
+    expect(restoreStamps(ingress('v2', { ...texts, index: 'abc', update: undefined }), rolling, 'x')).toBeNull()
+    expect(restoreStamps(ingress('v1'), record(), 'x')).toBeNull()
+    expect(restoreStamps(ingress('v2'), { ...rolling, governed: false }, 'x')).toBeNull()
+  })
+
+  it('keeps somebody who drives by hand before his first revision', () => {
+    expect(restoreStamps(ingress('v1'), record({ byHand: true }), 'x')).toEqual({ 'x/ingress-rollout': 'true' })
+  })
+})
+
+describe('removeStamps', () => {
+  it('removes ours after the policy is gone, nobody else’s', () => {
+    const left = record({ governed: false, seen: 'v2' })
+    expect(removeStamps(ingress('v2', texts), NOBODY, left, 'x')).toEqual(
+      Object.fromEntries(Object.keys(all).map(name => [name, null])),
+    )
+    expect(removeStamps(ingress('v2', texts), HAND, left, 'x')).toBeNull()
+    expect(removeStamps(ingress('v2', { ...texts, flag: 'false' }), NOBODY, left, 'x')).toBeNull()
+    expect(removeStamps(secret('v2', texts), NOBODY, null, 'x')).toBeNull()
+  })
+})
