@@ -1,0 +1,214 @@
+import { beforeAll, describe, expect, it } from '@jest/globals'
+import fc from 'fast-check'
+import { Authority } from '../../e2e/pki/pki.ts'
+import type { Leaf } from '../../e2e/pki/pki.ts'
+import { payloadDigest } from '../../protocol/hash.ts'
+import type { IngressContent, IngressPath, IngressSpec } from '../model/types.ts'
+import { compileIngress, compileSecret } from './compile.ts'
+import { hostsOf, referencesOf } from './references.ts'
+
+const object = { key: 'Ingress/shop/web', createdAt: 5 }
+const backend = (name: string, port: number | string = 80): IngressPath['backend'] => ({
+  service: { name, port: typeof port === 'number' ? { number: port } : { name: port } },
+})
+const path = (text: string, name = 'web', pathType = 'Prefix'): IngressPath => ({
+  path: text,
+  pathType,
+  backend: backend(name),
+})
+const content = (spec: IngressSpec, annotations: Record<string, string> = {}): IngressContent => ({
+  kind: 'Ingress',
+  annotations,
+  spec,
+})
+const compiled = (spec: IngressSpec, annotations?: Record<string, string>): ReturnType<typeof compileIngress> =>
+  compileIngress(object, 'r1', content(spec, annotations), true)
+
+describe('compileIngress', () => {
+  it('gives hosts, paths and TLS', () => {
+    const spec: IngressSpec = {
+      rules: [
+        { host: 'A.example.com', http: { paths: [path('/'), path('/api', 'api', 'Exact')] } },
+        { host: '*.example.com', http: { paths: [{ ...path('/'), backend: backend('web', 'http') }] } },
+        { host: 'a.example.com', http: { paths: [path('/more')] } },
+      ],
+      tls: [
+        { hosts: ['A.example.com'], secretName: 'ecdsa' },
+        { hosts: ['a.example.com'], secretName: 'rsa' },
+        { secretName: 'all' },
+        { hosts: ['a.example.com'] },
+      ],
+    }
+    expect(compiled(spec).fragment).toEqual({
+      key: 'Ingress/shop/web',
+      revision: 'r1',
+      createdAt: 5,
+      governed: true,
+      hosts: [
+        {
+          host: 'a.example.com',
+          paths: [
+            { type: 'Prefix', path: '/', backend: { service: 'shop/web:80' } },
+            { type: 'Exact', path: '/api', backend: { service: 'shop/api:80' } },
+            { type: 'Prefix', path: '/more', backend: { service: 'shop/web:80' } },
+          ],
+        },
+        { host: '*.example.com', paths: [{ type: 'Prefix', path: '/', backend: { service: 'shop/web:http' } }] },
+      ],
+      tls: [
+        { hosts: ['a.example.com'], secret: 'Secret/shop/ecdsa' },
+        { hosts: ['a.example.com'], secret: 'Secret/shop/rsa' },
+        { hosts: ['a.example.com', '*.example.com'], secret: 'Secret/shop/all' },
+      ],
+    })
+  })
+
+  it('puts the default backend last on every host, or on every other host where there is no rule', () => {
+    const last = { type: 'Default', path: '/', backend: { service: 'shop/fallback:80' } }
+    const { fragment } = compiled({
+      defaultBackend: backend('fallback'),
+      rules: [{ host: 'a.b' }, { http: { paths: [path('/x')] } }],
+    })
+    expect(fragment?.hosts).toEqual([
+      { host: 'a.b', paths: [last] },
+      { host: '', paths: [{ type: 'Prefix', path: '/x', backend: { service: 'shop/web:80' } }, last] },
+    ])
+    expect(compiled({ defaultBackend: backend('fallback') }).fragment?.hosts).toEqual([{ host: '', paths: [last] }])
+  })
+
+  it('is nothing where the content is rejected', () => {
+    const { fragment, problems } = compiled({ rules: [{ host: 'a_b', http: { paths: [path('/')] } }] })
+    expect(fragment).toBeNull()
+    expect(problems).toHaveLength(1)
+  })
+
+  it('closes every path where a protection cannot be kept, and leaves TLS as it is', () => {
+    const spec = {
+      defaultBackend: backend('web'),
+      rules: [{ host: 'a.b', http: { paths: [path('/'), path('/x')] } }],
+      tls: [{ hosts: ['a.b'], secretName: 's' }],
+    }
+    const { fragment } = compiled(spec, { 'nginx.ingress.kubernetes.io/auth-url': 'http://auth' })
+    const backends = fragment?.hosts.flatMap(host => host.paths.map(p => p.backend))
+    expect(backends).toHaveLength(3)
+    expect(backends?.every(b => 'status' in b && b.status === 503 && b.reason.includes('auth-url'))).toBe(true)
+    expect(fragment?.tls).toHaveLength(1)
+  })
+
+  it('goes on with a warning', () => {
+    const { fragment, problems } = compiled(
+      { rules: [{ host: 'a.b', http: { paths: [path('/')] } }] },
+      { 'x/rewrite-target': '/' },
+    )
+    expect(problems.map(p => p.effect)).toEqual(['warn'])
+    expect(fragment?.hosts[0]?.paths[0]?.backend).toEqual({ service: 'shop/web:80' })
+  })
+
+  it('answers 503 on the path of a resource, and only there', () => {
+    const { fragment } = compiled({
+      rules: [{ host: 'a.b', http: { paths: [path('/'), { ...path('/r'), backend: { resource: {} } }] } }],
+    })
+    expect(fragment?.hosts[0]?.paths.map(p => 'status' in p.backend)).toEqual([false, true])
+  })
+
+  it('lets a canary take over nothing', () => {
+    const spec = { rules: [{ host: 'a.b', http: { paths: [path('/')] } }], tls: [{ hosts: ['a.b'], secretName: 's' }] }
+    for (const value of ['true', 'maybe']) {
+      const annotations = { 'x/canary': value, 'x/canary-weight': '10' }
+      expect(compiled(spec, annotations).fragment).toMatchObject({ hosts: [], tls: [] })
+      expect(referencesOf('shop', content(spec, annotations))).toEqual({ secrets: [], services: [] })
+      expect(hostsOf(content(spec, annotations))).toEqual([])
+    }
+  })
+
+  it('takes the first of the same path twice', () => {
+    const { fragment } = compiled({ rules: [{ host: 'a.b', http: { paths: [path('/', 'one'), path('/', 'two')] } }] })
+    expect(fragment?.hosts[0]?.paths).toEqual([{ type: 'Prefix', path: '/', backend: { service: 'shop/one:80' } }])
+  })
+
+  it('never gives a fragment that refers to what referencesOf does not name, nor an invalid one', () => {
+    const hosts = fc.constantFrom('a.example.com', 'B.example.com', '*.c', 'bad_host', '', undefined)
+    const service = fc.constantFrom('one', 'two', '')
+    const paths = fc.array(
+      fc.record({
+        path: fc.constantFrom('/', '/x', 'x', '', '/x/'),
+        pathType: fc.constantFrom('Exact', 'Prefix', 'ImplementationSpecific', 'Other'),
+        backend: fc.oneof(
+          service.map(name => backend(name)),
+          fc.constant({ resource: {} }),
+          fc.constant({}),
+        ),
+      }),
+      { maxLength: 4 },
+    )
+    const specs = fc.record({
+      rules: fc.array(fc.record({ host: hosts, http: fc.option(fc.record({ paths }), { nil: undefined }) }), {
+        maxLength: 4,
+      }),
+      tls: fc.array(
+        fc.record({
+          hosts: fc.array(fc.constantFrom('a.example.com', '*.C', 'x_')),
+          secretName: fc.constantFrom('s', 't', ''),
+        }),
+      ),
+    })
+    fc.assert(
+      fc.property(specs, spec => {
+        const of = content(JSON.parse(JSON.stringify(spec)) as IngressSpec)
+        const { fragment, problems } = compileIngress(object, 'r', of, false)
+        expect(fragment === null).toBe(problems.some(p => p.effect === 'reject'))
+        if (fragment === null) return
+        const { services, secrets } = referencesOf('shop', of)
+        for (const host of fragment.hosts) {
+          expect(host.host).toBe(host.host.toLowerCase())
+          for (const p of host.paths) {
+            expect(p.path.startsWith('/')).toBe(true)
+            if ('service' in p.backend) expect(services).toContain(p.backend.service)
+          }
+        }
+        expect(new Set(fragment.hosts.map(host => host.host)).size).toBe(fragment.hosts.length)
+        for (const tls of fragment.tls) {
+          expect(tls.hosts.length).toBeGreaterThan(0)
+          expect(secrets).toContain(tls.secret)
+        }
+        expect(payloadDigest(compileIngress(object, 'r', structuredClone(of), false).fragment ?? fragment)).toBe(
+          payloadDigest(fragment),
+        )
+      }),
+      { numRuns: 500 },
+    )
+  })
+})
+
+describe('compileSecret', () => {
+  let leaf: Leaf
+  beforeAll(async () => {
+    leaf = await (await Authority.root('Root')).issue({ hosts: ['a.b'] })
+  })
+  const secret = { key: 'Secret/shop/tls', createdAt: 1 }
+
+  it('gives the certificate', () => {
+    const { certificate, problems } = compileSecret(secret, 'r1', { kind: 'Secret', ...leaf }, true, Date.now())
+    expect(problems).toEqual([])
+    expect(certificate).toEqual({ key: 'Secret/shop/tls', revision: 'r1', governed: true, ...leaf, keyType: 'ECDSA' })
+  })
+
+  it('gives none that expired, unless it was released before', () => {
+    const later = Date.now() + 1e11
+    expect(compileSecret(secret, 'r1', { kind: 'Secret', ...leaf }, true, later).certificate).toBeNull()
+    expect(compileSecret(secret, 'r1', { kind: 'Secret', ...leaf }, true, null).certificate).not.toBeNull()
+  })
+
+  it('gives none whose key does not belong to it', async () => {
+    const other = await (await Authority.root('Root')).issue({ hosts: ['a.b'] })
+    const { certificate, problems } = compileSecret(
+      secret,
+      'r1',
+      { kind: 'Secret', chain: leaf.chain, privateKey: other.privateKey },
+      true,
+      null,
+    )
+    expect(certificate).toBeNull()
+    expect(problems.map(p => p.reason)).toEqual(['KeyMismatch'])
+  })
+})
