@@ -68,21 +68,21 @@ describe('inspectCertificate', () => {
 
   it('refuses keys that clients do not take', () => {
     const weak = generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey.export({ type: 'pkcs8', format: 'pem' })
-    expect(reasons({ ...rsa, privateKey: String(weak) })).toContain('data[tls.key] KeyTypeUnsupported reject')
+    expect(reasons({ ...rsa, privateKey: weak })).toContain('data[tls.key] KeyTypeUnsupported reject')
     const odd = generateKeyPairSync('ec', { namedCurve: 'secp256k1' }).privateKey.export({
       type: 'pkcs8',
       format: 'pem',
     })
-    expect(reasons({ ...good, privateKey: String(odd) })).toContain('data[tls.key] KeyTypeUnsupported reject')
+    expect(reasons({ ...good, privateKey: odd })).toContain('data[tls.key] KeyTypeUnsupported reject')
     const ed = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' })
-    expect(reasons({ ...good, privateKey: String(ed) })).toContain('data[tls.key] KeyTypeUnsupported reject')
+    expect(reasons({ ...good, privateKey: ed })).toContain('data[tls.key] KeyTypeUnsupported reject')
   })
 
   it('never quotes a key', () => {
     const secret = good.privateKey.split('\n')[1] ?? ''
     const { problems } = inspectCertificate(
       KEY,
-      { kind: 'Secret', ...good, privateKey: `${good.privateKey.slice(0, 90)}` },
+      { kind: 'Secret', ...good, privateKey: good.privateKey.slice(0, 90) },
       0,
     )
     expect(problems.length).toBeGreaterThan(0)
