@@ -94,6 +94,8 @@ describe('parsePolicy', () => {
     [{ kinds: ['Service'] }, 'spec.kinds.0'],
     [{ analysis: undefined }, 'spec'],
     [{ nonsense: 1 }, 'spec'],
+    [{ analysis: {} }, 'spec.analysis has no gate'],
+    [{ analysis: { successRate: {} } }, 'spec.analysis has no gate'],
   ])('names the field of %j', (change, message) => {
     expect(() => policy('p', change)).toThrow(message)
   })

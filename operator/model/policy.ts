@@ -4,7 +4,12 @@ import { parseObjectKey } from '../../protocol/ids.ts'
 import type { ObjectKind } from '../../protocol/objects.ts'
 import { durationMs } from './duration.ts'
 import { ModelError } from './errors.ts'
-import type { IngressRolloutPolicyBatch, IngressRolloutPolicySpec, LabelSelector } from './generated/crds.ts'
+import type {
+  IngressRolloutPolicyAnalysis,
+  IngressRolloutPolicyBatch,
+  IngressRolloutPolicySpec,
+  LabelSelector,
+} from './generated/crds.ts'
 import { ingressRolloutPolicySpecSchema } from './generated/schemas.ts'
 import { checked, compileSchema, millisecondsOf } from './metadata.ts'
 import { labelCount, selects } from './selectors.ts'
@@ -114,6 +119,7 @@ export function parsePolicy(raw: unknown): Policy {
     return value
   }
   const { analysis, selector } = spec
+  if (!hasGate(spec.analysis)) throw new ModelError(object, 'spec.analysis', 'has no gate: nothing would be judged')
   return {
     name: metadata.name,
     uid: metadata.uid,
@@ -187,6 +193,12 @@ export function byPrecedence(a: Policy, b: Policy): number {
 
 function specificity({ selector }: Policy): number {
   return labelCount(selector.namespaceSelector) + labelCount(selector.objectSelector)
+}
+
+/** The CRD's rule on analysis, which its schema cannot express. */
+function hasGate({ successRate, notFoundRate, latencyP99, tlsFailureRate }: IngressRolloutPolicyAnalysis): boolean {
+  const judgesSuccess = successRate?.min !== undefined || successRate?.maxDrop !== undefined
+  return judgesSuccess || [notFoundRate, latencyP99, tlsFailureRate].some(gate => gate !== undefined)
 }
 
 function parseBatch(
