@@ -14,7 +14,7 @@ export type NormalisedPath =
   | { readonly ok: false; readonly reason: string }
 
 /** Nothing in it needs a second look: the common case costs one test. */
-const PLAIN = /^\/(?!.*(?:\/\/|\/\.))[A-Za-z0-9\-._~!$&'()*+,;=:@/]*$/
+const PLAIN = /^(?!.*(?:\/\/|\/\.))\/[A-Za-z0-9\-._~!$&'()*+,;=:@/]*$/
 const UNRESERVED = /^[A-Za-z0-9\-._~]$/
 const ENCODED_SEPARATOR = /%2f|%5c|\\|\/\.{1,2};/i
 

@@ -1,6 +1,9 @@
 /** A new leader takes over: the state from what status and record say. */
+import type { Revision } from '../../../protocol/objects.ts'
 import type { Baseline } from './figures.ts'
-import type { Phase, Settings, StepResult } from './types.ts'
+import { result } from './outcome.ts'
+import { initialState } from './state.ts'
+import type { BatchStep, Cause, Phase, Settings, State, StepResult } from './types.ts'
 
 /** What status.ts reads from an IngressRollout's status. */
 export interface Remembered {
@@ -12,7 +15,8 @@ export interface Remembered {
   readonly pausedReason: string | null
   /** Wall milliseconds; null: the pause waits for approval, or there is none. */
   readonly pauseEndsAt: number | null
-  readonly cause: { readonly reason: string; readonly message: string } | null
+  readonly message: string
+  readonly cause: Cause | null
   readonly baseline: Baseline | null
   readonly startedAt: number | null
   readonly batchStartedAt: number | null
@@ -21,22 +25,87 @@ export interface Remembered {
 
 /** The part of the release record that the machine needs; it outranks the status. */
 export interface RecordView {
-  readonly current: string | null
-  readonly update: string | null
+  readonly current: Revision | null
+  readonly update: Revision | null
   readonly index: number
-  readonly refused: readonly string[]
+  readonly refused: readonly Revision[]
+}
+
+/** This process's monotonic clock and the wall clock, in milliseconds. */
+export interface Clock {
+  readonly now: number
+  readonly wall: number
 }
 
 /**
  * Starts the running bake again: nothing is promoted on data that this process has not seen. Pauses keep their ends.
- * The commands complete what the former leader decided and did not write.
+ * The commands complete what the former leader decided and did not write. `remembered` null: no status was written.
  */
 export function resume(
   remembered: Remembered | null,
   record: RecordView,
-  revision: string,
+  revision: Revision,
   settings: Settings,
-  clock: { readonly now: number; readonly wall: number },
+  clock: Clock,
 ): StepResult {
-  throw new Error(`not yet: ${remembered?.phase ?? ''} ${record.index} ${revision} ${settings.bakeMs} ${clock.now}`)
+  const state = recalled(remembered, record, settings, clock)
+  const { phase } = state
+  if (phase === 'Complete' || phase === 'Superseded' || phase === 'RolledBack' || phase === 'Held') return result(state)
+  const takenBack = record.update !== revision && record.refused.includes(revision)
+  if (takenBack) return result(rollingBackAgain(state))
+  if (phase === 'RollingBack') return result(rollingBackAgain(state), { type: 'takeBack', refuse: true })
+  if (record.current === revision) {
+    const step = { name: 'confirming', since: clock.now } as const
+    return result({ ...state, phase: 'Progressing', index: -1, reached: -1, step })
+  }
+  // Not stamped yet, or something else is: the observation will say which.
+  if (record.update !== revision) return result({ ...state, phase: 'Pending', index: 0, reached: 0, blocked: null })
+  if (phase === 'Pending' && record.index === 0) return result(state)
+  return result({ ...state, phase: 'Progressing' })
+}
+
+function rollingBackAgain(state: State): State {
+  const cause = state.cause ?? { reason: 'TakenBack', message: 'decided before this operator took over' }
+  return { ...state, phase: 'RollingBack', index: 0, reached: -1, cause, blocked: null }
+}
+
+function recalled(remembered: Remembered | null, record: RecordView, settings: Settings, clock: Clock): State {
+  const fresh = initialState(remembered?.attempt ?? 1, remembered?.observedRetry ?? 0)
+  const index = record.index
+  const state: State = {
+    ...fresh,
+    index,
+    reached: index,
+    step: { name: 'raising', since: clock.now, merge: false },
+    batchSince: clock.now,
+    message: 'taken over by this operator',
+    startedAt: clock.wall,
+    batchStartedAt: clock.wall,
+  }
+  if (remembered === null) return { ...state, startedAt: index === 0 ? null : clock.wall }
+  const batch = Math.min(remembered.batch, settings.batches.length - 1)
+  const { phase, message, cause, baseline, startedAt, batchStartedAt, finishedAt } = remembered
+  return {
+    ...state,
+    phase,
+    batch,
+    step: stepOf(remembered, batch, settings, clock) ?? state.step,
+    // Inconclusive and the rest are found again by looking; a failed gate is for a person, also tomorrow.
+    blocked:
+      remembered.pausedReason === 'GateFailed'
+        ? { reason: 'GateFailed', message, approvedBefore: Number.MAX_SAFE_INTEGER }
+        : null,
+    ...{ message, cause, baseline, startedAt, batchStartedAt, finishedAt },
+  }
+}
+
+function stepOf(remembered: Remembered, batch: number, settings: Settings, clock: Clock): BatchStep | null {
+  if (remembered.pausedReason === 'WaitingForApproval') return { name: 'waiting', until: null }
+  const end = remembered.pauseEndsAt
+  if (remembered.pausedReason !== 'WaitingForTime' || end === null) return null
+  const pause = settings.batches[batch]?.pause
+  // A wall clock that jumped makes the pause at most as long as the policy says.
+  const longest = pause?.type === 'time' ? pause.forMs : Number.MAX_SAFE_INTEGER
+  const left = Math.min(Math.max(0, end - clock.wall), longest)
+  return { name: 'waiting', until: { mono: clock.now + left, wall: clock.wall + left } }
 }

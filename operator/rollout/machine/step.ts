@@ -1,12 +1,33 @@
-/** The machine itself. */
+/** The machine itself: which part of it a state belongs to. */
+import { active } from './active.ts'
+import { newAttempt, release, rollingBack } from './ending.ts'
+import { result } from './outcome.ts'
 import type { Observation, Settings, State, StepResult } from './types.ts'
 
-/** The state of a rollout that has not begun. */
-export function initialState(attempt: number, observedRetry: number): State {
-  throw new Error(`not yet: ${attempt} ${observedRetry}`)
-}
+export { initialState, pausedReason } from './state.ts'
 
 /** One look at the world. Pure; call it on every change and when a requeue is due. */
-export function step(state: State, observation: Observation, settings: Settings): StepResult {
-  throw new Error(`not yet: ${state.phase} ${observation.now} ${settings.bakeMs}`)
+export function step(before: State, observation: Observation, settings: Settings): StepResult {
+  const { abort, retry, promote } = observation.commands
+  const state: State = {
+    ...before,
+    ignoreAbort: before.ignoreAbort && abort,
+    // A policy may have lost batches since.
+    batch: Math.min(before.batch, settings.batches.length - 1),
+  }
+  switch (state.phase) {
+    case 'Complete':
+    case 'Superseded':
+      return result({ ...state, observedRetry: Math.max(state.observedRetry, retry) })
+    case 'RolledBack':
+    case 'Held':
+      if (state.phase === 'Held' && promote) return release(state, observation, settings, 'promoted by spec.promote')
+      return retry > state.observedRetry ? newAttempt(state, observation) : result(state)
+    case 'RollingBack':
+      return rollingBack(state, observation, settings)
+    case 'Pending':
+    case 'Progressing':
+    case 'Paused':
+      return active(state, observation, settings)
+  }
 }

@@ -57,8 +57,11 @@ export interface Verdict {
 
 /** Where the machine is inside the batch. `since`: monotonic milliseconds of this process. */
 export type BatchStep =
-  /** Waits for endpoints of the update, or for pods, before it raises the index. */
-  | { readonly name: 'raising'; readonly since: number }
+  /**
+   * Waits for endpoints of the update, or for pods, before it raises the index.
+   * `merge`: the batch before passed in this process; if this one adds no pod, nothing is left to see.
+   */
+  | { readonly name: 'raising'; readonly since: number; readonly merge: boolean }
   /** The index is raised; ready pods below it have not all confirmed yet. */
   | { readonly name: 'acknowledging'; readonly since: number }
   | { readonly name: 'baking'; readonly since: number }
@@ -177,7 +180,7 @@ export interface Commands {
 export type Command =
   /** Record and annotation: this index. */
   | { readonly type: 'setIndex'; readonly index: number }
-  /** Record and annotations: current = update, index -1; takes the revision off the refused ones. */
+  /** Record and annotations: current and update := the rollout's revision, index -1; it is no longer refused. */
   | { readonly type: 'release' }
   /** Record and annotations: index 0, update := current; `refuse`: the revision joins the refused ones. */
   | { readonly type: 'takeBack'; readonly refuse: boolean }

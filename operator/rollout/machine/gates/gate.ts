@@ -5,6 +5,7 @@ import type { GateSettings, Verdict } from '../types.ts'
 
 export interface GateInput {
   readonly kind: ObjectKind
+  readonly deletion: boolean
   readonly gates: GateSettings
   readonly minRequests: number
   readonly update: Aggregate
@@ -18,3 +19,33 @@ export interface GateInput {
 
 /** Null: the policy does not ask for this gate. */
 export type Gate = (input: GateInput) => Verdict | null
+
+export function verdict(
+  name: string,
+  result: Verdict['verdict'],
+  reason: string,
+  message: string,
+  figures: Readonly<Record<string, number>>,
+): Verdict {
+  return { name, verdict: result, reason, message, figures }
+}
+
+/** A percentage for people: `99.5 %`, with a second digit only where one digit would hide the difference. */
+export function inPercent(value: number): string {
+  return `${value > 0 && value < 100 && (value > 99.9 || value < 0.1) ? value.toFixed(2) : value.toFixed(1)} %`
+}
+
+/** `0, 1, 2, 4` → `pods 0-2, 4`. */
+export function podsInWords(ordinals: readonly number[]): string {
+  const ranges: string[] = []
+  const sorted = [...ordinals].sort((a, b) => a - b)
+  for (let i = 0; i < sorted.length; i++) {
+    const first = sorted[i] ?? 0
+    while (sorted[i + 1] === (sorted[i] ?? 0) + 1) i++
+    const last = sorted[i] ?? first
+    ranges.push(first === last ? `${first}` : `${first}-${last}`)
+  }
+  if (ranges.length === 0) return 'no pod'
+  const shown = ranges.length > 8 ? [...ranges.slice(0, 8), '…'] : ranges
+  return `${ordinals.length === 1 ? 'pod' : 'pods'} ${shown.join(', ')}`
+}

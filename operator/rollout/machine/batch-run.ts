@@ -1,0 +1,221 @@
+/** One batch: raise the index, see the confirmations, bake, judge, wait; then the next. */
+import { batchReach, fleetView } from './batches.ts'
+import { release, takeBack } from './ending.ts'
+import { baselineOf, failures, tlsAttempts } from './figures.ts'
+import type { Baseline } from './figures.ts'
+import type { Judgement } from './judge.ts'
+import { judge } from './judge.ts'
+import { after, event, isLast, pods, result } from './outcome.ts'
+import type { Blocked, Observation, Settings, State, StepResult, Verdict } from './types.ts'
+
+export function batchRun(before: State, observation: Observation, settings: Settings): StepResult {
+  if (before.index === 0) return raising(before, observation, settings)
+  const judged = judge(before, observation, settings)
+  const { state, outcome } = judged
+  if (outcome.verdict === 'fail') return failed(state, observation, settings, outcome.because)
+  if (state.blocked !== null) return blockedRun(state, judged, observation, settings)
+  return moving(state, judged, observation, settings)
+}
+
+function moving(state: State, judged: Judgement, observation: Observation, settings: Settings): StepResult {
+  switch (state.step.name) {
+    case 'raising':
+      return raising(state, observation, settings)
+    case 'acknowledging':
+      return acknowledging(state, judged, observation, settings)
+    case 'baking':
+      return baking(state, judged, observation, settings)
+    case 'waiting':
+      return waiting(state, observation, settings)
+    case 'confirming':
+      return result(state)
+  }
+}
+
+/** Somebody has to decide, unless what blocked it has gone. */
+function blockedRun(state: State, judged: Judgement, observation: Observation, settings: Settings): StepResult {
+  const { commands } = observation
+  const free = { ...state, blocked: null }
+  if (state.blocked?.reason === 'NoRollbackTarget') return moving(free, judged, observation, settings)
+  if (state.blocked?.reason !== 'Inconclusive') return result(state)
+  const { approvedBefore } = state.blocked
+  const approved = commands.approvedBatch > approvedBefore && commands.approvedBatch > state.batch
+  if (approved) return passed(free, observation, settings, 'approved without enough evidence')
+  return judged.outcome.verdict === 'pass' ? moving(free, judged, observation, settings) : result(state)
+}
+
+function raising(state: State, observation: Observation, settings: Settings): StepResult {
+  const { now, commands } = observation
+  const { step } = state
+  if (commands.paused) return result({ ...state, message: 'paused by spec.paused' })
+  const merge = step.name === 'raising' && step.merge
+  const waited = now - (step.name === 'raising' ? step.since : now)
+  const reach = batchReach(settings.batches, state.batch, fleetView(observation.pods), state.index)
+  if (reach.type === 'wait') return result({ ...state, message: `waits: ${reach.message}` })
+  if (reach.type === 'all') return raising({ ...state, batch: state.batch + 1 }, observation, settings)
+  const grows = reach.index > state.index
+  if (!grows && merge) return passed(state, observation, settings, 'adds no pod to the batch before')
+  if (grows && lacksEndpoints(observation) && waited < settings.ackDeadlineMs) {
+    return result({ ...state, message: 'waits for an endpoint of the Services that the update names' })
+  }
+  const index = grows ? reach.index : state.index
+  const next: State = {
+    ...state,
+    index,
+    reached: Math.max(state.reached, index),
+    step: { name: 'acknowledging', since: now },
+    batchSince: now,
+    batchStartedAt: observation.wall,
+    message: `${batchWords(state, settings)} begins`,
+  }
+  // Figures of this observation are those of the batch before: judged next time.
+  if (!grows) return result(next)
+  const message = `${batchWords(state, settings)}: pods below ordinal ${index} serve the update`
+  return result(next, { type: 'setIndex', index }, event('Normal', 'BatchStarted', message))
+}
+
+function acknowledging(state: State, judged: Judgement, observation: Observation, settings: Settings): StepResult {
+  const { now } = observation
+  const { acknowledged } = judged
+  if (acknowledged.verdict === 'pass') {
+    return grown(
+      { ...state, step: { name: 'baking', since: now }, message: bakeWords(state, settings) },
+      observation,
+      settings,
+    )
+  }
+  // Pods that are ready have their own deadline; here no pod is.
+  if (now - state.batchSince >= settings.deadlineMs && acknowledged.reason === 'NoPodReady') {
+    return result(blockOn(state, observation, 'Inconclusive', acknowledged.message))
+  }
+  return grown({ ...state, message: `${batchWords(state, settings)}: ${acknowledged.message}` }, observation, settings)
+}
+
+function baking(state: State, judged: Judgement, observation: Observation, settings: Settings): StepResult {
+  const { now } = observation
+  const { outcome, acknowledged } = judged
+  const since = state.step.name === 'baking' ? state.step.since : now
+  if (now - since < settings.bakeMs)
+    return grown({ ...state, message: bakeWords(state, settings) }, observation, settings)
+  if (outcome.verdict === 'pass') return passed(state, observation, settings, 'all gates pass')
+  const message = outcome.because.message
+  if (now - state.batchSince < settings.deadlineMs) {
+    return grown({ ...state, message: `${batchWords(state, settings)}: ${message}` }, observation, settings)
+  }
+  // Promote excuses missing traffic, never missing pods.
+  if (settings.onInconclusive === 'Promote' && acknowledged.verdict === 'pass') {
+    return passed(state, observation, settings, `nothing speaks against it at the deadline (${message})`)
+  }
+  return result(blockOn(state, observation, 'Inconclusive', `not enough evidence at the deadline: ${message}`))
+}
+
+function waiting(state: State, observation: Observation, settings: Settings): StepResult {
+  const { now, commands } = observation
+  const { step } = state
+  if (step.name !== 'waiting') return result(state)
+  const over = step.until !== null && now >= step.until.mono
+  return over || commands.approvedBatch > state.batch ? nextBatch(state, observation, settings) : result(state)
+}
+
+function passed(before: State, observation: Observation, settings: Settings, why: string): StepResult {
+  const { now, wall, commands } = observation
+  const state = { ...before, baseline: strengthened(before.baseline, observation, settings) }
+  const message = `${batchWords(state, settings)} passed: ${why}`
+  const said = event('Normal', 'BatchPassed', message)
+  if (isLast(state, settings.batches)) {
+    // Paused holds the release too: it is the last move of the index.
+    if (commands.paused) return result({ ...state, message: 'paused by spec.paused' })
+    return after([said], release(state, observation, settings, 'every batch passed'))
+  }
+  const pause = settings.batches[state.batch]?.pause ?? { type: 'none' }
+  if (pause.type === 'none' || commands.approvedBatch > state.batch) {
+    return after([said], nextBatch(state, observation, settings))
+  }
+  const until = pause.type === 'time' ? { mono: now + pause.forMs, wall: wall + pause.forMs } : null
+  return result({ ...state, step: { name: 'waiting', until }, message }, said)
+}
+
+function nextBatch(state: State, observation: Observation, settings: Settings): StepResult {
+  const { now, wall } = observation
+  const step = { name: 'raising', since: now, merge: true } as const
+  const next = { ...state, batch: state.batch + 1, step, batchSince: now, batchStartedAt: wall }
+  return raising(next, observation, settings)
+}
+
+/** The last batch is all pods: the fleet may have grown since it began. */
+function grown(state: State, observation: Observation, settings: Settings): StepResult {
+  const { size } = fleetView(observation.pods)
+  if (!isLast(state, settings.batches) || size <= state.index || observation.commands.paused) return result(state)
+  return result({ ...state, index: size, reached: Math.max(state.reached, size) }, { type: 'setIndex', index: size })
+}
+
+function failed(state: State, observation: Observation, settings: Settings, because: Verdict): StepResult {
+  const reason = because.name === 'acknowledgement' ? because.reason : 'GateFailed'
+  const message = `${because.name}: ${because.message}`
+  if (!settings.automaticRollback) {
+    return result(
+      blockOn(
+        state,
+        observation,
+        'GateFailed',
+        `${message}; the policy leaves it to a person: abort, promote or retry`,
+      ),
+    )
+  }
+  if (!targetServes(observation)) {
+    const why = `${message}; not taken back, because no endpoint of the stable revision serves`
+    return result(blockOn(state, observation, 'NoRollbackTarget', why))
+  }
+  return takeBack(state, observation, { reason, message })
+}
+
+/** A rollback target is chosen with open eyes: not one that answers nothing while the update answers something. */
+function targetServes({ endpoints, stable, deletion, figures }: Observation): boolean {
+  if (stable === null || deletion || endpoints.stable || !endpoints.update) return true
+  const { update } = figures
+  return update.requests > 0 && failures(update) === update.requests
+}
+
+function lacksEndpoints({ kind, deletion, endpoints }: Observation): boolean {
+  return kind === 'Ingress' && !deletion && !endpoints.update && endpoints.stable
+}
+
+function blockOn(state: State, { commands }: Observation, reason: Blocked['reason'], message: string): State {
+  if (state.blocked?.reason === reason) return { ...state, blocked: { ...state.blocked, message } }
+  return { ...state, blocked: { reason, message, approvedBefore: commands.approvedBatch } }
+}
+
+/** A quiet minute before the rollout is a poor reference: what the stable pods showed since is a better one. */
+function strengthened(baseline: Baseline | null, { figures }: Observation, settings: Settings): Baseline | null {
+  const { stable } = figures
+  const handshakes = settings.gates.tlsFailureRate?.minHandshakes ?? 0
+  const seen = baselineOf(stable)
+  const http = stable.requests >= settings.minRequests && (baseline?.requests ?? 0) < settings.minRequests
+  const tls = handshakes > 0 && tlsAttempts(stable) >= handshakes && (baseline?.tlsHandshakes ?? 0) < handshakes
+  if (!http && !tls) return baseline
+  const base =
+    baseline ??
+    baselineOf({
+      ...stable,
+      requests: 0,
+      notFound: 0,
+      status: [0, 0, 0, 0, 0],
+      tlsHandshakes: 0,
+      tlsFailures: 0,
+      latency: [],
+    })
+  const { requests, successRate, notFoundRate, latencyP99Ms, tlsHandshakes, tlsFailureRate } = seen
+  return {
+    ...base,
+    ...(http ? { requests, successRate, notFoundRate, latencyP99Ms } : {}),
+    ...(tls ? { tlsHandshakes, tlsFailureRate } : {}),
+  }
+}
+
+function batchWords(state: State, settings: Settings): string {
+  return `batch ${state.batch + 1} of ${settings.batches.length}`
+}
+
+function bakeWords(state: State, settings: Settings): string {
+  return `${batchWords(state, settings)} bakes for ${settings.bakeMs / 1000} s, ${state.index === -1 ? 'all pods' : `${pods(state.index)} up to ordinal ${state.index - 1}`}`
+}

@@ -1,0 +1,45 @@
+/** The gates in order, and what their verdicts mean together. */
+import type { Verdict } from '../types.ts'
+import type { Gate, GateInput } from './gate.ts'
+import { latencyP99 } from './latency-p99.ts'
+import { notFoundRate } from './not-found-rate.ts'
+import { successRate } from './success-rate.ts'
+import { tlsFailureRate } from './tls-failure-rate.ts'
+
+const GATES: readonly Gate[] = [successRate, notFoundRate, latencyP99, tlsFailureRate]
+
+/** The verdicts of all gates that the policy asks for, in order. */
+export function evaluate(input: GateInput): readonly Verdict[] {
+  return GATES.map(gate => gate(input)).filter(one => one !== null)
+}
+
+/**
+ * The gate whose evidence a batch cannot do without; the others count where they have figures. For an Ingress the
+ * success rate, for a Secret the TLS failures, for a deletion the 404; where the policy has no such gate, the next one.
+ */
+export function required(kind: GateInput['kind'], deletion: boolean): readonly string[] {
+  if (kind === 'Secret') return ['tlsFailureRate', 'successRate', 'notFoundRate', 'latencyP99']
+  return deletion
+    ? ['notFoundRate', 'successRate', 'latencyP99', 'tlsFailureRate']
+    : ['successRate', 'notFoundRate', 'latencyP99', 'tlsFailureRate']
+}
+
+export type Outcome =
+  | { readonly verdict: 'pass' }
+  | { readonly verdict: 'fail'; readonly because: Verdict }
+  | { readonly verdict: 'inconclusive'; readonly because: Verdict }
+
+/** The first failure; else what is missing for a pass. `ripe`: the bake time is over. */
+export function outcome(input: GateInput, verdicts: readonly Verdict[]): Outcome {
+  const failed = verdicts.find(one => one.verdict === 'fail')
+  if (failed !== undefined) return { verdict: 'fail', because: failed }
+  const decisive = required(input.kind, input.deletion)
+    .map(name => verdicts.find(one => one.name === name))
+    .find(one => one !== undefined)
+  if (decisive === undefined || decisive.verdict === 'pass') return { verdict: 'pass' }
+  // Nobody asks for what is being deleted, on no pod: nobody can miss it.
+  const idle = input.update.requests === 0 && input.stable.requests === 0
+  const quiet = input.update.tlsHandshakes === 0 && input.stable.tlsHandshakes === 0
+  if (input.deletion && idle && quiet) return { verdict: 'pass' }
+  return { verdict: 'inconclusive', because: decisive }
+}

@@ -1,0 +1,63 @@
+/** The 99th percentile of the latency against that of the stable pods, from histograms. */
+import { percentile, slowerThan } from '../figures.ts'
+import { CERTAIN, LIKELY, interval } from '../statistics.ts'
+import { verdict } from './gate.ts'
+import type { Gate, GateInput } from './gate.ts'
+import { FEWEST } from './rise.ts'
+import { round } from './success-rate.ts'
+
+const NAME = 'latencyP99'
+const TAIL = 0.01
+
+export const latencyP99: Gate = input => {
+  const threshold = input.gates.latencyP99
+  if (threshold === null) return null
+  const { update, minRequests } = input
+  const p99 = percentile(update.latency, 0.99)
+  const against = referenceOf(input)
+  const figures = { requests: update.requests, ...(p99 === null ? {} : { p99Ms: round(p99) }) }
+  const tooFew = verdict(
+    NAME,
+    'inconclusive',
+    'TooFewRequests',
+    `${update.requests} of ${minRequests} requests seen on ${input.pods}`,
+    figures,
+  )
+  if (p99 === null) return tooFew
+  const seen = `p99 ${inMs(p99)} of ${update.requests} requests on ${input.pods}`
+  if (against === null) {
+    if (update.requests < minRequests) return tooFew
+    const message = `${seen}; nothing to compare it with: too few requests on the stable revision`
+    return verdict(NAME, 'inconclusive', 'NoReference', message, figures)
+  }
+  const limit = against.p99 * (1 + threshold.maxRise / 100)
+  const all = { ...figures, referenceP99Ms: round(against.p99), limitMs: round(limit) }
+  const compared = `${against.name}: ${inMs(against.p99)}`
+  // The percentile is above the limit exactly if more than 1 % of the requests are: a share, with a known interval.
+  const least = (deviations: number): number =>
+    interval(slowerThan(update.latency, limit), update.requests, deviations).low
+  const enoughToBeCertain = update.requests >= Math.min(minRequests, FEWEST)
+  const certain = enoughToBeCertain && least(CERTAIN) > TAIL
+  const ripe = input.baked && update.requests >= minRequests
+  if (certain || (ripe && p99 > limit && least(LIKELY) > TAIL)) {
+    const message = `${seen} is above ${inMs(limit)}, which is ${threshold.maxRise} % more than the reference (${compared})`
+    return verdict(NAME, 'fail', 'Slower', message, all)
+  }
+  if (update.requests < minRequests) return { ...tooFew, figures: all }
+  if (p99 > limit) {
+    const message = `${seen} is too slow, but chance may have done that (${compared})`
+    return verdict(NAME, 'inconclusive', 'NotSignificant', message, all)
+  }
+  return verdict(NAME, 'pass', 'WithinLimits', `${seen} (${compared})`, all)
+}
+
+function referenceOf({ stable, baseline, minRequests }: GateInput): { name: string; p99: number } | null {
+  const p99 = percentile(stable.latency, 0.99)
+  if (p99 !== null && stable.requests >= minRequests) return { name: 'stable pods', p99 }
+  if (baseline?.latencyP99Ms == null || baseline.requests < minRequests) return null
+  return { name: 'before the rollout', p99: baseline.latencyP99Ms }
+}
+
+function inMs(value: number): string {
+  return `${value < 10 ? value.toFixed(1) : value.toFixed(0)} ms`
+}

@@ -1,0 +1,13 @@
+/** 404 because no route matched: how a lost path or host shows, which is never a 5xx. */
+import { riseGate } from './rise-gate.ts'
+
+export const notFoundRate = riseGate({
+  name: 'notFoundRate',
+  what: '404 without a route',
+  unit: 'requests',
+  tooFew: 'TooFewRequests',
+  threshold: ({ gates, minRequests }) =>
+    gates.notFoundRate === null ? null : { maxRise: gates.notFoundRate.maxRise, enough: minRequests },
+  sample: of => ({ count: of.notFound, total: of.requests }),
+  before: baseline => ({ count: (baseline.notFoundRate / 100) * baseline.requests, total: baseline.requests }),
+})

@@ -1,0 +1,66 @@
+/** Gates on a share that may not rise: same comparison, other counters. */
+import { percent } from '../figures.ts'
+import type { Aggregate, Baseline } from '../figures.ts'
+import type { Sample } from '../statistics.ts'
+import { inPercent, verdict } from './gate.ts'
+import type { Gate, GateInput } from './gate.ts'
+import { compareRise, reference, rise } from './rise.ts'
+import { round } from './success-rate.ts'
+
+export interface RiseGate {
+  readonly name: string
+  /** `404 without a route`, `TLS failures`. */
+  readonly what: string
+  /** `requests`, `handshakes`. */
+  readonly unit: string
+  readonly tooFew: string
+  readonly threshold: (input: GateInput) => { readonly maxRise: number; readonly enough: number } | null
+  readonly sample: (of: Aggregate) => Sample
+  readonly before: (baseline: Baseline) => Sample
+}
+
+export function riseGate(gate: RiseGate): Gate {
+  return input => {
+    const threshold = gate.threshold(input)
+    if (threshold === null) return null
+    const { maxRise, enough } = threshold
+    const update = gate.sample(input.update)
+    const before = input.baseline === null ? null : gate.before(input.baseline)
+    const against = reference(gate.sample(input.stable), before, enough)
+    const share = percent(update.count, update.total)
+    const seen = `${gate.what} ${inPercent(share)} of ${update.total} ${gate.unit} on ${input.pods}`
+    const figures = { [gate.unit]: update.total, count: update.count, rate: round(share) }
+    if (against === null) {
+      if (update.total < enough) {
+        const message = `${update.total} of ${enough} ${gate.unit} seen on ${input.pods}`
+        return verdict(gate.name, 'inconclusive', gate.tooFew, message, figures)
+      }
+      const message = `${seen}; nothing to compare it with: too few ${gate.unit} on the stable revision`
+      return verdict(gate.name, 'inconclusive', 'NoReference', message, figures)
+    }
+    const referenceShare = percent(against.count, against.total)
+    const all = { ...figures, referenceTotal: against.total, referenceRate: round(referenceShare) }
+    const compared = `${against.name}: ${inPercent(referenceShare)} of ${against.total}`
+    switch (compareRise(update, against, maxRise, { enough, baked: input.baked })) {
+      case 'above': {
+        const points = rise(update, against).toFixed(2)
+        const message = `${seen}: ${points} points above ${maxRise === 0 ? 'the reference, no rise is' : `the reference, ${maxRise} are`} allowed (${compared})`
+        return verdict(gate.name, 'fail', 'Rose', message, all)
+      }
+      case 'unsure':
+        if (update.total < enough) break
+        return verdict(
+          gate.name,
+          'inconclusive',
+          'NotSignificant',
+          `${seen} is too high, but chance may have done that (${compared})`,
+          all,
+        )
+      case 'within':
+        if (update.total < enough) break
+        return verdict(gate.name, 'pass', 'WithinLimits', `${seen} (${compared})`, all)
+    }
+    const message = `${update.total} of ${enough} ${gate.unit} seen on ${input.pods}`
+    return verdict(gate.name, 'inconclusive', gate.tooFew, message, all)
+  }
+}

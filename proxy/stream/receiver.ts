@@ -1,0 +1,289 @@
+/**
+ * Messages in, table updates out. Knows nothing of sockets and time: the client feeds it, and decides when to connect
+ * again. Endpoints are passed on whatever happens to the configuration; configuration only as a whole and proven.
+ */
+import type { HeldMessage, ObserveMessage, Refusal, StreamMessage } from '../../protocol/messages.ts'
+import { PROTOCOL_VERSION } from '../../protocol/messages.ts'
+import type { ObjectKey, Revision } from '../../protocol/objects.ts'
+import { EMPTY_UPDATE } from '../table/update.ts'
+import type { TableSink, TableUpdate } from '../table/update.ts'
+import { Endpoints } from './endpoints.ts'
+import type { EndpointChange } from './endpoints.ts'
+import type { StreamLog } from './log.ts'
+import { Served } from './served.ts'
+import type { TableSource } from './served.ts'
+import { StateHolder } from './state.ts'
+import type { Step } from './state.ts'
+import { verifyDelta, verifySnapshot } from './verify.ts'
+import type { Verdict } from './verify.ts'
+import type { TableContents } from '../disk/contents.ts'
+import type { Assignment, Certificate, Fragment } from '../../protocol/objects.ts'
+
+/** What the client must know of a message. */
+export type Received =
+  /** Nothing in particular. */
+  | 'taken'
+  /** The state is the operator's again. */
+  | 'verified'
+  /** It was refused just now: a full snapshot is needed. */
+  | 'refused'
+  /** A change came while a full snapshot is needed: the reason of the refusal may be gone. */
+  | 'waiting'
+  /** The operator speaks another version of the protocol. */
+  | 'unsupported'
+
+export interface ReceiverEvents {
+  /** Every worker serves a new state; these revisions changed. */
+  served(revisions: ReadonlyMap<ObjectKey, Revision | null>): void
+  /** What is refused, or why, changed. */
+  refusals(): void
+  observe(message: ObserveMessage): void
+  leader(leader: string | null): void
+  /** The table or its endpoints changed: the copy on disk is old. */
+  changed(what: 'table' | 'endpoints'): void
+}
+
+interface Parts {
+  readonly assignments: Assignment[]
+  readonly fragments: Fragment[]
+  readonly certificates: Certificate[]
+}
+
+const NO_REVISIONS: ReadonlyMap<ObjectKey, Revision | null> = new Map()
+/** Updates that workers have not confirmed yet, above which the stream is not read on. */
+const MAX_UNCONFIRMED = 64
+
+export class Receiver {
+  readonly served = new Served()
+  readonly #sink: TableSink
+  readonly #events: ReceiverEvents
+  readonly #log: StreamLog
+  readonly #state = new StateHolder()
+  readonly #endpoints = new Endpoints()
+  readonly #held = new Map<HeldMessage['kind'], Refusal>()
+  #refusal: Refusal | null = null
+  #parts: Parts | null = null
+  #hasTable = false
+  /** The operator was told our hash, and has not yet said that it differs. */
+  #resuming = false
+  #observed: readonly string[] | null = null
+  #unconfirmed = 0
+  #tail: Promise<void> = Promise.resolve()
+
+  constructor(options: { readonly sink: TableSink; readonly events: ReceiverEvents; readonly log: StreamLog }) {
+    this.#sink = options.sink
+    this.#events = options.events
+    this.#log = options.log
+  }
+
+  /** Hash to resume from; null: there is no table, or it must be replaced as a whole. */
+  get resumeHash(): string | null {
+    return this.#hasTable && this.#refusal === null ? this.#state.hash.hex : null
+  }
+
+  /** Why the last update was refused, by this proxy and by its operator replica. */
+  get refusals(): readonly Refusal[] {
+    return [...(this.#refusal === null ? [] : [this.#refusal]), ...this.#held.values()]
+  }
+
+  /** A new connection that asked to resume from this hash. What the old one left unfinished is forgotten. */
+  connect(resumeHash: string | null): void {
+    this.#parts = null
+    this.#resuming = resumeHash !== null
+    this.#endpoints.beginListing()
+    if (this.#held.size > 0) {
+      this.#held.clear()
+      this.#events.refusals()
+    }
+  }
+
+  receive(message: StreamMessage): Received {
+    switch (message.type) {
+      case 'hello':
+        if (message.protocol !== PROTOCOL_VERSION) return 'unsupported'
+        this.#events.leader(message.leader)
+        return 'taken'
+      case 'ping':
+        this.#events.leader(message.leader)
+        return 'taken'
+      case 'snapshot-begin':
+        this.#resuming = false
+        this.#parts = { assignments: [], fragments: [], certificates: [] }
+        this.#endpoints.beginListing()
+        return 'taken'
+      case 'snapshot-items':
+        this.#changeEndpoints(this.#endpoints.change(message.endpoints, []))
+        if (this.#parts === null) return this.refuse(outOfOrder('snapshot-items without snapshot-begin'))
+        // Not push(...): a line may hold more items than a call has arguments.
+        for (const assignment of message.assignments) this.#parts.assignments.push(assignment)
+        for (const fragment of message.fragments) this.#parts.fragments.push(fragment)
+        for (const certificate of message.certificates) this.#parts.certificates.push(certificate)
+        return 'taken'
+      case 'snapshot-end': {
+        const parts = this.#parts
+        this.#parts = null
+        if (parts === null) return this.refuse(outOfOrder('snapshot-end without snapshot-begin'))
+        return this.#conclude(verifySnapshot(this.#state, parts, message), 'stream')
+      }
+      case 'delta':
+        if (this.#refusal !== null) return 'waiting'
+        if (!this.#hasTable) return this.refuse(outOfOrder('a delta before the first snapshot'))
+        return this.#conclude(verifyDelta(this.#state, message), 'stream')
+      case 'endpoints':
+        this.#changeEndpoints(this.#endpoints.change(message.upsert, message.remove))
+        return 'taken'
+      case 'observe':
+        return this.#observe(message)
+      case 'held':
+        this.#hold(message)
+        return 'taken'
+    }
+  }
+
+  /** Notes why an update is refused; the table goes on as it is. */
+  refuse(refusal: Refusal): Received {
+    const before = this.#refusal
+    this.#refusal = refusal
+    if (before?.reason !== refusal.reason || before.message !== refusal.message || before.object !== refusal.object) {
+      this.#log.error({ reason: refusal.reason, object: refusal.object }, `update refused: ${refusal.message}`)
+      this.#events.refusals()
+    }
+    return 'refused'
+  }
+
+  /** Takes a table read from disk, if it proves right; false: it is not used. Only before the first connection. */
+  restore(contents: TableContents): boolean {
+    if (this.#hasTable) return false
+    const parts: Parts = { assignments: [], fragments: [], certificates: [] }
+    for (const { assignment, payload } of contents.entries) {
+      parts.assignments.push(assignment)
+      if (payload === null) continue
+      if ('chain' in payload) parts.certificates.push(payload)
+      else parts.fragments.push(payload)
+    }
+    const verdict = verifySnapshot(this.#state, parts, contents)
+    if (!verdict.ok) {
+      this.#log.error({ ...verdict.refusal }, 'the table on disk does not prove right: not used')
+      return false
+    }
+    this.#endpoints.change(Object.fromEntries(contents.endpoints), [])
+    this.#apply(verdict.step, 'disk')
+    return true
+  }
+
+  /** What to keep on disk: pinned, so that writing it may take its time; null before the first table. */
+  contents(): TableContents | null {
+    if (!this.#hasTable) return null
+    return {
+      entries: [...this.#state.entries.values()],
+      endpoints: this.#endpoints.entries(),
+      checksums: this.#state.checksums,
+      stateHash: this.#state.hash.hex,
+    }
+  }
+
+  /** Resolves when workers keep up; the stream is read on after it. */
+  async room(): Promise<void> {
+    if (this.#unconfirmed >= MAX_UNCONFIRMED) await this.#tail
+  }
+
+  /** Resolves when everything received so far is served. */
+  settled(): Promise<void> {
+    return this.#tail
+  }
+
+  #conclude(verdict: Verdict, source: TableSource): Received {
+    if (!verdict.ok) return this.refuse(verdict.refusal)
+    this.#apply(verdict.step, source)
+    this.#accepted()
+    this.#events.changed('table')
+    return 'verified'
+  }
+
+  #apply(step: Step, source: TableSource): void {
+    const first = !this.#hasTable
+    this.#hasTable = true
+    const { fragments, certificates, replaced, revisions } = this.#state.commit(step)
+    const remove = this.#endpoints.serve(replaced, fragments.upsert)
+    const update: TableUpdate = first
+      ? {
+          reset: true,
+          fragments,
+          certificates,
+          endpoints: { upsert: this.#endpoints.all(), remove: [] },
+          observed: this.#observed,
+        }
+      : { ...EMPTY_UPDATE, fragments, certificates, endpoints: { upsert: {}, remove } }
+    const state = { stateHash: step.hash.hex, checksums: step.checksums }
+    this.#give(update, () => {
+      this.served.acknowledge(state, source, revisions)
+      this.#events.served(revisions)
+    })
+  }
+
+  #observe(message: ObserveMessage): Received {
+    // The first one after hello or snapshot-begin ends the listing of endpoints, and confirms a resumed state.
+    this.#changeEndpoints(this.#endpoints.endListing())
+    this.#observed = message.hosts
+    if (this.#hasTable) this.#give({ ...EMPTY_UPDATE, observed: message.hosts })
+    this.#events.observe(message)
+    if (!this.#resuming) return 'taken'
+    this.#resuming = false
+    this.#accepted()
+    this.#give(null, () => {
+      this.served.confirm()
+      this.#events.served(NO_REVISIONS)
+    })
+    return 'verified'
+  }
+
+  #accepted(): void {
+    if (this.#refusal === null) return
+    this.#refusal = null
+    this.#log.info({}, 'updates are accepted again')
+    this.#events.refusals()
+  }
+
+  #hold({ kind, mismatch }: HeldMessage): void {
+    if (mismatch === null) this.#held.delete(kind)
+    else {
+      const { missing, unexpected, message } = mismatch
+      const [first, ...others] = [...missing, ...unexpected]
+      this.#held.set(kind, { reason: 'Held', object: others.length === 0 ? (first ?? null) : null, message })
+    }
+    this.#events.refusals()
+  }
+
+  #changeEndpoints({ upsert, remove }: EndpointChange): void {
+    if (!this.#hasTable || (remove.length === 0 && Object.keys(upsert).length === 0)) return
+    this.#give({ ...EMPTY_UPDATE, endpoints: { upsert, remove } })
+    this.#events.changed('endpoints')
+  }
+
+  /** Hands an update (null: none) to the workers; `then` runs when they serve it and all before it. */
+  #give(update: TableUpdate | null, then?: () => void): void {
+    this.#unconfirmed++
+    const applied = update === null || isEmpty(update) ? Promise.resolve() : this.#sink.apply(update)
+    this.#tail = Promise.all([this.#tail, applied])
+      .then(() => then?.())
+      .catch((error: unknown) => {
+        // The sink never rejects by contract; what it did not take is never reported as served.
+        this.#log.error({ err: error instanceof Error ? error.message : String(error) }, 'a table update failed')
+      })
+      .finally(() => this.#unconfirmed--)
+  }
+}
+
+function isEmpty({ reset, fragments, certificates, endpoints, observed }: TableUpdate): boolean {
+  return (
+    !reset &&
+    observed === null &&
+    [fragments, certificates].every(({ upsert, remove }) => upsert.length === 0 && remove.length === 0) &&
+    endpoints.remove.length === 0 &&
+    Object.keys(endpoints.upsert).length === 0
+  )
+}
+
+function outOfOrder(message: string): Refusal {
+  return { reason: 'SchemaViolation', object: null, message }
+}

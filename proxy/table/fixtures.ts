@@ -1,0 +1,54 @@
+/** Short forms of table data for tests. */
+import type { Backend, Certificate, Fragment, HostFragment, PathFragment, TlsFragment } from '../../protocol/objects.ts'
+import { EMPTY_UPDATE, type TableUpdate } from './update.ts'
+
+/** `Prefix /foo`, to a Service named after it or to the one given. */
+export function path(text: string, service = 'ns/web:80'): PathFragment {
+  const [type = '', value = '/'] = text.split(' ')
+  return { type: type as PathFragment['type'], path: value, backend: { service } }
+}
+
+export function closed(text: string): PathFragment {
+  const backend: Backend = { status: 503, reason: 'authentication is not supported' }
+  return { ...path(text), backend }
+}
+
+export function host(name: string, ...paths: readonly PathFragment[]): HostFragment {
+  return { host: name, paths }
+}
+
+export function fragment(name: string, hosts: readonly HostFragment[], more: Partial<Fragment> = {}): Fragment {
+  return { key: `Ingress/ns/${name}`, revision: 'r1', createdAt: 1000, governed: true, hosts, tls: [], ...more }
+}
+
+export function tls(secret: string, ...hosts: readonly string[]): TlsFragment {
+  return { hosts, secret: `Secret/ns/${secret}` }
+}
+
+export function certificate(
+  name: string,
+  keyType: Certificate['keyType'],
+  more: Partial<Certificate> = {},
+): Certificate {
+  return { key: `Secret/ns/${name}`, revision: 'r1', governed: false, chain: name, privateKey: '', keyType, ...more }
+}
+
+export function upsert(...fragments: readonly Fragment[]): TableUpdate {
+  return { ...EMPTY_UPDATE, fragments: { upsert: fragments, remove: [] } }
+}
+
+export function remove(...names: readonly string[]): TableUpdate {
+  return { ...EMPTY_UPDATE, fragments: { upsert: [], remove: names.map(name => `Ingress/ns/${name}`) } }
+}
+
+export function endpoints(upserted: TableUpdate['endpoints']['upsert'], removed: readonly string[] = []): TableUpdate {
+  return { ...EMPTY_UPDATE, endpoints: { upsert: upserted, remove: removed } }
+}
+
+export function certificates(upserted: readonly Certificate[], removed: readonly string[] = []): TableUpdate {
+  return { ...EMPTY_UPDATE, certificates: { upsert: upserted, remove: removed.map(name => `Secret/ns/${name}`) } }
+}
+
+export function observed(...hosts: readonly string[]): TableUpdate {
+  return { ...EMPTY_UPDATE, observed: hosts }
+}
