@@ -90,7 +90,9 @@ export function supersede(state: State, observation: Observation): StepResult {
   const reverted = observation.superseded === 'reverted'
   const message = reverted
     ? `the object has its released content again, ${observation.revision} is off the pods`
-    : `newer content came, ${observation.revision} does not go on`
+    : observation.superseded === 'newer'
+      ? `newer content came, ${observation.revision} does not go on`
+      : `no policy governs the object any more, ${observation.revision} does not go on; pods keep what was released`
   const next: State = { ...state, phase: 'Superseded', blocked: null, message, finishedAt: observation.wall }
   // For newer content its own rollout writes update and index 0 in one go; a write of ours between would only race it.
   return reverted

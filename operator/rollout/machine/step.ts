@@ -21,7 +21,7 @@ export function step(before: State, observation: Observation, settings: Settings
       return result({ ...state, observedRetry: Math.max(state.observedRetry, retry) })
     case 'RolledBack':
     case 'Held':
-      if (state.phase === 'Held' && promote) return release(state, observation, settings, 'promoted by spec.promote')
+      if (promote) return release(state, observation, settings, 'promoted by spec.promote')
       return retry > state.observedRetry ? newAttempt(state, observation) : result(state)
     case 'RollingBack':
       return rollingBack(state, observation, settings)

@@ -154,8 +154,11 @@ export interface Observation {
   readonly baseline: Baseline | null
   /** spec of the IngressRollout. */
   readonly commands: Commands
-  /** `newer`: other content came, its own rollout takes over; `reverted`: the object's content is the stable one again. */
-  readonly superseded: 'newer' | 'reverted' | null
+  /**
+   * `newer`: other content came, its own rollout takes over; `reverted`: the object's content is the stable one again;
+   * `ungoverned`: no policy governs the object any more, or it is gone.
+   */
+  readonly superseded: 'newer' | 'reverted' | 'ungoverned' | null
   /** At least one endpoint of the revision's Services serves. Always true where there is nothing to ask (Secret, no Services). */
   readonly endpoints: { readonly update: boolean; readonly stable: boolean }
   /** The index annotation, if it is another than the machine wrote; null: it is ours. */
