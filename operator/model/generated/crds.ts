@@ -672,6 +672,10 @@ export interface IngressRolloutStatusBaseline {
    */
   readonly notFoundRate?: number
   /**
+   * Handshakes that tlsFailureRate comes from.
+   */
+  readonly tlsHandshakes?: number
+  /**
    * TLS handshakes that failed, in percent.
    */
   readonly tlsFailureRate?: number
