@@ -1,23 +1,100 @@
 /** Windows of figures from reports. Pure but for its own memory, which is bounded. */
 import type { Report } from '../../../protocol/messages.ts'
+import { ABSENT_REVISION } from '../../../protocol/objects.ts'
 import type { ObjectKey, Revision } from '../../../protocol/objects.ts'
+import { EMPTY_AGGREGATE, addAggregates, baselineOf, tlsAttempts } from '../machine/figures.ts'
 import type { Aggregate, Baseline } from '../machine/figures.ts'
+import { KEPT_MS, Samples, agreed } from './samples.ts'
+import type { Sample } from './samples.ts'
 
 export { percentile } from '../machine/figures.ts'
 
+/** A baseline covers so much. Milliseconds. */
+const BASELINE_MS = 60_000
+/** Of a pod's earlier processes; a report of one of them may still be under way. */
+const FORMER = 8
+
+/** The last report of a pod, and what it counted before. */
+interface Heard {
+  readonly instance: string
+  readonly sequence: number
+  readonly at: number
+  readonly revisions: ReadonlyMap<ObjectKey, Revision | null>
+  readonly former: readonly string[]
+  readonly samples: Samples
+}
+
 export class Figures {
+  readonly #pods = new Map<string, Heard>()
+
   /** A report that was counted before (same instance, not a higher sequence) is ignored: false. */
-  add(pod: string, ordinal: number, report: Report, nowMs: number): boolean {
-    throw new Error(`not yet: ${pod} ${ordinal} ${report.sequence} ${nowMs}`)
+  add(pod: string, _ordinal: number, report: Report, nowMs: number): boolean {
+    const before = this.#pods.get(pod)
+    if (before === undefined) this.#forgetSilent(nowMs)
+    if (before !== undefined && isOld(report, before)) return false
+    const { instance, sequence } = report
+    const same = before?.instance === instance
+    const revisions = revisionsOf(report, before?.revisions)
+    const samples = before?.samples ?? new Samples()
+    // A first report says nothing of when it began, and that of a new process nothing of what was served between.
+    if (before !== undefined) {
+      const serves = same ? agreed(before.revisions, revisions) : new Map<ObjectKey, null>()
+      samples.add({ begin: before.at, end: nowMs, serves, hosts: hostsOf(report) })
+    }
+    const former = before === undefined || same ? (before?.former ?? []) : [before.instance, ...before.former]
+    this.#pods.set(pod, {
+      ...{ instance, sequence, at: nowMs, revisions, samples },
+      former: former.slice(0, FORMER),
+    })
+    return true
   }
 
   /** What pods counted while they served this revision of the object from end to end of a report, since `sinceMs`. */
   serving(key: ObjectKey, revision: Revision | null, hosts: readonly string[], sinceMs: number): Aggregate {
-    throw new Error(`not yet: ${key} ${revision ?? ''} ${hosts.length} ${sinceMs}`)
+    const wanted = revision === ABSENT_REVISION ? null : revision
+    return this.#sum(hosts, sinceMs, sample => sample.serves.get(key) === wanted)
   }
 
   /** The last minute before `nowMs` on all pods; null: nobody counted anything. */
   baseline(hosts: readonly string[], nowMs: number): Baseline | null {
-    throw new Error(`not yet: ${hosts.length} ${nowMs}`)
+    const sum = this.#sum(hosts, nowMs - BASELINE_MS, () => true)
+    return sum.requests === 0 && tlsAttempts(sum) === 0 ? null : baselineOf(sum)
   }
+
+  #sum(hosts: readonly string[], since: number, counts: (sample: Sample) => boolean): Aggregate {
+    const asked = [...new Set(hosts)]
+    let sum = EMPTY_AGGREGATE
+    for (const { samples } of this.#pods.values()) {
+      for (const sample of samples.since(since)) {
+        if (!counts(sample)) continue
+        for (const host of asked) {
+          const counted = sample.hosts.get(host)
+          if (counted !== undefined) sum = addAggregates(sum, counted)
+        }
+      }
+    }
+    return sum
+  }
+
+  #forgetSilent(nowMs: number): void {
+    for (const [pod, { at }] of this.#pods) if (at < nowMs - KEPT_MS) this.#pods.delete(pod)
+  }
+}
+
+function isOld({ instance, sequence }: Report, before: Heard): boolean {
+  return instance === before.instance ? sequence <= before.sequence : before.former.includes(instance)
+}
+
+/** The map of the report before where it says the same: reports that change nothing share one. */
+function revisionsOf(
+  report: Report,
+  before: ReadonlyMap<ObjectKey, Revision | null> | undefined,
+): ReadonlyMap<ObjectKey, Revision | null> {
+  const now = new Map(Object.entries(report.revisions))
+  const same = before?.size === now.size && [...now].every(([key, revision]) => before.get(key) === revision)
+  return same ? before : now
+}
+
+function hostsOf(report: Report): ReadonlyMap<string, Aggregate> {
+  return new Map(Object.entries(report.hosts))
 }
