@@ -1,8 +1,15 @@
 /** Machine state ⇄ IngressRollout. */
 import type { ObjectKind, Revision } from '../../protocol/objects.ts'
 import type { IngressRolloutStatus } from '../model/generated/crds.ts'
+import { conditionsOf } from './conditions.ts'
+import type { Baseline } from './machine/figures.ts'
+import { readyBelow, serves } from './machine/gates/acknowledgement.ts'
 import type { Remembered } from './machine/resume.ts'
-import type { Observation, Settings, State } from './machine/types.ts'
+import { pausedReason } from './machine/state.ts'
+import type { Cause, Observation, Phase, Settings, State, Verdict } from './machine/types.ts'
+
+type Gate = NonNullable<IngressRolloutStatus['gates']>[number]
+type BaselineStatus = NonNullable<IngressRolloutStatus['baseline']>
 
 /** `<ing|sec>-<object, cut at 200>-<revision>`: a name that a pipeline can compute. */
 export function rolloutName(kind: ObjectKind, objectName: string, revision: Revision): string {
@@ -17,16 +24,105 @@ export interface StatusContext {
   readonly generation: number
 }
 
+/** The whole status: what is absent in it is to be absent in the object too. */
 export function toStatus(
   state: State,
   observation: Observation,
   settings: Settings,
-  context: StatusContext,
+  { previous, generation }: StatusContext,
 ): IngressRolloutStatus {
-  throw new Error(`not yet: ${state.phase} ${observation.now} ${settings.bakeMs} ${context.generation}`)
+  const batches = settings.batches.length
+  const { stable } = observation
+  return {
+    ...{ phase: state.phase, message: state.message.slice(0, 4096) },
+    ...{ observedGeneration: generation, attempt: state.attempt, observedRetry: state.observedRetry },
+    ...{ batch: state.batch, batches, summary: `${state.batch + 1}/${batches}`, index: state.index },
+    pods: podsOf(state, observation),
+    ...timesOf(state),
+    ...(stable === null ? {} : { stableRevision: stable }),
+    gates: state.verdicts.slice(0, 32).map(gateOf),
+    ...(state.baseline === null ? {} : { baseline: baselineStatus(state.baseline) }),
+    conditions: conditionsOf(state, {
+      // `kubectl wait` must not see the Complete of another attempt.
+      previous: previous?.attempt === state.attempt ? previous.conditions : undefined,
+      generation,
+      now: time(observation.wall),
+    }),
+  }
+}
+
+function podsOf(state: State, { pods, revision }: Observation): NonNullable<IngressRolloutStatus['pods']> {
+  const ready = readyBelow(pods, -1).length
+  const updated = readyBelow(pods, state.index)
+  const acknowledged = updated.filter(pod => serves(pod, revision)).length
+  return { ready, updated: updated.length, acknowledged, summary: `${updated.length}/${ready}` }
+}
+
+function timesOf(
+  state: State,
+): Pick<IngressRolloutStatus, 'startedAt' | 'batchStartedAt' | 'pauseEndsAt' | 'finishedAt'> {
+  const { startedAt, batchStartedAt, finishedAt, step } = state
+  const waits = pausedReason(state) === 'WaitingForTime' && step.name === 'waiting' ? step.until : null
+  return {
+    ...(startedAt === null ? {} : { startedAt: time(startedAt) }),
+    ...(batchStartedAt === null ? {} : { batchStartedAt: time(batchStartedAt) }),
+    ...(waits === null ? {} : { pauseEndsAt: time(waits.wall) }),
+    ...(finishedAt === null ? {} : { finishedAt: time(finishedAt) }),
+  }
+}
+
+function gateOf({ name, verdict, reason, message, figures }: Verdict): Gate {
+  // JSON has no word for what is not finite, and the API server refuses null.
+  const finite = Object.entries(figures).filter(([, value]) => Number.isFinite(value))
+  return {
+    ...{ name, verdict, reason: reason.slice(0, 128), message: message.slice(0, 1024) },
+    figures: Object.fromEntries(finite.slice(0, 32)),
+  }
+}
+
+function baselineStatus({ latencyP99Ms, ...rest }: Baseline): BaselineStatus {
+  return { ...rest, ...(latencyP99Ms === null ? {} : { latencyP99Ms }) }
+}
+
+/** RFC 3339. */
+function time(ms: number): string {
+  return new Date(ms).toISOString()
 }
 
 /** Null: the status is empty, the rollout has not begun. */
 export function fromStatus(status: IngressRolloutStatus | undefined): Remembered | null {
-  throw new Error(`not yet: ${status?.phase ?? ''}`)
+  const { phase, baseline, conditions } = status ?? {}
+  if (status === undefined || phase === undefined) return null
+  const paused = conditions?.find(one => one.type === 'Paused' && one.status === 'True')
+  return {
+    phase,
+    attempt: Math.max(1, status.attempt ?? 1),
+    observedRetry: status.observedRetry ?? 0,
+    batch: status.batch ?? 0,
+    pausedReason: paused?.reason ?? null,
+    pauseEndsAt: milliseconds(status.pauseEndsAt),
+    message: status.message ?? '',
+    cause: causeOf(phase, conditions),
+    baseline: baseline === undefined ? null : baselineOf(baseline),
+    startedAt: milliseconds(status.startedAt),
+    batchStartedAt: milliseconds(status.batchStartedAt),
+    finishedAt: milliseconds(status.finishedAt),
+  }
+}
+
+function causeOf(phase: Phase, conditions: IngressRolloutStatus['conditions']): Cause | null {
+  if (phase !== 'RollingBack' && phase !== 'RolledBack' && phase !== 'Held') return null
+  const back = conditions?.find(one => one.type === 'RolledBack')
+  return back === undefined ? null : { reason: back.reason, message: back.message }
+}
+
+/** Handshakes are unknown where an older operator wrote the status: such a reference decides nothing about TLS. */
+function baselineOf(status: BaselineStatus): Baseline {
+  const { requests = 0, successRate = 100, notFoundRate = 0, tlsFailureRate = 0, latencyP99Ms = null } = status
+  return { requests, successRate, notFoundRate, tlsHandshakes: status.tlsHandshakes ?? 0, tlsFailureRate, latencyP99Ms }
+}
+
+function milliseconds(text: string | undefined): number | null {
+  const at = text === undefined ? NaN : Date.parse(text)
+  return Number.isNaN(at) ? null : at
 }

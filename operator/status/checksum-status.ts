@@ -1,7 +1,8 @@
 /** Status of an IngressCheckSum or SecretCheckSum: who agrees with what was published, and who does not. Pure. */
 import type { Mismatch } from '../../protocol/messages.ts'
 import type { FleetPod } from '../fleet/fleet.ts'
-import type { CheckSumMismatch, IngressCheckSumStatus as CheckSumStatus, Condition } from '../model/generated/crds.ts'
+import type { CheckSumMismatch, IngressCheckSumStatus as CheckSumStatus } from '../model/generated/crds.ts'
+import { condition } from './condition.ts'
 
 export interface ChecksumStatusInput {
   readonly kind: 'Ingress' | 'Secret'
@@ -64,10 +65,4 @@ export function checksumStatus(input: ChecksumStatusInput): CheckSumStatus {
       }),
     ],
   }
-}
-
-/** Keeps lastTransitionTime while status stays what it was (API conventions, "Typical status properties"). */
-export function condition(previous: readonly Condition[] | undefined, next: Condition): Condition {
-  const before = previous?.find(c => c.type === next.type)
-  return before?.status === next.status ? { ...next, lastTransitionTime: before.lastTransitionTime } : next
 }
