@@ -1,0 +1,164 @@
+/** What the tests apply, as a person would write it. Pure. */
+import type { Leaf } from '../../pki/pki.ts'
+
+export interface Manifest {
+  readonly apiVersion: string
+  readonly kind: string
+  readonly metadata: {
+    readonly name: string
+    readonly namespace?: string
+    readonly labels?: Readonly<Record<string, string>>
+    readonly annotations?: Readonly<Record<string, string>>
+  }
+  readonly [field: string]: unknown
+}
+
+export interface PathOptions {
+  readonly path: string
+  /** Version of the backend; its Service is called `echo-<version>`. */
+  readonly to: string
+}
+
+export interface IngressOptions {
+  readonly namespace: string
+  readonly name: string
+  readonly host: string
+  /** Short for one path `/`. */
+  readonly to?: string
+  readonly paths?: readonly PathOptions[]
+  readonly secret?: string
+  readonly className?: string
+  readonly annotations?: Readonly<Record<string, string>>
+}
+
+export function ingress(options: IngressOptions): Manifest {
+  const { namespace, name, host, secret, className = 'sluice', annotations } = options
+  const paths = options.paths ?? [{ path: '/', to: options.to ?? 'v1' }]
+  return {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'Ingress',
+    metadata: { name, namespace, ...(annotations === undefined ? {} : { annotations }) },
+    spec: {
+      ingressClassName: className,
+      ...(secret === undefined ? {} : { tls: [{ hosts: [host], secretName: secret }] }),
+      rules: [
+        {
+          host,
+          http: { paths: paths.map(({ path, to }) => ({ path, pathType: 'Prefix', backend: backendRef(to) })) },
+        },
+      ],
+    },
+  }
+}
+
+/** A merge patch that sends the only path of an Ingress to another backend. */
+export function pointAt(host: string, to: string): object {
+  const paths = [{ path: '/', pathType: 'Prefix', backend: backendRef(to) }]
+  return { spec: { rules: [{ host, http: { paths } }] } }
+}
+
+function backendRef(version: string): object {
+  return { service: { name: `echo-${version}`, port: { name: 'http' } } }
+}
+
+export function tlsSecret(namespace: string, name: string, leaf: Leaf): Manifest {
+  const encode = (text: string): string => Buffer.from(text).toString('base64')
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    type: 'kubernetes.io/tls',
+    metadata: { name, namespace },
+    data: { 'tls.crt': encode(leaf.chain), 'tls.key': encode(leaf.privateKey) },
+  }
+}
+
+export interface PolicyOptions {
+  readonly name: string
+  readonly namespace: string
+  readonly batches?: readonly object[]
+  readonly bakeTime?: string
+  readonly analysis?: object
+  readonly spec?: object
+}
+
+/** Governs the namespace. Batches of 1, 2 and all; every gate that a bad change of these tests could fail. */
+export function policy(options: PolicyOptions): Manifest {
+  return {
+    apiVersion: 'tengine.taobao.org/v1alpha1',
+    kind: 'IngressRolloutPolicy',
+    metadata: { name: options.name },
+    spec: {
+      selector: { namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': options.namespace } } },
+      batches: options.batches ?? [{ pods: 1 }, { pods: 2 }, { pods: '100%' }],
+      bakeTime: options.bakeTime ?? '2s',
+      ackDeadline: '20s',
+      analysis: {
+        interval: '1s',
+        minRequests: 30,
+        successRate: { min: 99, maxDrop: 0.5 },
+        notFoundRate: { maxRise: 0.5 },
+        tlsFailureRate: { maxRise: 5, minHandshakes: 10 },
+        deadline: '1m',
+        ...options.analysis,
+      },
+      ...options.spec,
+    },
+  }
+}
+
+export interface BackendOptions {
+  readonly namespace: string
+  readonly version: string
+  readonly image: string
+  /** Answers everything with this status. */
+  readonly status?: number
+  readonly replicas?: number
+}
+
+export function backend(options: BackendOptions): readonly [Manifest, Manifest] {
+  const { namespace, version, image, status = 200, replicas = 1 } = options
+  const name = `echo-${version}`
+  const labels = { app: name }
+  const container = {
+    name: 'echo',
+    image,
+    imagePullPolicy: 'IfNotPresent',
+    ports: [{ name: 'http', containerPort: 8080 }],
+    env: [
+      { name: 'ECHO_VERSION', value: version },
+      { name: 'ECHO_STATUS', value: String(status) },
+      { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
+    ],
+    readinessProbe: {
+      httpGet: { path: '/healthz', port: 'http' },
+      periodSeconds: 1,
+      timeoutSeconds: 5,
+      failureThreshold: 5,
+    },
+    resources: { requests: { cpu: '20m', memory: '48Mi' } },
+    securityContext: { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } },
+  }
+  const template = {
+    metadata: { labels },
+    spec: {
+      automountServiceAccountToken: false,
+      enableServiceLinks: false,
+      securityContext: { runAsNonRoot: true, runAsUser: 65_532, seccompProfile: { type: 'RuntimeDefault' } },
+      containers: [container],
+    },
+  }
+  return [
+    {
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: { name, namespace },
+      spec: { replicas, selector: { matchLabels: labels }, template },
+    },
+    {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name, namespace },
+      spec: { selector: labels, ports: [{ name: 'http', port: 80, targetPort: 'http' }] },
+    },
+  ]
+}

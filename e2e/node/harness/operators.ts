@@ -1,0 +1,71 @@
+/** Taking the operator away and giving it back. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Cluster } from './cluster.ts'
+import { SYSTEM } from './cluster.ts'
+import { waitFor } from './wait.ts'
+
+const DEPLOYMENT = 'deployment/sluice-operator'
+const COMPONENT = 'operator'
+
+export class Operators {
+  readonly #cluster: Cluster
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster
+  }
+
+  /** Waits until none runs any more. */
+  async stop(): Promise<void> {
+    await this.#kubectl('scale', DEPLOYMENT, '--replicas=0')
+    await waitFor(
+      'no operator pod is left',
+      () => this.pods(),
+      pods => pods.length === 0,
+      { timeoutMs: 60_000 },
+    )
+  }
+
+  /** Does not wait: what happens on the way is what tests look at. */
+  async start(replicas = 1): Promise<void> {
+    await this.#kubectl('scale', DEPLOYMENT, `--replicas=${replicas}`)
+  }
+
+  async ready(): Promise<void> {
+    await this.#kubectl('rollout', 'status', DEPLOYMENT, '--timeout=90s')
+  }
+
+  /** Sets variables and waits until every replica has them. */
+  async configure(env: Readonly<Record<string, string>>): Promise<void> {
+    await this.#kubectl('set', 'env', DEPLOYMENT, ...Object.entries(env).map(([name, value]) => `${name}=${value}`))
+    await this.ready()
+    await waitFor(
+      'one operator pod is left',
+      () => this.pods(),
+      pods => pods.length === 1,
+      { timeoutMs: 60_000 },
+    )
+  }
+
+  /** Names of all pods, ending ones included. */
+  async pods(): Promise<readonly string[]> {
+    const pods = await this.#cluster.api.list('pods', SYSTEM)
+    return pods.map(pod => pod.metadata.name).filter(name => name.startsWith('sluice-operator-'))
+  }
+
+  /** SIGKILL whenever one is seen running, for so long. Returns how often. */
+  async keepKilling(forMs: number): Promise<number> {
+    const until = performance.now() + forMs
+    let kills = 0
+    while (performance.now() < until) {
+      for (const pod of await this.pods()) {
+        if (await this.#cluster.killContainer(pod, COMPONENT)) kills++
+      }
+      await sleep(300)
+    }
+    return kills
+  }
+
+  async #kubectl(...args: readonly string[]): Promise<void> {
+    await this.#cluster.kubectl.ok(['-n', SYSTEM, ...args])
+  }
+}
