@@ -36,6 +36,11 @@ export class Endpoints {
     this.#listing = new Set()
   }
 
+  /** Part of it was lost: nothing may be taken for gone. */
+  abandonListing(): void {
+    this.#listing = null
+  }
+
   /** What was not named since the listing began is gone. */
   endListing(): EndpointChange {
     const listing = this.#listing

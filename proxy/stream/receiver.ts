@@ -66,6 +66,8 @@ export class Receiver {
   #hasTable = false
   /** The operator was told our hash, and has not yet said that it differs. */
   #resuming = false
+  /** No `observe` came over this connection yet. */
+  #fresh = false
   #observed: readonly string[] | null = null
   #unconfirmed = 0
   #tail: Promise<void> = Promise.resolve()
@@ -90,11 +92,8 @@ export class Receiver {
   connect(resumeHash: string | null): void {
     this.#parts = null
     this.#resuming = resumeHash !== null
+    this.#fresh = true
     this.#endpoints.beginListing()
-    if (this.#held.size > 0) {
-      this.#held.clear()
-      this.#events.refusals()
-    }
   }
 
   receive(message: StreamMessage): Received {
@@ -113,7 +112,7 @@ export class Receiver {
         return 'taken'
       case 'snapshot-items':
         this.#changeEndpoints(this.#endpoints.change(message.endpoints, []))
-        if (this.#parts === null) return this.refuse(outOfOrder('snapshot-items without snapshot-begin'))
+        if (this.#parts === null) return this.#unasked('snapshot-items without snapshot-begin')
         // Not push(...): a line may hold more items than a call has arguments.
         for (const assignment of message.assignments) this.#parts.assignments.push(assignment)
         for (const fragment of message.fragments) this.#parts.fragments.push(fragment)
@@ -122,7 +121,7 @@ export class Receiver {
       case 'snapshot-end': {
         const parts = this.#parts
         this.#parts = null
-        if (parts === null) return this.refuse(outOfOrder('snapshot-end without snapshot-begin'))
+        if (parts === null) return this.#unasked('snapshot-end without snapshot-begin')
         return this.#conclude(verifySnapshot(this.#state, parts, message), 'stream')
       }
       case 'delta':
@@ -140,8 +139,19 @@ export class Receiver {
     }
   }
 
-  /** Notes why an update is refused; the table goes on as it is. */
+  /**
+   * A line could not be taken, and nobody knows what it said: neither the snapshot under way nor the listing of endpoints
+   * nor a resumed state can be trusted to be whole.
+   */
   refuse(refusal: Refusal): Received {
+    this.#parts = null
+    this.#resuming = false
+    this.#endpoints.abandonListing()
+    return this.#refuse(refusal)
+  }
+
+  /** Notes why an update is refused; the table goes on as it is. */
+  #refuse(refusal: Refusal): Received {
     const before = this.#refusal
     this.#refusal = refusal
     if (before?.reason !== refusal.reason || before.message !== refusal.message || before.object !== refusal.object) {
@@ -192,8 +202,13 @@ export class Receiver {
     return this.#tail
   }
 
+  /** The rest of a snapshot after a line of it was lost is no second reason to refuse it. */
+  #unasked(message: string): Received {
+    return this.#refusal === null ? this.refuse(outOfOrder(message)) : 'taken'
+  }
+
   #conclude(verdict: Verdict, source: TableSource): Received {
-    if (!verdict.ok) return this.refuse(verdict.refusal)
+    if (!verdict.ok) return this.#refuse(verdict.refusal)
     this.#apply(verdict.step, source)
     this.#accepted()
     this.#events.changed('table')
@@ -224,6 +239,7 @@ export class Receiver {
   #observe(message: ObserveMessage): Received {
     // The first one after hello or snapshot-begin ends the listing of endpoints, and confirms a resumed state.
     this.#changeEndpoints(this.#endpoints.endListing())
+    this.#forgetHeld()
     this.#observed = message.hosts
     if (this.#hasTable) this.#give({ ...EMPTY_UPDATE, observed: message.hosts })
     this.#events.observe(message)
@@ -241,6 +257,15 @@ export class Receiver {
     if (this.#refusal === null) return
     this.#refusal = null
     this.#log.info({}, 'updates are accepted again')
+    this.#events.refusals()
+  }
+
+  /** What another connection's replica held back. What this one does follows its first `observe`. */
+  #forgetHeld(): void {
+    if (!this.#fresh) return
+    this.#fresh = false
+    if (this.#held.size === 0) return
+    this.#held.clear()
     this.#events.refusals()
   }
 
