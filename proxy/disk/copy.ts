@@ -1,0 +1,75 @@
+/** Keeps the file up to date: not for every change, and never at the cost of serving. */
+import { describe } from '../stream/errors.ts'
+import type { StreamLog } from '../stream/log.ts'
+import type { TableContents } from './contents.ts'
+import type { TableFile } from './file.ts'
+
+export interface DiskCopyParts {
+  readonly file: Pick<TableFile, 'write'>
+  /** What to keep, pinned; null: there is nothing yet. */
+  readonly contents: () => TableContents | null
+  readonly log: StreamLog
+  /** From one write to the next, in milliseconds; default 1 s. */
+  readonly interval?: number
+  /** From a failed write to the next, in milliseconds; default 10 s. */
+  readonly retry?: number
+}
+
+export class DiskCopy {
+  readonly #parts: Required<DiskCopyParts>
+  #dirty = false
+  #closed = false
+  #timer: NodeJS.Timeout | null = null
+  #writing: Promise<void> | null = null
+  #lastError: string | null = null
+
+  constructor(parts: DiskCopyParts) {
+    this.#parts = { interval: 1_000, retry: 10_000, ...parts }
+  }
+
+  /** Why the copy is older than the table; null: it is not. */
+  get lastError(): string | null {
+    return this.#lastError
+  }
+
+  /** The table is another one now; the copy follows within the interval. */
+  changed(): void {
+    this.#dirty = true
+    this.#plan(this.#parts.interval)
+  }
+
+  /** Writes what is not yet written. */
+  async close(): Promise<void> {
+    this.#closed = true
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    await this.#writing
+    if (this.#dirty) await this.#write()
+  }
+
+  #plan(wait: number): void {
+    if (this.#timer !== null || this.#writing !== null || this.#closed) return
+    this.#timer = setTimeout(() => {
+      this.#timer = null
+      this.#writing = this.#write().finally(() => {
+        this.#writing = null
+        if (this.#dirty) this.#plan(this.#lastError === null ? this.#parts.interval : this.#parts.retry)
+      })
+    }, wait)
+  }
+
+  /** Never rejects. */
+  async #write(): Promise<void> {
+    const contents = this.#parts.contents()
+    if (contents === null) return
+    this.#dirty = false
+    try {
+      await this.#parts.file.write(contents)
+      this.#lastError = null
+    } catch (error) {
+      this.#dirty = true
+      const message = describe(error)
+      if (message !== this.#lastError) this.#parts.log.warn({}, `disk copy: ${message}`)
+      this.#lastError = message
+    }
+  }
+}
