@@ -1,0 +1,88 @@
+/** The main thread's side of the stream put together: disk → receiver ← client, reporter → leader. */
+import { randomUUID } from 'node:crypto'
+import { DiskCopy } from '../disk/copy.ts'
+import { TableFile } from '../disk/file.ts'
+import type { StreamHandle } from '../proxy.ts'
+import type { CounterSource, TableSink } from '../table/update.ts'
+import { StreamClient } from './client.ts'
+import type { ClientTimings } from './client.ts'
+import type { StreamConfig } from './config.ts'
+import { describe } from './errors.ts'
+import type { StreamLog } from './log.ts'
+import { Receiver } from './receiver.ts'
+import { Reporter } from './reporter.ts'
+import type { ReporterTimings } from './reporter.ts'
+import { HttpsTransport } from './transport.ts'
+
+export interface StreamParts {
+  readonly config: Omit<StreamConfig, 'logLevel'>
+  readonly log: StreamLog
+  readonly sink: TableSink
+  readonly counters: CounterSource
+  readonly clientTimings?: Partial<ClientTimings>
+  readonly reporterTimings?: Partial<ReporterTimings>
+}
+
+/** Serves what is on disk first, then what the operator says. */
+export function startStream({ config, log, sink, counters, ...timings }: StreamParts): StreamHandle {
+  const transport = new HttpsTransport(config)
+  const receiver = new Receiver({
+    ...{ sink, log },
+    events: {
+      served: revisions => reporter.served(revisions),
+      refusals: () => reporter.refused(),
+      observe: message => reporter.observe(message),
+      leader: leader => reporter.leader(leader),
+      changed: () => copy?.changed(),
+    },
+  })
+  const reporter = new Reporter({
+    ...{ pod: config.pod, instance: randomUUID(), counters, served: receiver.served, transport, log },
+    refusals: () => receiver.refusals,
+    ...(timings.reporterTimings ? { timings: timings.reporterTimings } : {}),
+  })
+  const client = new StreamClient({
+    ...{ receiver, transport, log },
+    ...(timings.clientTimings ? { timings: timings.clientTimings } : {}),
+  })
+  const file = config.stateDir === null ? null : new TableFile(config.stateDir)
+  const copy = file === null ? null : new DiskCopy({ file, contents: () => receiver.contents(), log })
+
+  let closed = false
+  const begin = async (): Promise<void> => {
+    if (file !== null) await restore(file, receiver, log)
+    if (closed) return
+    reporter.start()
+    client.start()
+  }
+  const begun = begin()
+
+  return {
+    status: () => {
+      const { stateHash, source, checksums } = receiver.served
+      return { stateHash, source, checksums }
+    },
+    close: async () => {
+      closed = true
+      await begun
+      await client.close()
+      await receiver.settled()
+      await reporter.close()
+      await copy?.close()
+      transport.close()
+    },
+  }
+}
+
+/** Whatever is wrong with the file: the proxy starts without a table, as it did the first time. */
+async function restore(file: TableFile, receiver: Receiver, log: StreamLog): Promise<void> {
+  try {
+    const contents = await file.read()
+    if (contents === null) log.info({}, 'no table on disk')
+    else if (receiver.restore(contents)) {
+      log.info({ objects: contents.entries.length, stateHash: contents.stateHash }, 'table restored from disk')
+    }
+  } catch (error) {
+    log.error({}, `the table on disk is not used: ${describe(error)}`)
+  }
+}
