@@ -99,6 +99,7 @@ export function fromStatus(status: IngressRolloutStatus | undefined): Remembered
     attempt: Math.max(1, status.attempt ?? 1),
     observedRetry: status.observedRetry ?? 0,
     batch: status.batch ?? 0,
+    index: status.index ?? 0,
     pausedReason: paused?.reason ?? null,
     pauseEndsAt: milliseconds(status.pauseEndsAt),
     message: status.message ?? '',

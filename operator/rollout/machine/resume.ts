@@ -11,6 +11,8 @@ export interface Remembered {
   readonly attempt: number
   readonly observedRetry: number
   readonly batch: number
+  /** The record may be ahead of it. */
+  readonly index: number
   /** Reason of the condition Paused while it is True; null: not paused. */
   readonly pausedReason: string | null
   /** Wall milliseconds; null: the pause waits for approval, or there is none. */
@@ -51,13 +53,17 @@ export function resume(
   const state = recalled(remembered, record, settings, clock)
   const { phase } = state
   if (phase === 'Complete' || phase === 'Superseded' || phase === 'RolledBack' || phase === 'Held') return result(state)
-  const takenBack = record.update !== revision && record.refused.includes(revision)
-  if (takenBack) return result(rollingBackAgain(state))
-  if (phase === 'RollingBack') return result(rollingBackAgain(state), { type: 'takeBack', refuse: true })
   if (record.current === revision) {
     const step = { name: 'confirming', since: clock.now } as const
-    return result({ ...state, phase: 'Progressing', index: -1, reached: -1, step })
+    return result({ ...state, phase: 'Progressing', index: -1, reached: -1, step, blocked: null, cause: null })
   }
+  const takenBack = record.update !== revision && record.refused.includes(revision)
+  // Told to try again, and the record does not know yet: status comes first in `begin`.
+  if (takenBack && phase === 'Pending' && state.attempt > 1) {
+    return result({ ...state, index: 0, reached: -1 }, { type: 'begin', attempt: state.attempt })
+  }
+  if (takenBack) return result(rollingBackAgain(state))
+  if (phase === 'RollingBack') return result(rollingBackAgain(state), { type: 'takeBack', refuse: true })
   // Not stamped yet, or something else is: the observation will say which.
   if (record.update !== revision) return result({ ...state, phase: 'Pending', index: 0, reached: 0, blocked: null })
   if (phase === 'Pending' && record.index === 0) return result(state)
@@ -89,7 +95,8 @@ function recalled(remembered: Remembered | null, record: RecordView, settings: S
     ...state,
     phase,
     batch,
-    step: stepOf(remembered, batch, settings, clock) ?? state.step,
+    // The record is ahead: the pause was over, and nobody has seen the batch that followed.
+    step: (index === remembered.index ? stepOf(remembered, batch, settings, clock) : null) ?? state.step,
     // Inconclusive and the rest are found again by looking; a failed gate is for a person, also tomorrow.
     blocked:
       remembered.pausedReason === 'GateFailed'
