@@ -1,5 +1,6 @@
 /** The gates in order, and what their verdicts mean together. */
 import type { Verdict } from '../types.ts'
+import { NOT_SIGNIFICANT } from './gate.ts'
 import type { Gate, GateInput } from './gate.ts'
 import { latencyP99 } from './latency-p99.ts'
 import { notFoundRate } from './not-found-rate.ts'
@@ -14,7 +15,7 @@ export function evaluate(input: GateInput): readonly Verdict[] {
 }
 
 /**
- * The gate whose evidence a batch cannot do without; the others count where they have figures. For an Ingress the
+ * The gate whose evidence a batch cannot do without; of the others only what looks bad keeps it waiting. For an Ingress the
  * success rate, for a Secret the TLS failures, for a deletion the 404; where the policy has no such gate, the next one.
  */
 export function required(kind: GateInput['kind'], deletion: boolean): readonly string[] {
@@ -29,10 +30,13 @@ export type Outcome =
   | { readonly verdict: 'fail'; readonly because: Verdict }
   | { readonly verdict: 'inconclusive'; readonly because: Verdict }
 
-/** The first failure; else what is missing for a pass. `ripe`: the bake time is over. */
+/** The first failure; else what is missing for a pass. When it may pass is not asked here. */
 export function outcome(input: GateInput, verdicts: readonly Verdict[]): Outcome {
   const failed = verdicts.find(one => one.verdict === 'fail')
   if (failed !== undefined) return { verdict: 'fail', because: failed }
+  // Too high, but chance may have done that: more requests will tell, and a lost path with few of them is not let by.
+  const doubtful = verdicts.find(one => one.verdict === 'inconclusive' && one.reason === NOT_SIGNIFICANT)
+  if (doubtful !== undefined) return { verdict: 'inconclusive', because: doubtful }
   const decisive = required(input.kind, input.deletion)
     .map(name => verdicts.find(one => one.name === name))
     .find(one => one !== undefined)

@@ -17,6 +17,9 @@ export interface GateInput {
   readonly baked: boolean
 }
 
+/** Reason of the verdict that figures are beyond the limit, but chance may have done that. */
+export const NOT_SIGNIFICANT = 'NotSignificant'
+
 /** Null: the policy does not ask for this gate. */
 export type Gate = (input: GateInput) => Verdict | null
 

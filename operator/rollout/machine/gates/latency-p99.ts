@@ -1,7 +1,7 @@
 /** The 99th percentile of the latency against that of the stable pods, from histograms. */
-import { percentile, slowerThan } from '../figures.ts'
+import { failures, percentile, slowerThan } from '../figures.ts'
 import { CERTAIN, LIKELY, interval } from '../statistics.ts'
-import { verdict } from './gate.ts'
+import { NOT_SIGNIFICANT, verdict } from './gate.ts'
 import type { Gate, GateInput } from './gate.ts'
 import { FEWEST } from './rise.ts'
 import { round } from './success-rate.ts'
@@ -27,7 +27,7 @@ export const latencyP99: Gate = input => {
   const seen = `p99 ${inMs(p99)} of ${update.requests} requests on ${input.pods}`
   if (against === null) {
     if (update.requests < minRequests) return tooFew
-    const message = `${seen}; nothing to compare it with: too few requests on the stable revision`
+    const message = `${seen}; nothing to compare it with: too few requests that the stable revision served`
     return verdict(NAME, 'inconclusive', 'NoReference', message, figures)
   }
   const limit = against.p99 * (1 + threshold.maxRise / 100)
@@ -46,16 +46,25 @@ export const latencyP99: Gate = input => {
   if (update.requests < minRequests) return { ...tooFew, figures: all }
   if (p99 > limit) {
     const message = `${seen} is too slow, but chance may have done that (${compared})`
-    return verdict(NAME, 'inconclusive', 'NotSignificant', message, all)
+    return verdict(NAME, 'inconclusive', NOT_SIGNIFICANT, message, all)
   }
   return verdict(NAME, 'pass', 'WithinLimits', `${seen} (${compared})`, all)
 }
 
+/**
+ * A reference that answered mostly 404 or 5xx is none: it did not do the work. A new host has its 404 from the stable
+ * pods in no time, and a repaired backend is slower than one that refuses.
+ */
 function referenceOf({ stable, baseline, minRequests }: GateInput): { name: string; p99: number } | null {
   const p99 = percentile(stable.latency, 0.99)
-  if (p99 !== null && stable.requests >= minRequests) return { name: 'stable pods', p99 }
+  const worked = stable.requests - stable.notFound - failures(stable)
+  if (p99 !== null && stable.requests >= minRequests) {
+    return worked * 2 >= stable.requests ? { name: 'stable pods', p99 } : null
+  }
   if (baseline?.latencyP99Ms == null || baseline.requests < minRequests) return null
-  return { name: 'before the rollout', p99: baseline.latencyP99Ms }
+  return baseline.successRate - baseline.notFoundRate >= 50
+    ? { name: 'before the rollout', p99: baseline.latencyP99Ms }
+    : null
 }
 
 function inMs(value: number): string {

@@ -2,7 +2,7 @@
 import { percent } from '../figures.ts'
 import type { Aggregate, Baseline } from '../figures.ts'
 import type { Sample } from '../statistics.ts'
-import { inPercent, verdict } from './gate.ts'
+import { NOT_SIGNIFICANT, inPercent, verdict } from './gate.ts'
 import type { Gate, GateInput } from './gate.ts'
 import { compareRise, reference, rise } from './rise.ts'
 import { round } from './success-rate.ts'
@@ -52,7 +52,7 @@ export function riseGate(gate: RiseGate): Gate {
         return verdict(
           gate.name,
           'inconclusive',
-          'NotSignificant',
+          NOT_SIGNIFICANT,
           `${seen} is too high, but chance may have done that (${compared})`,
           all,
         )

@@ -2,7 +2,7 @@
 import { failures, percent } from '../figures.ts'
 import type { Sample } from '../statistics.ts'
 import type { Verdict } from '../types.ts'
-import { inPercent, verdict } from './gate.ts'
+import { NOT_SIGNIFICANT, inPercent, verdict } from './gate.ts'
 import type { Gate, GateInput } from './gate.ts'
 import { compareRise, compareShare, reference, rise } from './rise.ts'
 import type { Reference } from './rise.ts'
@@ -45,7 +45,7 @@ export const successRate: Gate = input => {
     )
   }
   if (absolute === 'unsure' || relative === 'unsure') {
-    return say('inconclusive', 'NotSignificant', `${seen} is too low, but chance may have done that${compared}`)
+    return say('inconclusive', NOT_SIGNIFICANT, `${seen} is too low, but chance may have done that${compared}`)
   }
   if (min === null && against === null) {
     return say(
