@@ -1,9 +1,12 @@
 /** A rollout on its way: commands first, then evidence, then the next move. */
 import { batchRun } from './batch-run.ts'
 import { confirming, newAttempt, release, supersede, takeBack } from './ending.ts'
-import { event, result } from './outcome.ts'
+import { event, result, widest } from './outcome.ts'
 import { settle } from './settle.ts'
 import type { Command, Observation, Settings, State, StepResult } from './types.ts'
+
+/** How often a rollout that waits for its turn looks by itself; thousands may wait. Milliseconds. */
+const PENDING_LOOK_MS = 30_000
 
 export function active(state: State, observation: Observation, settings: Settings): StepResult {
   const { commands } = observation
@@ -11,7 +14,7 @@ export function active(state: State, observation: Observation, settings: Setting
   if (state.step.name === 'confirming') return confirming(state, observation, settings)
   if (observation.superseded !== null) return supersede(state, observation)
   if (commands.abort && !state.ignoreAbort) {
-    return takeBack(state, observation, { reason: 'Aborted', message: 'aborted by spec.abort' })
+    return takeBack(state, observation, settings, { reason: 'Aborted', message: 'aborted by spec.abort' })
   }
   if (commands.promote) return release(state, observation, settings, 'promoted by spec.promote')
   if (state.blocked !== null && commands.retry > state.observedRetry) return newAttempt(state, observation)
@@ -22,7 +25,9 @@ export function active(state: State, observation: Observation, settings: Setting
 }
 
 function pending(state: State, observation: Observation, settings: Settings): StepResult {
-  if (!observation.mayStart) return result({ ...state, message: 'waits for its turn' })
+  if (!observation.mayStart) {
+    return result({ ...state, message: 'waits for its turn' }, { type: 'requeue', afterMs: PENDING_LOOK_MS })
+  }
   const { now, wall } = observation
   const started: State = {
     ...state,
@@ -42,8 +47,10 @@ function pending(state: State, observation: Observation, settings: Settings): St
 }
 
 /** A person who moves the index by hand drives; the machine steps aside and says so, until it is told to go on. */
-function byHandOr(state: State, observation: Observation, settings: Settings): StepResult {
+function byHandOr(before: State, observation: Observation, settings: Settings): StepResult {
   const { manualIndex, commands, now, wall } = observation
+  // Pods that got the update by hand have to give it back like the others.
+  const state = manualIndex === null ? before : { ...before, reached: widest(before.reached, manualIndex) }
   const byHand = state.blocked?.reason === 'ManualIndex' ? state.blocked : null
   if (manualIndex === null) {
     return byHand === null

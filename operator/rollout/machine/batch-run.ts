@@ -5,7 +5,7 @@ import { baselineOf, failures, tlsAttempts } from './figures.ts'
 import type { Baseline } from './figures.ts'
 import type { Judgement } from './judge.ts'
 import { judge } from './judge.ts'
-import { after, event, isLast, pods, result } from './outcome.ts'
+import { after, event, isLast, pods, result, widest } from './outcome.ts'
 import type { Blocked, Observation, Settings, State, StepResult, Verdict } from './types.ts'
 
 export function batchRun(before: State, observation: Observation, settings: Settings): StepResult {
@@ -41,7 +41,9 @@ function blockedRun(state: State, judged: Judgement, observation: Observation, s
   const { approvedBefore } = state.blocked
   const approved = commands.approvedBatch > approvedBefore && commands.approvedBatch > state.batch
   if (approved) return passed(free, observation, settings, 'approved without enough evidence')
-  return judged.outcome.verdict === 'pass' ? moving(free, judged, observation, settings) : result(state)
+  // It lacked a ready pod, and now has some: what else it lacks is for the bake to say.
+  const back = state.step.name === 'acknowledging' && judged.acknowledged.verdict === 'pass'
+  return back || judged.outcome.verdict === 'pass' ? moving(free, judged, observation, settings) : result(state)
 }
 
 function raising(state: State, observation: Observation, settings: Settings): StepResult {
@@ -53,7 +55,7 @@ function raising(state: State, observation: Observation, settings: Settings): St
   const reach = batchReach(settings.batches, state.batch, fleetView(observation.pods), state.index)
   if (reach.type === 'wait') return result({ ...state, message: `waits: ${reach.message}` })
   if (reach.type === 'all') return raising({ ...state, batch: state.batch + 1 }, observation, settings)
-  const grows = reach.index > state.index
+  const grows = widest(reach.index, state.index) !== state.index
   if (!grows && merge) return passed(state, observation, settings, 'adds no pod to the batch before')
   if (grows && lacksEndpoints(observation) && waited < settings.ackDeadlineMs) {
     return result({ ...state, message: 'waits for an endpoint of the Services that the update names' })
@@ -62,7 +64,7 @@ function raising(state: State, observation: Observation, settings: Settings): St
   const next: State = {
     ...state,
     index,
-    reached: Math.max(state.reached, index),
+    reached: widest(state.reached, index),
     step: { name: 'acknowledging', since: now },
     batchSince: now,
     batchStartedAt: observation.wall,
@@ -145,8 +147,9 @@ function nextBatch(state: State, observation: Observation, settings: Settings): 
 /** The last batch is all pods: the fleet may have grown since it began. */
 function grown(state: State, observation: Observation, settings: Settings): StepResult {
   const { size } = fleetView(observation.pods)
-  if (!isLast(state, settings.batches) || size <= state.index || observation.commands.paused) return result(state)
-  return result({ ...state, index: size, reached: Math.max(state.reached, size) }, { type: 'setIndex', index: size })
+  const grows = widest(size, state.index) !== state.index
+  if (!isLast(state, settings.batches) || !grows || observation.commands.paused) return result(state)
+  return result({ ...state, index: size, reached: widest(state.reached, size) }, { type: 'setIndex', index: size })
 }
 
 function failed(state: State, observation: Observation, settings: Settings, because: Verdict): StepResult {
@@ -166,7 +169,7 @@ function failed(state: State, observation: Observation, settings: Settings, beca
     const why = `${message}; not taken back, because no endpoint of the stable revision serves`
     return result(blockOn(state, observation, 'NoRollbackTarget', why))
   }
-  return takeBack(state, observation, { reason, message })
+  return takeBack(state, observation, settings, { reason, message })
 }
 
 /** A rollback target is chosen with open eyes: not one that answers nothing while the update answers something. */

@@ -1,21 +1,22 @@
 /** How a rollout ends: released, taken back, superseded; and how a new attempt begins. */
 import { ABSENT_REVISION } from '../../../protocol/objects.ts'
 import { SILENT_MS, cut, readyBelow, saysOf, serves } from './gates/acknowledgement.ts'
-import { event, result, revisionOf } from './outcome.ts'
+import { SOONEST_MS, event, result, revisionOf } from './outcome.ts'
 import { initialState } from './state.ts'
 import type { Cause, Observation, PodObservation, Settings, State, StepResult } from './types.ts'
 
 /** Index 0 and update := current, at once; then confirmations without a deadline, because there is nothing else to try. */
-export function takeBack(state: State, observation: Observation, cause: Cause): StepResult {
+export function takeBack(state: State, observation: Observation, settings: Settings, cause: Cause): StepResult {
   const message = `taking ${revisionOf(observation)} back: ${cause.message}`
   const next: State = { ...state, phase: 'RollingBack', index: 0, blocked: null, owing: {}, cause, message }
-  return result(next, { type: 'takeBack', refuse: true }, event('Warning', cause.reason, message))
+  const said = event('Warning', cause.reason, message)
+  return result(next, { type: 'takeBack', refuse: true }, said, { type: 'requeue', afterMs: settings.intervalMs })
 }
 
 /** Waits until no ready pod that may have had the update serves it. */
 export function rollingBack(state: State, observation: Observation, settings: Settings): StepResult {
-  const { pods, revision, deletion } = observation
-  const missing = readyBelow(pods, state.reached).filter(pod => !isBack(pod, revision))
+  const { pods, deletion } = observation
+  const missing = readyBelow(pods, state.reached).filter(pod => !isBack(pod, observation))
   const cause = state.cause ?? { reason: 'TakenBack', message: 'taken back' }
   if (missing.length > 0) {
     const list = cut(missing.map(pod => `${pod.name} (${saysOf(pod)})`))
@@ -37,10 +38,11 @@ function backTo({ revision, stable }: Observation): string {
   return `${revision} was taken back, pods ${target}`
 }
 
-function isBack(pod: PodObservation, revision: string): boolean {
+function isBack(pod: PodObservation, { revision, stable }: Observation): boolean {
   const update = revision === ABSENT_REVISION ? null : revision
   const heard = pod.lastReportAgeMs !== null && pod.lastReportAgeMs <= SILENT_MS
-  return heard && pod.serves !== undefined && pod.serves !== update
+  // An object that is deleted before it was ever released: both are nothing, and no pod can tell them apart.
+  return heard && pod.serves !== undefined && (pod.serves !== update || stable === update)
 }
 
 /** Releases to all pods; the rollout is complete when they confirmed. */
@@ -93,10 +95,11 @@ export function supersede(state: State, observation: Observation): StepResult {
     : observation.superseded === 'newer'
       ? `newer content came, ${observation.revision} does not go on`
       : `no policy governs the object any more, ${observation.revision} does not go on; pods keep what was released`
-  const next: State = { ...state, phase: 'Superseded', blocked: null, message, finishedAt: observation.wall }
+  const finishedAt = observation.wall
+  const next: State = { ...state, phase: 'Superseded', index: 0, blocked: null, owing: {}, message, finishedAt }
   // For newer content its own rollout writes update and index 0 in one go; a write of ours between would only race it.
   return reverted
-    ? result({ ...next, index: 0 }, { type: 'takeBack', refuse: false }, event('Normal', 'Superseded', message))
+    ? result(next, { type: 'takeBack', refuse: false }, event('Normal', 'Superseded', message))
     : result(next, event('Normal', 'Superseded', message))
 }
 
@@ -106,6 +109,8 @@ export function newAttempt(state: State, observation: Observation): StepResult {
   const attempt = state.attempt + 1
   const next: State = {
     ...initialState(attempt, retry),
+    // Pods may still serve it from the attempt before; a rollback waits for them too.
+    reached: state.reached,
     baseline: state.baseline,
     ignoreAbort: abort,
     message: `attempt ${attempt} begins`,
@@ -114,6 +119,6 @@ export function newAttempt(state: State, observation: Observation): StepResult {
     next,
     { type: 'begin', attempt },
     event('Normal', 'Retried', `attempt ${attempt} of ${revisionOf(observation)} begins`),
-    { type: 'requeue', afterMs: 0 },
+    { type: 'requeue', afterMs: SOONEST_MS },
   )
 }

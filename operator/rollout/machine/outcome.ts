@@ -1,6 +1,9 @@
 /** Small makers of results, shared by the parts of the machine. */
 import type { Command, Observation, State, StepResult } from './types.ts'
 
+/** Never busier than this, in milliseconds. */
+export const SOONEST_MS = 50
+
 export function event(level: 'Normal' | 'Warning', reason: string, message: string): Command {
   return { type: 'event', level, reason, message }
 }
@@ -17,6 +20,11 @@ export function after(commands: readonly Command[], next: StepResult): StepResul
 /** The whole words for one pod or several. */
 export function pods(count: number): string {
   return count === 1 ? '1 pod' : `${count} pods`
+}
+
+/** Of two indexes the one that reaches more pods; -1 is all. */
+export function widest(a: number, b: number): number {
+  return a === -1 || b === -1 ? -1 : Math.max(a, b)
 }
 
 export function isLast(state: State, batches: readonly unknown[]): boolean {

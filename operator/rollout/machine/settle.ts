@@ -1,10 +1,7 @@
 /** After the move: the phase that follows from where the machine stands, its sentence, and when to look again. */
-import { event, result } from './outcome.ts'
+import { SOONEST_MS, event, result } from './outcome.ts'
 import { pausedReason } from './state.ts'
 import type { Command, Observation, Phase, Settings, State, StepResult } from './types.ts'
-
-/** Never busier than this, in milliseconds. */
-const SOONEST_MS = 50
 
 export function settle(before: State, made: StepResult, observation: Observation, settings: Settings): StepResult {
   const { state, commands } = made

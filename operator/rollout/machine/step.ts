@@ -8,7 +8,8 @@ export { initialState, pausedReason } from './state.ts'
 
 /** One look at the world. Pure; call it on every change and when a requeue is due. */
 export function step(before: State, observation: Observation, settings: Settings): StepResult {
-  const { abort, retry, promote } = observation.commands
+  const { commands, superseded } = observation
+  const { abort, retry, promote } = commands
   const state: State = {
     ...before,
     ignoreAbort: before.ignoreAbort && abort,
@@ -21,8 +22,10 @@ export function step(before: State, observation: Observation, settings: Settings
       return result({ ...state, observedRetry: Math.max(state.observedRetry, retry) })
     case 'RolledBack':
     case 'Held':
+      // It is not the object's content any more: another rollout has the word.
+      if (superseded === 'newer' || superseded === 'reverted') return result(state)
       if (promote) return release(state, observation, settings, 'promoted by spec.promote')
-      return retry > state.observedRetry ? newAttempt(state, observation) : result(state)
+      return retry > state.observedRetry && superseded === null ? newAttempt(state, observation) : result(state)
     case 'RollingBack':
       return rollingBack(state, observation, settings)
     case 'Pending':
