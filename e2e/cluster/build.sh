@@ -1,14 +1,14 @@
+# shellcheck shell=bash
 # Builds the one binary that is a whole Kubernetes node, and the pause program, once per version.
 
 # packages the Go compiler has still to finish are not known beforehand: count the finished against the list
 go_progress() { # LOG TOTAL PID
-  local log=$1 total=$2 pid=$3 started=$SECONDS done
+  local total=$2 log=$1 pid=$3 started=$SECONDS finished
   while kill -0 "$pid" 2>/dev/null; do
-    done=$(wc -l < "$log" 2>/dev/null || echo 0)
-    progress "building Kubernetes $KUBERNETES_VERSION: $done of $total packages, $((SECONDS - started)) s (once; 5 minutes on 2 cores)"
-    sleep 5 & wait $! || true
+    finished=$(wc -l < "$log" 2>/dev/null || echo 0)
+    progress "building Kubernetes $KUBERNETES_VERSION: $finished of $total packages, $((SECONDS - started)) s (once; 5 minutes on 2 cores)"
+    sleep 1
   done
-  progress_end
 }
 
 build_in() { # DIR: makes DIR/kube-node and DIR/pause
@@ -34,7 +34,7 @@ build_in() { # DIR: makes DIR/kube-node and DIR/pause
   go build -v -trimpath -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=v$v -X k8s.io/component-base/version.gitMajor=${v%%.*} -X k8s.io/component-base/version.gitMinor=$minor" \
     -o "$out/kube-node" . > "$out/packages.log" 2>&1 &
   pid=$!
-  trap 'kill $pid 2>/dev/null' INT TERM
+  trap 'kill "$pid" 2>/dev/null; say "the build was interrupted; the next one goes on from what is compiled"; exit 130' INT TERM
   go_progress "$out/packages.log" "$total" "$pid"
   wait "$pid" || { grep -v '^[a-z0-9.]*/' "$out/packages.log" | tail -5 >&2; die "go build failed: $out/packages.log"; }
   trap - INT TERM

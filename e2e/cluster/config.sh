@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Certificates and configuration of the node's components, under $node.
 new_certificate() { # NAME SUBJECT ALTNAMES
   openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$1.key" -out "$1.csr" -subj "$2" 2>/dev/null

@@ -1,17 +1,18 @@
+# shellcheck shell=bash
 # Container images without any registry: the base from Debian packages, the rest by the Dockerfiles of deploy/images.
 export STORAGE_DRIVER=vfs BUILDAH_ISOLATION=chroot
 buildah_() { buildah --root "$cache_root/buildah" --runroot "$cache_root/buildah-run" "$@"; }
 
 # rootfs NAME PACKAGES: an image localhost/NAME from Debian packages, once
 rootfs() {
-  local name=$1 packages=$2 extra=${3:-} dir
+  local name=$1 packages=$2 extra=${3:-}
   buildah_ inspect --type image "localhost/$name" >/dev/null 2>&1 && return 0
-  say "making image $name from Debian packages"
-  dir=$(mktemp -d)
-  mmdebstrap --quiet --variant=extract --include="$packages" "$DEBIAN_SUITE" "$dir/root.tar" 2>"$dir/log" || { tail -3 "$dir/log" >&2; rm -rf "$dir"; die "mmdebstrap failed"; }
+  progress "making image $name from Debian packages"
+  mmdebstrap --quiet --variant=extract --include="$packages" "$DEBIAN_SUITE" "$dir/root.tar" 2>"$dir/log" ||
+    { tail -3 "$dir/log" >&2; die "mmdebstrap failed"; }
   printf 'FROM scratch\nADD root.tar /\n%s\n' "$extra" > "$dir/Dockerfile"
   buildah_ bud -q -t "localhost/$name" "$dir" >/dev/null
-  rm -rf "$dir"
+  rm "$dir"/*
 }
 
 # archive IMAGE FILE: the image as an OCI archive
@@ -37,41 +38,44 @@ build_image() { # TARGET
   buildah_ bud -q --layers --target "$target" -f "$repo/deploy/images/Dockerfile" \
     --build-arg BUILD_IMAGE=localhost/sluice-build --build-arg BASE_IMAGE=localhost/sluice-base \
     -v "$repo/node_modules:/src/node_modules:ro" -t "$(image_name "$target")" "$repo" > "$images_cache/build.log" 2>&1 ||
-    { progress_end; tail -20 "$images_cache/build.log" >&2; die "building image sluice-$target failed"; }
+    { tail -20 "$images_cache/build.log" >&2; die "building image sluice-$target failed"; }
   archive "$(image_name "$target")" "$(image_file "$target")"
-  progress "built image sluice-$target, $(du -h "$(image_file "$target")" | cut -f1), $((SECONDS - started)) s"
-  progress_end
+  say "built image sluice-$target, $(du -h "$(image_file "$target")" | cut -f1), $((SECONDS - started)) s"
 }
 
-build_images_locked() {
-  mkdir -p "$images_cache"
-  local base='libc6,libstdc++6,libgcc-s1,libatomic1,ca-certificates,tzdata'
+build_images_locked() { # TARGET…
+  local base='libc6,libstdc++6,libgcc-s1,libatomic1,ca-certificates,tzdata' dir=$images_cache/work stale='' t
+  # What an interrupted build left.
+  rm -rf "$dir"
+  mkdir -p "$dir"
   if [ ! -e "$images_cache/pause.tar" ]; then
-    local dir; dir=$(mktemp -d)
     cp "$binaries/pause" "$dir/"
     printf 'FROM scratch\nCOPY pause /pause\nENTRYPOINT ["/pause"]\n' > "$dir/Dockerfile"
     buildah_ bud -q -t localhost/pause:latest "$dir" >/dev/null
     archive localhost/pause:latest "$images_cache/pause.tar"
-    rm -rf "$dir"
+    rm "$dir"/*
   fi
-  [ "${1:-all}" = all ] || return 0
-  if [ ! -e "$(image_file operator)" ] || [ ! -e "$(image_file proxy)" ] || [ ! -e "$(image_file echo)" ]; then
-    rootfs sluice-base "$base"
-    rootfs sluice-build "$base,busybox-static" 'RUN ["/bin/busybox", "--install", "-s", "/bin"]'
-    local t
-    for t in operator proxy echo; do build_image "$t"; done
-    # Old archives and layers would fill the disk: the newest of each is enough.
-    for t in operator proxy echo; do
-      find "$images_cache" -name "sluice-$t-*.tar" ! -name "sluice-$t-$tag.tar" -delete
-    done
-    buildah_ images -q --filter dangling=true --no-trunc | sort -u | xargs -r -n1 buildah --root "$cache_root/buildah" --runroot "$cache_root/buildah-run" rmi -f >/dev/null 2>&1 || true
-    buildah_ images --format '{{.Name}}:{{.Tag}}' | grep '^localhost/sluice-\(operator\|proxy\|echo\):' | grep -v ":$tag$" |
-      xargs -r -n1 buildah --root "$cache_root/buildah" --runroot "$cache_root/buildah-run" rmi -f >/dev/null 2>&1 || true
-  fi
+  for t in "$@"; do [ -e "$(image_file "$t")" ] || stale="$stale $t"; done
+  [ -n "$stale" ] || return 0
+  buildah_ rm -a > /dev/null
+  rootfs sluice-base "$base"
+  rootfs sluice-build "$base,busybox-static" 'RUN ["/bin/busybox", "--install", "-s", "/bin"]'
+  for t in $stale; do build_image "$t"; done
+  # Old archives and layers would fill the disk: the newest of each is enough.
+  for t in $stale; do
+    find "$images_cache" -name "sluice-$t-*.tar" ! -name "sluice-$t-$tag.tar" -delete
+    buildah_ images --format '{{.Name}}:{{.Tag}}' | { grep "^localhost/sluice-$t:" || true; } | { grep -v ":$tag$" || true; } | remove_images
+  done
+  buildah_ images -q --filter dangling=true --no-trunc | sort -u | remove_images
 }
 
-# build_images [pause]: all images (or the pause image alone), from the cache where nothing changed
+remove_images() {
+  local image
+  while read -r image; do buildah_ rmi -f "$image" > /dev/null 2>&1 || true; done
+}
+
+# build_images [TARGET…]: these of operator, proxy and echo, and the pause image, from the cache where nothing changed
 build_images() {
   tag=$(sources_hash)
-  with_lock "$cache_root/images.lock" "another build of images is under way: waiting for it" build_images_locked "${1:-all}"
+  with_lock "$cache_root/images.lock" "another build of images is under way: waiting for it" build_images_locked "$@"
 }

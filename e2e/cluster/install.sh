@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sluice on a cluster: what deploy/ holds, with image names, pull policy and replica counts set, and nothing else.
 
 kustomization() { # DIR OPERATOR_IMAGE PROXY_IMAGE: an overlay over deploy/overlays/local (or base) with today's images and numbers
@@ -25,7 +26,7 @@ await() { # TEXT TIMEOUT COMMAND…: runs COMMAND until it succeeds
   local text=$1 timeout=$2 started=$SECONDS; shift 2
   until "$@" >/dev/null 2>&1; do
     progress "waiting for $text, $((SECONDS - started)) s"
-    [ $((SECONDS - started)) -lt "$timeout" ] || { progress_end; explain; die "$text: not ready after $timeout s"; }
+    [ $((SECONDS - started)) -lt "$timeout" ] || { explain; die "$text: not ready after $timeout s"; }
     sleep 0.5
   done
 }
@@ -41,7 +42,7 @@ install_sluice() { # OPERATOR_IMAGE PROXY_IMAGE BASE
   kube apply --server-side --force-conflicts -k "$dir" > /dev/null
   await "the operator" 120 kube -n "$namespace" rollout status deployment/sluice-operator --timeout=2s
   await "the proxies" 180 kube -n "$namespace" rollout status statefulset/sluice-proxy --timeout=2s
-  progress "Sluice is ready: ${OPERATORS:-1} operator(s), ${PROXIES:-5} proxies"; progress_end
+  say "Sluice is ready: ${OPERATORS:-1} operator(s), ${PROXIES:-5} proxies"
 }
 
 # Finalizers and annotations go before what understands them: the operator's own subcommand does it.
@@ -54,7 +55,7 @@ uninstall_sluice() {
   fi
   progress "deleting Sluice"
   kube delete --ignore-not-found --wait=true --timeout=120s -k "$repo/deploy/base" > /dev/null
-  progress "Sluice is gone"; progress_end
+  say "Sluice is gone"
 }
 
 # For each proxy a Service with an address that outlives its Pod: the tests' way in, no part of the product.

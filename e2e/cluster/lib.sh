@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by the scripts of this folder: places, messages, locks. Sourced, never run.
 set -euo pipefail
 
@@ -23,15 +24,21 @@ link_host_ip=198.18.255.1
 link_node_ip=198.18.255.2
 # One node per machine: two would share these addresses.
 machine_file=/run/sluice-node
+machine_lock=/run/sluice-node.lock
 
-say() { printf '%s\n' "sluice: $*" >&2; }
-die() { printf '%s\n' "sluice: $*" >&2; exit 1; }
+# On a terminal a message takes the place of the progress line.
+if [ -t 2 ]; then line_start=$'\r\033[K'; else line_start=''; fi
+say() { printf '%s\n' "${line_start}sluice: $*" >&2; }
+die() { say "$@"; exit 1; }
 
-# progress TEXT: one line that rewrites itself on a terminal, a line per call in a pipe
+# progress TEXT: one line that rewrites itself on a terminal; in a pipe a line at most every five seconds
+last_progress=-5
 progress() {
-  if [ -t 2 ]; then printf '\r\033[Ksluice: %s' "$*" >&2; else say "$*"; fi
+  if [ -t 2 ]; then printf '%s' "${line_start}sluice: $*" >&2; return; fi
+  [ $((SECONDS - last_progress)) -ge 5 ] || return 0
+  last_progress=$SECONDS
+  say "$*"
 }
-progress_end() { [ ! -t 2 ] || printf '\n' >&2; }
 
 # with_lock FILE MESSAGE COMMAND…: runs the command while holding an exclusive lock; says so when it has to wait
 with_lock() {
@@ -40,10 +47,19 @@ with_lock() {
   local fd
   exec {fd}>"$file"
   if ! flock -n "$fd"; then say "$message"; flock "$fd"; fi
-  local rc=0
-  "$@" || rc=$?
+  # Not behind a ||, which would switch set -e off in all that runs here. A shell that ends gives its locks back.
+  "$@"
   exec {fd}>&-
-  return "$rc"
+}
+
+# without_locks COMMAND…: becomes the command, which may outlive us and must not keep our locks
+without_locks() {
+  local fd
+  for fd in "/proc/$BASHPID/fd/"*; do
+    fd=${fd##*/}
+    [ "$fd" -le 2 ] || eval "exec $fd>&-"
+  done
+  exec "$@"
 }
 
 use_another="or use another cluster: SLUICE_CLUSTER=<kubeconfig> (see docs/local-cluster.md)"
@@ -52,7 +68,11 @@ require_local_node() {
   [ "$(id -u)" = 0 ] || die "the local node needs root; run as root, $use_another"
 }
 require_go() {
-  [ -x "$binaries/kube-node" ] || command -v go >/dev/null || die "the local node is built once with Go, and there is no go in PATH; install Go 1.25 or newer, $use_another"
+  local minor
+  [ ! -x "$binaries/kube-node" ] || return 0
+  command -v go >/dev/null || die "the local node is built once with Go, and there is no go in PATH; install Go 1.25 or newer, $use_another"
+  minor=$(GOTOOLCHAIN=local go env GOVERSION | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
+  [ "${minor:-99}" -ge 25 ] || die "the local node is built with Go 1.25 or newer, and go in PATH is 1.$minor; install a newer one, $use_another"
 }
 
 # The cluster that is spoken to. An ambient KUBECONFIG is never touched: it may be somebody's production.
