@@ -140,17 +140,18 @@ export class Space {
     return load
   }
 
+  /** Events about `Kind/name`. */
+  async events(object: string): Promise<readonly EventView[]> {
+    return (await this.cluster.api.list('events', this.name)).map(viewOf).filter(view => view.object === object)
+  }
+
   /** Waits for an event about an object with this reason, and returns its message. */
   async event(object: string, reason: string, timeoutMs = 20_000): Promise<string> {
-    const probe = async (): Promise<readonly EventView[]> =>
-      (await this.cluster.api.list('events', this.name)).map(viewOf).filter(view => view.object === object)
     const seen = await waitFor(
       `an event ${reason} about ${object}`,
-      probe,
-      views => views.some(v => v.reason === reason),
-      {
-        timeoutMs,
-      },
+      () => this.events(object),
+      views => views.some(view => view.reason === reason),
+      { timeoutMs },
     )
     return seen.find(view => view.reason === reason)?.message ?? ''
   }
@@ -194,7 +195,7 @@ export class Space {
   }
 }
 
-interface EventView {
+export interface EventView {
   readonly object: string
   readonly reason: string
   readonly message: string
