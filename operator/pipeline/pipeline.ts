@@ -12,16 +12,16 @@ import { compileIngress, compileSecret } from '../compile/compile.ts'
 import { contentId, upstreamIngressId, upstreamSecretId } from '../checksum/ids.ts'
 import { endpointsOf } from '../compile/endpoints.ts'
 import { referencesOf } from '../compile/references.ts'
+import { ModelError } from '../model/errors.ts'
 import { parseIngress } from '../model/ingress.ts'
 import { parseSecret } from '../model/secret.ts'
 import { selectPolicy } from '../model/policy.ts'
 import type { Policy } from '../model/policy.ts'
 import type { Content, Problem, SourceObject } from '../model/types.ts'
-import { certificateCovers } from '../model/certificate.ts'
-import { nameOf } from './caches.ts'
+import { certificateCovers, leafSha1 } from '../model/certificate.ts'
 import type { Caches, RawObject } from './caches.ts'
 import { Relation, portOf, serviceOf } from './graph.ts'
-import { inProgress, payload, sameEntry } from './live.ts'
+import { payload, sameEntry } from './live.ts'
 import type { LiveEntry, Payload } from './live.ts'
 
 export interface PipelineOptions {
@@ -30,9 +30,13 @@ export interface PipelineOptions {
   readonly record: (uid: string) => ReleaseRecord | null
   /** The record of an object that is gone. */
   readonly recordByKey: (key: ObjectKey) => ReleaseRecord | null
+  /** What the stream was given last: while it is served, what it refers to is needed, whatever the object says now. */
+  readonly released: (key: ObjectKey) => LiveEntry | null
   readonly controllerName: string
   readonly annotationPrefix: string
   readonly idForm: 'content' | 'upstream'
+  /** An object without the shape of its kind: its last good state stays. Must not throw. */
+  readonly malformed: (error: ModelError) => void
   /** Wall clock in milliseconds: certificates expire by it. */
   readonly now: () => number
 }
@@ -45,6 +49,8 @@ export interface ObjectView {
   readonly policy: Policy | null
   readonly governance: Governance
   readonly record: ReleaseRecord | null
+  /** What is served although no record of it is stored yet; null: a record is, or nothing is served. */
+  readonly unrecorded: SourceObject | null
   readonly plan: Plan | null
   readonly hold: Hold | null
   /** The object's content as it stands cannot be served. */
@@ -79,6 +85,8 @@ export class Pipeline {
   readonly serviceReferences = new Relation<ObjectKey, ServiceKey>()
   readonly #servicePorts = new Relation<ServiceKey, string>()
   readonly #endpoints = new Map<ServiceKey, readonly string[]>()
+  /** Ungoverned objects that are served and of which no record was seen yet. */
+  readonly #unrecorded = new Map<ObjectKey, SourceObject>()
   #policies: readonly Policy[] = []
 
   constructor(options: PipelineOptions) {
@@ -143,7 +151,10 @@ export class Pipeline {
         if (after === null) this.#live.delete(key)
         else this.#live.set(key, after)
         const changed = after === null ? before !== null : !sameEntry(before ?? undefined, after)
-        if (changed) live.push({ key, before, after })
+        if (!changed) continue
+        live.push({ key, before, after })
+        // Which hosts a certificate must name depends on the Ingresses that serve with it.
+        if (kind === 'Ingress') this.touch(this.secretReferences.to(key))
       }
     }
     const services = [...this.#touchedServices].filter(key => this.#lookAtService(key))
@@ -153,8 +164,15 @@ export class Pipeline {
 
   #look(kind: ObjectKind, key: ObjectKey, before: LiveEntry | null): LiveEntry | null {
     const raw = this.#caches.raw(key)
-    const source = raw === null ? null : this.#parse(kind, raw)
-    const record = source === null ? this.#options.recordByKey(key) : this.#options.record(source.uid)
+    let source: SourceObject | null
+    try {
+      source = raw === null ? null : this.#parse(kind, raw)
+    } catch (error) {
+      if (!(error instanceof ModelError)) throw error
+      this.#options.malformed(error)
+      return before
+    }
+    const record = this.#recordOf(kind, key, source)
     if (source === null && record === null) {
       this.#forget(key)
       return null
@@ -168,12 +186,23 @@ export class Pipeline {
     const checked =
       source === null || source.revision === ABSENT_REVISION
         ? null
-        : this.#compile(key, source.createdAt, source.revision, source.content, governed, before, problems)
+        : this.#compile(source, source.revision, source.content, governed, before, problems, this.#options.now())
     const invalid =
       source !== null &&
       source.revision !== ABSENT_REVISION &&
-      (checked === null || !this.#covers(key, checked, before, problems))
+      (checked === null || !this.#covers(key, checked, record, problems))
     const namespaceTerminating = this.#caches.terminating(namespace)
+    const unrecorded = this.#servedWithoutRecord(source, governed, record, invalid)
+    if (unrecorded !== null && governed && before !== null && !namespaceTerminating) {
+      // Governed within the moment that the leader needs to record what is served: it goes on until that is done.
+      const hold: Hold = { reason: 'NotStamped', message: 'what is served is being recorded' }
+      const plan = { ...before.plan, hold }
+      this.#views.set(key, {
+        ...{ key, raw, source, policy, governance, record, unrecorded, plan, hold, invalid, problems },
+        namespaceTerminating,
+      })
+      return before
+    }
     const decided = plan(source, governance, record, { invalid, namespaceTerminating })
     const hold = governanceHold ?? decided.hold
     if (kind === 'Ingress') this.#refer(key, decided, source, record)
@@ -185,6 +214,7 @@ export class Pipeline {
       policy,
       governance,
       record,
+      unrecorded,
       plan: decided,
       hold,
       invalid,
@@ -199,16 +229,28 @@ export class Pipeline {
       if (checked !== null && checked.revision === revision) return checked
       const content = source?.revision === revision ? source.content : record?.revisions[revision]?.content
       const createdAt = source?.createdAt ?? record?.createdAt ?? 0
-      // A stored revision was valid when it was released; what became wrong with it since is not this object's news.
-      return content ? this.#compile(key, createdAt, revision, content, governed, before, []) : null
+      // A stored revision was valid when it was released: that it expired since is not held against it.
+      return content ? this.#compile({ key, createdAt }, revision, content, governed, before, [], null) : null
     }
     return {
       key,
       plan: { ...decided, announced },
-      id: this.#id(kind, key, announced, raw),
+      id: this.#id(
+        kind,
+        key,
+        announced,
+        raw,
+        chainOf(announced === checked?.revision ? source : null, record, announced),
+      ),
       update: payloadOf(decided.update),
       current: payloadOf(decided.current),
     }
+  }
+
+  /** A Secret that was deleted and made again goes on from the record of its predecessor. */
+  #recordOf(kind: ObjectKind, key: ObjectKey, source: SourceObject | null): ReleaseRecord | null {
+    const own = source === null ? null : this.#options.record(source.uid)
+    return own ?? (source === null || kind === 'Secret' ? this.#options.recordByKey(key) : null)
   }
 
   #parse(kind: ObjectKind, raw: RawObject): SourceObject {
@@ -238,13 +280,13 @@ export class Pipeline {
   }
 
   #compile(
-    key: ObjectKey,
-    createdAt: number,
+    { key, createdAt }: { readonly key: ObjectKey; readonly createdAt: number },
     revision: Revision,
     content: Content,
     governed: boolean,
     before: LiveEntry | null,
     problems: Problem[],
+    now: number | null,
   ): Payload | null {
     const object = { key, createdAt }
     let value: Fragment | Certificate | null
@@ -253,7 +295,7 @@ export class Pipeline {
       problems.push(...compiled.problems)
       value = compiled.fragment
     } else {
-      const compiled = compileSecret(object, revision, content, governed, this.#options.now())
+      const compiled = compileSecret(object, revision, content, governed, now)
       problems.push(...compiled.problems)
       value = compiled.certificate
     }
@@ -263,14 +305,15 @@ export class Pipeline {
   }
 
   /** A certificate that does not cover a host which the last good one covers, or covers no host at all, is refused. */
-  #covers(key: ObjectKey, checked: Payload, before: LiveEntry | null, problems: Problem[]): boolean {
+  #covers(key: ObjectKey, checked: Payload, record: ReleaseRecord | null, problems: Problem[]): boolean {
     if (!('chain' in checked.value)) return true
     const next = checked.value
-    const good = before?.current?.value
+    const content = record?.revisions[record.current ?? '']?.content
+    const good = content?.kind === 'Secret' ? content.chain : null
     const hosts = this.hostsOfSecret(key)
     const missed = hosts.filter(host => !certificateCovers(next.chain, host))
     if (missed.length === 0) return true
-    const lost = missed.filter(host => good !== undefined && 'chain' in good && certificateCovers(good.chain, host))
+    const lost = missed.filter(host => good !== null && certificateCovers(good, host))
     const refused = lost.length > 0 || missed.length === hosts.length
     problems.push({
       key,
@@ -300,6 +343,7 @@ export class Pipeline {
     const secrets = new Set<ObjectKey>()
     const services = new Set<ServiceKey>()
     const contents = new Set<Content>()
+    this.#addReleased(key, secrets, services)
     for (const revision of [decided.update, decided.current]) {
       if (revision === null || revision === ABSENT_REVISION) continue
       const content = source?.revision === revision ? source.content : record?.revisions[revision]?.content
@@ -312,6 +356,41 @@ export class Pipeline {
       for (const s of references.secrets) secrets.add(s)
       for (const s of references.services) services.add(s)
     }
+    this.#replaceReferences(key, secrets, services)
+  }
+
+  /** The stream was given another state of these Ingresses: what only the old one referred to is not needed any more. */
+  touchReferences(keys: Iterable<ObjectKey>): void {
+    for (const key of keys) {
+      if (!key.startsWith('Ingress/')) continue
+      const view = this.#views.get(key)
+      if (view?.plan) this.#refer(key, view.plan, view.source, view.record)
+      else this.#forget(key)
+    }
+  }
+
+  #forget(key: ObjectKey): void {
+    this.#views.delete(key)
+    this.#unrecorded.delete(key)
+    if (!key.startsWith('Ingress/')) return
+    const secrets = new Set<ObjectKey>()
+    const services = new Set<ServiceKey>()
+    this.#addReleased(key, secrets, services)
+    this.#replaceReferences(key, secrets, services)
+  }
+
+  #addReleased(key: ObjectKey, secrets: Set<ObjectKey>, services: Set<ServiceKey>): void {
+    const entry = this.#options.released(key)
+    for (const value of [entry?.update?.value, entry?.current?.value]) {
+      if (value === undefined || !('hosts' in value)) continue
+      for (const { secret } of value.tls) secrets.add(secret)
+      for (const { backend } of value.hosts.flatMap(host => host.paths)) {
+        if ('service' in backend) services.add(backend.service)
+      }
+    }
+  }
+
+  #replaceReferences(key: ObjectKey, secrets: Iterable<ObjectKey>, services: Iterable<ServiceKey>): void {
     this.touch(this.secretReferences.replace(key, secrets))
     for (const service of this.serviceReferences.replace(key, services)) {
       const used = this.serviceReferences.from(service).size > 0
@@ -320,14 +399,19 @@ export class Pipeline {
     }
   }
 
-  #forget(key: ObjectKey): void {
-    this.#views.delete(key)
-    if (!key.startsWith('Ingress/')) return
-    this.touch(this.secretReferences.replace(key, []))
-    for (const service of this.serviceReferences.replace(key, [])) {
-      if (this.serviceReferences.from(service).size === 0) this.#servicePorts.replace(service, [])
-      this.#touchedServices.add(service)
-    }
+  /** What pods serve of an object without a record; remembered until a record shows. */
+  #servedWithoutRecord(
+    source: SourceObject | null,
+    governed: boolean,
+    record: ReleaseRecord | null,
+    invalid: boolean,
+  ): SourceObject | null {
+    if (source === null) return null
+    const { key, uid } = source
+    if (record !== null || source.revision === ABSENT_REVISION) this.#unrecorded.delete(key)
+    else if (!governed && !invalid) this.#unrecorded.set(key, source)
+    const known = this.#unrecorded.get(key)
+    return known?.uid === uid ? known : null
   }
 
   /** True if the Service's endpoints are not what they were. */
@@ -363,13 +447,13 @@ export class Pipeline {
     })
   }
 
-  #id(kind: ObjectKind, key: ObjectKey, announced: Revision, raw: RawObject | null): string {
+  #id(kind: ObjectKind, key: ObjectKey, announced: Revision, raw: RawObject | null, chain: string): string {
     if (this.#options.idForm === 'content') return contentId(key, announced)
     if (raw === null) return ''
     const version = raw.metadata.annotations?.[`${this.#options.annotationPrefix}/version`]
     return kind === 'Ingress'
       ? upstreamIngressId(raw.metadata.name, version)
-      : upstreamSecretId(raw.metadata.name, version, '')
+      : upstreamSecretId(raw.metadata.name, version, leafSha1(chain))
   }
 }
 
@@ -378,4 +462,8 @@ function classOf(source: SourceObject): string | null {
   return source.className
 }
 
-export { inProgress, nameOf }
+/** PEM chain of a Secret at a revision; empty for an Ingress. */
+function chainOf(source: SourceObject | null, record: ReleaseRecord | null, revision: Revision): string {
+  const content = source?.content ?? record?.revisions[revision]?.content
+  return content?.kind === 'Secret' ? content.chain : ''
+}

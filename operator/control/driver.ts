@@ -1,0 +1,366 @@
+/**
+ * The thin shell around the rollout machine: lets it look, does what it says, writes down where it is.
+ * A new state is adopted only when every command took effect; else the machine steps again from the old one.
+ */
+import { parseObjectKey } from '../../protocol/ids.ts'
+import type { ObjectKey } from '../../protocol/objects.ts'
+import { advance, begin, complete, release, retry, takeBack } from '../assign/records.ts'
+import { stampFor } from '../assign/stamps.ts'
+import type { ReleaseRecord } from '../assign/types.ts'
+import type { KubeClient } from '../kube/client.ts'
+import type { Clock } from '../kube/clock.ts'
+import { isKubeError } from '../kube/errors.ts'
+import type { EventRecorder } from '../kube/events.ts'
+import type { ObjectReference } from '../kube/objects.ts'
+import { resources } from '../kube/resources.ts'
+import type { ReconcileResult } from '../kube/queue.ts'
+import type { IngressRolloutStatus } from '../model/generated/crds.ts'
+import type { FleetPod } from '../fleet/fleet.ts'
+import type { ObjectView, Pipeline } from '../pipeline/pipeline.ts'
+import { resume } from '../rollout/machine/resume.ts'
+import { step, initialState } from '../rollout/machine/step.ts'
+import type { Command, Observation, Settings, State } from '../rollout/machine/types.ts'
+import { fromStatus, toStatus } from '../rollout/status.ts'
+import type { Records } from './keeper.ts'
+import { NotLeaderError } from './object-writer.ts'
+import type { ObjectWriter } from './object-writer.ts'
+import { hostsOfRollout, observe } from './observe.ts'
+import type { FigureSource } from './observe.ts'
+import { isUnderWay } from './rollouts.ts'
+import type { Rollout, Rollouts } from './rollouts.ts'
+import type { Turns } from './turns.ts'
+
+export interface DriverOptions {
+  readonly client: Pick<KubeClient, 'applyStatus' | 'mergePatch'>
+  readonly rollouts: Rollouts
+  readonly records: Records
+  readonly writer: ObjectWriter
+  readonly pipeline: Pick<Pipeline, 'view' | 'endpoints' | 'hostsOfSecret'>
+  readonly pods: () => readonly FleetPod[]
+  readonly figures: FigureSource
+  readonly turns: Turns
+  readonly events: EventRecorder
+  readonly clock: Clock
+  readonly annotationPrefix: string
+  readonly mayWrite: () => boolean
+  /** Rollouts that waited for this one's turn may begin. */
+  readonly turnFree: () => void
+  /** For metrics. */
+  readonly ended: (phase: State['phase']) => void
+}
+
+interface Driven {
+  state: State
+  settings: Settings
+  /** What was last written, and when (monotonic milliseconds). */
+  written: { readonly essence: string; readonly text: string; readonly at: number } | null
+}
+
+/** Where no policy says anything: only to end what is under way in good order. */
+const NO_POLICY: Settings = {
+  batches: [{ pods: { percent: 100 }, pause: { type: 'none' } }],
+  bakeMs: 30_000,
+  ackDeadlineMs: 30_000,
+  intervalMs: 5_000,
+  minRequests: 100,
+  gates: { successRate: null, notFoundRate: null, latencyP99: null, tlsFailureRate: null },
+  onInconclusive: 'Pause',
+  deadlineMs: 600_000,
+  automaticRollback: true,
+}
+/** Figures change with every report; a status that differs in nothing else is written no more often than this. */
+const FIGURES_MS = 2_000
+const ENDED: ReadonlySet<State['phase']> = new Set(['Complete', 'RolledBack', 'Superseded', 'Held'])
+
+export class Driver {
+  readonly #options: DriverOptions
+  readonly #driven = new Map<string, Driven>()
+
+  constructor(options: DriverOptions) {
+    this.#options = options
+  }
+
+  /** A new leader: what is under way holds its turn before anything that waits is looked at. */
+  start(): void {
+    this.#driven.clear()
+    this.#options.turns.clear()
+    for (const rollout of this.#options.rollouts.open()) {
+      if (!isUnderWay(rollout)) continue
+      this.#of(rollout, this.#options.pipeline.view(rollout.object))
+      this.#claim(rollout, this.#options.pipeline.view(rollout.object))
+    }
+  }
+
+  stop(): void {
+    this.#driven.clear()
+    this.#options.turns.clear()
+  }
+
+  forget(uid: string): void {
+    this.#driven.delete(uid)
+    if (this.#options.turns.release(uid)) this.#options.turnFree()
+  }
+
+  /** Steps every rollout of the object, older ones first: an old one ends before a new one begins. @throws KubeError */
+  async drive(key: ObjectKey): Promise<ReconcileResult> {
+    let soonest = Infinity
+    for (const rollout of this.#options.rollouts.of(key)) {
+      const after = await this.#step(rollout)
+      soonest = Math.min(soonest, after)
+    }
+    return Number.isFinite(soonest) ? { requeueAfterMs: soonest } : {}
+  }
+
+  /** Milliseconds until the next look; Infinity: none is due. */
+  async #step(rollout: Rollout): Promise<number> {
+    const { pipeline, clock, pods, figures, writer } = this.#options
+    const view = pipeline.view(rollout.object)
+    const driven = this.#of(rollout, view)
+    if (view?.policy) driven.settings = view.policy.settings
+    const { state, settings } = driven
+    if (ENDED.has(state.phase) && !asksForMore(rollout, state)) return Infinity
+    const source = view?.source ?? null
+    const obstacle = state.phase === 'Pending' ? this.#obstacle(rollout, view) : null
+    const observation = observe({
+      ...{ key: rollout.object, spec: rollout.spec, state, view, figures },
+      pods: pods(),
+      hosts: view === null ? [] : this.#hosts(view, rollout),
+      endpoints: pipeline.endpoints,
+      mayStart: obstacle === null,
+      upToDate: source !== null && !writer.stale(source),
+      now: clock.now(),
+      wall: clock.wall().getTime(),
+    })
+    const made = step(state, observation, settings)
+    const next = obstacle === null ? made.state : { ...made.state, message: waitsFor(made.state, obstacle) }
+    if (state.phase === 'Pending' && isActive(next)) this.#claim(rollout, view)
+    const record = await this.#act(rollout, view, state, next, made.commands)
+    driven.state = next
+    if (!ENDED.has(state.phase) && ENDED.has(next.phase)) this.#end(rollout, next)
+    await this.#write(rollout, driven, observation)
+    const requeue = made.commands.findLast(command => command.type === 'requeue')
+    // A record or annotation that was written shows by itself, and this is looked at again then.
+    return record || requeue === undefined ? (requeue?.afterMs ?? Infinity) : requeue.afterMs
+  }
+
+  /** True if record or annotations were written. Commands take effect in order; events come last. */
+  async #act(
+    rollout: Rollout,
+    view: ObjectView | null,
+    before: State,
+    next: State,
+    commands: readonly Command[],
+  ): Promise<boolean> {
+    let record = view?.record ?? null
+    let wrote = false
+    const store = async (changed: ReleaseRecord): Promise<void> => {
+      this.#assertLeading()
+      if (view === null) return
+      await this.#options.records.put(changed)
+      record = changed
+      await this.#stamp(view, changed)
+      wrote = true
+    }
+    const { revision } = rollout.spec
+    const source = view?.source ?? null
+    const mine = source?.uid === rollout.spec.objectRef.uid
+    // On its way, on no pod yet: content and name are stored before anything can refer to them.
+    if (before.phase === 'Pending' && isActive(next) && mine && record?.update !== revision) {
+      if (source.revision === revision) await store(begin(record, source))
+    }
+    for (const command of commands) {
+      switch (command.type) {
+        case 'setIndex':
+          if (record?.update === revision && record.index !== command.index) {
+            await store(advance(record, command.index))
+          } else if (record?.update === revision && view !== null) await this.#stamp(view, record)
+          break
+        case 'release':
+          if (record?.update === revision) await store(retry(complete(record), revision))
+          else if (mine && source.revision === revision) await store(release(record, source))
+          break
+        case 'takeBack':
+          if (record?.update === revision) {
+            await store(command.refuse ? takeBack(record) : { ...record, update: record.current, index: 0 })
+          } else if (mine && command.refuse && source.revision === revision && !record?.refused.includes(revision)) {
+            await store(takeBack(begin(record, source)))
+          }
+          break
+        case 'begin':
+          await this.#newAttempt(rollout, command.attempt, record)
+          if (mine && record !== null && source.revision === revision)
+            await store(begin(retry(record, revision), source))
+          break
+        case 'event':
+        case 'requeue':
+          break
+      }
+    }
+    for (const command of commands) if (command.type === 'event') this.#say(rollout, command)
+    return wrote
+  }
+
+  /** The annotations say what the record says; only where a policy governs are they ours to write. */
+  async #stamp(view: ObjectView, record: ReleaseRecord): Promise<void> {
+    const { source, governance, raw } = view
+    if (source === null || governance.by !== 'policy') return
+    const wanted = Object.entries(stampFor(record, this.#options.annotationPrefix))
+    const upToDate = !this.#options.writer.stale(source)
+    const same = wanted.every(([name, value]) => (raw?.metadata.annotations?.[name] ?? null) === value)
+    if (upToDate && same) return
+    await this.#options.writer.patch(source, { annotations: Object.fromEntries(wanted) })
+  }
+
+  /** Status first, so that nobody who waits for Complete sees yesterday's. */
+  async #newAttempt(rollout: Rollout, attempt: number, record: ReleaseRecord | null): Promise<void> {
+    await resetForAttempt(this.#options.client, rollout, attempt, record?.current ?? null, this.#options.clock.wall())
+  }
+
+  #of(rollout: Rollout, view: ObjectView | null): Driven {
+    const { clock } = this.#options
+    const known = this.#driven.get(rollout.uid)
+    if (known !== undefined && known.state.attempt >= rollout.spec.attempt) return known
+    const settings = view?.policy?.settings ?? known?.settings ?? NO_POLICY
+    const { attempt, retry: retries, revision } = rollout.spec
+    const remembered = fromStatus(rollout.status)
+    const state =
+      (remembered?.attempt ?? attempt) < attempt || known !== undefined
+        ? initialState(attempt, retries)
+        : resume(
+            remembered,
+            view?.record ?? { current: null, update: null, index: -1, refused: [] },
+            revision,
+            settings,
+            { now: clock.now(), wall: clock.wall().getTime() },
+          ).state
+    const driven: Driven = { state, settings, written: null }
+    this.#driven.set(rollout.uid, driven)
+    return driven
+  }
+
+  #hosts(view: ObjectView, rollout: Rollout): readonly string[] {
+    return hostsOfRollout(view, rollout.spec.revision, this.#options.pipeline.hostsOfSecret(view.key))
+  }
+
+  #obstacle(rollout: Rollout, view: ObjectView | null): string | null {
+    const policy = view?.policy
+    if (!policy) return null
+    const claim = { object: rollout.object, policy: policy.name, hosts: this.#hosts(view, rollout) }
+    return this.#options.turns.obstacle(rollout.uid, claim, policy.maxConcurrent)
+  }
+
+  #claim(rollout: Rollout, view: ObjectView | null): void {
+    const policy = view?.policy?.name ?? rollout.spec.policy ?? ''
+    const hosts = view === null ? [] : this.#hosts(view, rollout)
+    this.#options.turns.claim(rollout.uid, { object: rollout.object, policy, hosts })
+  }
+
+  #end(rollout: Rollout, state: State): void {
+    this.#options.ended(state.phase)
+    if (this.#options.turns.release(rollout.uid)) this.#options.turnFree()
+  }
+
+  async #write(rollout: Rollout, driven: Driven, observation: Observation): Promise<void> {
+    const { client, clock } = this.#options
+    const context = { previous: rollout.status, generation: rollout.generation }
+    const status = toStatus(driven.state, observation, driven.settings, context)
+    const text = JSON.stringify(status)
+    const essence = essenceOf(status)
+    const { written } = driven
+    if (written?.text === text) return
+    if (written?.essence === essence && clock.now() - written.at < FIGURES_MS) return
+    this.#assertLeading()
+    const { namespace, name } = rollout
+    try {
+      await client.applyStatus(resources.ingressRollouts, { namespace, name }, status)
+    } catch (error) {
+      // Deleted meanwhile: its end comes with the watch.
+      if (!isKubeError(error, 'KUBE_NOT_FOUND')) throw error
+    }
+    driven.written = { text, essence, at: clock.now() }
+  }
+
+  #say(rollout: Rollout, { level, reason, message }: Extract<Command, { type: 'event' }>): void {
+    const { events } = this.#options
+    const { kind, namespace, name } = parseObjectKey(rollout.object)
+    const { apiVersion } = resources.ingressRollouts
+    const uid = rollout.spec.objectRef.uid
+    const about: ObjectReference[] = [
+      { apiVersion, kind: 'IngressRollout', namespace, name: rollout.name, uid: rollout.uid },
+      {
+        apiVersion: (kind === 'Ingress' ? resources.ingresses : resources.secrets).apiVersion,
+        kind,
+        namespace,
+        name,
+        uid,
+      },
+    ]
+    for (const reference of about) events.event(reference, level, reason, message)
+  }
+
+  #assertLeading(): void {
+    if (!this.#options.mayWrite()) throw new NotLeaderError('this replica does not lead any more')
+  }
+}
+
+/** The status of the attempt to come, then its spec: the order in which a waiting `kubectl wait` sees no old Complete. */
+export async function resetForAttempt(
+  client: Pick<KubeClient, 'applyStatus' | 'mergePatch'>,
+  rollout: Rollout,
+  attempt: number,
+  stable: string | null,
+  wall: Date,
+): Promise<void> {
+  const { namespace, name, generation } = rollout
+  const condition = (type: string): NonNullable<IngressRolloutStatus['conditions']>[number] => ({
+    type,
+    status: 'False',
+    reason: 'NewAttempt',
+    message: `attempt ${attempt} begins`,
+    observedGeneration: generation,
+    lastTransitionTime: wall.toISOString(),
+  })
+  const status: IngressRolloutStatus = {
+    phase: 'Pending',
+    message: `attempt ${attempt} begins`,
+    attempt,
+    observedRetry: rollout.spec.retry,
+    index: 0,
+    batch: 0,
+    conditions: ['Progressing', 'Complete', 'RolledBack', 'Paused'].map(condition),
+  }
+  await client.applyStatus(resources.ingressRollouts, { namespace, name }, status)
+  await client.mergePatch(
+    resources.ingressRollouts,
+    { namespace, name },
+    { spec: { attempt, approvedBatch: 0, abort: false, promote: false, stableRevision: stable } },
+  )
+}
+
+function isActive({ phase }: State): boolean {
+  return phase !== 'Pending' && !ENDED.has(phase)
+}
+
+/** A command that something which has ended still listens to. */
+function asksForMore({ spec }: Rollout, state: State): boolean {
+  if (state.phase !== 'RolledBack' && state.phase !== 'Held') return false
+  return spec.promote || spec.retry > state.observedRetry
+}
+
+function waitsFor(state: State, obstacle: string): string {
+  return state.phase === 'Pending' ? `waits for its turn: ${obstacle}` : state.message
+}
+
+/** All but the figures and the words that quote them. */
+function essenceOf({
+  phase,
+  attempt,
+  batch,
+  index,
+  pods,
+  conditions = [],
+  observedRetry,
+}: IngressRolloutStatus): string {
+  const kinds = conditions.map(({ type, status, reason }) => [type, status, reason])
+  return JSON.stringify([phase, attempt, batch, index, pods?.summary, pods?.acknowledged, observedRetry, kinds])
+}

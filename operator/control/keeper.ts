@@ -1,0 +1,169 @@
+/**
+ * What the leader writes down of one object apart from any rollout: its record, its annotations, its finalizer, and what
+ * people should know. Decisions are pure (operator/assign, operator/status); here they are put into effect, one at a time.
+ */
+import type { ObjectKey } from '../../protocol/objects.ts'
+import { ABSENT_REVISION } from '../../protocol/objects.ts'
+import { follow, noted, serve } from '../assign/records.ts'
+import { removeStamps, restoreStamps, stampFor } from '../assign/stamps.ts'
+import type { ReleaseRecord } from '../assign/types.ts'
+import type { Condition } from '../model/generated/crds.ts'
+import type { SourceObject } from '../model/types.ts'
+import type { ObjectView } from '../pipeline/pipeline.ts'
+import { CONDITIONS_ANNOTATION, objectConditions } from '../status/object-conditions.ts'
+import { wantedFinalizers } from './finalizer.ts'
+import type { ObjectWriter } from './object-writer.ts'
+
+/** The part of the revision store that the keeper needs. */
+export interface Records {
+  put(record: ReleaseRecord): Promise<void>
+  putLater(record: ReleaseRecord): void
+  remove(uid: string): Promise<void>
+  /** The record of whatever object last had this key. */
+  byKey(key: ObjectKey): ReleaseRecord | null
+}
+
+export interface KeeperOptions {
+  readonly records: Records
+  readonly writer: Pick<ObjectWriter, 'patch'>
+  readonly annotationPrefix: string
+  /** Nothing was stored when this leader began, and the object was there: it is taken over as it is. */
+  readonly fresh: (uid: string) => boolean
+  /** Something that is served refers to the Secret. */
+  readonly needed: (key: ObjectKey) => boolean
+  readonly say: (object: SourceObject, condition: Condition) => void
+  readonly wall: () => Date
+}
+
+/**
+ * `settled`: nothing was written, the view is as it should be. `changed`: something was, look again when it shows.
+ */
+export type Kept = 'settled' | 'changed'
+
+export interface Circumstances {
+  /** A rollout of the object's content is on its way or about to begin. */
+  readonly rollingOut: boolean
+}
+
+export class Keeper {
+  readonly #options: KeeperOptions
+
+  constructor(options: KeeperOptions) {
+    this.#options = options
+  }
+
+  /** @throws KubeError, NotLeaderError */
+  async keep(view: ObjectView, circumstances: Circumstances): Promise<Kept> {
+    const { source, record } = view
+    if (source === null) return this.#gone(view.key, record)
+    const { records } = this.#options
+    if (view.namespaceTerminating) {
+      if (record !== null) await records.remove(record.uid)
+      return this.#write(view, source, { finalizers: wantedFinalizers(view), annotations: {} })
+    }
+    if (await this.#record(view, source)) return 'changed'
+    return this.#write(view, source, {
+      finalizers: wantedFinalizers(view, circumstances.rollingOut),
+      annotations: { ...this.#stamps(view, source), ...this.#conditions(view, source, circumstances) },
+    })
+  }
+
+  async #gone(key: ObjectKey, record: ReleaseRecord | null): Promise<Kept> {
+    if (record === null || (key.startsWith('Secret/') && this.#options.needed(key))) return 'settled'
+    await this.#options.records.remove(record.uid)
+    return 'changed'
+  }
+
+  /** True if the record was written: everything that depends on it waits for it. */
+  async #record(view: ObjectView, source: SourceObject): Promise<boolean> {
+    const { governance, record, unrecorded, plan, invalid } = view
+    const { records, fresh } = this.#options
+    if (plan === null) return false
+    if (unrecorded !== null && governance.by !== 'none') {
+      await records.put(serve(null, unrecorded))
+      return true
+    }
+    if (record !== null && isOver(record, source)) {
+      // The annotations go first: without the record nobody would know whose they were.
+      if (Object.keys(this.#stamps(view, source)).some(name => view.raw?.metadata.annotations?.[name] !== undefined)) {
+        return false
+      }
+      await records.remove(record.uid)
+      return true
+    }
+    const next = noted({ object: source, governance, record, plan, invalid, fresh: fresh(source.uid) })
+    if (next !== null && governance.by === 'none' && !(record?.governed ?? false)) {
+      // Nobody waits for it: what is served does not depend on it before the object becomes governed.
+      records.putLater(next)
+      return false
+    }
+    if (next !== null) {
+      await records.put(next)
+      if (record !== null && record.uid !== next.uid) await records.remove(record.uid)
+      return true
+    }
+    if (governance.by !== 'hand' || record === null) return false
+    const followed = follow(record, source, invalid)
+    if (followed.record === record) return false
+    await records.put(followed.record)
+    return true
+  }
+
+  #stamps({ governance, record }: ObjectView, source: SourceObject): Readonly<Record<string, string | null>> {
+    const { annotationPrefix: prefix } = this.#options
+    if (record !== null && isOver(record, source)) return removed(stampFor(record, prefix))
+    const gone = removeStamps(source, governance, record, prefix)
+    if (gone !== null) return gone
+    if (record === null || governance.by === 'none') return {}
+    return restoreStamps(source, record, prefix) ?? {}
+  }
+
+  #conditions(
+    view: ObjectView,
+    source: SourceObject,
+    { rollingOut }: Circumstances,
+  ): Readonly<Record<string, string | null>> {
+    const { problems, hold, raw, governance } = view
+    const previous = raw?.metadata.annotations?.[CONDITIONS_ANNOTATION]
+    // What is not ours, and never was, is none of our business.
+    const mine = source.ours && (source.key.startsWith('Ingress/') || this.#options.needed(source.key))
+    const { value, news } = objectConditions({
+      problems: mine ? problems : [],
+      hold: mine || view.record !== null ? hold : null,
+      expected: rollingOut || governance.by === 'policy',
+      previous,
+      now: this.#options.wall().toISOString(),
+    })
+    for (const condition of news) this.#options.say(source, condition)
+    return value === (previous ?? null) ? {} : { [CONDITIONS_ANNOTATION]: value }
+  }
+
+  async #write(
+    view: ObjectView,
+    source: SourceObject,
+    wanted: {
+      readonly finalizers: readonly string[]
+      readonly annotations: Readonly<Record<string, string | null>>
+    },
+  ): Promise<Kept> {
+    const { annotations = {} } = view.raw?.metadata ?? {}
+    const changed = Object.entries(wanted.annotations).filter(([name, value]) => (annotations[name] ?? null) !== value)
+    const same = wanted.finalizers.join() === source.finalizers.join()
+    if (changed.length === 0 && same) return 'settled'
+    await this.#options.writer.patch(source, {
+      ...(changed.length === 0 ? {} : { annotations: Object.fromEntries(changed) }),
+      ...(same ? {} : { finalizers: wanted.finalizers }),
+    })
+    return 'changed'
+  }
+}
+
+/** Its change of class is released to all pods: the object is none of ours any more, and nothing of it is kept. */
+function isOver(record: ReleaseRecord, source: SourceObject): boolean {
+  const released = record.current === ABSENT_REVISION && (record.update === null || record.update === ABSENT_REVISION)
+  return released && record.index === -1 && source.revision === ABSENT_REVISION && !source.deleting
+}
+
+function removed(stamp: Readonly<Record<string, string | null>>): Readonly<Record<string, null>> {
+  return Object.fromEntries(Object.keys(stamp).map(name => [name, null]))
+}

@@ -1,0 +1,221 @@
+/**
+ * Everything that the leader alone does, one object at a time: records and annotations, rollouts, status. All of an
+ * object's decisions are made in one queue, so that none overtakes another.
+ */
+import { parseObjectKey } from '../../protocol/ids.ts'
+import type { ObjectKey, ObjectKind } from '../../protocol/objects.ts'
+import type { Clock } from '../kube/clock.ts'
+import { describeError, isKubeError } from '../kube/errors.ts'
+import type { EventRecorder } from '../kube/events.ts'
+import type { Log } from '../kube/log.ts'
+import { WorkQueue } from '../kube/queue.ts'
+import type { QueueStatus, ReconcileResult } from '../kube/queue.ts'
+import { resources } from '../kube/resources.ts'
+import type { KubeClient } from '../kube/client.ts'
+import type { Condition } from '../model/generated/crds.ts'
+import type { SourceObject } from '../model/types.ts'
+import type { Pipeline } from '../pipeline/pipeline.ts'
+import { KINDS } from '../pipeline/releases.ts'
+import type { ReleaseStore } from '../records/store.ts'
+import type { Addresses } from './addresses.ts'
+import type { Checksums } from './checksums.ts'
+import type { Driver } from './driver.ts'
+import type { Keeper } from './keeper.ts'
+import type { ObjectWriter } from './object-writer.ts'
+import type { Policies } from './policies.ts'
+import { isTerminal } from './rollouts.ts'
+import type { Rollouts } from './rollouts.ts'
+import { wish } from './starter.ts'
+import type { Starter } from './starter.ts'
+
+export interface LeaderParts {
+  readonly client: Pick<KubeClient, 'applyStatus'>
+  readonly pipeline: Pipeline
+  readonly store: ReleaseStore
+  readonly rollouts: Rollouts
+  readonly policies: Policies
+  readonly checksums: Readonly<Record<ObjectKind, Checksums>>
+  readonly addresses: Addresses
+  readonly writer: ObjectWriter
+  readonly keeper: Keeper
+  readonly starter: Starter
+  readonly driver: Driver
+  readonly mayWrite: () => boolean
+  readonly clock: Clock
+  readonly log: Log
+}
+
+const OBJECT_WORKERS = 8
+/** Status is for people: so much later than the change, so that a burst of changes is one write. Milliseconds. */
+const STATUS_DELAY_MS = 300
+/** What no event tells (a silent pod, a record left over) is looked at again. Milliseconds. */
+const ROUND_MS = 30_000
+/** A write shows by its watch event; if that is late, look again after so many milliseconds. */
+const SAFETY_MS = 2_000
+const SOON_MS = 50
+
+export class Leader {
+  readonly #parts: LeaderParts
+  readonly #objects: WorkQueue
+  readonly #status: WorkQueue
+  #leading = false
+  #fresh: ReadonlySet<string> = new Set()
+  #round: ReturnType<typeof setInterval> | null = null
+
+  constructor(parts: LeaderParts) {
+    this.#parts = parts
+    const { clock, log } = parts
+    this.#objects = new WorkQueue(key => this.#reconcile(key), {
+      ...{ name: 'objects', clock, log },
+      workers: OBJECT_WORKERS,
+      backoff: { minMs: 100, maxMs: 10_000 },
+    })
+    this.#status = new WorkQueue(key => this.#writeStatus(key), {
+      ...{ name: 'status', clock, log },
+      backoff: { minMs: 500, maxMs: 30_000 },
+    })
+  }
+
+  get leading(): boolean {
+    return this.#leading
+  }
+
+  /** UIDs of objects that were there when nothing had ever been stored. */
+  isFresh(uid: string): boolean {
+    return this.#fresh.has(uid)
+  }
+
+  queues(): Readonly<Record<'objects' | 'status', QueueStatus>> {
+    return { objects: this.#objects.status(), status: this.#status.status() }
+  }
+
+  /** Begins to lead: everything is read again before anything is decided. Call it when the caches are synced. */
+  async start(): Promise<void> {
+    const { store, pipeline, driver, checksums, policies, log, rollouts } = this.#parts
+    await store.load()
+    this.#fresh = store.empty ? new Set([...pipeline.views()].flatMap(({ source }) => source?.uid ?? [])) : new Set()
+    if (store.empty)
+      log.info({ objects: this.#fresh.size }, 'nothing was ever stored: objects are taken over as they are')
+    this.#leading = true
+    driver.start()
+    policies.lead()
+    for (const kind of KINDS) checksums[kind].lead()
+    for (const { key } of pipeline.views()) this.#objects.add(key)
+    for (const { object } of rollouts.all()) this.#objects.add(object)
+    this.#objects.start()
+    this.#status.start()
+    this.statusMayDiffer()
+    this.#round = setInterval(() => this.#goRound(), ROUND_MS)
+  }
+
+  /** Resolves when nothing is under way any more. */
+  async stop(): Promise<void> {
+    this.#leading = false
+    if (this.#round !== null) clearInterval(this.#round)
+    this.#round = null
+    await Promise.all([this.#objects.stop(), this.#status.stop()])
+    this.#parts.driver.stop()
+  }
+
+  /** These were looked at by the pipeline. */
+  viewed(keys: Iterable<ObjectKey>): void {
+    if (!this.#leading) return
+    let any = false
+    for (const key of keys) {
+      this.#objects.add(key)
+      any = true
+    }
+    if (any) this.#status.addAfter('policies', STATUS_DELAY_MS)
+  }
+
+  /** Pods came, went, or said something: what is under way is judged again. */
+  fleetChanged(): void {
+    if (!this.#leading) return
+    for (const { object } of this.#parts.rollouts.open()) this.#objects.add(object)
+    for (const kind of KINDS) this.#status.addAfter(`checksum/${kind}`, STATUS_DELAY_MS)
+  }
+
+  /** Its IngressRollout was deleted. */
+  rolloutGone(uid: string): void {
+    this.#parts.driver.forget(uid)
+  }
+
+  /** A turn became free: what waits may begin. */
+  turnFree(): void {
+    if (!this.#leading) return
+    for (const { object } of this.#parts.rollouts.open()) this.#objects.add(object)
+  }
+
+  statusMayDiffer(): void {
+    if (!this.#leading) return
+    this.#status.addAfter('policies', STATUS_DELAY_MS)
+    for (const kind of KINDS) this.#status.addAfter(`checksum/${kind}`, STATUS_DELAY_MS)
+  }
+
+  async #reconcile(key: ObjectKey): Promise<ReconcileResult | void> {
+    if (!this.#parts.mayWrite()) return
+    try {
+      return await this.#work(key)
+    } catch (error) {
+      if (error instanceof Error && error.name === 'NotLeaderError') return
+      // Somebody else wrote first: look at what it is now.
+      if (isKubeError(error, 'KUBE_CONFLICT')) return { requeueAfterMs: SOON_MS }
+      const gone =
+        isKubeError(error, 'KUBE_NOT_FOUND') || (isKubeError(error) && error.reason === 'NamespaceTerminating')
+      if (!gone) throw error
+      this.#parts.log.debug({ key, error: describeError(error) }, 'the object went away')
+      return { requeueAfterMs: SAFETY_MS }
+    }
+  }
+
+  async #work(key: ObjectKey): Promise<ReconcileResult | void> {
+    const { pipeline, writer, keeper, starter, driver, rollouts, addresses } = this.#parts
+    const view = pipeline.view(key)
+    if (view === null) {
+      writer.forget(key)
+      return driver.drive(key)
+    }
+    if (view.source !== null && writer.stale(view.source)) return { requeueAfterMs: SAFETY_MS }
+    const open = rollouts.of(key).some(rollout => !isTerminal(rollout))
+    const kept = await keeper.keep(view, { rollingOut: open || wish(view) === 'roll out' })
+    if (kept === 'changed') return { requeueAfterMs: SAFETY_MS }
+    if (await starter.start(view)) return { requeueAfterMs: SAFETY_MS }
+    await addresses.write(view)
+    return driver.drive(key)
+  }
+
+  async #writeStatus(key: string): Promise<ReconcileResult | void> {
+    const { policies, client, pipeline, mayWrite, clock, checksums } = this.#parts
+    if (!mayWrite()) return
+    try {
+      if (key === 'policies') {
+        await policies.writeStatus(client, pipeline.views(), mayWrite, clock.wall().toISOString())
+      } else if (key === 'checksum/Ingress') await checksums.Ingress.writeStatus()
+      else await checksums.Secret.writeStatus()
+    } catch (error) {
+      if (error instanceof Error && error.name === 'NotLeaderError') return
+      throw error
+    }
+  }
+
+  #goRound(): void {
+    this.statusMayDiffer()
+    const { store, pipeline } = this.#parts
+    for (const record of store.all()) {
+      const view = pipeline.view(record.key)
+      // A record of a UID that is no more, beside the one of the object that has its name now.
+      if (view?.source && view.source.uid !== record.uid && view.record?.uid !== record.uid)
+        store.removeLater(record.uid)
+      else if (view === null || view.source === null) this.#objects.add(record.key)
+    }
+  }
+}
+
+/** An event for each condition that says something new. */
+export function sayCondition(events: EventRecorder, object: SourceObject, condition: Condition): void {
+  const { kind, namespace, name } = parseObjectKey(object.key)
+  const { apiVersion } = kind === 'Ingress' ? resources.ingresses : resources.secrets
+  const level = condition.status === 'False' && condition.reason !== 'NotStamped' ? 'Warning' : 'Normal'
+  const reference = { apiVersion, kind, namespace, name, uid: object.uid }
+  events.event(reference, condition.type === 'Accepted' ? 'Warning' : level, condition.reason, condition.message)
+}

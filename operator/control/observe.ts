@@ -1,0 +1,146 @@
+/** What a rollout machine sees, put together from view, fleet and figures. Pure. */
+import type { ObjectKind, Revision, ServiceKey } from '../../protocol/objects.ts'
+import { ABSENT_REVISION } from '../../protocol/objects.ts'
+import { parseObjectKey } from '../../protocol/ids.ts'
+import { hashOf, releasedOf } from '../assign/revisions.ts'
+import type { ReleaseRecord } from '../assign/types.ts'
+import { hostsOf, referencesOf } from '../compile/references.ts'
+import { confirmed } from '../fleet/fleet.ts'
+import type { FleetPod } from '../fleet/fleet.ts'
+import type { IngressRolloutSpec } from '../model/generated/crds.ts'
+import type { Content } from '../model/types.ts'
+import type { ObjectView } from '../pipeline/pipeline.ts'
+import type { Baseline } from '../rollout/machine/figures.ts'
+import type { Aggregate } from '../rollout/machine/figures.ts'
+import type { Observation, State } from '../rollout/machine/types.ts'
+
+export interface FigureSource {
+  serving(key: ObjectView['key'], revision: Revision | null, hosts: readonly string[], sinceMs: number): Aggregate
+  baseline(hosts: readonly string[], nowMs: number): Baseline | null
+}
+
+export interface ObserveInput {
+  readonly key: ObjectView['key']
+  readonly spec: IngressRolloutSpec
+  readonly state: State
+  /** Null: the object is gone. */
+  readonly view: ObjectView | null
+  readonly pods: readonly FleetPod[]
+  readonly figures: FigureSource
+  readonly hosts: readonly string[]
+  readonly endpoints: ReadonlyMap<ServiceKey, readonly string[]>
+  readonly mayStart: boolean
+  /** The object as we know it has all that we wrote. */
+  readonly upToDate: boolean
+  readonly now: number
+  readonly wall: number
+}
+
+/** Figures older than this may hide a fault that came late. Milliseconds. */
+const RECENT_MS = 60_000
+
+export function observe(input: ObserveInput): Observation {
+  const { key, spec, state, view, pods, figures, hosts, endpoints, now, wall, mayStart } = input
+  const record = view?.record ?? null
+  const source = view?.source ?? null
+  const { revision } = spec
+  const stable = stableOf(spec, record)
+  const since = state.batchSince
+  const window = (from: number): Observation['figures'] => ({
+    update: figures.serving(key, revision, hosts, from),
+    stable: figures.serving(key, stable, hosts, from),
+  })
+  const mine = source !== null && source.uid === spec.objectRef.uid
+  return {
+    now,
+    wall,
+    kind: spec.objectRef.kind,
+    revision,
+    stable,
+    deletion: revision === ABSENT_REVISION && source?.deleting === true,
+    pods: pods.map(pod => ({
+      name: pod.name,
+      ordinal: pod.ordinal,
+      ready: pod.ready,
+      serves: confirmed(pod, key),
+      lastReportAgeMs: pod.reportedAt === null ? null : Math.max(0, now - pod.reportedAt),
+    })),
+    figures: window(since),
+    recent: now - since > RECENT_MS ? window(now - RECENT_MS) : null,
+    baseline: state.baseline === null ? figures.baseline(hosts, now) : null,
+    commands: {
+      paused: spec.paused,
+      approvedBatch: spec.approvedBatch,
+      abort: spec.abort,
+      // What is not the object's content any more cannot be released on its behalf.
+      promote: spec.promote && mine && (source.revision === revision || record?.update === revision),
+      retry: mine && source.revision === revision ? spec.retry : state.observedRetry,
+    },
+    superseded: supersededBy(spec, view),
+    endpoints: {
+      update: serves(key, contentOf(revision, view), endpoints),
+      stable: serves(key, contentOf(stable, view), endpoints),
+    },
+    manualIndex: manualIndexOf(input),
+    mayStart,
+  }
+}
+
+/** Hosts whose figures judge the rollout: those of both revisions. */
+export function hostsOfRollout(view: ObjectView, revision: Revision, ofSecret: readonly string[]): readonly string[] {
+  if (view.key.startsWith('Secret/')) return ofSecret
+  const contents = [contentOf(revision, view), contentOf(view.record === null ? null : view.record.current, view)]
+  const hosts = new Set<string>()
+  for (const content of contents) {
+    if (content?.kind !== 'Ingress') continue
+    for (const host of hostsOf(content)) hosts.add(host)
+    for (const host of (content.spec.tls ?? []).flatMap(tls => tls.hosts ?? [])) hosts.add(host.toLowerCase())
+  }
+  return [...hosts]
+}
+
+function stableOf(spec: IngressRolloutSpec, record: ReleaseRecord | null): Revision | null {
+  if (record === null) return spec.stableRevision ?? null
+  if (record.update !== spec.revision) return releasedOf(record)
+  // Released: what was stable before is known from the rollout alone.
+  return record.current === spec.revision ? (spec.stableRevision ?? null) : record.current
+}
+
+function supersededBy({ objectRef, revision }: IngressRolloutSpec, view: ObjectView | null): Observation['superseded'] {
+  if (view === null || view.source?.uid !== objectRef.uid) return 'ungoverned'
+  const { source, record, governance, invalid, namespaceTerminating } = view
+  if (governance.by !== 'policy' || namespaceTerminating) return 'ungoverned'
+  if (source.revision === revision || record === null) return null
+  if (hashOf(record, record.current) === source.revision) return 'reverted'
+  // Content that cannot be served, or was taken back before, takes over from nobody.
+  if (record.refused.includes(source.revision)) return 'reverted'
+  return invalid ? null : 'newer'
+}
+
+function manualIndexOf({ state, view, upToDate, spec }: ObserveInput): number | null {
+  const source = view?.source ?? null
+  const record = view?.record ?? null
+  if (source === null || record === null || !upToDate || record.update !== spec.revision) return null
+  const { update, index } = source.stamp
+  const ours = update.state === 'valid' && update.value === spec.revision
+  if (!ours || index.state !== 'valid') return null
+  return index.value === state.index ? null : index.value
+}
+
+function contentOf(revision: Revision | null, view: ObjectView | null): Content | null {
+  if (revision === null || revision === ABSENT_REVISION || view === null) return null
+  if (view.source?.revision === revision) return view.source.content
+  return view.record?.revisions[revision]?.content ?? null
+}
+
+/** At least one endpoint serves; true where there is nothing to ask. */
+function serves(
+  key: ObjectView['key'],
+  content: Content | null,
+  endpoints: ReadonlyMap<ServiceKey, readonly string[]>,
+): boolean {
+  const { kind, namespace }: { kind: ObjectKind; namespace: string } = parseObjectKey(key)
+  if (kind === 'Secret' || content === null) return true
+  const { services } = referencesOf(namespace, content)
+  return services.length === 0 || services.some(service => (endpoints.get(service) ?? []).length > 0)
+}

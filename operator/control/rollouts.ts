@@ -1,0 +1,99 @@
+/** The IngressRollouts that are known, by object. Parsed once per version; what is malformed is left out. */
+import type { ObjectKey } from '../../protocol/objects.ts'
+import { objectKey } from '../../protocol/ids.ts'
+import type { KubeObject } from '../kube/objects.ts'
+import type { IngressRolloutSpec, IngressRolloutStatus } from '../model/generated/crds.ts'
+
+export interface RolloutObject extends KubeObject {
+  readonly spec: IngressRolloutSpec
+  readonly status?: IngressRolloutStatus
+}
+
+export interface Rollout {
+  readonly object: ObjectKey
+  readonly namespace: string
+  readonly name: string
+  readonly uid: string
+  readonly resourceVersion: string
+  readonly generation: number
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number
+  readonly spec: IngressRolloutSpec
+  readonly status: IngressRolloutStatus | undefined
+}
+
+const TERMINAL: ReadonlySet<string> = new Set(['Complete', 'RolledBack', 'Superseded', 'Held'])
+
+/** Nothing happens by itself any more; a status of another attempt says nothing of this one. */
+export function isTerminal({ spec, status }: Rollout): boolean {
+  return TERMINAL.has(status?.phase ?? '') && (status?.attempt ?? 1) >= spec.attempt
+}
+
+/** Pods serve it, or may: it holds its hosts. */
+export function isUnderWay(rollout: Rollout): boolean {
+  const { spec, status } = rollout
+  const begun = status?.phase !== undefined && status.phase !== 'Pending' && (status.attempt ?? 1) >= spec.attempt
+  return begun && !isTerminal(rollout)
+}
+
+export class Rollouts {
+  readonly #byName = new Map<string, Rollout>()
+  readonly #byObject = new Map<ObjectKey, Map<string, Rollout>>()
+
+  /** Returns the key of its object; null: it is not one that we can read. */
+  put(raw: KubeObject): ObjectKey | null {
+    const rollout = read(raw)
+    if (rollout === null) return null
+    this.#byName.set(idOf(rollout), rollout)
+    const siblings = this.#byObject.get(rollout.object) ?? new Map<string, Rollout>()
+    siblings.set(rollout.name, rollout)
+    this.#byObject.set(rollout.object, siblings)
+    return rollout.object
+  }
+
+  remove(raw: KubeObject): ObjectKey | null {
+    const id = `${raw.metadata.namespace ?? ''}/${raw.metadata.name}`
+    const rollout = this.#byName.get(id)
+    if (rollout === undefined) return null
+    this.#byName.delete(id)
+    const siblings = this.#byObject.get(rollout.object)
+    siblings?.delete(rollout.name)
+    if (siblings?.size === 0) this.#byObject.delete(rollout.object)
+    return rollout.object
+  }
+
+  get(namespace: string, name: string): Rollout | null {
+    return this.#byName.get(`${namespace}/${name}`) ?? null
+  }
+
+  /** Oldest first. */
+  of(object: ObjectKey): readonly Rollout[] {
+    return [...(this.#byObject.get(object)?.values() ?? [])].sort((a, b) => a.createdAt - b.createdAt)
+  }
+
+  all(): Iterable<Rollout> {
+    return this.#byName.values()
+  }
+
+  /** Not at their end: what they are about is to be observed. */
+  *open(): Generator<Rollout> {
+    for (const rollout of this.#byName.values()) if (!isTerminal(rollout)) yield rollout
+  }
+}
+
+function idOf({ namespace, name }: Pick<Rollout, 'namespace' | 'name'>): string {
+  return `${namespace}/${name}`
+}
+
+function read(raw: KubeObject): Rollout | null {
+  const { metadata, spec, status } = raw as RolloutObject
+  const { namespace, name, uid, resourceVersion, generation = 0, creationTimestamp = '' } = metadata
+  // The CRD's schema vouches for spec; before it was installed with one, anything could be stored.
+  const ref = (spec as IngressRolloutSpec | undefined)?.objectRef
+  if (ref === undefined || namespace === undefined || uid === undefined || resourceVersion === undefined) return null
+  return {
+    object: objectKey(ref.kind, namespace, ref.name),
+    ...{ namespace, name, uid, resourceVersion, generation, spec, status },
+    createdAt: Date.parse(creationTimestamp),
+  }
+}

@@ -1,0 +1,136 @@
+/** Makes the IngressRollout of a content that is to go out, and forgets old ones. */
+import { parseObjectKey } from '../../protocol/ids.ts'
+import { ABSENT_REVISION } from '../../protocol/objects.ts'
+import { begin } from '../assign/records.ts'
+import { hashOf, releasedOf } from '../assign/revisions.ts'
+import type { KubeClient } from '../kube/client.ts'
+import { isKubeError } from '../kube/errors.ts'
+import type { SpecObject } from '../kube/objects.ts'
+import { as, resources } from '../kube/resources.ts'
+import type { IngressRolloutSpec } from '../model/generated/crds.ts'
+import type { ObjectView } from '../pipeline/pipeline.ts'
+import { rolloutName } from '../rollout/status.ts'
+import { resetForAttempt } from './driver.ts'
+import type { Records } from './keeper.ts'
+import { NotLeaderError } from './object-writer.ts'
+import { isTerminal } from './rollouts.ts'
+import type { Rollout, Rollouts } from './rollouts.ts'
+
+export interface StarterOptions {
+  readonly client: Pick<KubeClient, 'create' | 'delete' | 'applyStatus' | 'mergePatch'>
+  readonly rollouts: Rollouts
+  readonly records: Records
+  readonly mayWrite: () => boolean
+  readonly wall: () => Date
+}
+
+const rolloutResource = as<SpecObject<IngressRolloutSpec>>(resources.ingressRollouts)
+/** A rollout of an object that is gone is kept for so long, for whoever waits for it. Milliseconds. */
+const KEEP_GONE_MS = 3_600_000
+/** Where no policy says how much history there is to be. */
+const DEFAULT_HISTORY = 10
+
+/** What is to happen with the object's content. Pure. */
+export function wish(view: ObjectView): 'nothing' | 'roll out' | 'go back' {
+  const { key, source, record, governance, policy, invalid, namespaceTerminating } = view
+  if (source === null || record === null || policy === null || governance.by !== 'policy') return 'nothing'
+  if (invalid || namespaceTerminating || record.uid !== source.uid || !record.governed) return 'nothing'
+  const { revision } = source
+  if (revision === ABSENT_REVISION && key.startsWith('Secret/')) return 'nothing'
+  const released = releasedOf(record)
+  const isReleased = (released === null ? ABSENT_REVISION : hashOf(record, released)) === revision
+  const underWay = record.update !== null && record.update !== record.current && record.index !== -1
+  if (isReleased) return underWay ? 'go back' : 'nothing'
+  return record.refused.includes(revision) ? 'nothing' : 'roll out'
+}
+
+export class Starter {
+  readonly #options: StarterOptions
+
+  constructor(options: StarterOptions) {
+    this.#options = options
+  }
+
+  /** True if something was written. @throws KubeError */
+  async start(view: ObjectView): Promise<boolean> {
+    const wanted = wish(view)
+    const { source, record } = view
+    if (wanted === 'nothing' || source === null || record === null) return this.#forgetOld(view)
+    const { rollouts, records } = this.#options
+    const open = rollouts.of(view.key).filter(rollout => !isTerminal(rollout))
+    if (wanted === 'go back') {
+      // The rollout under way sees it and ends; without one (somebody deleted it) nobody else would.
+      if (open.length > 0) return false
+      this.#assertLeading()
+      await records.put(begin(record, source))
+      return true
+    }
+    const { kind, namespace, name } = parseObjectKey(view.key)
+    const wantedName = rolloutName(kind, name, source.revision)
+    const existing = rollouts.get(namespace, wantedName)
+    if (existing === null) return this.#create(view, wantedName)
+    if (existing.spec.objectRef.uid !== source.uid) return this.#delete(existing)
+    if (!isTerminal(existing)) return false
+    this.#assertLeading()
+    const { client, wall } = this.#options
+    await resetForAttempt(client, existing, existing.spec.attempt + 1, releasedOf(record), wall())
+    return true
+  }
+
+  async #create(view: ObjectView, name: string): Promise<boolean> {
+    const { source, record, policy } = view
+    if (source === null || record === null || policy === null) return false
+    this.#assertLeading()
+    const { kind, namespace, name: objectName } = parseObjectKey(view.key)
+    const stable = releasedOf(record)
+    try {
+      await this.#options.client.create(rolloutResource, {
+        metadata: { name, namespace, labels: { 'app.kubernetes.io/managed-by': 'sluice' } },
+        spec: {
+          objectRef: { kind, name: objectName, uid: source.uid },
+          revision: source.revision,
+          ...(stable === null ? {} : { stableRevision: stable }),
+          policy: policy.name,
+          ...{ attempt: 1, paused: false, approvedBatch: 0, abort: false, promote: false, retry: 0 },
+        },
+      })
+    } catch (error) {
+      // Made by this leader a moment ago, or by the one before: the watch will tell.
+      if (!isKubeError(error, 'KUBE_ALREADY_EXISTS')) throw error
+    }
+    return true
+  }
+
+  /** Ended rollouts beyond the policy's limit, and those of an object that is no more. */
+  async #forgetOld(view: ObjectView): Promise<boolean> {
+    const { rollouts } = this.#options
+    const limit = view.policy?.historyLimit ?? DEFAULT_HISTORY
+    const uid = view.source?.uid
+    const ended = rollouts.of(view.key).filter(isTerminal)
+    const old = ended
+      .filter(rollout => rollout.spec.objectRef.uid === uid)
+      .sort((a, b) => endOf(b) - endOf(a))
+      .slice(limit)
+    const gone = ended.filter(rollout => rollout.spec.objectRef.uid !== uid && this.#isLongGone(rollout))
+    for (const rollout of [...old, ...gone]) await this.#delete(rollout)
+    return false
+  }
+
+  #isLongGone(rollout: Rollout): boolean {
+    return this.#options.wall().getTime() - endOf(rollout) > KEEP_GONE_MS
+  }
+
+  async #delete({ namespace, name, uid }: Rollout): Promise<boolean> {
+    this.#assertLeading()
+    return this.#options.client.delete(resources.ingressRollouts, { namespace, name }, { uid })
+  }
+
+  #assertLeading(): void {
+    if (!this.#options.mayWrite()) throw new NotLeaderError('this replica does not lead any more')
+  }
+}
+
+function endOf({ status, createdAt }: Rollout): number {
+  const at = Date.parse(status?.finishedAt ?? '')
+  return Number.isNaN(at) ? createdAt : at
+}

@@ -1,0 +1,141 @@
+/**
+ * The last two steps of the flow, one per kind: checksum gate, then the world that the stream gives out.
+ * What is not published is not in the world; what was never published says so with a checksum of null.
+ */
+import type { Checksums, HeldMessage, Mismatch } from '../../protocol/messages.ts'
+import type { ObjectKey, ObjectKind, ServiceKey } from '../../protocol/objects.ts'
+import type { Published } from '../checksum/diff.ts'
+import { ChecksumGate } from '../checksum/gate.ts'
+import type { GateStatus } from '../checksum/gate.ts'
+import type { Observation, World, WorldEntry } from '../stream/world.ts'
+import { assignmentFor } from './live.ts'
+import type { LiveEntry } from './live.ts'
+import type { PipelineChange } from './pipeline.ts'
+
+export const KINDS: readonly ObjectKind[] = ['Ingress', 'Secret']
+
+/** Publisher and verifier are rarely at the same instant: a difference counts only when it lasts. Milliseconds. */
+const LASTING_MS = 2_000
+
+interface Side {
+  readonly gate: ChecksumGate<LiveEntry>
+  /** A published checksum matched at least once: until then this replica has nothing that it may give out. */
+  opened: boolean
+  /** Monotonic time since when the gate holds; null: it does not. */
+  heldSince: number | null
+  /** What was computed of the difference, for the state of the gate at that moment. */
+  mismatch: Mismatch | null
+}
+
+export interface ReleasesOptions {
+  readonly endpoints: () => ReadonlyMap<ServiceKey, readonly string[]>
+  readonly observe: () => Observation
+  /** Monotonic milliseconds. */
+  readonly now: () => number
+}
+
+export class Releases implements World {
+  readonly #options: ReleasesOptions
+  readonly #sides: Readonly<Record<ObjectKind, Side>> = { Ingress: newSide(), Secret: newSide() }
+  #version = 0
+
+  constructor(options: ReleasesOptions) {
+    this.#options = options
+  }
+
+  get version(): number {
+    return this.#version
+  }
+
+  get checksums(): Checksums {
+    const of = ({ opened, gate }: Side): string | null => (opened ? gate.releasedChecksum : null)
+    return { ingress: of(this.#sides.Ingress), secret: of(this.#sides.Secret) }
+  }
+
+  /** What the stream gives out of an object, or last gave out. */
+  released(key: ObjectKey): LiveEntry | null {
+    return this.#sideOf(key).gate.released.get(key) ?? null
+  }
+
+  gate(kind: ObjectKind): ChecksumGate<LiveEntry> {
+    return this.#sides[kind].gate
+  }
+
+  status(kind: ObjectKind): GateStatus {
+    return this.#sides[kind].gate.status
+  }
+
+  /** Takes what one flush of the pipeline changed. Returns the keys whose released entry is another one now. */
+  record(change: PipelineChange): readonly ObjectKey[] {
+    const keys: ObjectKey[] = []
+    for (const kind of KINDS) {
+      const mine = change.live.filter(({ key }) => key.startsWith(`${kind}/`))
+      if (mine.length === 0) continue
+      const { released } = this.#sides[kind].gate.record(new Map(mine.map(({ key, after }) => [key, after])))
+      keys.push(...released.keys())
+      this.#settled(kind)
+    }
+    return keys
+  }
+
+  /** Takes what the newest checksum object says (null: there is none). Returns as record() does. */
+  publish(kind: ObjectKind, published: Published | null): readonly ObjectKey[] {
+    const { released } = this.#sides[kind].gate.publish(published)
+    this.#settled(kind)
+    return [...released.keys()]
+  }
+
+  objects(): Iterable<ObjectKey> {
+    return [...this.#sides.Ingress.gate.released.keys(), ...this.#sides.Secret.gate.released.keys()]
+  }
+
+  entry(key: ObjectKey, ordinal: number): WorldEntry | null {
+    const entry = this.released(key)
+    return entry === null ? null : assignmentFor(entry, ordinal)
+  }
+
+  endpoints(): ReadonlyMap<ServiceKey, readonly string[]> {
+    return this.#options.endpoints()
+  }
+
+  observe(): Observation {
+    return this.#options.observe()
+  }
+
+  held(): readonly HeldMessage[] {
+    return KINDS.flatMap(kind => {
+      const mismatch = this.difference(kind)
+      return mismatch === null ? [] : [{ type: 'held' as const, kind, mismatch }]
+    })
+  }
+
+  /** How this replica differs from what is published; null: it does not, or not for long. */
+  difference(kind: ObjectKind): Mismatch | null {
+    const side = this.#sides[kind]
+    if (side.heldSince === null || this.#options.now() - side.heldSince < LASTING_MS) return null
+    return (side.mismatch ??= side.gate.mismatch())
+  }
+
+  /** Something is held that may soon count as lasting: look again after LASTING_MS. */
+  get holding(): boolean {
+    return KINDS.some(kind => this.#sides[kind].heldSince !== null)
+  }
+
+  #settled(kind: ObjectKind): void {
+    const side = this.#sides[kind]
+    const { status } = side.gate
+    if (status === 'consistent' || status === 'behind') side.opened = true
+    side.mismatch = null
+    if (status === 'consistent') side.heldSince = null
+    else side.heldSince ??= this.#options.now()
+    this.#version++
+  }
+
+  #sideOf(key: ObjectKey): Side {
+    return this.#sides[key.startsWith('Ingress/') ? 'Ingress' : 'Secret']
+  }
+}
+
+function newSide(): Side {
+  return { gate: new ChecksumGate<LiveEntry>(), opened: false, heldSince: null, mismatch: null }
+}

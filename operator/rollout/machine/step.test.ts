@@ -1,0 +1,461 @@
+import { describe, expect, it } from '@jest/globals'
+import { BROKEN, HEALTHY, NEW, OLD, SETTINGS, World } from './testing.ts'
+import type { Counted } from './testing.ts'
+import type { Batch, Settings } from './types.ts'
+
+function start(change: Partial<Settings> = {}, size = 5): World {
+  const made = new World()
+  made.settings = { ...SETTINGS, ...change }
+  made.size = size
+  return made
+}
+
+/** One pod, then the pause, then all. */
+function paused(pause: Batch['pause']): Pick<Settings, 'batches'> {
+  return { batches: [{ pods: { count: 1 }, pause }, SETTINGS.batches[2]!] }
+}
+
+describe('a good change', () => {
+  it('goes out to 1, 2 and 5 pods, each baked, and is complete when all confirm', () => {
+    const run = start()
+    run.until(state => state.index === 1)
+    expect(run.serves(0)).toBe(OLD)
+    const begun = run.now
+    run.until(state => state.index === 2)
+    expect(run.now - begun).toBeGreaterThanOrEqual(30_000)
+    expect(run.now - begun).toBeLessThanOrEqual(33_000)
+    run.until(state => state.phase === 'Complete')
+    expect(run.takeLog()).toEqual([
+      ...['Started', 'index 1', 'BatchStarted', 'BatchPassed', 'index 2', 'BatchStarted', 'BatchPassed'],
+      ...['index 5', 'BatchStarted', 'BatchPassed', 'release', 'Released', 'Complete'],
+    ])
+    expect(run.record).toEqual({ current: NEW, update: NEW, index: -1, refused: [] })
+    expect(run.state).toMatchObject({ index: -1, batch: 2, cause: null, finishedAt: run.wall })
+    expect(run.state.message).toBe('all 5 ready pods serve r2')
+  })
+
+  it('says what it does in every batch', () => {
+    const run = start()
+    run.until(state => state.step.name === 'baking')
+    expect(run.state.message).toBe('batch 1 of 3 bakes for 30 s, 1 pod up to ordinal 0')
+    expect(run.state.verdicts.map(one => one.name)).toEqual([
+      ...['acknowledgement', 'successRate', 'notFoundRate', 'latencyP99', 'tlsFailureRate'],
+    ])
+  })
+
+  it('does not begin before its turn, and looks again by itself', () => {
+    const run = start()
+    run.change = { mayStart: false }
+    const made = run.look()
+    expect(run.state.phase).toBe('Pending')
+    expect(made.commands).toEqual([{ type: 'requeue', afterMs: 30_000 }])
+    run.change = {}
+    run.look()
+    expect(run.state).toMatchObject({ phase: 'Progressing', index: 1 })
+  })
+
+  it('takes pods that join the fleet in the last batch along, and asks them for confirmation', () => {
+    const run = start()
+    run.until(state => state.index === 5 && state.step.name === 'baking')
+    run.size = 7
+    run.stuck.add(6)
+    run.look()
+    expect(run.record.index).toBe(7)
+    run.seconds(28)
+    expect(run.state.phase).toBe('Progressing')
+    run.stuck.delete(6)
+    run.until(state => state.phase === 'Complete')
+    expect(run.serves(6)).toBe(NEW)
+  })
+
+  it('leaves pods that join before the last batch on the stable revision', () => {
+    const run = start()
+    run.until(state => state.index === 2)
+    run.size = 9
+    run.seconds(10)
+    expect(run.record.index).toBe(2)
+    expect(run.serves(8)).toBe(OLD)
+    run.until(state => state.phase === 'Complete')
+    expect(run.serves(8)).toBe(NEW)
+  })
+
+  it('judges the only pod of a fleet against the figures from before', () => {
+    const run = start({}, 1)
+    run.change = {
+      baseline: {
+        ...{ requests: 3_000, successRate: 100, notFoundRate: 0 },
+        ...{ tlsHandshakes: 600, tlsFailureRate: 0, latencyP99Ms: 25 },
+      },
+    }
+    run.until(state => state.step.name === 'baking')
+    run.seconds(5)
+    expect(run.state.verdicts.map(one => one.message).join()).toContain('before the rollout: 100.0 % of 3000')
+    run.until(state => state.phase === 'Complete', 60)
+    expect(run.takeLog().filter(one => one.startsWith('index'))).toEqual(['index 1'])
+  })
+})
+
+describe('a bad change', () => {
+  it('that fails in batch 1 is taken back within seconds, and stays refused', () => {
+    const run = start()
+    run.onUpdate = BROKEN
+    run.until(state => state.phase === 'RollingBack', 10)
+    expect(run.state.cause?.reason).toBe('GateFailed')
+    expect(run.record).toMatchObject({ current: OLD, update: OLD, index: 0, refused: [NEW] })
+    run.until(state => state.phase === 'RolledBack', 5)
+    expect(run.takeLog()).toEqual(['Started', 'index 1', 'BatchStarted', 'take back', 'GateFailed', 'RolledBack'])
+    expect(run.state.message).toBe(
+      'r2 was taken back, pods serve r1 again: successRate: success rate 80.0 % of 50 requests on pod 0 is below the minimum 99 % (stable pods: 100.0 % of 200)',
+    )
+  })
+
+  it('is taken back for what shows after hours of good figures, while it waits for a person', () => {
+    const run = start(paused({ type: 'approval' }))
+    run.until(state => state.phase === 'Paused')
+    run.seconds(3_600)
+    run.onUpdate = { ...HEALTHY, requests: 50, failures: 5 }
+    run.until(state => state.phase === 'RollingBack', 60)
+    expect(run.state.cause?.message).toContain('successRate')
+  })
+
+  it('waits until every pod that had it serves it no more, however long that takes', () => {
+    const run = start()
+    run.until(state => state.index === 2 && state.step.name === 'baking')
+    run.onUpdate = BROKEN
+    run.stuck.add(1)
+    run.until(state => state.phase === 'RollingBack')
+    run.seconds(500)
+    expect(run.state.phase).toBe('RollingBack')
+    expect(run.state.message).toContain('waiting for proxy-1 (serves r2) to confirm')
+    run.stuck.delete(1)
+    run.until(state => state.phase === 'RolledBack', 2)
+  })
+
+  it('is not taken back to pods that are silent: what they serve is not known', () => {
+    const run = start()
+    run.until(state => state.step.name === 'baking')
+    run.onUpdate = BROKEN
+    run.until(state => state.phase === 'RollingBack')
+    run.silent.add(0)
+    run.seconds(10)
+    expect(run.state.message).toContain('proxy-0 (silent for 60 s)')
+    run.notReady.add(0)
+    run.look()
+    expect(run.state.phase).toBe('RolledBack')
+  })
+
+  it('of an object that was never released is taken back to nothing', () => {
+    const run = start()
+    run.record = { ...run.record, current: null }
+    run.onUpdate = BROKEN
+    run.until(state => state.phase === 'RolledBack', 10)
+    expect(run.serves(0)).toBeNull()
+    expect(run.state.message).toContain('pods answer as if the object did not exist')
+  })
+
+  it('waits for a person where the policy says so, and fails no more than once', () => {
+    const run = start({ automaticRollback: false })
+    run.onUpdate = BROKEN
+    run.until(state => state.phase === 'Paused', 10)
+    run.seconds(100)
+    expect(run.state.blocked?.reason).toBe('GateFailed')
+    expect(run.record.index).toBe(1)
+    run.commands = { ...run.commands, approvedBatch: 5 }
+    run.seconds(5)
+    expect(run.record.index).toBe(1)
+    expect(run.takeLog()).toEqual(['Started', 'index 1', 'BatchStarted', 'GateFailed'])
+    run.commands = { ...run.commands, abort: true }
+    run.until(state => state.phase === 'RolledBack', 3)
+  })
+})
+
+describe('confirmations', () => {
+  it('that do not come within the deadline take the change back', () => {
+    const run = start()
+    run.stuck.add(0)
+    run.until(state => state.index === 1)
+    const raised = run.now
+    run.until(state => state.phase === 'RollingBack')
+    expect(run.now - raised).toBe(31_000)
+    expect(run.state.cause).toEqual({
+      reason: 'AckTimeout',
+      message: 'acknowledgement: not confirmed within 30 s by proxy-0 (serves r1)',
+    })
+  })
+
+  it('are not owed by a pod that is not ready, and from its return on have a deadline of their own', () => {
+    const run = start()
+    run.until(state => state.index === 2)
+    run.notReady.add(1)
+    run.stuck.add(1)
+    run.seconds(29)
+    run.notReady.delete(1)
+    run.seconds(25)
+    expect(run.state).toMatchObject({ phase: 'Progressing', index: 2 })
+    run.until(state => state.phase === 'RollingBack', 10)
+    expect(run.state.cause?.reason).toBe('AckTimeout')
+  })
+
+  it('of a silent pod do not count', () => {
+    const run = start()
+    run.until(state => state.step.name === 'baking')
+    run.silent.add(0)
+    run.until(state => state.phase === 'RollingBack', 40)
+    expect(run.state.cause?.message).toContain('proxy-0 (silent for 60 s)')
+  })
+
+  it('wait for a person when no pod of the batch is ready until the deadline, and go on when one returns', () => {
+    const run = start({ onInconclusive: 'Promote' })
+    run.until(state => state.index === 1)
+    run.notReady.add(0)
+    const state = run.until(state => state.phase === 'Paused')
+    expect(state.blocked).toMatchObject({ reason: 'Inconclusive', message: 'no pod of the batch is ready' })
+    run.notReady.delete(0)
+    run.onUpdate = {}
+    run.onStable = {}
+    run.until(state => state.index === 2, 60)
+  })
+})
+
+describe('pauses', () => {
+  it('wait for time, judged by the monotonic clock', () => {
+    const run = start(paused({ type: 'time', forMs: 120_000 }))
+    run.until(state => state.phase === 'Paused')
+    const begun = run.now
+    run.wall += 86_400_000
+    expect(run.state.message).toMatch(/^batch 1 passed; waits until 2026-01-01T00:02:3\d\.000Z or for/)
+    run.until(state => state.index === 5)
+    expect(run.now - begun).toBe(120_000)
+    expect(run.takeLog().slice(3)).toEqual(['BatchPassed', 'WaitingForTime', 'index 5', 'BatchStarted', 'Resumed'])
+  })
+
+  it('are ended early by an approval', () => {
+    const run = start(paused({ type: 'time', forMs: 120_000 }))
+    run.until(state => state.phase === 'Paused')
+    run.commands = { ...run.commands, approvedBatch: 1 }
+    run.look()
+    expect(run.state).toMatchObject({ phase: 'Progressing', index: 5 })
+  })
+
+  it('wait for a person as long as it takes', () => {
+    const run = start(paused({ type: 'approval' }))
+    run.until(state => state.phase === 'Paused')
+    run.seconds(2_000)
+    expect(run.state.message).toBe('batch 1 passed; waits for spec.approvedBatch: 1')
+    run.commands = { ...run.commands, approvedBatch: 1 }
+    run.look()
+    expect(run.record.index).toBe(5)
+  })
+
+  it('are skipped where the approval was given before', () => {
+    const run = start(paused({ type: 'approval' }))
+    run.commands = { ...run.commands, approvedBatch: 1 }
+    run.until(state => state.phase === 'Complete', 100)
+    expect(run.takeLog()).not.toContain('WaitingForApproval')
+  })
+})
+
+describe('too little evidence', () => {
+  it('waits until the deadline, then for a person', () => {
+    const run = start()
+    run.onUpdate = {}
+    run.until(state => state.phase === 'Paused')
+    expect(run.now - run.state.batchSince).toBe(600_000)
+    expect(run.state.blocked).toMatchObject({ reason: 'Inconclusive', approvedBefore: 0 })
+    expect(run.state.message).toBe('not enough evidence at the deadline: 0 of 100 requests seen on pod 0')
+  })
+
+  it('is overruled by an approval given after that, not by one from before', () => {
+    const run = start()
+    run.onUpdate = {}
+    run.commands = { ...run.commands, approvedBatch: 1 }
+    run.until(state => state.phase === 'Paused')
+    run.seconds(100)
+    expect(run.record.index).toBe(1)
+    run.commands = { ...run.commands, approvedBatch: 2 }
+    run.look()
+    expect(run.record.index).toBe(2)
+  })
+
+  it('resolves itself when requests come after all', () => {
+    const run = start()
+    run.onUpdate = {}
+    run.until(state => state.phase === 'Paused')
+    run.onUpdate = HEALTHY
+    run.until(state => state.index === 2, 10)
+    expect(run.state.phase).toBe('Progressing')
+  })
+
+  it('does not shield what fails after all', () => {
+    const run = start()
+    run.onUpdate = {}
+    run.until(state => state.phase === 'Paused')
+    run.onUpdate = BROKEN
+    run.until(state => state.phase === 'RollingBack', 10)
+  })
+
+  it('promotes where the policy says so, after the deadline of every batch', () => {
+    const run = start({ onInconclusive: 'Promote' })
+    run.onUpdate = {}
+    run.onStable = {}
+    const begun = run.now
+    run.until(state => state.phase === 'Complete', 2_000)
+    expect(run.now - begun).toBeGreaterThanOrEqual(1_800_000)
+  })
+
+  it('never promotes pods that do not confirm', () => {
+    const run = start({ onInconclusive: 'Promote', deadlineMs: 40_000 })
+    run.onUpdate = {}
+    run.until(state => state.step.name === 'baking')
+    run.seconds(28)
+    run.silent.add(0)
+    run.seconds(20)
+    expect(run.record.index).toBe(1)
+    run.until(state => state.phase === 'RollingBack', 20)
+  })
+})
+
+describe('what comes between', () => {
+  it('newer content ends the rollout and writes nothing that would race its successor', () => {
+    const run = start()
+    run.until(state => state.index === 2)
+    run.takeLog()
+    run.change = { superseded: 'newer' }
+    run.look()
+    expect(run.state).toMatchObject({ phase: 'Superseded', index: 0, finishedAt: run.wall })
+    expect(run.takeLog()).toEqual(['Superseded'])
+  })
+
+  it('content that is the stable one again takes the index to 0 and refuses nothing', () => {
+    const run = start()
+    run.until(state => state.index === 2)
+    run.change = { superseded: 'reverted' }
+    run.look()
+    expect(run.state).toMatchObject({ phase: 'Superseded', index: 0 })
+    expect(run.record).toMatchObject({ update: OLD, index: 0, refused: [] })
+  })
+
+  it('a policy that is gone ends it', () => {
+    const run = start()
+    run.until(state => state.index === 2)
+    run.takeLog()
+    run.change = { superseded: 'ungoverned' }
+    run.look()
+    expect(run.state.message).toContain('no policy governs the object any more')
+    expect(run.takeLog()).toEqual(['Superseded'])
+  })
+
+  it('newer content after the release changes nothing', () => {
+    const run = start()
+    run.stuck.add(4)
+    run.commands = { ...run.commands, promote: true }
+    run.look()
+    run.look()
+    expect(run.state).toMatchObject({ phase: 'Progressing', step: { name: 'confirming' } })
+    run.change = { superseded: 'newer' }
+    run.look()
+    expect(run.state.phase).toBe('Complete')
+  })
+
+  it('a policy that lost batches goes on as its last', () => {
+    const run = start()
+    run.until(state => state.index === 2)
+    run.settings = { ...run.settings, batches: [SETTINGS.batches[2]!] }
+    run.until(state => state.phase === 'Complete', 60)
+  })
+
+  it('an update without endpoints is given the deadline of confirmations to get some', () => {
+    const run = start()
+    run.change = { endpoints: { update: false, stable: true } }
+    run.seconds(30)
+    expect(run.record.index).toBe(0)
+    expect(run.state.message).toContain('waits for an endpoint')
+    run.seconds(1)
+    expect(run.record.index).toBe(1)
+  })
+
+  it('is begun at once where the stable revision has no endpoints either', () => {
+    const run = start()
+    run.change = { endpoints: { update: false, stable: false } }
+    run.look()
+    expect(run.record.index).toBe(1)
+  })
+
+  it('a stable revision without endpoints is no target for a rollback', () => {
+    const run = start()
+    run.change = { endpoints: { update: true, stable: false } }
+    run.onUpdate = BROKEN
+    run.until(state => state.phase === 'Paused', 10)
+    expect(run.state.blocked?.reason).toBe('NoRollbackTarget')
+    expect(run.record.index).toBe(1)
+    run.change = {}
+    run.look()
+    expect(run.state.phase).toBe('RollingBack')
+  })
+
+  it('it is one where the update answers nothing at all', () => {
+    const run = start()
+    run.change = { endpoints: { update: true, stable: false } }
+    run.onUpdate = { requests: 50, failures: 50 }
+    run.until(state => state.phase === 'RollingBack', 10)
+  })
+
+  it('what lacked a target goes on when it does well again', () => {
+    const run = start({ gates: { ...SETTINGS.gates, successRate: { min: 90, maxDrop: null } } })
+    run.change = { endpoints: { update: true, stable: false } }
+    run.onUpdate = { ...HEALTHY, requests: 50, failures: 20 }
+    run.until(state => state.blocked?.reason === 'NoRollbackTarget', 10)
+    run.onUpdate = HEALTHY
+    run.until(state => state.index === 2, 200)
+  })
+})
+
+describe('a deletion', () => {
+  const missed: Counted = { requests: 50, notFound: 50, bucket: 0 }
+  function deleting(): World {
+    const run = start()
+    run.revision = 'absent'
+    run.record = { ...run.record, update: 'absent' }
+    run.change = { deletion: true }
+    return run
+  }
+
+  it('that somebody misses is held: pods serve the object until someone promotes', () => {
+    const run = deleting()
+    run.onUpdate = missed
+    run.until(state => state.phase === 'Held', 30)
+    expect(run.serves(0)).toBe(OLD)
+    expect(run.record).toMatchObject({ current: OLD, update: OLD, refused: ['absent'] })
+    expect(run.state.message).toMatch(/^the deletion is held.*notFoundRate.*spec\.promote lets it go$/)
+    expect(run.takeLog().slice(-3)).toEqual(['take back', 'GateFailed', 'DeletionHeld'])
+    run.seconds(1_000)
+    expect(run.state.phase).toBe('Held')
+    run.commands = { ...run.commands, promote: true }
+    run.until(state => state.phase === 'Complete', 5)
+    expect(run.serves(4)).toBeNull()
+    expect(run.state.message).toBe('all 5 ready pods serve it no longer')
+  })
+
+  it('that nobody misses goes out like any change, also without one request', () => {
+    const run = deleting()
+    run.onUpdate = {}
+    run.onStable = {}
+    run.until(state => state.phase === 'Complete', 200)
+    expect(run.takeLog().filter(one => one.startsWith('index'))).toEqual(['index 1', 'index 2', 'index 5'])
+  })
+
+  it('is not idle while the stable pods have requests', () => {
+    const run = deleting()
+    run.onUpdate = {}
+    run.until(state => state.phase === 'Paused')
+    expect(run.state.blocked?.reason).toBe('Inconclusive')
+  })
+
+  it('of an object that was never released can be taken back: there is nothing to wait for', () => {
+    const run = deleting()
+    run.record = { ...run.record, current: null }
+    run.until(state => state.index === 1)
+    run.commands = { ...run.commands, abort: true }
+    run.until(state => state.phase === 'Held', 3)
+  })
+})

@@ -1,0 +1,255 @@
+/** Settings, figures and a fleet for the tests of the rollout. */
+import type { Revision } from '../../../protocol/objects.ts'
+import { ABSENT_REVISION } from '../../../protocol/objects.ts'
+import { EMPTY_AGGREGATE, addAggregates } from './figures.ts'
+import type { Aggregate } from './figures.ts'
+import { resume } from './resume.ts'
+import type { RecordView, Remembered } from './resume.ts'
+import { initialState, step } from './step.ts'
+import type { Command, Commands, Observation, PodObservation, Settings, State, StepResult } from './types.ts'
+
+export const OLD: Revision = 'r1'
+export const NEW: Revision = 'r2'
+
+const NO_PAUSE = { type: 'none' } as const
+
+/** One pod, two pods, all: with every gate, bakes of 30 s, ten minutes at most. */
+export const SETTINGS: Settings = {
+  batches: [
+    { pods: { count: 1 }, pause: NO_PAUSE },
+    { pods: { count: 2 }, pause: NO_PAUSE },
+    { pods: { percent: 100 }, pause: NO_PAUSE },
+  ],
+  ...{ bakeMs: 30_000, ackDeadlineMs: 30_000, intervalMs: 5_000, minRequests: 100, deadlineMs: 600_000 },
+  gates: {
+    successRate: { min: 99, maxDrop: 0.5 },
+    notFoundRate: { maxRise: 0.5 },
+    latencyP99: { maxRise: 50 },
+    tlsFailureRate: { maxRise: 1, minHandshakes: 20 },
+  },
+  ...{ onInconclusive: 'Pause', automaticRollback: true },
+}
+
+export const NO_COMMANDS: Commands = { paused: false, approvedBatch: 0, abort: false, promote: false, retry: 0 }
+
+export interface Counted {
+  readonly requests?: number
+  readonly failures?: number
+  readonly notFound?: number
+  readonly handshakes?: number
+  readonly tlsFailures?: number
+  /** Bucket of LATENCY_BUCKETS_MS in which the answers lie. */
+  readonly bucket?: number
+}
+
+export function counted(of: Counted): Aggregate {
+  const { requests = 0, failures = 0, notFound = 0, handshakes = 0, tlsFailures = 0, bucket = 4 } = of
+  return {
+    ...{ requests, notFound, tlsHandshakes: handshakes, tlsFailures },
+    status: [0, requests - failures - notFound, 0, notFound, failures],
+    latency: EMPTY_AGGREGATE.latency.map((_, i) => (i === bucket ? requests : 0)),
+  }
+}
+
+/** What every pod counts in a second. */
+export const HEALTHY: Counted = { requests: 50, handshakes: 10 }
+export const BROKEN: Counted = { requests: 50, failures: 10, handshakes: 10 }
+
+export function pod(ordinal: number, serves: Revision | null, change: Partial<PodObservation> = {}): PodObservation {
+  return { name: `proxy-${ordinal}`, ordinal, ready: true, serves, lastReportAgeMs: 500, ...change }
+}
+
+/** Everything counted until then. */
+interface Total {
+  readonly at: number
+  readonly update: Aggregate
+  readonly stable: Aggregate
+}
+
+const NOTHING: Total = { at: -Infinity, update: EMPTY_AGGREGATE, stable: EMPTY_AGGREGATE }
+
+/**
+ * A fleet that does as the record says, a record that does as the machine says, and clients. Its fields may be changed
+ * between two looks; `log` is what the machine did, without messages.
+ */
+export class World {
+  state: State = initialState(1, 0)
+  settings: Settings = SETTINGS
+  now = 1_000
+  wall = Date.parse('2026-01-01T00:00:00Z')
+  commands: Commands = NO_COMMANDS
+  record: RecordView = { current: OLD, update: NEW, index: 0, refused: [] }
+  revision: Revision = NEW
+  size = 5
+  readonly notReady = new Set<number>()
+  /** These go on serving what they served. */
+  readonly stuck = new Set<number>()
+  /** These are silent. */
+  readonly silent = new Set<number>()
+  onUpdate: Counted = HEALTHY
+  onStable: Counted = HEALTHY
+  change: Partial<Observation> = {}
+  readonly log: string[] = []
+  readonly results: StepResult[] = []
+  readonly #serves = new Map<number, Revision | null>()
+  #totals: Total[] = [NOTHING]
+  /** From when on figures count: the batch was raised, or confirmed. */
+  #since = 0
+
+  /** The record's word for a pod. */
+  assigned(ordinal: number): Revision | null {
+    const { current, update, index } = this.record
+    const revision = index === -1 || ordinal < index ? update : current
+    return revision === null ? null : served(revision)
+  }
+
+  serves(ordinal: number): Revision | null {
+    return this.#serves.has(ordinal) ? (this.#serves.get(ordinal) ?? null) : this.record.current
+  }
+
+  pods(): readonly PodObservation[] {
+    return Array.from({ length: this.size }, (_, ordinal) =>
+      pod(ordinal, this.serves(ordinal), {
+        ready: !this.notReady.has(ordinal),
+        lastReportAgeMs: this.silent.has(ordinal) ? 60_000 : 500,
+      }),
+    )
+  }
+
+  observe(): Observation {
+    const { now, wall, commands } = this
+    const since = this.#since
+    return {
+      ...{ now, wall, kind: 'Ingress', revision: this.revision, stable: this.record.current, deletion: false },
+      pods: this.pods(),
+      figures: this.#window(since),
+      recent: now - since > 60_000 ? this.#window(now - 60_000) : null,
+      ...{ baseline: null, commands, superseded: null, endpoints: { update: true, stable: true } },
+      ...{ manualIndex: null, mayStart: true },
+      ...this.change,
+    }
+  }
+
+  /** A second goes by, clients and pods do theirs, the machine looks. */
+  look(ms = 1_000): StepResult {
+    this.now += ms
+    this.wall += ms
+    this.#count(ms / 1_000)
+    for (let i = 0; i < this.size; i++) {
+      if (!this.stuck.has(i) && !this.notReady.has(i)) this.#serves.set(i, this.assigned(i))
+    }
+    return this.decide()
+  }
+
+  /** The machine looks, no time goes by. */
+  decide(): StepResult {
+    const made = step(this.state, this.observe(), this.settings)
+    this.adopt(made)
+    return made
+  }
+
+  adopt(made: StepResult): void {
+    const [was, is] = [this.state.step.name, made.state.step.name]
+    if (was !== is && (is === 'acknowledging' || is === 'baking')) this.#since = this.now
+    this.state = made.state
+    this.results.push(made)
+    for (const command of made.commands) this.#obey(command)
+  }
+
+  /** Looks every second until the predicate holds, or fails. */
+  until(what: (state: State) => boolean, seconds = 3_000): State {
+    for (let i = 0; i < seconds; i++) {
+      if (what(this.state)) return this.state
+      this.look()
+    }
+    throw new Error(`still ${this.state.phase} (${this.state.message}) after ${seconds} s`)
+  }
+
+  seconds(count: number): State {
+    for (let i = 0; i < count; i++) this.look()
+    return this.state
+  }
+
+  /** Another process takes over: its clock is another, and it has seen nothing. */
+  newLeader(remembered: Remembered | null): StepResult {
+    this.now = 77_000
+    this.#totals = [NOTHING]
+    this.#since = this.now
+    const made = resume(remembered, this.record, this.revision, this.settings, { now: this.now, wall: this.wall })
+    this.adopt(made)
+    return made
+  }
+
+  /** Commands since the last time, without requeues; events by their reason. */
+  takeLog(): readonly string[] {
+    return this.log.splice(0)
+  }
+
+  #obey(command: Command): void {
+    const { record, revision } = this
+    switch (command.type) {
+      case 'setIndex':
+        this.record = { ...record, index: command.index }
+        this.log.push(`index ${command.index}`)
+        return
+      case 'release':
+        this.record = { current: revision, update: revision, index: -1, refused: [] }
+        this.log.push('release')
+        return
+      case 'takeBack':
+        this.record = {
+          ...record,
+          update: record.current,
+          index: 0,
+          refused: command.refuse ? [revision] : record.refused,
+        }
+        this.log.push('take back')
+        return
+      case 'begin':
+        this.record = { ...record, update: revision, index: 0, refused: [] }
+        this.commands = { ...this.commands, approvedBatch: 0, abort: false, promote: false }
+        this.log.push(`begin ${command.attempt}`)
+        return
+      case 'event':
+        this.log.push(command.reason)
+        return
+      case 'requeue':
+        return
+    }
+  }
+
+  #count(seconds: number): void {
+    let { update, stable } = this.#totals.at(-1) ?? NOTHING
+    for (let i = 0; i < this.size; i++) {
+      if (this.notReady.has(i) || this.silent.has(i)) continue
+      if (this.serves(i) === served(this.revision))
+        update = addAggregates(update, scaled(counted(this.onUpdate), seconds))
+      else stable = addAggregates(stable, scaled(counted(this.onStable), seconds))
+    }
+    this.#totals.push({ at: this.now, update, stable })
+  }
+
+  #window(since: number): { readonly update: Aggregate; readonly stable: Aggregate } {
+    const before = this.#totals.findLast(one => one.at <= since) ?? NOTHING
+    const { update, stable } = this.#totals.at(-1) ?? NOTHING
+    return { update: difference(update, before.update), stable: difference(stable, before.stable) }
+  }
+}
+
+function difference(a: Aggregate, b: Aggregate): Aggregate {
+  return addAggregates(a, scaled(b, -1))
+}
+
+function scaled(of: Aggregate, factor: number): Aggregate {
+  const [a, b, c, d, e] = of.status
+  return {
+    ...{ requests: of.requests * factor, notFound: of.notFound * factor },
+    ...{ tlsHandshakes: of.tlsHandshakes * factor, tlsFailures: of.tlsFailures * factor },
+    status: [a * factor, b * factor, c * factor, d * factor, e * factor],
+    latency: of.latency.map(count => count * factor),
+  }
+}
+
+function served(revision: Revision): Revision | null {
+  return revision === ABSENT_REVISION ? null : revision
+}

@@ -1,0 +1,318 @@
+/**
+ * The operator put together: watches → caches → pipeline → checksum gate → stream on every replica; on the leader the
+ * controllers beside it. The flow runs once per turn of the event loop, over everything that was touched in it.
+ */
+import { performance } from 'node:perf_hooks'
+import type { Report } from '../protocol/messages.ts'
+import type { ObjectKey, ObjectKind } from '../protocol/objects.ts'
+import type { Config } from './config.ts'
+import { Addresses } from './control/addresses.ts'
+import { Checksums } from './control/checksums.ts'
+import { Driver } from './control/driver.ts'
+import { Keeper } from './control/keeper.ts'
+import { Leader, sayCondition } from './control/leader.ts'
+import { ObjectWriter } from './control/object-writer.ts'
+import { Policies } from './control/policies.ts'
+import { hostsOfRollout } from './control/observe.ts'
+import { Rollouts } from './control/rollouts.ts'
+import { Starter } from './control/starter.ts'
+import { Turns } from './control/turns.ts'
+import { Fleet } from './fleet/fleet.ts'
+import { OperatorBase } from './kube/base.ts'
+import type { OperatorOptions } from './kube/base.ts'
+import { systemClock } from './kube/clock.ts'
+import { describeError } from './kube/errors.ts'
+import { KubeEventRecorder } from './kube/events.ts'
+import type { Log } from './kube/log.ts'
+import type { Service } from './kube/objects.ts'
+import { CONTROLLER_NAME } from './model/ingress-class.ts'
+import { Caches } from './pipeline/caches.ts'
+import { Pipeline } from './pipeline/pipeline.ts'
+import { KINDS, Releases } from './pipeline/releases.ts'
+import { kubeShardApi } from './records/kube.ts'
+import { ReleaseStore } from './records/store.ts'
+import { Figures } from './rollout/analysis/window.ts'
+import type { PodIdentity } from './stream/auth.ts'
+import type { Observation, WorldChange } from './stream/world.ts'
+import { watchAll } from './watches.ts'
+
+export interface SluiceOptions extends OperatorOptions {
+  readonly config: Config
+  readonly log: Log
+  /** True only while no other replica can lead. */
+  readonly isLeader: () => boolean
+  /** The stream's way out. */
+  readonly publish: (change: WorldChange) => void
+  readonly rolloutEnded: (phase: string) => void
+}
+
+/** Between reports of proxies, in milliseconds: while nothing is rolled out, and at most while something is. */
+const IDLE_REPORT_MS = 10_000
+const BUSY_REPORT_MS = 2_000
+const FASTEST_REPORT_MS = 1_000
+/** Certificates expire without an event. */
+const EXPIRY_ROUND_MS = 3_600_000
+/** After which a difference from the published checksum counts as lasting, and a little more. */
+const HELD_CHECK_MS = 2_100
+
+export class SluiceOperator extends OperatorBase {
+  readonly #options: SluiceOptions
+  readonly #log: Log
+  readonly #caches = new Caches()
+  readonly #policies = new Policies()
+  readonly #rollouts = new Rollouts()
+  readonly #figures = new Figures()
+  readonly fleet: Fleet
+  readonly store: ReleaseStore
+  readonly pipeline: Pipeline
+  readonly releases: Releases
+  readonly leader: Leader
+  readonly events: KubeEventRecorder
+  readonly #checksums: Readonly<Record<ObjectKind, Checksums>>
+  #scheduled = false
+  #flushed = false
+  #policiesDirty = false
+  #heldTimer: ReturnType<typeof setTimeout> | null = null
+  #expiry: ReturnType<typeof setInterval> | null = null
+  /** What waits for the first flush. */
+  readonly #whenReady: (() => void)[] = []
+
+  constructor(options: SluiceOptions) {
+    super(options)
+    this.#options = options
+    this.#log = options.log
+    const { config, log } = options
+    const { client } = this
+    const mayWrite = (): boolean => options.isLeader() && this.leader.leading
+    const clock = options.clock ?? systemClock
+    this.events = new KubeEventRecorder({ client, instance: config.podName, log })
+    this.fleet = new Fleet(config.fleet)
+    this.store = new ReleaseStore(kubeShardApi(client, config.namespace), {
+      changed: keys => this.#touch(keys),
+      unreadable: error =>
+        log.error({ error: error.message }, 'a shard of the store cannot be read; its last good records stay'),
+    })
+    this.pipeline = new Pipeline({
+      caches: this.#caches,
+      record: uid => this.store.get(uid),
+      recordByKey: key => this.store.byKey(key),
+      released: key => this.releases.released(key),
+      controllerName: CONTROLLER_NAME,
+      annotationPrefix: config.annotationPrefix,
+      idForm: config.checksumIds,
+      malformed: error => log.error({ object: error.object, field: error.field }, `malformed object: ${error.message}`),
+      now: () => clock.wall().getTime(),
+    })
+    this.releases = new Releases({
+      endpoints: () => this.pipeline.endpoints,
+      observe: () => this.#observe(),
+      now: () => clock.now(),
+    })
+    const checksumsOf = (kind: ObjectKind): Checksums =>
+      new Checksums({
+        ...{ client, kind, mayWrite, namespace: config.namespace, replica: config.podName, releases: this.releases },
+        mode: config.checksumMode,
+        pods: () => this.fleet.pods(),
+        events: this.events,
+        changed: () => this.#checksumChanged(kind),
+        failed: (what, error) => log.warn({ error: describeError(error) }, `could not ${what}; tried again`),
+        wall: () => clock.wall(),
+      })
+    this.#checksums = { Ingress: checksumsOf('Ingress'), Secret: checksumsOf('Secret') }
+    const writer = new ObjectWriter({ client, mayWrite })
+    const records = {
+      put: this.store.put.bind(this.store),
+      putLater: this.store.putLater.bind(this.store),
+      remove: this.store.remove.bind(this.store),
+      byKey: this.store.byKey.bind(this.store),
+    }
+    const wall = (): Date => clock.wall()
+    this.leader = new Leader({
+      ...{ client, pipeline: this.pipeline, store: this.store, rollouts: this.#rollouts, policies: this.#policies },
+      ...{ checksums: this.#checksums, writer, mayWrite, clock, log },
+      addresses: new Addresses({
+        client,
+        service: () =>
+          (this.#caches.services.get(`${config.namespace}/${config.fleet}`) as Service | undefined) ?? null,
+      }),
+      keeper: new Keeper({
+        ...{ records, writer, wall, annotationPrefix: config.annotationPrefix },
+        fresh: uid => this.leader.isFresh(uid),
+        needed: key => this.pipeline.secretReferences.from(key).size > 0,
+        say: (object, condition) => sayCondition(this.events, object, condition),
+      }),
+      starter: new Starter({ client, rollouts: this.#rollouts, records, mayWrite, wall }),
+      driver: new Driver({
+        ...{ client, rollouts: this.#rollouts, records, writer, pipeline: this.pipeline, figures: this.#figures },
+        ...{ turns: new Turns(), events: this.events, clock, mayWrite, annotationPrefix: config.annotationPrefix },
+        pods: () => this.fleet.pods(),
+        turnFree: () => this.leader.turnFree(),
+        ended: options.rolloutEnded,
+      }),
+    })
+  }
+
+  /** Everything was read once, and what can be given out is given out. */
+  get ready(): boolean {
+    return this.#flushed
+  }
+
+  /** Open rollouts by phase, for metrics. */
+  openRollouts(): Readonly<Record<string, number>> {
+    const counts: Record<string, number> = { Pending: 0, Progressing: 0, Paused: 0, RollingBack: 0 }
+    for (const { status } of this.#rollouts.open()) {
+      const phase = status?.phase ?? 'Pending'
+      counts[phase] = (counts[phase] ?? 0) + 1
+    }
+    return counts
+  }
+
+  /** Resolves when ready() holds. */
+  whenReady(): Promise<void> {
+    return this.#flushed ? Promise.resolve() : new Promise(resolve => this.#whenReady.push(resolve))
+  }
+
+  /** A report of a pod came (to the leader). */
+  report(pod: PodIdentity, report: Report): void {
+    const now = performance.now()
+    this.fleet.heard(pod, report, now)
+    this.#figures.add(pod.name, pod.ordinal, report, now)
+    this.leader.fleetChanged()
+  }
+
+  override async close(): Promise<void> {
+    if (this.#heldTimer !== null) clearTimeout(this.#heldTimer)
+    if (this.#expiry !== null) clearInterval(this.#expiry)
+    for (const kind of KINDS) this.#checksums[kind].stop()
+    await this.leader.stop()
+    await super.close()
+    await this.events.stop()
+  }
+
+  protected override init(): Promise<void> {
+    const { config } = this.#options
+    watchAll(
+      this.watch.bind(this),
+      {
+        ...{ namespace: config.namespace, caches: this.#caches, store: this.store, fleet: this.fleet, log: this.#log },
+        ...{ policies: this.#policies, rollouts: this.#rollouts, checksums: this.#checksums },
+      },
+      {
+        objects: keys => this.#touch(keys),
+        everyIngress: () => this.#touch(this.#caches.ingresses.keys()),
+        service: name => {
+          this.pipeline.touchService(name)
+          this.#schedule()
+        },
+        policies: () => {
+          this.#policiesDirty = true
+          this.#schedule()
+          this.leader.statusMayDiffer()
+        },
+        rollouts: (key, removed) => this.#rolloutChanged(key, removed),
+        fleet: () => this.leader.fleetChanged(),
+        synced: () => this.#schedule(),
+      },
+    )
+    this.#expiry = setInterval(() => this.#touch(this.#caches.secrets.keys()), EXPIRY_ROUND_MS)
+    return Promise.resolve()
+  }
+
+  #touch(keys: Iterable<ObjectKey>): void {
+    this.pipeline.touch(keys)
+    this.#schedule()
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(() => {
+      this.#scheduled = false
+      // Before everything was read nothing may be concluded from what is not there.
+      if (this.synced) this.#flush()
+    })
+  }
+
+  #flush(): void {
+    if (this.#policiesDirty) {
+      this.#policiesDirty = false
+      this.pipeline.setPolicies(this.#policies.all)
+    }
+    const change = this.pipeline.flush()
+    const keys = this.releases.record(change)
+    this.pipeline.touchReferences(keys)
+    for (const kind of KINDS) {
+      if (!this.#flushed || change.live.some(({ key }) => key.startsWith(`${kind}/`))) this.#checksums[kind].want()
+    }
+    const first = !this.#flushed
+    this.#flushed = true
+    if (first) {
+      for (const kind of KINDS) this.#gate(kind)
+      for (const done of this.#whenReady.splice(0)) done()
+      this.#log.info({ objects: this.pipeline.live.size }, 'everything is read')
+    }
+    const observed = change.live.some(({ key }) => this.#isRollingOut(key))
+    this.#options.publish(
+      first
+        ? { world: this.releases, objects: null, services: null, observe: true }
+        : { world: this.releases, objects: keys, services: change.services, observe: observed },
+    )
+    this.leader.viewed(change.viewed)
+    this.#checkHeld()
+    if (!this.pipeline.idle) this.#schedule()
+  }
+
+  #checksumChanged(kind: ObjectKind): void {
+    if (!this.#flushed) return
+    const keys = this.#gate(kind)
+    this.#options.publish({ world: this.releases, objects: keys, services: [], observe: false })
+    this.leader.statusMayDiffer()
+    this.#checkHeld()
+    if (!this.pipeline.idle) this.#schedule()
+  }
+
+  /** Tells the gate what counts. Returns the keys that were released. */
+  #gate(kind: ObjectKind): readonly ObjectKey[] {
+    const keys = this.releases.publish(kind, this.#checksums[kind].counting?.published ?? null)
+    this.pipeline.touchReferences(keys)
+    return keys
+  }
+
+  /** A difference that lasts is told to the pods, and by them to the leader. */
+  #checkHeld(): void {
+    if (this.#heldTimer !== null || !this.releases.holding) return
+    this.#heldTimer = setTimeout(() => {
+      this.#heldTimer = null
+      this.#options.publish({ world: this.releases, objects: [], services: [], observe: false })
+      this.leader.statusMayDiffer()
+      this.#checkHeld()
+    }, HELD_CHECK_MS)
+  }
+
+  #rolloutChanged(key: ObjectKey, removed: string | null): void {
+    if (removed !== null) this.leader.rolloutGone(removed)
+    this.leader.viewed([key])
+    if (this.#flushed) this.#options.publish({ world: this.releases, objects: [], services: [], observe: true })
+  }
+
+  #isRollingOut(key: ObjectKey): boolean {
+    for (const rollout of this.#rollouts.open()) if (rollout.object === key) return true
+    return false
+  }
+
+  /** What rollouts want to see, the same on every replica. */
+  #observe(): Observation {
+    const objects = new Set<ObjectKey>()
+    const hosts = new Set<string>()
+    let intervalMs = IDLE_REPORT_MS
+    for (const { object, spec } of this.#rollouts.open()) {
+      objects.add(object)
+      const view = this.pipeline.view(object)
+      const wanted = view?.policy?.settings.intervalMs ?? BUSY_REPORT_MS
+      intervalMs = Math.min(intervalMs, Math.max(FASTEST_REPORT_MS, Math.min(BUSY_REPORT_MS, wanted)))
+      if (view === null) continue
+      for (const host of hostsOfRollout(view, spec.revision, this.pipeline.hostsOfSecret(object))) hosts.add(host)
+    }
+    return { objects: [...objects].sort(), hosts: [...hosts].sort(), intervalMs }
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * `main.js uninstall`: takes finalizers, rollout annotations and conditions off every Ingress and Secret, before what
+ * understands them is deleted. It takes the lead first, and does not give it back: nobody may put them on again.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Config } from './config.ts'
+import { FINALIZER } from './control/finalizer.ts'
+import type { KubeClient } from './kube/client.ts'
+import { isKubeError } from './kube/errors.ts'
+import type { KubeObject, Lease } from './kube/objects.ts'
+import { nameKey } from './kube/objects.ts'
+import { resources } from './kube/resources.ts'
+import { stampAnnotations } from './model/annotations.ts'
+import { CONDITIONS_ANNOTATION } from './status/object-conditions.ts'
+
+export interface UninstallOptions {
+  readonly client: Pick<KubeClient, 'find' | 'create' | 'update' | 'list' | 'mergePatch'>
+  readonly config: Pick<Config, 'namespace' | 'annotationPrefix'>
+  readonly say: (line: string) => void
+  /** After which a leader that cannot renew counts itself out; default 12 s (LeaderElector: 10 s). */
+  readonly fenceMs?: number
+}
+
+const LEASE = 'sluice-operator'
+const HOLDER = 'uninstall'
+/** Long enough for everything that follows; after it the operator may lead again, if it was not deleted. */
+const HOLD_SECONDS = 600
+const ATTEMPTS = 5
+
+/** @throws Error that names the objects which could not be changed */
+export async function uninstall({ client, config, say, fenceMs = 12_000 }: UninstallOptions): Promise<void> {
+  await takeTheLead(client, config.namespace)
+  say(`this has the lead; waiting ${Math.round(fenceMs / 1000)} s until no operator can write any more`)
+  await sleep(fenceMs)
+  const failed: string[] = []
+  for (const kind of ['Ingress', 'Secret'] as const) {
+    const resource = kind === 'Ingress' ? resources.ingresses : resources.secrets
+    const names = [...stampAnnotations(kind, config.annotationPrefix), CONDITIONS_ANNOTATION]
+    const objects: readonly KubeObject[] = await client.list<KubeObject>(resource)
+    const marked = objects.filter(object => marks(object, names))
+    say(`${kind}: ${marked.length} of ${objects.length} carry finalizer or annotations of ours`)
+    for (const object of marked) {
+      if (!(await strip(client, resource, object, names))) failed.push(`${kind} ${nameKey(object.metadata)}`)
+    }
+  }
+  if (failed.length > 0) throw new Error(`these still carry what is ours: ${failed.slice(0, 10).join(', ')}`)
+  say('no finalizer, no annotation of ours is left')
+}
+
+async function takeTheLead(client: UninstallOptions['client'], namespace: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const found = await client.find(resources.leases, { namespace, name: LEASE })
+    const now = new Date().toISOString().replace('Z', '000Z')
+    const spec = {
+      ...found?.spec,
+      holderIdentity: HOLDER,
+      leaseDurationSeconds: HOLD_SECONDS,
+      renewTime: now,
+      acquireTime: now,
+    }
+    const lease: Lease = { ...found, metadata: { ...found?.metadata, namespace, name: LEASE }, spec }
+    try {
+      if (found === null) await client.create(resources.leases, lease)
+      else await client.update(resources.leases, lease)
+      return
+    } catch (error) {
+      if (!isKubeError(error, 'KUBE_CONFLICT', 'KUBE_ALREADY_EXISTS') || attempt >= ATTEMPTS) throw error
+    }
+  }
+}
+
+function marks({ metadata }: KubeObject, names: readonly string[]): boolean {
+  return (
+    metadata.finalizers?.includes(FINALIZER) === true || names.some(name => metadata.annotations?.[name] !== undefined)
+  )
+}
+
+/** False if others write faster than we do. */
+async function strip(
+  client: UninstallOptions['client'],
+  resource: typeof resources.ingresses | typeof resources.secrets,
+  object: KubeObject,
+  names: readonly string[],
+): Promise<boolean> {
+  let current: KubeObject | null = object
+  for (let attempt = 1; attempt <= ATTEMPTS && current !== null; attempt++) {
+    const { name, namespace, resourceVersion, finalizers = [] }: KubeObject['metadata'] = current.metadata
+    const annotations = Object.fromEntries(names.map(key => [key, null]))
+    const metadata = { resourceVersion, annotations, finalizers: finalizers.filter(f => f !== FINALIZER) }
+    try {
+      await client.mergePatch(resource, { name, namespace }, { metadata })
+      return true
+    } catch (error) {
+      if (isKubeError(error, 'KUBE_NOT_FOUND')) return true
+      if (!isKubeError(error, 'KUBE_CONFLICT')) throw error
+      current = await client.find<KubeObject>(resource, { name, namespace })
+    }
+  }
+  return current === null
+}

@@ -1,0 +1,189 @@
+/** What the operator watches: which kinds, how slimmed, into which cache. Every replica watches the same. */
+import type { ObjectKey, ObjectKind } from '../protocol/objects.ts'
+import type { Checksums } from './control/checksums.ts'
+import type { Policies } from './control/policies.ts'
+import { policyResource } from './control/policies.ts'
+import type { Rollouts } from './control/rollouts.ts'
+import type { Fleet } from './fleet/fleet.ts'
+import type { WatchSettings } from './kube/base.ts'
+import { describeError } from './kube/errors.ts'
+import type { Handler } from './kube/handler.ts'
+import type { Log } from './kube/log.ts'
+import type { KubeObject } from './kube/objects.ts'
+import { resources } from './kube/resources.ts'
+import type { Resource } from './kube/resources.ts'
+import type { Caches, RawObject } from './pipeline/caches.ts'
+import { nameOf } from './pipeline/caches.ts'
+import { KINDS } from './pipeline/releases.ts'
+import { SHARD_SELECTOR, storedShard } from './records/kube.ts'
+import type { ReleaseStore } from './records/store.ts'
+import { TLS_SECRET_TYPE } from './model/secret.ts'
+
+export type Watch = <T extends KubeObject>(
+  resource: Resource<T>,
+  handler: Handler<T>,
+  settings?: WatchSettings<T>,
+) => unknown
+
+/** Told after a cache took a change. Cheap: they mark something for the next turn. */
+export interface WatchEvents {
+  readonly objects: (keys: Iterable<ObjectKey>) => void
+  readonly everyIngress: () => void
+  readonly service: (name: string) => void
+  readonly policies: () => void
+  readonly rollouts: (key: ObjectKey, uid: string | null) => void
+  readonly fleet: () => void
+  /** A watch handed over all that existed. */
+  readonly synced: () => void
+}
+
+export interface WatchTargets {
+  readonly namespace: string
+  readonly caches: Caches
+  readonly store: ReleaseStore
+  readonly fleet: Fleet
+  readonly policies: Policies
+  readonly rollouts: Rollouts
+  readonly checksums: Readonly<Record<ObjectKind, Checksums>>
+  readonly log: Log
+}
+
+/** Larger than the rest of many objects, and a copy of it. */
+const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration'
+
+export function watchAll(watch: Watch, targets: WatchTargets, events: WatchEvents): void {
+  const { caches, namespace } = targets
+  const { synced } = events
+  for (const kind of KINDS) {
+    const resource: Resource<KubeObject> = kind === 'Ingress' ? resources.ingresses : resources.secrets
+    watch(
+      resource,
+      {
+        upsert: object => events.objects([caches.putGoverned(kind, object)]),
+        remove: object => events.objects([caches.removeGoverned(kind, object)]),
+        synced,
+      },
+      {
+        transform: slim,
+        // What is not of this type is none of ours: neither read nor kept.
+        ...(kind === 'Secret' ? { fieldSelector: `type=${TLS_SECRET_TYPE}` } : {}),
+      },
+    )
+  }
+  watch(resources.ingressClasses, { ...intoMap(caches.classes, () => events.everyIngress()), synced })
+  watch(
+    resources.services,
+    { ...intoMap(caches.services, object => events.service(nameOf(object))), synced },
+    { transform: slim },
+  )
+  watch(
+    resources.endpointSlices,
+    {
+      upsert: (slice, old) => {
+        // A slice may change the Service that it belongs to.
+        const before = old === undefined ? null : caches.removeSlice(old)
+        for (const service of new Set([before, caches.putSlice(slice)])) if (service !== null) events.service(service)
+      },
+      remove: slice => {
+        const service = caches.removeSlice(slice)
+        if (service !== null) events.service(service)
+      },
+      synced,
+    },
+    { transform: slim },
+  )
+  watch(resources.namespaces, {
+    ...intoMap(caches.namespaces, object => events.objects(caches.keysIn(object.metadata.name))),
+    synced,
+  })
+  watch(policyResource, {
+    upsert: object => {
+      targets.policies.upsert(object)
+      events.policies()
+    },
+    remove: object => {
+      targets.policies.remove(object)
+      events.policies()
+    },
+    synced,
+  })
+  watch(resources.ingressRollouts, {
+    upsert: object => {
+      const key = targets.rollouts.put(object)
+      if (key !== null) events.rollouts(key, null)
+    },
+    remove: object => {
+      const key = targets.rollouts.remove(object)
+      if (key !== null) events.rollouts(key, object.metadata.uid ?? null)
+    },
+    synced,
+  })
+  for (const kind of KINDS) {
+    const checksums = targets.checksums[kind]
+    watch<KubeObject>(checksums.resource, {
+      upsert: object => checksums.upsert(object),
+      remove: object => checksums.remove(object),
+      synced,
+    })
+  }
+  watch(
+    resources.pods,
+    {
+      upsert: pod => {
+        targets.fleet.put(pod)
+        events.fleet()
+      },
+      remove: pod => {
+        targets.fleet.remove(pod)
+        events.fleet()
+      },
+      synced,
+    },
+    { namespace },
+  )
+  watchShards(watch, targets, synced)
+}
+
+function watchShards(watch: Watch, { namespace, store, log }: WatchTargets, synced: () => void): void {
+  watch(
+    resources.secrets,
+    {
+      upsert: secret => {
+        try {
+          store.observe(storedShard(secret))
+        } catch (error) {
+          log.error(
+            { secret: secret.metadata.name, error: describeError(error) },
+            'a Secret of the store is not one of ours',
+          )
+        }
+      },
+      remove: secret => store.lost(secret.metadata.name),
+      synced,
+    },
+    { namespace, labelSelector: SHARD_SELECTOR },
+  )
+}
+
+function intoMap<T extends KubeObject>(
+  map: Map<string, T | RawObject>,
+  changed: (object: T) => void,
+): Pick<Handler<T>, 'upsert' | 'remove'> {
+  return {
+    upsert: object => {
+      map.set(nameOf(object), object)
+      changed(object)
+    },
+    remove: object => {
+      map.delete(nameOf(object))
+      changed(object)
+    },
+  }
+}
+
+function slim<T extends KubeObject>(object: T): T {
+  const { annotations } = object.metadata
+  if (annotations?.[LAST_APPLIED] === undefined) return object
+  const rest = Object.fromEntries(Object.entries(annotations).filter(([name]) => name !== LAST_APPLIED))
+  return { ...object, metadata: { ...object.metadata, annotations: rest } }
+}
