@@ -10,7 +10,7 @@ import {
   setHeaderOptions,
 } from '@kubernetes/client-node'
 import type { KubernetesObject } from '@kubernetes/client-node'
-import { startApiServer } from './apiserver.dev.ts'
+import { startApiServer } from '../e2e/apiserver/apiserver.ts'
 import type { Case, CheckedKind, Spec } from './crds.cases.ts'
 import { cases } from './crds.cases.ts'
 
@@ -177,26 +177,30 @@ describe('kubectl', () => {
   })
 
   it('get ir shows where a rollout is', async () => {
-    const objectRef = { kind: 'Ingress', name: 'web', uid: 'u' }
-    await api.create(thing('IngressRollout', 'ing-web-abc', { objectRef, revision: 'abc' }))
+    const objectRef = { kind: 'Ingress', name: 'shown', uid: 'u' }
+    await api.create(thing('IngressRollout', 'ing-shown-abc', { objectRef, revision: 'abc' }))
     const status = { phase: 'Progressing', summary: '1/3', message: 'baking', pods: { summary: '1/5' } }
-    expect(await writeStatus(thing('IngressRollout', 'ing-web-abc', {}), status)).toBeNull()
-    const [head, row] = (await kubectl('get', 'ir', 'ing-web-abc', '-n', run, '-o', 'wide'))
+    expect(await writeStatus(thing('IngressRollout', 'ing-shown-abc', {}), status)).toBeNull()
+    const [head, row] = (await kubectl('get', 'ir', 'ing-shown-abc', '-n', run, '-o', 'wide'))
       .split('\n')
       .map(line => line.split(/ {2,}/))
     expect(head).toEqual(['NAME', 'KIND', 'OBJECT', 'REVISION', 'PHASE', 'BATCH', 'PODS', 'MESSAGE', 'AGE'])
-    expect(row?.slice(0, 8)).toEqual(['ing-web-abc', 'Ingress', 'web', 'abc', 'Progressing', '1/3', '1/5', 'baking'])
-    const found = await kubectl(
-      'get',
-      'ir',
-      '-n',
-      'default',
-      '-o',
-      'name',
-      '--field-selector',
-      'spec.objectRef.name=web,spec.objectRef.kind=Secret',
-    )
-    expect(found).toBe('')
+    expect(row?.slice(0, 8)).toEqual([
+      'ing-shown-abc',
+      'Ingress',
+      'shown',
+      'abc',
+      'Progressing',
+      '1/3',
+      '1/5',
+      'baking',
+    ])
+    const select = (kind: string): Promise<string> => {
+      const selector = `spec.objectRef.name=shown,spec.objectRef.kind=${kind}`
+      return kubectl('get', 'ir', '-n', run, '-o', 'name', '--field-selector', selector)
+    }
+    expect(await select('Ingress')).toBe('ingressrollout.tengine.taobao.org/ing-shown-abc\n')
+    expect(await select('Secret')).toBe('')
   })
 
   it('get irp shows what a policy does', async () => {
@@ -219,14 +223,8 @@ describe('kubectl', () => {
       { type: 'Complete', status: 'True', reason: 'Complete', message: '', lastTransitionTime: '2026-01-01T00:00:00Z' },
     ]
     expect(await writeStatus(thing('IngressRollout', 'ing-done-abc', {}), { phase: 'Complete', conditions })).toBeNull()
-    const out = await kubectl(
-      'wait',
-      '--for=condition=Complete',
-      'ingressrollout/ing-done-abc',
-      '-n',
-      'default',
-      '--timeout=5s',
-    )
+    const target = ['ingressrollout/ing-done-abc', '-n', run]
+    const out = await kubectl('wait', '--for=condition=Complete', ...target, '--timeout=5s')
     expect(out).toContain('condition met')
   })
 })

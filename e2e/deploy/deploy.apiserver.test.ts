@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { stringify } from 'yaml'
-import { startApiServer } from '../../crds/apiserver.dev.ts'
+import { startApiServer } from '../apiserver/apiserver.ts'
 import type { Container, Manifest, PodSpec } from './render.ts'
 import { render, workloads } from './render.ts'
 
