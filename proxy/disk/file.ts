@@ -49,9 +49,8 @@ export class TableFile {
       const file = await open(temporary, 'w', MODE)
       try {
         await file.chmod(MODE)
-        const gzip = createGzip({ level: 1 })
-        const output = file.createWriteStream({ autoClose: false })
-        await pipeline(Readable.from(encode(contents)), gzip, output)
+        // Not the handle's own stream: with autoClose off a pipeline never sees its end.
+        await pipeline(Readable.from(encode(contents)), createGzip({ level: 1 }), chunks => file.writeFile(chunks))
         await file.sync()
       } finally {
         await file.close()
@@ -70,5 +69,5 @@ export class TableFile {
 }
 
 function isMissing(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
+  return typeof error === 'object' && error !== null && 'code' in error && error.code === 'ENOENT'
 }

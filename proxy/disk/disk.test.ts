@@ -1,0 +1,226 @@
+import { chmod, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { gunzipSync, gzipSync } from 'node:zlib'
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
+import { Receiver } from '../stream/receiver.ts'
+import { entry, FakeLog, FakeSink, ReceiverRig, site, SILENT, snapshot, unassigned } from '../stream/testing.ts'
+import { certificate } from '../table/fixtures.ts'
+import type { TableContents } from './contents.ts'
+import { DiskCopy } from './copy.ts'
+import { TableFile } from './file.ts'
+
+const addresses = { 'ns/web:80': ['10.0.0.1:80', '[fd00::1]:80'], 'ns/gone:80': [] }
+const secret = { ...certificate('web', 'RSA'), privateKey: 'PRIVATE\nKEY' }
+
+function contents(...names: readonly string[]): TableContents {
+  const rig = new ReceiverRig()
+  rig.receiver.connect(null)
+  const entries = [...names.map(name => entry(site(name))), entry(secret), unassigned('Ingress/ns/next', 'r1')]
+  rig.feed(...snapshot(entries, addresses))
+  return rig.receiver.contents()!
+}
+
+let folder: string
+let file: TableFile
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'sluice-disk-'))
+  file = new TableFile(folder)
+})
+afterEach(() => rm(folder, { recursive: true }))
+
+describe('the file', () => {
+  it('brings back what was written, and proves right', async () => {
+    const written = contents('web', 'shop')
+    await file.write(written)
+    const read = await file.read()
+    expect(read).toEqual(written)
+    const sink = new FakeSink()
+    const events = { served: () => 0, refusals: () => 0, observe: () => 0, leader: () => 0, changed: () => 0 }
+    expect(new Receiver({ sink, log: SILENT, events }).restore(read!)).toBe(true)
+    expect(sink.table.snapshot().certificates.upsert).toEqual([secret])
+    expect(sink.table.snapshot().endpoints.upsert).toEqual(addresses)
+  })
+
+  it('holds many objects, in lines of which none is long', async () => {
+    const written = contents(...Array.from({ length: 5_000 }, (_, i) => `web-${i}`))
+    await file.write(written)
+    expect(await file.read()).toEqual(written)
+    const lines = gunzipSync(await readFile(file.path))
+      .toString()
+      .split('\n')
+    expect(Math.max(...lines.map(line => line.length))).toBeLessThan(2_000)
+  })
+
+  it('is nobody else’s to read, also where one with another mode was left behind', async () => {
+    await writeFile(`${file.path}.tmp`, 'left behind by a crash', { mode: 0o644 })
+    await chmod(`${file.path}.tmp`, 0o644)
+    await file.write(contents('web'))
+    expect((await stat(file.path)).mode & 0o777).toBe(0o600)
+    expect(await readdir(folder)).toEqual(['table.ndjson.gz'])
+  })
+
+  it('that is not there is no table, also where its folder is not there', async () => {
+    expect(await file.read()).toBeNull()
+    expect(await new TableFile(join(folder, 'none')).read()).toBeNull()
+  })
+
+  it('makes its folder', async () => {
+    const deeper = new TableFile(join(folder, 'a', 'b'))
+    await deeper.write(contents('web'))
+    expect(await deeper.read()).toEqual(contents('web'))
+  })
+
+  it('stays as it was when a write fails', async () => {
+    await file.write(contents('web'))
+    const broken = { ...contents('shop') }
+    Object.defineProperty(broken, 'entries', {
+      get: () => {
+        throw new Error('gone')
+      },
+    })
+    await expect(file.write(broken)).rejects.toMatchObject({ code: 'SLUICE_DISK_WRITE' })
+    expect(await file.read()).toEqual(contents('web'))
+  })
+
+  it('cut anywhere is refused', async () => {
+    await file.write(contents('web'))
+    const whole = await readFile(file.path)
+    for (let bytes = 0; bytes < whole.length; bytes += 7) {
+      await writeFile(file.path, whole)
+      await truncate(file.path, bytes)
+      await expect(file.read()).rejects.toMatchObject({ name: 'DiskError' })
+    }
+  })
+
+  it('with any byte changed is refused', async () => {
+    await file.write(contents('web'))
+    const whole = await readFile(file.path)
+    const text = gunzipSync(whole)
+    for (let at = 0; at < text.length; at += 11) {
+      const changed = Buffer.from(text)
+      changed[at] = (changed[at] ?? 0) ^ 1
+      await writeFile(file.path, gzipSync(changed))
+      await expect(file.read()).rejects.toMatchObject({ name: 'DiskError' })
+    }
+  })
+
+  it.each([
+    ['another version', (text: string) => text.replace('"version":1', '"version":2'), 'SLUICE_DISK_FORMAT'],
+    ['a line less', (text: string) => text.replace(/\n.*ns\/shop.*(?=\n)/, ''), 'SLUICE_DISK_DIGEST'],
+    ['no tail', (text: string) => text.replace(/\{"sha256.*\n$/, ''), 'SLUICE_DISK_TRUNCATED'],
+    ['nothing in it', () => '', 'SLUICE_DISK_TRUNCATED'],
+    [
+      'no JSON',
+      (text: string) => text.replace('{"type":"snapshot-items"', '{"type":snapshot-items'),
+      'SLUICE_DISK_READ',
+    ],
+  ])('with %s is refused by code', async (_name, change, code) => {
+    await file.write(contents('web', 'shop'))
+    const before = gunzipSync(await readFile(file.path)).toString()
+    expect(change(before)).not.toBe(before)
+    await writeFile(file.path, gzipSync(change(before)))
+    await expect(file.read()).rejects.toMatchObject({ code })
+  })
+
+  it('that is no gzip is refused without quoting it', async () => {
+    await writeFile(file.path, 'PRIVATE KEY')
+    const error = await file.read().catch((e: unknown) => e as Error)
+    expect(error).toMatchObject({ code: 'SLUICE_DISK_READ' })
+    expect((error as Error).message).not.toContain('PRIVATE')
+  })
+})
+
+describe('the copy', () => {
+  afterEach(() => {
+    jest.useRealTimers()
+  })
+
+  /** Counts writes; each takes its time, and fails if it is told to. */
+  function rig(milliseconds = 0) {
+    jest.useFakeTimers()
+    const log = new FakeLog()
+    const state = {
+      writes: [] as number[],
+      fail: null as string | null,
+      current: contents('web') as TableContents | null,
+    }
+    const copy = new DiskCopy({
+      ...{ log, contents: () => state.current },
+      file: {
+        write: async () => {
+          state.writes.push(performance.now())
+          await new Promise(resolve => setTimeout(resolve, milliseconds))
+          if (state.fail !== null) throw new Error(state.fail)
+        },
+      },
+    })
+    return { copy, log, state, start: performance.now() }
+  }
+
+  it('is written once a second at most, however much changes', async () => {
+    const { copy, state, start } = rig(300)
+    for (let i = 0; i < 100; i++) {
+      copy.changed()
+      await jest.advanceTimersByTimeAsync(100)
+    }
+    await jest.advanceTimersByTimeAsync(5_000)
+    const gaps = state.writes.slice(1).map((at, i) => at - (state.writes[i] ?? 0))
+    expect(state.writes.length).toBeGreaterThan(6)
+    expect(Math.min(...gaps)).toBeGreaterThanOrEqual(1_000)
+    // The last change is in the last write.
+    expect((state.writes.at(-1) ?? 0) - start).toBeGreaterThan(9_900)
+  })
+
+  it('is not written where nothing changes, nor where there is no table', async () => {
+    const { copy, state } = rig()
+    await jest.advanceTimersByTimeAsync(60_000)
+    state.current = null
+    copy.changed()
+    await jest.advanceTimersByTimeAsync(60_000)
+    expect(state.writes).toEqual([])
+  })
+
+  it('that fails is a warning, told once, and tried again without a change', async () => {
+    const { copy, state, log } = rig()
+    state.fail = 'no space'
+    copy.changed()
+    await jest.advanceTimersByTimeAsync(35_000)
+    expect(state.writes.length).toBeGreaterThan(2)
+    expect(state.writes.length).toBeLessThan(6)
+    expect(log.lines).toEqual(['warn disk copy: no space {}'])
+    expect(copy.lastError).toBe('no space')
+    state.fail = null
+    await jest.advanceTimersByTimeAsync(10_000)
+    expect(copy.lastError).toBeNull()
+    const { length } = state.writes
+    await jest.advanceTimersByTimeAsync(60_000)
+    expect(state.writes).toHaveLength(length)
+  })
+
+  it('is written at the end, if it is old', async () => {
+    const { copy, state } = rig()
+    copy.changed()
+    const closed = copy.close()
+    await jest.advanceTimersByTimeAsync(0)
+    await closed
+    expect(state.writes).toHaveLength(1)
+    await copy.close()
+    expect(state.writes).toHaveLength(1)
+  })
+
+  it('written and read by the real file while changes go on', async () => {
+    const rig = new ReceiverRig()
+    const copy = new DiskCopy({ file, contents: () => rig.receiver.contents(), log: rig.log, interval: 5 })
+    rig.receiver.connect(null)
+    for (let i = 0; i < 20; i++) {
+      rig.feed(...snapshot([entry(site('web', `r${i}`)), entry(secret)], addresses))
+      copy.changed()
+      await sleep(2)
+    }
+    await copy.close()
+    expect(await file.read()).toEqual(rig.receiver.contents())
+    expect(rig.log.lines).toEqual([])
+  })
+})
