@@ -112,18 +112,24 @@ export class Reporter {
   leader(announced: string | null): void {
     if (announced === this.#announced) return
     this.#announced = announced
-    this.#goTo(announced)
+    if (!this.#goTo(announced)) return
+    this.#retryAt = 0
+    this.#soon()
+    this.#inFlight?.abort(MOVED)
   }
 
   /** Ends with a last report, if somebody takes it in time. */
   async close(): Promise<void> {
     this.#closing = true
     this.#wake?.()
-    const timer = setTimeout(() => this.#inFlight?.abort(CLOSED), this.#timings.farewell)
-    const late = performance.now() + this.#timings.farewell
+    const late = new AbortController()
+    const timer = setTimeout(() => {
+      late.abort()
+      this.#inFlight?.abort(CLOSED)
+    }, this.#timings.farewell)
     await this.#running
-    if (this.#pending !== null) await this.#deliver(this.#pending)
-    if (this.#pending === null && this.#leader !== null && performance.now() < late) {
+    if (this.#pending !== null && !late.signal.aborted) await this.#deliver(this.#pending)
+    if (this.#pending === null && this.#leader !== null && !late.signal.aborted) {
       await this.#deliver(await this.#make())
     }
     clearTimeout(timer)
@@ -193,7 +199,7 @@ export class Reporter {
     try {
       this.#answered(pending, await this.#parts.transport.report(to, pending.body, abort.signal))
     } catch (error) {
-      if (error !== MOVED) this.#failed(pending, describe(error))
+      if (abort.signal.reason !== MOVED) this.#failed(pending, describe(error))
     } finally {
       clearTimeout(timer)
       this.#inFlight = null
@@ -231,15 +237,13 @@ export class Reporter {
     this.#retries.failed({ sequence: pending.sequence }, `report not delivered: ${reason}; trying again`)
   }
 
-  #goTo(text: string | null): void {
+  /** True: there is one, and it is another one. */
+  #goTo(text: string | null): boolean {
     const to = text === null ? null : parseAddress(text)
     if (text !== null && to === null) this.#parts.log.warn({ leader: text }, 'report: not the address of a leader')
     const same = to?.host === this.#leader?.host && to?.port === this.#leader?.port
     this.#leader = to
-    if (to === null || same) return
-    this.#retryAt = 0
-    this.#soon()
-    this.#inFlight?.abort(MOVED)
+    return to !== null && !same
   }
 }
 

@@ -1,0 +1,65 @@
+import { describe, expect, it } from '@jest/globals'
+import fc from 'fast-check'
+import { idsChecksum } from '../../protocol/hash.ts'
+import { listedDifference, withIds } from './id-lists.ts'
+
+const id = fc.constantFrom('', 'a', 'b', 'b-1', 'c', 'd', 'Z', '10', '9')
+
+describe('withIds', () => {
+  it('is taking away, adding and sorting, duplicates counted', () => {
+    fc.assert(
+      fc.property(fc.array(id), fc.array(id), fc.nat(), (start, come, take) => {
+        const sorted = start.filter(i => i !== '').sort()
+        const gone = sorted.slice(0, take % (sorted.length + 1))
+        const expected = [...sorted.slice(gone.length), ...come.filter(i => i !== '')].sort()
+        expect(withIds(sorted, gone, come)).toEqual(expected)
+      }),
+    )
+  })
+
+  it('many changes at once come to the same', () => {
+    const name = (n: number): string => `ns/web-${n}:r`
+    const numbers = Array.from({ length: 5_000 }, (_, i) => i)
+    const sorted = numbers.map(name).sort()
+    const gone = numbers.filter(n => n % 3 === 0).map(name)
+    const come = [...numbers.filter(n => n % 3 === 0).map(n => `${name(n)}2`), name(1)]
+    const expected = [...sorted.filter(i => !gone.includes(i)), ...come].sort()
+    expect(withIds(sorted, gone, come)).toEqual(expected)
+  })
+
+  it('returns the same list if nothing changes: its checksum is known', () => {
+    const sorted = ['a', 'b']
+    expect(withIds(sorted, ['a', ''], ['a', ''])).toBe(sorted)
+  })
+
+  it('does not touch the list it was given', () => {
+    const sorted = Object.freeze(['a', 'c'])
+    expect(withIds(sorted, ['a'], ['b'])).toEqual(['b', 'c'])
+    expect(sorted).toEqual(['a', 'c'])
+  })
+})
+
+describe('listedDifference', () => {
+  const served = ['a', 'b', 'c']
+
+  it.each([
+    ['a missing one', ['a', 'c'], ['a', 'b', 'c'], 'b'],
+    ['one too many', ['a', 'b', 'c', 'x'], ['a', 'b', 'c'], 'x'],
+    ['one of several differences that alone explains it', ['a', 'y'], ['a', 'b', 'y'], 'b'],
+  ])('finds %s', (_name, ids, published, suspect) => {
+    expect(listedDifference(served, ids, idsChecksum(published)).suspect).toBe(suspect)
+  })
+
+  it('names no suspect where several differ and none explains it', () => {
+    const { suspect, text } = listedDifference(served, ['a', 'x', 'y'], idsChecksum(['q']))
+    expect(suspect).toBeNull()
+    expect(text).toBe('; no longer there: b, c; not served before: x, y')
+  })
+
+  it('cuts long lists', () => {
+    const many = Array.from({ length: 50 }, (_, i) => `id-${i}`)
+    const { text } = listedDifference([], many, 'x')
+    expect(text).toContain('id-19, …')
+    expect(text).not.toContain('id-20')
+  })
+})

@@ -1,0 +1,217 @@
+import { describe, expect, it } from '@jest/globals'
+import type { Refusal } from '../../protocol/messages.ts'
+import { ABSENT_REVISION } from '../../protocol/objects.ts'
+import { certificate } from '../table/fixtures.ts'
+import { StateHolder } from './state.ts'
+import type { Entry } from './state.ts'
+import { checksumsOf, delta, entry, hashOf, partsOf, site, unassigned } from './testing.ts'
+import { verifyDelta, verifySnapshot } from './verify.ts'
+import type { SnapshotParts, Verdict } from './verify.ts'
+
+const web = entry(site('web'))
+const shop = entry(site('shop'))
+const cert = entry(certificate('web', 'ECDSA'))
+const all = [web, shop, cert]
+const announced = (entries: readonly Entry[]) => ({ checksums: checksumsOf(entries), stateHash: hashOf(entries) })
+
+function refusalOf(verdict: Verdict): Refusal | null {
+  return verdict.ok ? null : verdict.refusal
+}
+
+function serving(entries: readonly Entry[]): StateHolder {
+  const state = new StateHolder()
+  const verdict = verifySnapshot(state, partsOf(entries), announced(entries))
+  if (!verdict.ok) throw new Error(verdict.refusal.message)
+  state.commit(verdict.step)
+  return state
+}
+
+/** What a fresh proxy says of a snapshot of `all` after this was done to its parts. */
+function afterTampering(tamper: (parts: SnapshotParts) => Partial<SnapshotParts>): Refusal | null {
+  const parts = partsOf(all)
+  return refusalOf(verifySnapshot(new StateHolder(), { ...parts, ...tamper(parts) }, announced(all)))
+}
+
+describe('a snapshot', () => {
+  it('is taken when everything proves right', () => {
+    const state = serving(all)
+    expect([...state.entries.keys()]).toEqual(['Ingress/ns/web', 'Ingress/ns/shop', 'Secret/ns/web'])
+    expect(state.hash.hex).toBe(hashOf(all))
+    expect(state.checksums).toEqual(checksumsOf(all))
+    expect(state.ids).toEqual({ Ingress: ['ns/shop:r1', 'ns/web:r1'], Secret: ['ns/web:r1'] })
+  })
+
+  it('is refused if one byte of a fragment changed, and says of which', () => {
+    const corrupt = { ...site('shop'), hosts: [{ host: 'shop.test', paths: [] }] }
+    const refusal = afterTampering(({ fragments }) => ({
+      fragments: fragments.map(f => (f.key === corrupt.key ? corrupt : f)),
+    }))
+    expect(refusal).toMatchObject({ reason: 'DigestMismatch', object: 'Ingress/ns/shop' })
+  })
+
+  it('is refused if a certificate is another one under the same revision', () => {
+    const refusal = afterTampering(({ certificates }) => ({
+      certificates: certificates.map(c => ({ ...c, chain: 'other' })),
+    }))
+    expect(refusal).toMatchObject({ reason: 'DigestMismatch', object: 'Secret/ns/web' })
+  })
+
+  it('is refused if an object was dropped with all that belongs to it', () => {
+    const refusal = afterTampering(() => partsOf([web, cert]))
+    expect(refusal).toMatchObject({ reason: 'ChecksumMismatch' })
+    expect(refusal?.message).toContain('1 Ingress IDs')
+  })
+
+  it('names the dropped object to a proxy that served it', () => {
+    const refusal = refusalOf(verifySnapshot(serving(all), partsOf([web, cert]), announced(all)))
+    expect(refusal).toMatchObject({ reason: 'ChecksumMismatch', object: 'ns/shop:r1' })
+    expect(refusal?.message).toContain('no longer there: ns/shop:r1')
+  })
+
+  it('is refused if an assignment differs in what no checksum covers', () => {
+    const moved = { ...shop, assignment: { ...shop.assignment, current: 'r0' } }
+    const refusal = refusalOf(verifySnapshot(new StateHolder(), partsOf([web, moved, cert]), announced(all)))
+    expect(refusal).toMatchObject({ reason: 'StateHashMismatch' })
+  })
+
+  it('is held while no checksum is published', () => {
+    const none = { ...announced(all), checksums: { ingress: null, secret: null } }
+    expect(refusalOf(verifySnapshot(new StateHolder(), partsOf(all), none))).toMatchObject({ reason: 'Held' })
+  })
+
+  it('is held while one kind has no checksum, unless there is nothing of that kind', () => {
+    const noSecret = (entries: readonly Entry[]) => ({
+      ...announced(entries),
+      checksums: { ...checksumsOf(entries), secret: null },
+    })
+    expect(refusalOf(verifySnapshot(new StateHolder(), partsOf(all), noSecret(all)))).toMatchObject({ reason: 'Held' })
+    const ingresses = [web, shop]
+    expect(refusalOf(verifySnapshot(new StateHolder(), partsOf(ingresses), noSecret(ingresses)))).toBeNull()
+    // The last Secret is gone, and nobody says that this is right.
+    expect(refusalOf(verifySnapshot(serving(all), partsOf(ingresses), noSecret(ingresses)))).toMatchObject({
+      reason: 'Held',
+    })
+  })
+
+  it('an empty one does not match the checksum of a full one', () => {
+    expect(refusalOf(verifySnapshot(serving(all), partsOf([]), announced(all)))).toMatchObject({
+      reason: 'ChecksumMismatch',
+    })
+  })
+
+  it.each<[string, (parts: SnapshotParts) => Partial<SnapshotParts>, string]>([
+    ['content without assignment', p => ({ assignments: p.assignments.slice(1) }), 'Ingress/ns/web'],
+    ['assignment without content', p => ({ fragments: p.fragments.slice(1) }), 'Ingress/ns/web'],
+    ['content twice', p => ({ fragments: [...p.fragments, ...p.fragments.slice(0, 1)] }), 'Ingress/ns/web'],
+    ['assignment twice', p => ({ assignments: [...p.assignments, ...p.assignments.slice(0, 1)] }), 'Ingress/ns/web'],
+    [
+      'content of another revision',
+      p => ({ fragments: p.fragments.map((f, i) => (i === 0 ? { ...f, revision: 'r9' } : f)) }),
+      'Ingress/ns/web',
+    ],
+  ])('is refused with %s', (_name, tamper, object) => {
+    expect(afterTampering(tamper)).toMatchObject({ reason: 'AssignmentInvalid', object })
+  })
+})
+
+describe('an assignment', () => {
+  const at = (more: Partial<Entry['assignment']>): Refusal | null => {
+    const made = entry(site('web', more.assigned ?? 'r1'), more)
+    const one = more.assigned === null ? { assignment: { ...made.assignment, digest: null }, payload: null } : made
+    return refusalOf(verifySnapshot(new StateHolder(), partsOf([one]), announced([one])))
+  }
+
+  it.each([
+    ['the announced revision', { announced: 'r2', current: 'r1', assigned: 'r2' }],
+    ['the current revision', { announced: 'r2', current: 'r1', assigned: 'r1' }],
+    ['nothing of a new object', { announced: 'r1', current: null, assigned: null }],
+    [
+      'nothing of an object whose deletion reached this pod',
+      { announced: ABSENT_REVISION, current: 'r1', assigned: null },
+    ],
+    ['nothing of an object that comes back', { announced: 'r2', current: ABSENT_REVISION, assigned: null }],
+  ])('may be %s', (_name, more) => {
+    expect(at(more)).toBeNull()
+  })
+
+  it.each([
+    ['a third revision', { announced: 'r2', current: 'r1', assigned: 'r3' }],
+    ['nothing where a revision is released', { announced: 'r2', current: 'r1', assigned: null }],
+    ['content of the absent revision', { announced: ABSENT_REVISION, current: 'r1', assigned: ABSENT_REVISION }],
+  ])('may not be %s', (_name, more) => {
+    expect(at(more)).toMatchObject({ reason: 'AssignmentInvalid', object: 'Ingress/ns/web' })
+  })
+})
+
+describe('a delta', () => {
+  const webNext = entry(site('web', 'r2'))
+
+  it('is taken from the state that it starts from, and no other', () => {
+    const message = delta(all, [webNext, shop, cert])
+    expect(verifyDelta(serving(all), message).ok).toBe(true)
+    expect(refusalOf(verifyDelta(serving([web]), message))).toMatchObject({ reason: 'StateHashMismatch' })
+  })
+
+  it('may leave out content that is already there', () => {
+    // The update is announced, this pod stays on r1.
+    const waiting = entry(site('web'), { announced: 'r2' })
+    const message = { ...delta(all, [waiting, shop, cert]), fragments: [] }
+    const verdict = verifyDelta(serving(all), message)
+    expect(refusalOf(verdict)).toBeNull()
+    expect(verdict.ok && verdict.step.upsert.get('Ingress/ns/web')?.payload).toEqual(web.payload)
+  })
+
+  it('may not leave out content that is not there', () => {
+    const message = { ...delta(all, [webNext, shop, cert]), fragments: [] }
+    expect(refusalOf(verifyDelta(serving(all), message))).toMatchObject({
+      ...{ reason: 'AssignmentInvalid', object: 'Ingress/ns/web' },
+    })
+  })
+
+  it('may not give the content kept under one revision for another', () => {
+    const renamed = { assignment: { ...webNext.assignment, digest: web.assignment.digest }, payload: null }
+    const message = delta(all, [renamed, shop, cert])
+    expect(refusalOf(verifyDelta(serving(all), message))).toMatchObject({ reason: 'AssignmentInvalid' })
+  })
+
+  it.each([
+    ['was never there', 'Ingress/ns/nobody'],
+    ['is assigned in the same delta', 'Ingress/ns/web'],
+  ])('may not remove what %s', (_name, key) => {
+    const message = { ...delta(all, [webNext, shop, cert]), removed: [key] }
+    expect(refusalOf(verifyDelta(serving(all), message))).toMatchObject({ reason: 'AssignmentInvalid', object: key })
+  })
+
+  it('is refused if an object was dropped from it', () => {
+    const message = { ...delta(all, [...all, entry(site('new'))]), assignments: [], fragments: [] }
+    expect(refusalOf(verifyDelta(serving(all), message))).toMatchObject({ reason: 'ChecksumMismatch' })
+  })
+
+  it('leaves the state alone until it is committed', () => {
+    const state = serving(all)
+    verifyDelta(state, delta(all, [webNext, shop, cert]))
+    expect(state.hash.hex).toBe(hashOf(all))
+    expect(state.entries.get('Ingress/ns/web')).toEqual(web)
+  })
+})
+
+describe('commit', () => {
+  it('hands on what changed, and nothing else', () => {
+    const state = serving([web, shop, cert, unassigned('Ingress/ns/new', 'r1')])
+    const waiting = entry(site('shop'), { announced: 'r2' })
+    const after = [entry(site('web', 'r2')), waiting, entry(site('new'))]
+    const verdict = verifyDelta(state, delta([web, shop, cert, unassigned('Ingress/ns/new', 'r1')], after))
+    expect(verdict.ok).toBe(true)
+    if (!verdict.ok) return
+    const { fragments, certificates, replaced, revisions } = state.commit(verdict.step)
+    expect(fragments.upsert.map(f => f.key).sort()).toEqual(['Ingress/ns/new', 'Ingress/ns/web'])
+    expect(fragments.remove).toEqual([])
+    expect(certificates).toEqual({ upsert: [], remove: ['Secret/ns/web'] })
+    expect(replaced.map(p => p.key).sort()).toEqual(['Ingress/ns/web', 'Secret/ns/web'])
+    expect(Object.fromEntries(revisions)).toEqual({
+      'Ingress/ns/web': 'r2',
+      'Ingress/ns/new': 'r1',
+      'Secret/ns/web': null,
+    })
+  })
+})
