@@ -68,9 +68,10 @@ export class Api {
       text === undefined ? undefined : Buffer.from(text, 'base64')
     const client =
       token === null ? { cert: data(user['client-certificate-data']), key: data(user['client-key-data']) } : {}
+    const bearer = token ?? user['token']
     const ca = data(cluster['certificate-authority-data'])
     const agent = new Agent({ keepAlive: true, maxSockets: 16, ...(ca === undefined ? {} : { ca }), ...client })
-    return new Api(cluster['server'] ?? '', agent, token === null ? {} : { authorization: `Bearer ${token}` })
+    return new Api(cluster['server'] ?? '', agent, bearer === undefined ? {} : { authorization: `Bearer ${bearer}` })
   }
 
   close(): void {
