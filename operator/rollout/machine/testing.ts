@@ -136,6 +136,7 @@ export class World {
     this.wall += ms
     this.#count(ms / 1_000)
     for (let i = 0; i < this.size; i++) {
+      if (!this.#serves.has(i)) this.#serves.set(i, this.record.current)
       if (!this.stuck.has(i) && !this.notReady.has(i)) this.#serves.set(i, this.assigned(i))
     }
     return this.decide()
