@@ -9,8 +9,12 @@
  */
 export const CERTAIN = 3.29
 
-/** Standard deviations for a comparison of two groups when the bake time is over: one in twenty. */
-export const LIKELY = 1.645
+/**
+ * Standard deviations for a comparison when the bake time is over: one in two hundred at each look. In a simulation of
+ * equal pods (0.1 % to 3 % errors, 3 to 50 requests a second) it blames the update in up to 4 % of batches, one in
+ * twenty (1.645) in up to 13 %, and both find two points more of errors equally often.
+ */
+export const LIKELY = 2.576
 
 export interface Interval {
   readonly low: number
