@@ -1,0 +1,81 @@
+import { describe, expect, it } from '@jest/globals'
+import { EMPTY_AGGREGATE } from '../figures.ts'
+import type { Aggregate } from '../figures.ts'
+import { counted } from '../testing.ts'
+import { latencyP99 } from './latency-p99.ts'
+import type { Inputs } from './testing.ts'
+import { baked, input } from './testing.ts'
+
+/** Bucket 4 is 10 to 25 ms, bucket 5 up to 50 ms, bucket 7 up to 250 ms. */
+const STABLE = { requests: 1_000, bucket: 4 }
+
+/** So many of the answers in bucket 4, the rest in bucket 7. */
+function mixed(fast: number, slow: number): Aggregate {
+  const latency = EMPTY_AGGREGATE.latency.map((_, i) => (i === 4 ? fast : i === 7 ? slow : 0))
+  return { ...counted({ requests: fast + slow }), latency }
+}
+
+describe('latencyP99', () => {
+  it.each<[string, string, Inputs, boolean]>([
+    ['pass WithinLimits', 'as fast', { update: { requests: 200, bucket: 4 }, stable: STABLE }, true],
+    ['pass WithinLimits', 'faster', { update: { requests: 200, bucket: 1 }, stable: STABLE }, true],
+    ['fail Slower', 'twice as slow', { update: { requests: 200, bucket: 5 }, stable: STABLE }, true],
+    ['fail Slower', 'certain before the bake', { update: { requests: 30, bucket: 7 }, stable: STABLE }, false],
+    [
+      'inconclusive TooFewRequests',
+      'few requests are not certain',
+      { update: { requests: 19, bucket: 7 }, stable: STABLE },
+      true,
+    ],
+    ['inconclusive TooFewRequests', 'none', { stable: STABLE }, true],
+    ['fail Slower', 'against before the rollout', { update: { requests: 200, bucket: 7 }, before: STABLE }, true],
+    ['inconclusive NoReference', 'no reference', { update: { requests: 200, bucket: 7 } }, true],
+    [
+      'inconclusive NoReference',
+      'a new host: its 404 from the stable pods are no reference',
+      { update: { requests: 200, bucket: 7 }, stable: { requests: 1_000, notFound: 1_000, bucket: 0 } },
+      true,
+    ],
+    [
+      'inconclusive NoReference',
+      'nor are their fast failures',
+      { update: { requests: 200, bucket: 7 }, stable: { requests: 1_000, failures: 900, bucket: 0 } },
+      true,
+    ],
+    [
+      'inconclusive NoReference',
+      'nor those from before',
+      { update: { requests: 200, bucket: 7 }, before: { requests: 1_000, failures: 900, bucket: 0 } },
+      true,
+    ],
+    [
+      'fail Slower',
+      'a few strangers do not matter',
+      { update: { requests: 200, bucket: 7 }, stable: { requests: 1_000, notFound: 100, bucket: 4 } },
+      true,
+    ],
+  ])('%s: %s', (expected, _, of, isBaked) => {
+    const found = latencyP99(isBaked ? baked(of) : input(of))
+    expect(`${found?.verdict ?? ''} ${found?.reason ?? ''}`).toBe(expected)
+  })
+
+  it('asks for more requests where two slow ones of a hundred may be chance', () => {
+    const slow = { ...baked({ stable: STABLE }), update: mixed(98, 2) }
+    expect(latencyP99(slow)).toMatchObject({ verdict: 'inconclusive', reason: 'NotSignificant' })
+    expect(latencyP99({ ...slow, update: mixed(980, 20) })).toMatchObject({ verdict: 'fail' })
+  })
+
+  it('says what it saw and what the limit is', () => {
+    const found = latencyP99(baked({ update: { requests: 200, bucket: 5 }, stable: STABLE }))
+    expect(found).toMatchObject({
+      message:
+        'p99 50 ms of 200 requests on pod 0 is above 37 ms, which is 50 % more than the reference (stable pods: 25 ms)',
+      figures: { requests: 200, p99Ms: 49.75, referenceP99Ms: 24.85, limitMs: 37.275 },
+    })
+  })
+
+  it('is not asked where the policy does not', () => {
+    const { gates } = input()
+    expect(latencyP99(input({ gates: { ...gates, latencyP99: null } }))).toBeNull()
+  })
+})
