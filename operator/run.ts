@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isIPv6 } from 'node:net'
 import { createAdminServer } from './admin/server.ts'
+import { everyAddress } from './admin/every-address.ts'
 import { createMetrics } from './admin/metrics.ts'
 import { ensureAuthority } from './authority/authority.ts'
 import { SERVING_DAYS, issueServing } from './authority/certificates.ts'
@@ -121,7 +122,7 @@ export async function run({ config, log, version }: RunOptions): Promise<Running
       queues: operator.leader.queues(),
     }),
   })
-  await admin.listen({ port: config.adminPort, host: '::' })
+  await admin.listen({ port: config.adminPort, host: everyAddress() })
   await stream.listen(config.streamPort)
   await operator.start()
   elector.start()

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import type { Worker } from 'node:worker_threads'
 import type { Checksums } from '../protocol/messages.ts'
 import { createAdminServer } from './admin/server.ts'
+import { everyAddress } from './admin/every-address.ts'
 import type { DataPlaneConfig } from './config.ts'
 import { createDefaultCertificate } from './frontdoor/default-certificate.ts'
 import { ReportCounts, TotalCounts } from './report/aggregate.ts'
@@ -90,10 +91,8 @@ export async function startProxy({ config, version, log, spawn, startStream }: P
   })
 
   await fleet.start()
-  await admin.listen({
-    port: config.adminPort,
-    ...(config.listenAddress === null ? {} : { host: config.listenAddress }),
-  })
+  // Fastify's own default is the loopback interface, where no probe of a kubelet comes.
+  await admin.listen({ port: config.adminPort, host: config.listenAddress ?? everyAddress() })
   stream = startStream({ sink: fleet, counters: reports })
   const ports = {
     http: fleet.ports.httpPort,
