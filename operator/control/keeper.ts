@@ -4,7 +4,7 @@
  */
 import type { ObjectKey } from '../../protocol/objects.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
-import { follow, noted, serve } from '../assign/records.ts'
+import { follow, noted } from '../assign/records.ts'
 import { removeStamps, restoreStamps, stampFor } from '../assign/stamps.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
 import type { Condition } from '../model/generated/crds.ts'
@@ -76,11 +76,13 @@ export class Keeper {
 
   /** True if the record was written: everything that depends on it waits for it. */
   async #record(view: ObjectView, source: SourceObject): Promise<boolean> {
-    const { governance, record, unrecorded, plan, invalid } = view
-    const { records, fresh } = this.#options
+    const { governance, record, stored, plan, invalid } = view
+    const { records, fresh, annotationPrefix } = this.#options
     if (plan === null) return false
-    if (unrecorded !== null && governance.by !== 'none') {
-      await records.put(serve(null, unrecorded))
+    // The stamp of a policy that is gone goes first: the record tells that it is not somebody's own.
+    if (removeStamps(source, governance, record, annotationPrefix) !== null) return false
+    if (record !== null && record !== stored && governance.by !== 'none') {
+      await records.put(record)
       return true
     }
     if (record !== null && isOver(record, source)) {
@@ -91,10 +93,12 @@ export class Keeper {
       await records.remove(record.uid)
       return true
     }
-    const next = noted({ object: source, governance, record, plan, invalid, fresh: fresh(source.uid) })
-    if (next !== null && governance.by === 'none' && !(record?.governed ?? false)) {
+    const known = governance.by === 'none' ? stored : record
+    const next = noted({ object: source, governance, record: known, plan, invalid, fresh: fresh(source.uid) })
+    if (governance.by === 'none' && !(stored?.governed ?? false)) {
       // Nobody waits for it: what is served does not depend on it before the object becomes governed.
-      records.putLater(next)
+      const later = next ?? (record === stored ? null : record)
+      if (later !== null) records.putLater(later)
       return false
     }
     if (next !== null) {

@@ -7,6 +7,7 @@ import { parseObjectKey } from '../../protocol/ids.ts'
 import type { Certificate, Fragment, ObjectKey, ObjectKind, Revision, ServiceKey } from '../../protocol/objects.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import { governanceOf, plan } from '../assign/plan.ts'
+import { serve } from '../assign/records.ts'
 import type { Governance, Hold, Plan, ReleaseRecord } from '../assign/types.ts'
 import { compileIngress, compileSecret } from '../compile/compile.ts'
 import { contentId, upstreamIngressId, upstreamSecretId } from '../checksum/ids.ts'
@@ -48,9 +49,10 @@ export interface ObjectView {
   readonly source: SourceObject | null
   readonly policy: Policy | null
   readonly governance: Governance
+  /** What counts: the stored record, or the one that is about to be stored of what is served already. */
   readonly record: ReleaseRecord | null
-  /** What is served although no record of it is stored yet; null: a record is, or nothing is served. */
-  readonly unrecorded: SourceObject | null
+  /** As the store has it. */
+  readonly stored: ReleaseRecord | null
   readonly plan: Plan | null
   readonly hold: Hold | null
   /** The object's content as it stands cannot be served. */
@@ -85,8 +87,8 @@ export class Pipeline {
   readonly serviceReferences = new Relation<ObjectKey, ServiceKey>()
   readonly #servicePorts = new Relation<ServiceKey, string>()
   readonly #endpoints = new Map<ServiceKey, readonly string[]>()
-  /** Ungoverned objects that are served and of which no record was seen yet. */
-  readonly #unrecorded = new Map<ObjectKey, SourceObject>()
+  /** Ungoverned content that is served and that the store does not have yet: the leader stores it within a second. */
+  readonly #ahead = new Map<ObjectKey, SourceObject>()
   #policies: readonly Policy[] = []
 
   constructor(options: PipelineOptions) {
@@ -172,7 +174,8 @@ export class Pipeline {
       this.#options.malformed(error)
       return before
     }
-    const record = this.#recordOf(kind, key, source)
+    const stored = this.#recordOf(kind, key, source)
+    const record = this.#withServed(key, source, stored)
     if (source === null && record === null) {
       this.#forget(key)
       return null
@@ -192,19 +195,11 @@ export class Pipeline {
       source.revision !== ABSENT_REVISION &&
       (checked === null || !this.#covers(key, checked, record, problems))
     const namespaceTerminating = this.#caches.terminating(namespace)
-    const unrecorded = this.#servedWithoutRecord(source, governed, record, invalid)
-    if (unrecorded !== null && governed && before !== null && !namespaceTerminating) {
-      // Governed within the moment that the leader needs to record what is served: it goes on until that is done.
-      const hold: Hold = { reason: 'NotStamped', message: 'what is served is being recorded' }
-      const plan = { ...before.plan, hold }
-      this.#views.set(key, {
-        ...{ key, raw, source, policy, governance, record, unrecorded, plan, hold, invalid, problems },
-        namespaceTerminating,
-      })
-      return before
-    }
     const decided = plan(source, governance, record, { invalid, namespaceTerminating })
     const hold = governanceHold ?? decided.hold
+    if (!governed && source !== null && decided.hold === null && decided.announced === source.revision) {
+      if (source.revision !== ABSENT_REVISION && !isStored(stored, source)) this.#ahead.set(key, source)
+    }
     if (kind === 'Ingress') this.#refer(key, decided, source, record)
     if (kind === 'Ingress') problems.push(...this.#serviceProblems(key))
     this.#views.set(key, {
@@ -214,7 +209,7 @@ export class Pipeline {
       policy,
       governance,
       record,
-      unrecorded,
+      stored,
       plan: decided,
       hold,
       invalid,
@@ -371,7 +366,7 @@ export class Pipeline {
 
   #forget(key: ObjectKey): void {
     this.#views.delete(key)
-    this.#unrecorded.delete(key)
+    this.#ahead.delete(key)
     if (!key.startsWith('Ingress/')) return
     const secrets = new Set<ObjectKey>()
     const services = new Set<ServiceKey>()
@@ -399,19 +394,13 @@ export class Pipeline {
     }
   }
 
-  /** What pods serve of an object without a record; remembered until a record shows. */
-  #servedWithoutRecord(
-    source: SourceObject | null,
-    governed: boolean,
-    record: ReleaseRecord | null,
-    invalid: boolean,
-  ): SourceObject | null {
-    if (source === null) return null
-    const { key, uid } = source
-    if (record !== null || source.revision === ABSENT_REVISION) this.#unrecorded.delete(key)
-    else if (!governed && !invalid) this.#unrecorded.set(key, source)
-    const known = this.#unrecorded.get(key)
-    return known?.uid === uid ? known : null
+  /** Content that is served counts as recorded: what comes next, governed or refused or invalid, falls back to it. */
+  #withServed(key: ObjectKey, source: SourceObject | null, stored: ReleaseRecord | null): ReleaseRecord | null {
+    const ahead = this.#ahead.get(key)
+    if (ahead === undefined) return stored
+    if (ahead.uid === source?.uid && stored?.governed !== true && !isStored(stored, ahead)) return serve(stored, ahead)
+    this.#ahead.delete(key)
+    return stored
   }
 
   /** True if the Service's endpoints are not what they were. */
@@ -460,6 +449,10 @@ export class Pipeline {
 /** spec.ingressClassName, or the class of the old annotation, or the default class. */
 function classOf(source: SourceObject): string | null {
   return source.className
+}
+
+function isStored(stored: ReleaseRecord | null, source: SourceObject): boolean {
+  return stored !== null && !stored.governed && stored.uid === source.uid && stored.current === source.revision
 }
 
 /** PEM chain of a Secret at a revision; empty for an Ingress. */
