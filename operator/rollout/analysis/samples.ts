@@ -1,6 +1,7 @@
 /**
  * What one pod counted, in intervals between two of its reports. Memory is bounded by making the older half coarser:
- * however busy the pod, how precisely a moment can be found shrinks with its age, and nothing else is lost.
+ * the longer ago a moment, the less precisely it can be found. A window that begins inside a piece goes without it,
+ * which leaves less evidence but never wrong evidence.
  */
 import type { ObjectKey, Revision } from '../../../protocol/objects.ts'
 import { addAggregates } from '../machine/figures.ts'

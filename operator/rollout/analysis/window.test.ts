@@ -1,0 +1,173 @@
+import { describe, expect, it } from '@jest/globals'
+import fc from 'fast-check'
+import type { Report } from '../../../protocol/messages.ts'
+import { EMPTY_AGGREGATE } from '../machine/figures.ts'
+import { counters, report } from './testing.ts'
+import { Figures } from './window.ts'
+
+const KEY = 'Ingress/shop/web'
+const HOST = 'shop.example'
+const OLD = { [KEY]: 'r1' }
+const NEW = { [KEY]: 'r2' }
+const hits = (requests: number): Report['hosts'] => ({ [HOST]: counters(requests) })
+
+/** Reports of one pod, 2 s apart from 0 on: what it serves and how many requests it counted. */
+function heard(...reports: readonly (readonly [Report['revisions'], number])[]): Figures {
+  const figures = new Figures()
+  reports.forEach(([revisions, requests], i) =>
+    figures.add('proxy-0', 0, report(i, revisions, hits(requests)), i * 2_000),
+  )
+  return figures
+}
+
+const requests = (figures: Figures, revision: string | null, since = 0): number =>
+  figures.serving(KEY, revision, [HOST], since).requests
+
+describe('serving', () => {
+  it('is empty where nothing was heard', () => {
+    expect(new Figures().serving(KEY, 'r1', [HOST], 0)).toEqual(EMPTY_AGGREGATE)
+  })
+
+  it('counts only from the second report on: of the first nobody knows when it began', () => {
+    expect(requests(heard([OLD, 1]), 'r1')).toBe(0)
+    expect(requests(heard([OLD, 1], [OLD, 10], [OLD, 100]), 'r1')).toBe(110)
+  })
+
+  it('counts a report that straddles a change for neither revision', () => {
+    const figures = heard([OLD, 1], [OLD, 10], [NEW, 100], [NEW, 1_000])
+    expect(requests(figures, 'r1')).toBe(10)
+    expect(requests(figures, 'r2')).toBe(1_000)
+  })
+
+  it('counts nothing for an object that is observed only since a moment ago', () => {
+    const figures = heard([{}, 1], [NEW, 10], [NEW, 100], [{}, 1_000], [NEW, 10_000])
+    expect(requests(figures, 'r2')).toBe(100)
+    expect(requests(figures, null)).toBe(0)
+  })
+
+  it('knows pods that serve none, which is what `absent` means', () => {
+    const figures = heard([{ [KEY]: null }, 1], [{ [KEY]: null }, 10])
+    expect(requests(figures, null)).toBe(10)
+    expect(requests(figures, 'absent')).toBe(10)
+    expect(requests(figures, 'r1')).toBe(0)
+  })
+
+  it('begins at `since`: an interval that began before does not count', () => {
+    const figures = heard([OLD, 1], [OLD, 10], [OLD, 100], [OLD, 1_000])
+    expect(requests(figures, 'r1', 2_000)).toBe(1_100)
+    expect(requests(figures, 'r1', 2_001)).toBe(1_000)
+    expect(requests(figures, 'r1', 4_001)).toBe(0)
+  })
+
+  it('adds up all pods and all hosts, each host once', () => {
+    const figures = new Figures()
+    for (const pod of ['proxy-0', 'proxy-1']) {
+      for (const sequence of [0, 1]) {
+        const hosts = { [HOST]: counters(10), 'www.example': counters(100), 'other.example': counters(5_000) }
+        figures.add(pod, 0, report(sequence, OLD, hosts), sequence)
+      }
+    }
+    expect(figures.serving(KEY, 'r1', [HOST, 'www.example', HOST], 0)).toMatchObject({
+      requests: 220,
+      status: [0, 220, 0, 0, 0],
+    })
+    expect(figures.serving(KEY, 'r1', ['constructor', '__proto__'], 0)).toEqual(EMPTY_AGGREGATE)
+  })
+
+  it('adds up every counter', () => {
+    const figures = new Figures()
+    const change = { status: [0, 5, 1, 2, 2], notFound: 1, tlsHandshakes: 4, tlsFailures: 3 } as const
+    figures.add('proxy-0', 0, report(0, OLD, {}), 0)
+    figures.add('proxy-0', 0, report(1, OLD, { [HOST]: counters(10, change) }), 1)
+    expect(figures.serving(KEY, 'r1', [HOST], 0)).toEqual({
+      ...{ requests: 10, ...change },
+      latency: [10, ...EMPTY_AGGREGATE.latency.slice(1)],
+    })
+  })
+})
+
+describe('reports', () => {
+  it('are counted once: one that is sent again is ignored, a gap is none', () => {
+    const figures = heard([OLD, 1], [OLD, 10])
+    expect(figures.add('proxy-0', 0, report(1, OLD, hits(10)), 3_000)).toBe(false)
+    expect(figures.add('proxy-0', 0, report(0, OLD, hits(1)), 3_500)).toBe(false)
+    expect(figures.add('proxy-0', 0, report(7, OLD, hits(100)), 20_000)).toBe(true)
+    expect(requests(figures, 'r1')).toBe(110)
+  })
+
+  it('after a lost one begin where the last one came: what it served between is not known to be other', () => {
+    const figures = heard([OLD, 1], [OLD, 10])
+    figures.add('proxy-0', 0, report(5, OLD, hits(100)), 30_000)
+    expect(requests(figures, 'r1', 2_000)).toBe(100)
+    expect(requests(figures, 'r1', 2_001)).toBe(0)
+  })
+
+  it('of a restarted pod count for no revision until its second', () => {
+    const figures = heard([NEW, 1], [NEW, 10])
+    expect(figures.add('proxy-0', 0, report(0, NEW, hits(100), 'second'), 4_000)).toBe(true)
+    expect(requests(figures, 'r2')).toBe(10)
+    figures.add('proxy-0', 0, report(1, NEW, hits(1_000), 'second'), 6_000)
+    expect(requests(figures, 'r2')).toBe(1_010)
+    // But they were requests.
+    expect(figures.baseline([HOST], 6_000)?.requests).toBe(1_110)
+  })
+
+  it('of the process before, that come late, are ignored', () => {
+    const figures = heard([NEW, 1])
+    figures.add('proxy-0', 0, report(0, NEW, hits(10), 'second'), 2_000)
+    expect(figures.add('proxy-0', 0, report(9, OLD, hits(100), 'first'), 3_000)).toBe(false)
+    expect(figures.add('proxy-0', 0, report(1, NEW, hits(1_000), 'second'), 4_000)).toBe(true)
+    expect(requests(figures, 'r2')).toBe(1_000)
+  })
+})
+
+describe('baseline', () => {
+  it('is the last minute, whatever was served', () => {
+    const figures = new Figures()
+    for (let i = 0; i <= 100; i++) figures.add('proxy-0', 0, report(i, i < 60 ? OLD : {}, hits(1)), i * 1_000)
+    expect(figures.baseline([HOST], 100_000)).toMatchObject({ requests: 60, successRate: 100, latencyP99Ms: 0.99 })
+  })
+
+  it('is null where nobody counted anything, and not where there were only handshakes', () => {
+    const figures = heard([OLD, 0], [OLD, 0])
+    expect(figures.baseline([HOST], 2_000)).toBeNull()
+    expect(figures.baseline(['other.example'], 2_000)).toBeNull()
+    figures.add('proxy-0', 0, report(2, OLD, { [HOST]: counters(0, { tlsFailures: 3 }) }), 4_000)
+    expect(figures.baseline([HOST], 4_000)).toMatchObject({ requests: 0, tlsHandshakes: 3, tlsFailureRate: 100 })
+  })
+})
+
+it('counts a request at most once, and only for what its pod served at both ends', () => {
+  const revision = fc.constantFrom<Report['revisions']>(OLD, NEW, { [KEY]: null }, {})
+  const one = fc.record({
+    pod: fc.constantFrom('proxy-0', 'proxy-1'),
+    instance: fc.constantFrom('a', 'a', 'a', 'b'),
+    sequence: fc.nat(20),
+    revision,
+    count: fc.nat(9),
+  })
+  fc.assert(
+    fc.property(fc.array(one, { maxLength: 40 }), fc.nat(40), (reports, since) => {
+      const figures = new Figures()
+      const last = new Map<string, { instance: string; revision: string | null | undefined; at: number }>()
+      const expected = new Map<string | null | undefined, number>()
+      let all = 0
+      reports.forEach((next, at) => {
+        const made = report(next.sequence, next.revision, hits(next.count), next.instance)
+        if (!figures.add(next.pod, 0, made, at)) return
+        const before = last.get(next.pod)
+        const now = next.revision[KEY]
+        if (before !== undefined && before.at >= since) {
+          all += next.count
+          if (before.instance === next.instance && before.revision === now) {
+            expected.set(now, (expected.get(now) ?? 0) + next.count)
+          }
+        }
+        last.set(next.pod, { instance: next.instance, revision: now, at })
+      })
+      const found = ['r1', 'r2', null].map(of => requests(figures, of, since))
+      expect(found).toEqual(['r1', 'r2', null].map(of => expected.get(of) ?? 0))
+      expect(found.reduce((sum, count) => sum + count, 0)).toBeLessThanOrEqual(all)
+    }),
+  )
+})
