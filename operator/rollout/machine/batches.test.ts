@@ -11,7 +11,7 @@ const of = (pods: BatchSize, pause: Pause = NONE): Batch => ({ pods, pause })
 
 /** `+++-+`: pods by ordinal, ready or not; `.`: no pod of this ordinal. */
 function fleet(drawn: string): ReturnType<typeof fleetView> {
-  const pods = [...drawn].flatMap((sign, i) => (sign === '.' ? [] : [pod(i, null, { ready: sign === '+' })]))
+  const pods = Array.from(drawn).flatMap((sign, i) => (sign === '.' ? [] : [pod(i, null, { ready: sign === '+' })]))
   return fleetView([...pods, pod(-1, null)])
 }
 

@@ -202,9 +202,9 @@ describe('a new leader', () => {
   })
 
   it('takes the record as it is: released, whatever the status says', () => {
-    for (const name of ['baking', 'RollingBack']) {
+    for (const phase of ['Progressing', 'RollingBack'] as const) {
       const run = reaches(world(), state => state.step.name === 'baking')
-      const remembered = { ...status(run), ...(name === 'RollingBack' ? { phase: name } : {}) } as const
+      const remembered = { ...status(run), phase }
       run.record = { current: NEW, update: NEW, index: -1, refused: [] }
       run.newLeader(remembered)
       expect(run.state).toMatchObject({ step: { name: 'confirming' }, index: -1, cause: null })
