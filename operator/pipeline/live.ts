@@ -61,7 +61,9 @@ export function sameEntry(a: LiveEntry | undefined, b: LiveEntry): boolean {
   )
 }
 
-/** Something is on its way over the fleet, or was just taken back. */
-export function inProgress(entry: LiveEntry): boolean {
-  return entry.plan.update !== null && entry.plan.index !== -1
+/** Whatever revision a pod is to serve of it, its content is there: else proxies would refuse the whole state. */
+export function isWhole({ plan, update, current }: LiveEntry): boolean {
+  const there = (revision: Revision | null, payload: Payload | null): boolean =>
+    revision === null || revision === ABSENT_REVISION || payload !== null
+  return there(plan.update, update) && there(plan.current, current)
 }

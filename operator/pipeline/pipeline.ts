@@ -22,7 +22,7 @@ import type { Content, Problem, SourceObject } from '../model/types.ts'
 import { certificateCovers, leafSha1 } from '../model/certificate.ts'
 import type { Caches, RawObject } from './caches.ts'
 import { Relation, portOf, serviceOf } from './graph.ts'
-import { payload, sameEntry } from './live.ts'
+import { isWhole, payload, sameEntry } from './live.ts'
 import type { LiveEntry, Payload } from './live.ts'
 
 export interface PipelineOptions {
@@ -222,12 +222,14 @@ export class Pipeline {
     const payloadOf = (revision: Revision | null): Payload | null => {
       if (revision === null || revision === ABSENT_REVISION) return null
       if (checked !== null && checked.revision === revision) return checked
-      const content = source?.revision === revision ? source.content : record?.revisions[revision]?.content
+      // A certificate with a foreign key has the revision of the good one: what cannot be served is not what is meant.
+      const own = source?.revision === revision && !invalid ? source.content : null
+      const content = own ?? record?.revisions[revision]?.content
       const createdAt = source?.createdAt ?? record?.createdAt ?? 0
       // A stored revision was valid when it was released: that it expired since is not held against it.
       return content ? this.#compile({ key, createdAt }, revision, content, governed, before, [], null) : null
     }
-    return {
+    const entry: LiveEntry = {
       key,
       plan: { ...decided, announced },
       id: this.#id(
@@ -240,6 +242,11 @@ export class Pipeline {
       update: payloadOf(decided.update),
       current: payloadOf(decided.current),
     }
+    if (isWhole(entry)) return entry
+    // A defect, or a record of another version: one object must not hold up all the others at the proxies' checks.
+    const what = `${key}: a revision that is to be served cannot be compiled; what was served before stays`
+    this.#options.malformed(new ModelError(key, 'record', what))
+    return before
   }
 
   /** A Secret that was deleted and made again goes on from the record of its predecessor. */
