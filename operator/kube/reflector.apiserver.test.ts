@@ -1,5 +1,4 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
-import { KubeConfig } from '@kubernetes/client-node'
 import { foreignCluster, startApiServer } from '../../e2e/apiserver/apiserver.ts'
 import type { ApiServer } from '../../e2e/apiserver/apiserver.ts'
 import { Gate } from '../../e2e/apiserver/gate.ts'
@@ -11,6 +10,7 @@ import { Reflector } from './reflector.ts'
 import { resources } from './resources.ts'
 import { until } from './testing/fake-clock.ts'
 import { Mirror, stateOf } from './testing/mirror.ts'
+import { through } from './testing/through.ts'
 
 // What kills or compacts an API server cannot be tried on somebody's cluster.
 const describeOwn = foreignCluster ? describe.skip : describe
@@ -32,7 +32,7 @@ describeOwn('a reflector and a real API server', () => {
     gate = await Gate.to(server.address)
     const config = loadKubeConfig(server.kubeconfig)
     direct = connect(config)
-    client = connect(throughGate(config))
+    client = connect(through(gate.address, config))
   }, 600_000)
 
   afterAll(async () => {
@@ -60,15 +60,6 @@ describeOwn('a reflector and a real API server', () => {
     await reflector.stop()
     expect(mirror.contradictions).toEqual([])
   })
-
-  function throughGate(config: KubeConfig): KubeConfig {
-    const cluster = config.getCurrentCluster()
-    const user = config.getCurrentUser()
-    if (cluster === null || user === null) throw new Error('the kubeconfig is not whole')
-    const other = new KubeConfig()
-    other.loadFromClusterAndUser({ ...cluster, server: gate.address }, user)
-    return other
-  }
 
   const put = async (name: string, v: string): Promise<void> => {
     await direct.apply(resources.configMaps, { metadata: { name, namespace }, data: { v } })
@@ -198,7 +189,8 @@ describeOwn('a reflector and a real API server', () => {
     let written = 0
     const write = async (lane: number): Promise<void> => {
       for (let i = 0; !over.signal.aborted; i++) {
-        const name = `c${lane}-${i % 5}`
+        // Names go out of use: a deletion that is lost is not mended by a later one.
+        const name = `c${lane}-${Math.floor(i / 15)}-${i % 5}`
         try {
           await (i % 3 === 2 ? drop(name) : put(name, String(i)))
           written++

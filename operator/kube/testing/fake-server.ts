@@ -129,7 +129,10 @@ export class FakeServer {
     const isList = request.method === 'GET' && url.pathname.endsWith('/configmaps')
     if (isWatch) {
       const answer = this.nextWatches.shift()
-      if (answer !== undefined) return answer(url, response, request)
+      if (answer !== undefined) {
+        answer(url, response, request)
+        return
+      }
       response.writeHead(200, { 'content-type': 'application/json' })
       response.flushHeaders()
       this.watches.push(new FakeWatch(url, response))
@@ -138,11 +141,18 @@ export class FakeServer {
     if (isList) {
       this.lists.push(url)
       const answer = this.nextLists.shift()
-      if (answer !== undefined) return answer(url, response, request)
-      return this.#list(url, response)
+      if (answer !== undefined) {
+        answer(url, response, request)
+        return
+      }
+      this.#list(url, response)
+      return
     }
     const answer = this.nextOthers.shift()
-    if (answer !== undefined) return answer(url, response, request)
+    if (answer !== undefined) {
+      answer(url, response, request)
+      return
+    }
     sendStatus(response, 404, 'NotFound', 'not found')
   }
 
