@@ -22,14 +22,18 @@ archive() {
   mv "$2.tmp" "$2"
 }
 
-# Hash over everything that can change what is in our images.
-sources_hash() {
-  (cd "$repo" && find package.json package-lock.json tsconfig.json scripts/bundle.ts deploy/images protocol operator proxy e2e/echo \
+# Hash over everything that can change what is in an image. An image whose sources are the same is not another one:
+# a change of the operator restarts no proxy.
+sources_hash() { # TARGET
+  local sources
+  case $1 in operator | proxy) sources="protocol $1" ;; *) sources=e2e/$1 ;; esac
+  # shellcheck disable=SC2086
+  (cd "$repo" && find package.json package-lock.json tsconfig.json scripts/bundle.ts deploy/images $sources \
     -type f ! -name '*.test.ts' ! -name '*.md' -print0 2>/dev/null | LC_ALL=C sort -z | xargs -0 sha256sum | cat - "$cluster_dir/versions.env" | sha256sum | cut -c1-12)
 }
 
-image_name() { echo "localhost/sluice-$1:$tag"; } # operator, proxy, echo
-image_file() { echo "$images_cache/sluice-$1-$tag.tar"; }
+image_name() { local tag=tag_$1; echo "localhost/sluice-$1:${!tag}"; } # operator, proxy, echo
+image_file() { local tag=tag_$1; echo "$images_cache/sluice-$1-${!tag}.tar"; }
 
 build_image() { # TARGET
   local target=$1 started=$SECONDS
@@ -63,8 +67,8 @@ build_images_locked() { # TARGET…
   for t in $stale; do build_image "$t"; done
   # Old archives and layers would fill the disk: the newest of each is enough.
   for t in $stale; do
-    find "$images_cache" -name "sluice-$t-*.tar" ! -name "sluice-$t-$tag.tar" -delete
-    buildah_ images --format '{{.Name}}:{{.Tag}}' | { grep "^localhost/sluice-$t:" || true; } | { grep -v ":$tag$" || true; } | remove_images
+    find "$images_cache" -name "sluice-$t-*.tar" ! -path "$(image_file "$t")" -delete
+    buildah_ images --format '{{.Name}}:{{.Tag}}' | { grep "^localhost/sluice-$t:" || true; } | { grep -vxF "$(image_name "$t")" || true; } | remove_images
   done
   buildah_ images -q --filter dangling=true --no-trunc | sort -u | remove_images
 }
@@ -76,6 +80,7 @@ remove_images() {
 
 # build_images [TARGET…]: these of operator, proxy and echo, and the pause image, from the cache where nothing changed
 build_images() {
-  tag=$(sources_hash)
+  # Once, before anything is built: sources that change meanwhile are the next build's.
+  tag_operator=$(sources_hash operator) tag_proxy=$(sources_hash proxy) tag_echo=$(sources_hash echo)
   with_lock "$cache_root/images.lock" "another build of images is under way: waiting for it" build_images_locked "$@"
 }
