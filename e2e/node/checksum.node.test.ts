@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { SYSTEM } from './harness/cluster.ts'
-import { consistency } from './harness/consistency.ts'
+import { consistency, everyPodConsistent } from './harness/consistency.ts'
 import type { Manifest } from './harness/manifests.ts'
 import { Operators } from './harness/operators.ts'
 import { Space } from './harness/space.ts'
@@ -46,13 +46,7 @@ const applyVersion = (version: number, to: string): Promise<void> =>
 const publish = (...ids: readonly string[]): Promise<void> =>
   space.kubectl.apply(checkSum('Ingress', space.name, ids), checkSum('Secret', space.name, []))
 const status = async (): Promise<Status> => (await space.object('ingresschecksums', 'outside'))?.['status'] as Status
-const settled = async (): Promise<void> => {
-  await waitFor(
-    'every pod is consistent',
-    () => consistency(space.cluster),
-    sample => sample?.pods === '5/5',
-  )
-}
+const settled = (): Promise<void> => everyPodConsistent(space.cluster)
 
 beforeAll(async () => {
   space = await Space.open('checksum')

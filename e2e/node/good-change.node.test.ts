@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import type { ConsistencySample } from './harness/consistency.ts'
-import { ConsistencyWatch } from './harness/consistency.ts'
+import { ConsistencyWatch, everyPodConsistent } from './harness/consistency.ts'
 import { failuresOf, firstAnswers, ordinalsOf } from './harness/load.ts'
 import type { NodeLoad } from './harness/load.ts'
 import { batchesOf } from './harness/rollouts.ts'
@@ -33,6 +33,8 @@ describe('a good change of a governed Ingress', () => {
       ...['wait', '--for=condition=Complete', `ingressrollout/${name}`, '-n', space.name, '--timeout=90s'],
     ])
     await space.rollouts.reachesIndex(name, 1)
+    // The announced revision changed just now; from when all pods said that they have it, nothing may change any more.
+    await everyPodConsistent(space.cluster)
     const consistency = new ConsistencyWatch(space.cluster)
     await space.rollouts.reaches(name, ['Complete', 'RolledBack', 'Paused', 'Superseded'], 90_000)
     samples = await consistency.stop()

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Cluster } from './cluster.ts'
 import { SYSTEM } from './cluster.ts'
+import { waitFor } from './wait.ts'
 
 export interface ConsistencySample {
   readonly checksum: string
@@ -19,6 +20,15 @@ export async function consistency(cluster: Cluster): Promise<ConsistencySample |
   const found = (await cluster.api.get('ingresschecksums', 'sluice', SYSTEM)) as unknown as CheckSum | null
   if (found === null) return null
   return { checksum: found.spec.checksum, pods: found.status?.pods?.summary ?? '' }
+}
+
+export async function everyPodConsistent(cluster: Cluster): Promise<void> {
+  const all = `${cluster.ordinals.length}/${cluster.ordinals.length}`
+  await waitFor(
+    'every pod is consistent',
+    () => consistency(cluster),
+    sample => sample?.pods === all,
+  )
 }
 
 export class ConsistencyWatch {
