@@ -89,6 +89,8 @@ export class World {
   onUpdate: Counted = HEALTHY
   onStable: Counted = HEALTHY
   change: Partial<Observation> = {}
+  /** What the machine looked at last. */
+  seen: Observation | null = null
   readonly log: string[] = []
   readonly results: StepResult[] = []
   readonly #serves = new Map<number, Revision | null>()
@@ -144,7 +146,8 @@ export class World {
 
   /** The machine looks, no time goes by. */
   decide(): StepResult {
-    const made = step(this.state, this.observe(), this.settings)
+    this.seen = this.observe()
+    const made = step(this.state, this.seen, this.settings)
     this.adopt(made)
     return made
   }
