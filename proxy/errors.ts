@@ -6,6 +6,7 @@ export type DataPlaneErrorCode =
   | 'SLUICE_NO_ENDPOINT'
   | 'SLUICE_CLIENT_GONE'
   | 'SLUICE_CLIENT_TIMEOUT'
+  | 'SLUICE_CLIENT_MALFORMED'
   | 'SLUICE_WORKER_PROTOCOL'
   | 'SLUICE_WORKER_START'
 
@@ -21,5 +22,6 @@ export class DataPlaneError extends Error {
 
 /** The code of anything thrown (undici appears twice in some trees: compare codes, never classes). */
 export function errorCode(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : null
+  return typeof code === 'string' ? code : ''
 }

@@ -20,6 +20,8 @@ export function answerFor(error: unknown): Answer {
       return { status: 499, failure: 'client-gone', reason: 'the client went away' }
     case 'SLUICE_CLIENT_TIMEOUT':
       return { status: 408, failure: 'client-timeout', reason: 'the request body took too long' }
+    case 'SLUICE_CLIENT_MALFORMED':
+      return { status: 400, failure: 'client-malformed', reason: 'the request body is malformed' }
     case 'SLUICE_CONNECT_FAILED':
       return { status: 502, failure: 'connect', reason: 'no backend accepted the connection' }
     case 'SLUICE_NO_ENDPOINT':

@@ -4,12 +4,12 @@ import type { Duplex } from 'node:stream'
 interface State {
   /** Requests and tunnels that are not finished. */
   busy: number
+  /** Nothing more is taken from it. */
+  closing: boolean
 }
 
 export class Connections {
   readonly #open = new Map<Duplex, State>()
-  /** At least one byte of a request came. */
-  readonly #used = new WeakSet<Duplex>()
   #onIdle: (() => void) | null = null
   #draining = false
 
@@ -19,23 +19,19 @@ export class Connections {
 
   add(socket: Duplex): void {
     if (this.#open.has(socket)) return
-    this.#open.set(socket, { busy: 0 })
+    this.#open.set(socket, { busy: 0, closing: false })
     socket.once('close', () => {
       this.#open.delete(socket)
       if (this.#open.size === 0) this.#onIdle?.()
     })
   }
 
-  used(socket: Duplex): void {
-    this.#used.add(socket)
-  }
-
-  wasUsed(socket: Duplex): boolean {
-    return this.#used.has(socket)
+  /** Requests and tunnels of this connection that are not finished. */
+  busy(socket: Duplex): number {
+    return this.#open.get(socket)?.busy ?? 0
   }
 
   begin(socket: Duplex): void {
-    this.#used.add(socket)
     const state = this.#open.get(socket)
     if (state) state.busy++
   }
@@ -44,7 +40,14 @@ export class Connections {
     const state = this.#open.get(socket)
     if (!state) return
     state.busy--
-    if (this.#draining && state.busy === 0) socket.end()
+    if ((this.#draining || state.closing) && state.busy === 0) socket.end()
+  }
+
+  /** Ends the connection with the answers that are under way. */
+  closeWhenIdle(socket: Duplex): void {
+    const state = this.#open.get(socket)
+    if (!state || state.busy === 0) socket.end()
+    else state.closing = true
   }
 
   /** Closes idle connections now and the others when their request ends; resolves when none is open. */

@@ -21,7 +21,9 @@ export type Decision =
       readonly cause: 'bad-request' | 'no-route' | 'closed' | 'no-endpoint'
     }
 
-export function decide(target: Target, table: Table): Decision {
+/** @param fault what makes the request unreadable, if anything does */
+export function decide(target: Target, table: Table, fault: string | null = null): Decision {
+  if (fault !== null) return { kind: 'answer', status: 400, reason: fault, route: null, cause: 'bad-request' }
   if (!target.ok) return { kind: 'answer', status: 400, reason: target.reason, route: null, cause: 'bad-request' }
   const route = table.route(target.host, target.path)
   if (target.alternate !== null && table.route(target.host, target.alternate) !== route) {

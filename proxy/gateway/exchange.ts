@@ -4,12 +4,19 @@ import type { IncomingMessage } from 'node:http'
 import { TLSSocket } from 'node:tls'
 import type { Table } from '../table/contract.ts'
 import { decide, type Decision } from './decide.ts'
+import { framingFault } from './framing.ts'
 import { headerValues, saneRequestId, type Forwarded } from './headers.ts'
 import { parseTarget, type Target } from './target.ts'
 
 /** Why an answer is not what the backend said, or why it ended early. */
 export type Failure =
-  'client-gone' | 'client-timeout' | 'connect' | 'upstream-timeout' | 'upstream' | 'upstream-aborted'
+  | 'client-gone'
+  | 'client-timeout'
+  | 'client-malformed'
+  | 'connect'
+  | 'upstream-timeout'
+  | 'upstream'
+  | 'upstream-aborted'
 
 export interface PublicPorts {
   readonly http: number
@@ -45,7 +52,7 @@ export class Exchange {
     this.httpVersion = request.httpVersion
     this.tlsVersion = secure ? socket.getProtocol() : null
     this.target = parseTarget(this.rawTarget, headerValues(rawHeaders, 'host'), request.httpVersion === '1.1')
-    this.decision = decide(this.target, table)
+    this.decision = decide(this.target, table, framingFault(request))
     this.countedHost = table.requestHost(this.target.host)
     const sentId = request.headers['x-request-id']
     this.id = saneRequestId(typeof sentId === 'string' ? sentId : undefined) ?? randomUUID().replaceAll('-', '')

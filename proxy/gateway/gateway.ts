@@ -5,12 +5,14 @@
 import httpProxy from '@fastify/http-proxy'
 import Fastify from 'fastify'
 import { METHODS, createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Table } from '../table/contract.ts'
 import type { Upstream } from '../upstream/upstream.ts'
+import { DataPlaneError } from '../errors.ts'
 import { answerFor, answerText } from './answers.ts'
 import { Exchange, type PublicPorts } from './exchange.ts'
-import { fail, follow, forward, type Books, type Passage } from './passage.ts'
+import { fail, follow, forward, mustClose, type Books, type Passage } from './passage.ts'
 import { relayAnswer } from './relay-answer.ts'
 import { handleUpgrade, mayUpgrade } from './upgrade.ts'
 
@@ -19,7 +21,7 @@ export interface GatewayTimeouts {
   readonly headers: number
   readonly request: number
   readonly keepAlive: number
-  /** Between two pieces of a request's body. */
+  /** Between two pieces of a request's body, or of an answer that it does not take. */
   readonly bodyIdle: number
 }
 
@@ -44,6 +46,8 @@ type Callback = (error: unknown, answer?: { statusCode: number; headers: object;
 /** The server listens when its caller says so; decrypted sockets are handed to it by emit('connection'). */
 export async function createGateway(parts: GatewayParts): Promise<Server> {
   const passages = new WeakMap<object, Passage>()
+  /** The newest request of a connection. */
+  const newest = new WeakMap<object, Passage>()
   const passageOf = (request: object): Passage => {
     const passage = passages.get(request)
     if (!passage) throw new TypeError('a request without its passage')
@@ -55,13 +59,17 @@ export async function createGateway(parts: GatewayParts): Promise<Server> {
     exposeHeadRoutes: false,
     // Whatever the client wrote must not reach Fastify's router or reply-from's URL handling (`/%E4`, `/a/..b`).
     rewriteUrl: () => ONLY_ROUTE,
-    clientErrorHandler: (error, socket) => refuseMalformed(error, socket, parts),
+    clientErrorHandler: (error, socket) => refuseMalformed(error, socket, parts, newest.get(socket) ?? null),
     serverFactory: route =>
       createHttpServer(parts, (request, response, expectsContinue) => {
+        const before = newest.get(request.socket)
+        // What follows a message that nobody can read is no request, whatever it looks like.
+        if (before && mustClose(before)) return
         const exchange = new Exchange(request, parts.table, parts.publicPorts)
         const passage: Passage = { exchange, request, response, expectsContinue, answer: null, error: null }
         passages.set(request, passage)
-        follow(passage, parts)
+        newest.set(request.socket, passage)
+        follow(passage, parts, parts.timeouts.bodyIdle)
         if (parts.draining()) response.shouldKeepAlive = false
         route(request, response)
       }),
@@ -71,10 +79,11 @@ export async function createGateway(parts: GatewayParts): Promise<Server> {
   for (const method of methods) app.addHttpMethod(method, { hasBody: false, overrideExisting: true })
 
   app.addHook('onRequest', async (request, reply) => {
-    const { exchange } = passageOf(request.raw)
+    const passage = passageOf(request.raw)
+    const { exchange } = passage
     const { decision } = exchange
     if (decision.kind === 'forward') return
-    if (!request.raw.complete) reply.header('connection', 'close')
+    if (mustClose(passage)) reply.header('connection', 'close')
     await reply
       .code(decision.status)
       .type(TEXT)
@@ -137,7 +146,8 @@ function createHttpServer(
   const { timeouts, connections } = parts
   const shortest = Math.min(...[timeouts.headers, timeouts.request, 60_000].filter(ms => ms > 0))
   const server = createServer({
-    headersTimeout: timeouts.headers,
+    // Node refuses to start where the part may take longer than the whole.
+    headersTimeout: timeouts.request > 0 ? Math.min(timeouts.headers, timeouts.request) : timeouts.headers,
     requestTimeout: timeouts.request,
     keepAliveTimeout: timeouts.keepAlive,
     connectionsCheckingInterval: Math.max(100, Math.min(shortest / 4, 10_000)),
@@ -146,30 +156,35 @@ function createHttpServer(
     keepAlive: true,
     keepAliveInitialDelay: 60_000,
     insecureHTTPParser: false,
+    // Our own answer to it is counted and logged.
+    requireHostHeader: false,
     shouldUpgradeCallback: mayUpgrade,
   })
+  // By default Node drops the headers after the 2000th without a word. The size of the head is limited.
+  server.maxHeadersCount = 0
   server.on('connection', socket => connections.add(socket))
   server.on('request', (request, response) => accept(request, response, false))
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => accept(request, response, true))
-  server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
-    response.writeHead(417, { connection: 'close' }).end()
-  })
+  server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) =>
+    accept(request, response, false),
+  )
   server.on('upgrade', (request, _socket, head) => handleUpgrade(request, head, parts))
   server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
-    socket.end('HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
+    socket.on('error', () => undefined)
+    refuse('405 Method Not Allowed', socket, parts)
   })
   return server
 }
 
 function answerClient(passage: Passage): void {
-  const { exchange, answer, request, response } = passage
+  const { exchange, answer, response } = passage
   if (!answer) return
   if (response.destroyed) {
     answer.body.on('error', () => undefined).destroy()
     return
   }
   try {
-    relayAnswer(exchange, answer, response, !request.complete)
+    relayAnswer(exchange, answer, response, mustClose(passage))
   } catch (error) {
     answer.body.on('error', () => undefined).destroy()
     fail(answerFor(error), passage)
@@ -181,16 +196,42 @@ const MALFORMED: Readonly<Record<string, string>> = {
   ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
 }
 
-/** What is not HTTP gets a short answer and its connection closed. */
-function refuseMalformed(error: Error & { code?: string; rawPacket?: unknown }, socket: Duplex, parts: Books): void {
-  if (error.rawPacket !== undefined) parts.connections.used(socket)
+/**
+ * What is not HTTP gets a short answer and its connection closed.
+ * @param newest the last request of the connection that could be read
+ */
+function refuseMalformed(
+  error: Error & { readonly code?: string },
+  socket: Duplex,
+  parts: Books,
+  newest: Passage | null,
+): void {
   if (!socket.writable || error.code === 'ECONNRESET') {
     socket.destroy(error)
     return
   }
-  const status = MALFORMED[error.code ?? ''] ?? '400 Bad Request'
-  socket.end(
-    `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${status.length + 1}\r\n\r\n${status}\n`,
-    () => socket.destroy(),
-  )
+  const busy = parts.connections.busy(socket)
+  if (busy > 0 && error.code === 'HPE_INVALID_EOF_STATE') {
+    // The client went in the middle of its body: nobody waits for an answer.
+    socket.destroy()
+    return
+  }
+  // An answer of ours must not be taken for the one to an earlier request.
+  if (busy > 0 && newest?.request.complete !== false) parts.connections.closeWhenIdle(socket)
+  else if (busy > 1 || newest?.response.headersSent) socket.destroy(error)
+  else if (busy === 1 && newest) {
+    fail(answerFor(new DataPlaneError('SLUICE_CLIENT_MALFORMED', 'the body is malformed', { cause: error })), newest)
+  } else refuse(MALFORMED[error.code ?? ''] ?? '400 Bad Request', socket, parts)
+}
+
+function refuse(status: string, socket: Duplex, { recorder }: Books): void {
+  const text = `${status}\n`
+  const head = `Connection: close\r\nContent-Type: ${TEXT}\r\nContent-Length: ${text.length}`
+  socket.end(`HTTP/1.1 ${status}\r\n${head}\r\n\r\n${text}`, () => socket.destroy())
+  // A connection that was opened in advance and never used carries no request.
+  if (socket instanceof Socket && socket.bytesRead === 0) return
+  recorder.request({
+    ...{ host: null, route: null, status: Number.parseInt(status), notFound: false, upstreamError: false },
+    ...{ milliseconds: 0, requestBytes: 0, responseBytes: text.length },
+  })
 }

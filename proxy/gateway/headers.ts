@@ -9,8 +9,17 @@ export interface Forwarded {
   readonly requestId: string
 }
 
-/** RFC 9110 7.6.1: for one connection only, whether Connection lists them or not. Expect is ours to answer. */
-const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'proxy-connection', 'te', 'transfer-encoding', 'upgrade'])
+/** RFC 9110 7.6.1: for one connection only, whether Connection lists them or not. */
+const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'transfer-encoding',
+  'upgrade',
+])
+/** Expect is ours to answer, and what Trailer announces is not passed on to backends. */
+const REQUEST_ONLY: ReadonlySet<string> = new Set(['expect', 'trailer'])
 /** What a client must not be able to claim; the underscore forms read the same to CGI-like backends. */
 const CLAIMS =
   /^(?:x[-_]forwarded[-_].*|x[-_]original[-_]forwarded[-_]for|x[-_]real[-_]ip|x[-_]scheme|x[-_]request[-_]id|forwarded)$/
@@ -28,7 +37,13 @@ export function requestHeaders(raw: readonly string[], forwarded: Forwarded): st
     const value = raw[i + 1] ?? ''
     const lower = name.toLowerCase()
     if (lower === 'x-forwarded-for') original = original === null ? value : `${original}, ${value}`
-    if (lower === 'host' || lower === 'expect' || HOP_BY_HOP.has(lower) || dropped.has(lower) || CLAIMS.test(lower)) {
+    if (
+      lower === 'host' ||
+      REQUEST_ONLY.has(lower) ||
+      HOP_BY_HOP.has(lower) ||
+      dropped.has(lower) ||
+      CLAIMS.test(lower)
+    ) {
       continue
     }
     out.push(name, value)

@@ -1,7 +1,7 @@
 /** The client's body as undici wants it: read only when a connection stands, and never destroyed by its reader. */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { DataPlaneError } from '../errors.ts'
-import type { Exchange } from './exchange.ts'
+import type { Passage } from './passage.ts'
 
 export function hasBody(request: IncomingMessage): boolean {
   const { headers } = request
@@ -13,13 +13,16 @@ export function hasBody(request: IncomingMessage): boolean {
  * @param stalled called then
  */
 export async function* requestBody(
-  parts: { exchange: Exchange; request: IncomingMessage; response: ServerResponse; expectsContinue: boolean },
+  passage: Passage,
   idleMs: number,
   stalled: (error: DataPlaneError) => void,
 ): AsyncGenerator<Buffer> {
-  const { exchange, request, response, expectsContinue } = parts
+  const { exchange, request, response } = passage
   // Only now, connected: a client that asks first is not made to send what nobody takes.
-  if (expectsContinue) response.writeContinue()
+  if (passage.expectsContinue) {
+    response.writeContinue()
+    passage.expectsContinue = false
+  }
   const timeout = (): void => stalled(new DataPlaneError('SLUICE_CLIENT_TIMEOUT', 'the request body took too long'))
   let timer = idleMs > 0 ? setTimeout(timeout, idleMs) : null
   try {
@@ -33,5 +36,7 @@ export async function* requestBody(
     }
   } finally {
     if (timer) clearTimeout(timer)
+    // Answered already: what is left is thrown away.
+    if (response.writableFinished) request.resume()
   }
 }

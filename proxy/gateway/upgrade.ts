@@ -1,19 +1,14 @@
 /** WebSockets and every other Upgrade: the handshake is a parsed request and answer, what follows is passed on as bytes. */
-import {
-  STATUS_CODES,
-  ServerResponse,
-  request as httpRequest,
-  type IncomingMessage,
-  type RequestOptions,
-} from 'node:http'
+import { ServerResponse, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
 import type { Socket } from 'node:net'
 import { pipeline } from 'node:stream'
 import type { Table } from '../table/contract.ts'
 import type { Upstream } from '../upstream/upstream.ts'
-import { answerFor } from './answers.ts'
+import { answerFor, answerText } from './answers.ts'
 import { Exchange, type PublicPorts } from './exchange.ts'
 import { headerValues, requestHeaders, responseHeaders } from './headers.ts'
-import { fail, type Books, type Passage } from './passage.ts'
+import { countedStatus, fail, record, type Books, type Passage } from './passage.ts'
+import { hasBody } from './request-body.ts'
 import { relayAnswer } from './relay-answer.ts'
 
 interface UpgradeParts extends Books {
@@ -22,16 +17,15 @@ interface UpgradeParts extends Books {
   readonly publicPorts: PublicPorts
 }
 
-/** How long a backend may take to answer the handshake, in milliseconds. */
-const HANDSHAKE_TIMEOUT_MS = 60_000
-
 /**
- * Only a GET, and never to h2c: a backend that accepts it would take further requests on a connection that we no
+ * Only a GET without a body, and never to h2c: a backend that accepts it would take further requests on a connection that we no
  * longer read, past every route ("h2c smuggling"). Those go on as ordinary requests without their Upgrade.
  */
 export function mayUpgrade(request: IncomingMessage): boolean {
   const protocol = request.headers.upgrade?.toLowerCase() ?? ''
-  return request.method === 'GET' && protocol !== '' && !/(?:^|[\s,])h2c?(?:$|[\s,/])/.test(protocol)
+  return (
+    request.method === 'GET' && !hasBody(request) && protocol !== '' && !/(?:^|[\s,])h2c?(?:$|[\s,/])/.test(protocol)
+  )
 }
 
 /** The `upgrade` event's handler. Node gave the socket up: all of its life is ours from here. */
@@ -44,23 +38,26 @@ export function handleUpgrade(request: IncomingMessage, head: Buffer, parts: Upg
   const response = new ServerResponse(request)
   response.shouldKeepAlive = false
   const passage: Passage = { exchange, request, response, expectsContinue: false, answer: null, error: null }
-  const tunnel = { opened: false, bytesIn: 0, bytesOut: 0 }
-  client.once('close', () => finish(passage, tunnel, parts))
+  const tunnel = { opened: false, bytesIn: 0 }
+  const writtenBefore = client.bytesWritten
+  client.once('close', () => {
+    if (!tunnel.opened && !response.writableFinished) exchange.failure ??= 'client-gone'
+    const bytesIn = exchange.headBytes + tunnel.bytesIn
+    const bytesOut = Math.max(0, client.bytesWritten - writtenBefore)
+    if (tunnel.opened) parts.accessLog.write(exchange, { status: 101, bytesIn, bytesOut })
+    else record(passage, parts, { status: countedStatus(passage), bytesIn, bytesOut })
+  })
 
   const refuse = (error: unknown): void => {
     if (client.destroyed) return
-    response.assignSocket(client)
-    response.once('finish', () => client.end())
+    attach(response, client)
     fail(answerFor(error), passage)
   }
   const { decision } = exchange
   if (decision.kind === 'answer') {
-    response.assignSocket(client)
-    response.once('finish', () => client.end())
+    attach(response, client)
     response.writeHead(decision.status, { 'Content-Type': 'text/plain; charset=utf-8' })
-    response.end(
-      `${decision.status} ${STATUS_CODES[decision.status] ?? ''}: ${decision.reason}\nrequest id: ${exchange.id}\n`,
-    )
+    response.end(answerText(decision.status, decision.reason, exchange.id))
     return
   }
   const onAttempt = (address: string): void => {
@@ -72,10 +69,15 @@ export function handleUpgrade(request: IncomingMessage, head: Buffer, parts: Upg
     .then(backend => shakeHands(passage, client, head, backend, tunnel, parts, refuse), refuse)
 }
 
+/** The response is the last thing that goes out on this connection. */
+function attach(response: ServerResponse, client: Socket): void {
+  response.assignSocket(client)
+  response.once('finish', () => client.end())
+}
+
 interface Tunnel {
   opened: boolean
   bytesIn: number
-  bytesOut: number
 }
 
 function shakeHands(
@@ -104,19 +106,19 @@ function shakeHands(
     agent: false,
   }
   const outgoing = httpRequest(options)
-  const timer = setTimeout(() => {
-    outgoing.destroy(
-      Object.assign(new Error('the backend did not answer the handshake'), { code: 'UND_ERR_HEADERS_TIMEOUT' }),
-    )
-  }, HANDSHAKE_TIMEOUT_MS)
+  const { headers: limit } = parts.upstream.timeouts
+  const late = (): void => {
+    const error = new Error('the backend did not answer the handshake')
+    outgoing.destroy(Object.assign(error, { code: 'UND_ERR_HEADERS_TIMEOUT' }))
+  }
+  const timer = limit > 0 ? setTimeout(late, limit) : undefined
   outgoing.once('error', error => {
     clearTimeout(timer)
     if (!tunnel.opened && !response.headersSent) refuse(error)
   })
   outgoing.once('response', answer => {
     clearTimeout(timer)
-    response.assignSocket(client)
-    response.once('finish', () => client.end())
+    attach(response, client)
     const { statusCode: status = 502, statusMessage: message = '', rawHeaders } = answer
     try {
       relayAnswer(exchange, { status, message, headers: rawHeaders, body: answer, trailers: {} }, response, true)
@@ -132,9 +134,7 @@ function shakeHands(
     if (first.length > 0) client.write(first)
     if (head.length > 0) socket.write(head)
     tunnel.bytesIn += head.length
-    tunnel.bytesOut += first.length
     client.on('data', (chunk: Buffer) => (tunnel.bytesIn += chunk.length))
-    socket.on('data', (chunk: Buffer) => (tunnel.bytesOut += chunk.length))
     pipeline(client, socket, () => undefined)
     pipeline(socket, client, () => client.destroy())
   })
@@ -162,28 +162,4 @@ function countOpened({ exchange }: Passage, parts: UpgradeParts): void {
     requestBytes: exchange.headBytes,
     responseBytes: 0,
   })
-}
-
-function finish({ exchange, response }: Passage, tunnel: Tunnel, parts: UpgradeParts): void {
-  if (!tunnel.opened && !response.writableFinished) exchange.failure ??= 'client-gone'
-  const { decision, failure } = exchange
-  const status = tunnel.opened ? 101 : exchange.failure === 'client-gone' ? 499 : response.statusCode
-  const bytesIn = exchange.headBytes + tunnel.bytesIn
-  if (!tunnel.opened) {
-    parts.recorder.request({
-      host: exchange.countedHost,
-      route: exchange.route,
-      status,
-      notFound: decision.kind === 'answer' && decision.cause === 'no-route',
-      upstreamError:
-        failure === 'connect' ||
-        failure === 'upstream' ||
-        failure === 'upstream-timeout' ||
-        (decision.kind === 'answer' && decision.cause === 'no-endpoint'),
-      milliseconds: exchange.milliseconds,
-      requestBytes: bytesIn,
-      responseBytes: tunnel.bytesOut,
-    })
-  }
-  parts.accessLog.write(exchange, { status, bytesIn, bytesOut: tunnel.bytesOut })
 }

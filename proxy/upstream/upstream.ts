@@ -43,7 +43,7 @@ export interface UpstreamAnswer {
 }
 
 export class Upstream {
-  readonly #timeouts: UpstreamTimeouts
+  readonly timeouts: UpstreamTimeouts
   readonly #balancer = new Balancer()
   readonly #pools = new Map<string, Pool>()
   /** Which services name an address: a pool goes when none does. */
@@ -52,7 +52,7 @@ export class Upstream {
   readonly #onConnectFailure: (service: ServiceKey) => void
 
   constructor(timeouts: UpstreamTimeouts, onConnectFailure: (service: ServiceKey) => void) {
-    this.#timeouts = timeouts
+    this.timeouts = timeouts
     this.#onConnectFailure = onConnectFailure
   }
 
@@ -96,7 +96,7 @@ export class Upstream {
 
   /** A raw connection to one endpoint, for upgrades. */
   connect(request: Pick<UpstreamRequest, 'service' | 'addresses' | 'onAttempt'>): Promise<Socket> {
-    return this.#failover(request, address => connectEndpoint(address, this.#timeouts.connect))
+    return this.#failover(request, address => connectEndpoint(address, this.timeouts.connect))
   }
 
   async destroy(): Promise<void> {
@@ -131,9 +131,9 @@ export class Upstream {
     if (found) return found
     const { host, port } = splitAddress(address)
     const pool = new Pool(`http://${host.includes(':') ? `[${host}]` : host}:${port}`, {
-      connect: endpointConnector(address, this.#timeouts.connect),
-      headersTimeout: this.#timeouts.headers,
-      bodyTimeout: this.#timeouts.body,
+      connect: endpointConnector(address, this.timeouts.connect),
+      headersTimeout: this.timeouts.headers,
+      bodyTimeout: this.timeouts.body,
       pipelining: 1,
     })
     // A request that began before its endpoint went may still open a pool: nobody would ever close it.
