@@ -23,12 +23,12 @@ const invalid = (reason: string): ClientHello => ({ state: 'invalid', reason })
 export function readClientHello(bytes: Buffer): ClientHello {
   const joined = joinRecords(bytes)
   if ('state' in joined) return joined
-  const { message, whole } = joined
+  const { message } = joined
   if (message.length > 0 && message[0] !== CLIENT_HELLO) return invalid('the first message is no ClientHello')
   const length = message.length >= 4 ? message.readUIntBE(1, 3) : null
   if (length !== null && length > MAX_HELLO_BYTES) return invalid('the ClientHello is too big')
   if (length === null || message.length < 4 + length) {
-    return whole && bytes.length < MAX_HELLO_BYTES ? { state: 'more' } : tooBigOrMore(bytes)
+    return bytes.length >= MAX_HELLO_BYTES ? invalid('the ClientHello is too big') : { state: 'more' }
   }
   try {
     return { state: 'hello', serverName: serverName(new Reader(message.subarray(4, 4 + length))) }
@@ -38,12 +38,8 @@ export function readClientHello(bytes: Buffer): ClientHello {
   }
 }
 
-function tooBigOrMore(bytes: Buffer): ClientHello {
-  return bytes.length >= MAX_HELLO_BYTES ? invalid('the ClientHello is too big') : { state: 'more' }
-}
-
-/** The payloads of all handshake records so far, joined; `whole`: the last record is complete. */
-function joinRecords(bytes: Buffer): ClientHello | { message: Buffer; whole: boolean } {
+/** The payloads of all handshake records so far, joined. */
+function joinRecords(bytes: Buffer): ClientHello | { readonly message: Buffer } {
   const parts: Buffer[] = []
   let at = 0
   while (at < bytes.length) {
@@ -55,10 +51,7 @@ function joinRecords(bytes: Buffer): ClientHello | { message: Buffer; whole: boo
     parts.push(bytes.subarray(at + 5, Math.min(at + 5 + length, bytes.length)))
     at += 5 + length
   }
-  return {
-    message: parts.length === 1 ? (parts[0] ?? Buffer.alloc(0)) : Buffer.concat(parts),
-    whole: at === bytes.length,
-  }
+  return { message: parts.length === 1 ? (parts[0] ?? Buffer.alloc(0)) : Buffer.concat(parts) }
 }
 
 function serverName(hello: Reader): string | null {

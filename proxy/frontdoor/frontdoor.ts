@@ -4,16 +4,14 @@
  */
 import { createServer, type Server, type Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
-import type { Connections } from '../gateway/connections.ts'
 import type { Recorder } from '../report/recorder.ts'
 import type { Table } from '../table/contract.ts'
-import { MAX_HELLO_BYTES, readClientHello } from './client-hello.ts'
+import { readClientHello } from './client-hello.ts'
 import type { Contexts } from './contexts.ts'
 
 export interface FrontDoorParts {
   readonly table: Table
   readonly contexts: Contexts
-  readonly connections: Connections
   readonly recorder: Recorder
   /** For the ClientHello, and again for the rest of the handshake, in milliseconds. */
   readonly handshakeTimeout: number
@@ -26,6 +24,7 @@ export class FrontDoor {
   readonly #parts: FrontDoorParts
   /** Connections before the end of their handshake. */
   readonly #opening = new Set<Socket>()
+  #ending = false
 
   constructor(parts: FrontDoorParts) {
     this.#parts = parts
@@ -35,6 +34,7 @@ export class FrontDoor {
   }
 
   destroyOpening(): void {
+    this.#ending = true
     for (const socket of this.#opening) socket.destroy()
   }
 
@@ -45,28 +45,28 @@ export class FrontDoor {
     socket.once('close', () => this.#opening.delete(socket))
     const timer = setTimeout(() => socket.destroy(), this.#parts.handshakeTimeout)
     socket.once('close', () => clearTimeout(timer))
-    let seen = 0
-    const onReadable = (): void => {
-      const bytes = socket.read() as Buffer | null
-      if (bytes === null) return
+    const chunks: Buffer[] = []
+    const onData = (chunk: Buffer): void => {
+      chunks.push(chunk)
+      const bytes = Buffer.concat(chunks)
       const hello = readClientHello(bytes)
-      socket.unshift(bytes)
-      if (hello.state === 'more') {
-        // Nothing new since the last look: read() would give the same bytes again at once.
-        if (bytes.length === seen && socket.readableEnded) socket.destroy()
-        seen = bytes.length
+      if (hello.state === 'more') return
+      socket.off('data', onData)
+      socket.pause()
+      clearTimeout(timer)
+      if (hello.state === 'invalid') {
+        socket.destroy()
         return
       }
-      socket.off('readable', onReadable)
-      clearTimeout(timer)
-      if (hello.state === 'invalid' || bytes.length > 4 * MAX_HELLO_BYTES) socket.destroy()
-      else this.#handshake(socket, hello.serverName ?? '')
+      // Back for OpenSSL to read. Once only: each time makes the stream readable again.
+      socket.unshift(bytes)
+      this.#handshake(socket, hello.serverName ?? '')
     }
-    socket.on('readable', onReadable)
+    socket.on('data', onData)
   }
 
   #handshake(socket: Socket, serverName: string): void {
-    const { table, contexts, recorder, connections, handshakeTimeout, onConnection } = this.#parts
+    const { table, contexts, recorder, handshakeTimeout, onConnection } = this.#parts
     const host = table.tlsHost(serverName)
     let tls: TLSSocket
     try {
@@ -92,7 +92,8 @@ export class FrontDoor {
     tls.once('close', () => {
       clearTimeout(timer)
       // Clients refuse a certificate by an alert or, after the handshake, by going without a word (DESIGN).
-      if (!watch.secured || (watch.byClient && !connections.wasUsed(tls))) recorder.tlsFailure(host)
+      const refused = watch.secured ? watch.byClient && tls.bytesRead === 0 : !this.#ending
+      if (refused) recorder.tlsFailure(host)
     })
   }
 }

@@ -58,7 +58,7 @@ export class DataPlane {
     })
     const contexts = new Contexts(defaultCertificate, Buffer.from(ticketSecret), config.tlsContexts)
     const frontDoor = new FrontDoor({
-      ...{ table, contexts, connections, recorder },
+      ...{ table, contexts, recorder },
       handshakeTimeout: config.handshakeTimeout,
       onConnection: socket => http.emit('connection', socket),
     })
