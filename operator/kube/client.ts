@@ -1,5 +1,5 @@
 /** A small typed client: one method per thing that the operator asks of the API server. */
-import { readStatus, codeOfStatus, describeError, isKubeError, KubeError } from './errors.ts'
+import { readStatus, codeOfStatus, describeError, isKubeError, KubeError, systemCode } from './errors.ts'
 import type { KubeObject, ObjectName } from './objects.ts'
 import { describeTarget, pathOf } from './resources.ts'
 import type { Resource } from './resources.ts'
@@ -461,6 +461,5 @@ function safeMessage(resource: Resource<unknown>, status: number, message: strin
 
 /** A kept-alive connection that the server closed while we wrote on it: worth one more try for reads. */
 function isBroken(cause: unknown): boolean {
-  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined
-  return code === 'ECONNRESET' || code === 'EPIPE' || code === 'UND_ERR_SOCKET'
+  return ['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'].includes(systemCode(cause))
 }

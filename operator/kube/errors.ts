@@ -67,6 +67,12 @@ export function isTransient(error: unknown): boolean {
   return isKubeError(error, 'KUBE_UNAVAILABLE', 'KUBE_THROTTLED', 'KUBE_CONFLICT')
 }
 
+/** `ECONNRESET` and the like. Not by class: errors of Node are of another realm in jest. */
+export function systemCode(error: unknown): string {
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined
+  return typeof code === 'string' ? code : ''
+}
+
 /** One line for logs of whatever was thrown, causes included. */
 export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error)

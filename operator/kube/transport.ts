@@ -4,7 +4,7 @@ import type { RequestOptions as HttpsOptions } from 'node:https'
 import type { KubeConfig } from '@kubernetes/client-node'
 import { Agent, ProxyAgent, request } from 'undici'
 import type { Dispatcher } from 'undici'
-import { KubeError, isKubeError } from './errors.ts'
+import { KubeError, isKubeError, systemCode } from './errors.ts'
 
 export interface Ask {
   readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
@@ -169,7 +169,7 @@ async function* readable(body: AsyncIterable<Uint8Array>, signal: AbortSignal): 
 function connectionError(error: unknown, signal: AbortSignal): KubeError {
   if (isKubeError(error)) return error
   if (signal.aborted) return new KubeError('KUBE_ABORTED', 'the request was ended', { cause: signal.reason })
-  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  const code = systemCode(error)
   return new KubeError('KUBE_UNAVAILABLE', `no answer from the API server${code === '' ? '' : ` (${code})`}`, {
     cause: error,
   })
