@@ -81,6 +81,7 @@ remove_images() {
 # build_images [TARGET…]: these of operator, proxy and echo, and the pause image, from the cache where nothing changed
 build_images() {
   # Once, before anything is built: sources that change meanwhile are the next build's.
+  # shellcheck disable=SC2034  # by way of their names, in image_name and image_file
   tag_operator=$(sources_hash operator) tag_proxy=$(sources_hash proxy) tag_echo=$(sources_hash echo)
   with_lock "$cache_root/images.lock" "another build of images is under way: waiting for it" build_images_locked "$@"
 }

@@ -62,17 +62,17 @@ without_locks() {
   exec "$@"
 }
 
-use_another="or use another cluster: SLUICE_CLUSTER=<kubeconfig> (see docs/local-cluster.md)"
+use_another="use another cluster: SLUICE_CLUSTER=<kubeconfig> (see docs/local-cluster.md)"
 require_local_node() {
   [ "$(uname -s)" = Linux ] || die "the local node needs Linux; $use_another"
-  [ "$(id -u)" = 0 ] || die "the local node needs root; run as root, $use_another"
+  [ "$(id -u)" = 0 ] || die "the local node needs root; run as root, or $use_another"
 }
 require_go() {
   local minor
   [ ! -x "$binaries/kube-node" ] || return 0
-  command -v go >/dev/null || die "the local node is built once with Go, and there is no go in PATH; install Go 1.25 or newer, $use_another"
+  command -v go >/dev/null || die "the local node is built once with Go, and there is no go in PATH; install Go 1.25 or newer, or $use_another"
   minor=$(GOTOOLCHAIN=local go env GOVERSION | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
-  [ "${minor:-99}" -ge 25 ] || die "the local node is built with Go 1.25 or newer, and go in PATH is 1.$minor; install a newer one, $use_another"
+  [ "${minor:-99}" -ge 25 ] || die "the local node is built with Go 1.25 or newer, and go in PATH is 1.$minor; install a newer one, or $use_another"
 }
 
 # The cluster that is spoken to. An ambient KUBECONFIG is never touched: it may be somebody's production.
