@@ -1,7 +1,6 @@
 /** WebSockets and every other Upgrade: the handshake is a parsed request and answer, what follows is passed on as bytes. */
 import { ServerResponse, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
 import type { Socket } from 'node:net'
-import { pipeline } from 'node:stream'
 import type { Table } from '../table/contract.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { answerFor, answerText } from './answers.ts'
@@ -99,11 +98,11 @@ function shakeHands(
   const headers = requestHeaders(request.rawHeaders, exchange.forwarded)
   headers.push('Connection', 'Upgrade', 'Upgrade', headerValues(request.rawHeaders, 'upgrade').join(', '))
   const options: RequestOptions = {
+    // Used only without an agent, and also `agent: false` makes one.
     createConnection: () => backend,
     method: request.method ?? 'GET',
     path: exchange.target.forward,
     headers,
-    agent: false,
   }
   const outgoing = httpRequest(options)
   const { headers: limit } = parts.upstream.timeouts
@@ -135,8 +134,9 @@ function shakeHands(
     if (head.length > 0) socket.write(head)
     tunnel.bytesIn += head.length
     client.on('data', (chunk: Buffer) => (tunnel.bytesIn += chunk.length))
-    pipeline(client, socket, () => undefined)
-    pipeline(socket, client, () => client.destroy())
+    // Whoever ends first still gets what the other one says; the client's close takes the backend with it (above).
+    client.pipe(socket).pipe(client)
+    socket.once('close', () => client.destroySoon())
   })
   outgoing.end()
 }

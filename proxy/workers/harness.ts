@@ -229,8 +229,9 @@ export function temporaryFile(ends: Ends): string {
   return join(folder, 'file')
 }
 
-/** The lines of an access log that were written so far. */
-export function accessLines(file: string): readonly Readonly<Record<string, unknown>>[] {
+/** The lines of an access log, once there are this many. */
+export async function accessLines(file: string, count = 1): Promise<readonly Readonly<Record<string, unknown>>[]> {
+  await eventually(() => readFileSync(file, 'utf8').split('\n').length > count)
   const lines = readFileSync(file, 'utf8').trimEnd().split('\n')
   return lines.map(line => JSON.parse(line) as Readonly<Record<string, unknown>>)
 }
