@@ -137,7 +137,7 @@ class Link {
 describe('what the operator sends', () => {
   it('arrives, whatever happened on the way', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 40 }), async steps => {
+      fc.asyncProperty(fc.array(step, { maxLength: 40, size: 'max' }), async steps => {
         const link = new Link()
         link.connect(false)
         for (const s of steps) link.apply(s)
@@ -167,7 +167,7 @@ describe('what the operator sends', () => {
 
   it('never lets the table be anything but a state that was published as right', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 40 }), async steps => {
+      fc.asyncProperty(fc.array(step, { maxLength: 40, size: 'max' }), async steps => {
         const link = new Link()
         // Every state that the operator side stood behind, by its hash.
         const right = new Map<string, string>()

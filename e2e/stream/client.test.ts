@@ -205,6 +205,23 @@ describe('the stream', () => {
   })
 })
 
+describe('the end', () => {
+  it('does not wait for workers that hang', async () => {
+    const op = await operator()
+    const proxy = startProxySide(cleanup, site, op.port, { sink: { apply: () => new Promise(() => undefined) } })
+    await until('reading', () => opened(op).length === 1)
+    for (let i = 0; i < 200; i++) {
+      world.setEndpoints('ns/a:80', [`10.0.0.${i}:80`])
+      op.server.publish(world.change([], ['ns/a:80']))
+      await sleep(1)
+    }
+    const start = performance.now()
+    await proxy.close()
+    expect(performance.now() - start).toBeLessThan(3_000)
+    expect(op.reports.at(-1)?.source).toBe('none')
+  })
+})
+
 describe('who is who', () => {
   it('the token is read anew for every connection and every report', async () => {
     const op = await operator()
@@ -398,6 +415,17 @@ describe('a refusal', () => {
     await serves(proxy, 'r2')
     await until('reported', () => op.reports.at(-1)?.refused.length === 0)
   })
+
+  it('of a line that is too long to be read is one, too', async () => {
+    const long = ['{"type":"ping","leader":"', 'x'.repeat(65 * 1024 * 1024), '"}'].join('')
+    const a = entry(web('a'))
+    const port = await scripted(connection =>
+      connection === 1 ? [...text(hello, ...snapshot([a]), observe()), long] : text(hello, ...snapshot([a]), observe()),
+    )
+    const proxy = startProxySide(cleanup, site, port)
+    await until('again', () => proxy.log.lines.some(l => l.includes('accepted again')), 15_000)
+    expect(proxy.log.lines).toContainEqual(expect.stringContaining('SchemaViolation'))
+  }, 20_000)
 
   it('of a line that no schema allows keeps the table; the line is not in the log', async () => {
     const a = entry(web('a'))

@@ -3,8 +3,9 @@
  * where that can help, later where it cannot, with jitter always. The table is served whatever happens here.
  */
 import { isProtocolError } from '../../protocol/errors.ts'
+import type { ProtocolError } from '../../protocol/errors.ts'
 import { PROTOCOL_VERSION } from '../../protocol/messages.ts'
-import type { StreamMessage } from '../../protocol/messages.ts'
+import type { Refusal, StreamMessage } from '../../protocol/messages.ts'
 import { parseStreamMessage } from '../../protocol/schemas.ts'
 import { Backoff } from './backoff.ts'
 import { describe, StreamError } from './errors.ts'
@@ -110,13 +111,14 @@ export class StreamClient {
           if (received === 'unsupported') return 'pause-long'
           if (received === 'verified') connection.verified = true
           this.#schedule(received, connection)
-          signal.throwIfAborted()
-          await receiver.room()
+          await untilAborted(receiver.room(), signal)
         }
       }
       throw new StreamError('SLUICE_STREAM_ENDED', 'the operator ended the stream')
     } catch (error) {
       if (signal.aborted && signal.reason === SNAPSHOT_WANTED) return 'again'
+      // A line too long to be read: it would come again to whoever resumes before it.
+      if (isProtocolError(error)) receiver.refuse(violation(error))
       if (!this.#end.signal.aborted) this.#failed(signal.aborted ? signal.reason : error)
       return 'pause'
     } finally {
@@ -136,7 +138,7 @@ export class StreamClient {
     } catch (error) {
       if (!isProtocolError(error)) throw error
       if (error.code !== 'SLUICE_MESSAGE_UNKNOWN') {
-        return receiver.refuse({ reason: 'SchemaViolation', object: null, message: error.message })
+        return receiver.refuse(violation(error))
       }
       if (!this.#unknownTypes.has(error.messageType)) {
         this.#unknownTypes.add(error.messageType)
@@ -202,3 +204,18 @@ export class StreamClient {
 }
 
 const SNAPSHOT_WANTED = new StreamError('SLUICE_STREAM_CLOSED', 'a full snapshot is needed')
+
+function violation({ message }: ProtocolError): Refusal {
+  return { reason: 'SchemaViolation', object: null, message }
+}
+
+/** @throws the signal's reason: workers that hang must not keep a connection, or the process, from ending */
+async function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted()
+  let stop: () => void = () => undefined
+  const aborted = new Promise<never>((_resolve, reject) => {
+    stop = () => reject(signal.reason as Error)
+    signal.addEventListener('abort', stop)
+  })
+  await Promise.race([work, aborted]).finally(() => signal.removeEventListener('abort', stop))
+}

@@ -28,7 +28,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 describe('Endpoints', () => {
   it('what workers were told is what is kept: what the operator lists, and what the served fragments need', () => {
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 30 }), steps => {
+      fc.property(fc.array(step, { maxLength: 30, size: 'max' }), steps => {
         const endpoints = new Endpoints()
         const told = new Map<ServiceKey, readonly string[]>()
         const listed = new Map<ServiceKey, readonly string[]>()

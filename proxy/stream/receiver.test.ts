@@ -230,6 +230,12 @@ describe('what a replica holds back', () => {
     expect(rig.reasons).toEqual([])
   })
 
+  it('stays held when the same replica has something else to observe', async () => {
+    const rig = await serving()
+    rig.feed({ type: 'held', kind: 'Secret', mismatch }, observe('Ingress/ns/web'))
+    expect(rig.reasons).toEqual(['Held'])
+  })
+
   it('does not keep the state from being resumed', async () => {
     const rig = await serving()
     rig.feed({ type: 'held', kind: 'Secret', mismatch })

@@ -1,5 +1,6 @@
 /** The main thread's side of the stream put together: disk → receiver ← client, reporter → leader. */
 import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { DiskCopy } from '../disk/copy.ts'
 import { TableFile } from '../disk/file.ts'
 import type { StreamHandle } from '../proxy.ts'
@@ -13,6 +14,9 @@ import { Receiver } from './receiver.ts'
 import { Reporter } from './reporter.ts'
 import type { ReporterTimings } from './reporter.ts'
 import { HttpsTransport } from './transport.ts'
+
+/** How long the end waits for workers to serve what came last, in milliseconds. */
+const SETTLE_MS = 1_000
 
 export interface StreamParts {
   readonly config: Omit<StreamConfig, 'logLevel'>
@@ -66,7 +70,8 @@ export function startStream({ config, log, sink, counters, ...timings }: StreamP
       closed = true
       await begun
       await client.close()
-      await receiver.settled()
+      // A worker that hangs is no reason not to end.
+      await Promise.race([receiver.settled(), sleep(SETTLE_MS, undefined, { ref: false })])
       await reporter.close()
       await copy?.close()
       transport.close()
