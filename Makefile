@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 CLUSTER := e2e/cluster/cluster
 NODE := node_modules/.bin/node
+# The pinned Node, for every program that asks the environment for one.
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .PHONY: help setup demo up down load images install uninstall test check unit lint types generate format coverage clean
 
@@ -35,16 +37,16 @@ test: setup ## all checks and all tests; sets up what they need
 check: setup lint types ## lint, formatting, types, import rules, generated files
 	@$(NODE) scripts/generate.ts --check
 unit: setup ## the tests that need neither node nor API server
-	@node_modules/.bin/jest operator proxy protocol scripts crds --testPathIgnorePatterns apiserver
+	@jest --testPathIgnorePatterns '\.(apiserver|node)\.test\.ts$$'
 lint: setup ## eslint, prettier, import rules
-	@PATH=$$PWD/node_modules/.bin:$$PATH npm run -s lint
+	@npm run -s lint
 types: setup ## the TypeScript compiler
 	@$(NODE) node_modules/typescript/bin/tsc -p tsconfig.json
 generate: setup ## write the types that are generated from crds/
 	@$(NODE) scripts/generate.ts
 format: setup ## prettier
-	@PATH=$$PWD/node_modules/.bin:$$PATH npm run -s format
+	@npm run -s format
 coverage: setup ## unit tests with coverage
-	@node_modules/.bin/jest operator proxy protocol scripts --coverage
+	@jest --testPathIgnorePatterns '\.(apiserver|node)\.test\.ts$$' --coverage
 clean: ## remove build output (not the caches)
 	@rm -rf dist coverage
