@@ -21,13 +21,12 @@ const invalid = (reason: string): ClientHello => ({ state: 'invalid', reason })
 
 /** @param bytes everything received so far */
 export function readClientHello(bytes: Buffer): ClientHello {
-  const joined = joinRecords(bytes)
-  if ('state' in joined) return joined
-  const { message } = joined
+  const { message, fault } = joinRecords(bytes)
   if (message.length > 0 && message[0] !== CLIENT_HELLO) return invalid('the first message is no ClientHello')
   const length = message.length >= 4 ? message.readUIntBE(1, 3) : null
   if (length !== null && length > MAX_HELLO_BYTES) return invalid('the ClientHello is too big')
   if (length === null || message.length < 4 + length) {
+    if (fault !== null) return invalid(fault)
     return bytes.length >= MAX_HELLO_BYTES ? invalid('the ClientHello is too big') : { state: 'more' }
   }
   try {
@@ -38,20 +37,26 @@ export function readClientHello(bytes: Buffer): ClientHello {
   }
 }
 
-/** The payloads of all handshake records so far, joined. */
-function joinRecords(bytes: Buffer): ClientHello | { readonly message: Buffer } {
+/** The payloads of the handshake records that it begins with, joined; and what is wrong with the record after them. */
+function joinRecords(bytes: Buffer): { readonly message: Buffer; readonly fault: string | null } {
   const parts: Buffer[] = []
-  let at = 0
-  while (at < bytes.length) {
-    if (bytes[at] !== HANDSHAKE) return invalid('not a TLS handshake')
-    if (at + 1 < bytes.length && bytes[at + 1] !== 3) return invalid('not a TLS record')
-    if (at + 5 > bytes.length) break
-    const length = bytes.readUInt16BE(at + 3)
-    if (length === 0 || length > 16_384) return invalid('a TLS record of an impossible length')
-    parts.push(bytes.subarray(at + 5, Math.min(at + 5 + length, bytes.length)))
-    at += 5 + length
+  let fault: string | null = null
+  for (let at = 0; at < bytes.length;) {
+    fault = recordFault(bytes, at)
+    if (fault !== null || at + 5 > bytes.length) break
+    const end = at + 5 + bytes.readUInt16BE(at + 3)
+    parts.push(bytes.subarray(at + 5, Math.min(end, bytes.length)))
+    at = end
   }
-  return { message: parts.length === 1 ? (parts[0] ?? Buffer.alloc(0)) : Buffer.concat(parts) }
+  return { message: parts.length === 1 ? (parts[0] ?? Buffer.alloc(0)) : Buffer.concat(parts), fault }
+}
+
+function recordFault(bytes: Buffer, at: number): string | null {
+  if (bytes[at] !== HANDSHAKE) return 'not a TLS handshake'
+  if (at + 1 < bytes.length && bytes[at + 1] !== 3) return 'not a TLS record'
+  if (at + 5 > bytes.length) return null
+  const length = bytes.readUInt16BE(at + 3)
+  return length === 0 || length > 16_384 ? 'a TLS record of an impossible length' : null
 }
 
 function serverName(hello: Reader): string | null {

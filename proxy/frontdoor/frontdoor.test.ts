@@ -1,0 +1,361 @@
+import { execFile } from 'node:child_process'
+import { X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
+import { request as httpsRequest } from 'node:https'
+import type { IncomingMessage } from 'node:http'
+import { connect as netConnect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals'
+import { Authority, type KeyType, type Leaf } from '../../e2e/pki/pki.ts'
+import type { Certificate } from '../../protocol/objects.ts'
+import { certificate, certificates, endpoints, fragment, host, path, tls, upsert } from '../table/fixtures.ts'
+import { Ends, RawClient, bodyOf, eventually, startBackend, startPlane, summed, type Rig } from '../workers/harness.ts'
+
+const ends = new Ends()
+let ca: Authority
+let leafs: Readonly<Record<'ecdsa' | 'rsa' | 'wild' | 'other' | 'renewed', Leaf>>
+let rig: Rig
+
+beforeAll(async () => {
+  ca = await Authority.root('test')
+  const leaf = (name: string, keyType: KeyType = 'ECDSA'): Promise<Leaf> => ca.issue({ hosts: [name], keyType })
+  leafs = {
+    ecdsa: await leaf('a.example'),
+    rsa: await leaf('a.example', 'RSA'),
+    wild: await leaf('*.wild.example'),
+    other: await leaf('other.example'),
+    renewed: await leaf('other.example'),
+  }
+})
+
+const secret = (name: string, leaf: Leaf, keyType: KeyType = 'ECDSA', more: Partial<Certificate> = {}): Certificate =>
+  certificate(name, keyType, { ...leaf, ...more })
+
+beforeEach(async () => {
+  const address = await startBackend(ends, (request, response) => {
+    response.end(JSON.stringify(request.headers))
+  })
+  rig = await startPlane(ends, { TLS_HANDSHAKE_TIMEOUT: '1s' })
+  rig.plane.apply(
+    certificates([
+      secret('ecdsa', leafs.ecdsa),
+      secret('rsa', leafs.rsa, 'RSA'),
+      secret('wild', leafs.wild),
+      secret('other', leafs.other),
+    ]),
+  )
+  const hosts = ['a.example', '*.wild.example', 'other.example'].map(name => host(name, path('Prefix /', 'ns/web:80')))
+  rig.plane.apply(
+    upsert(
+      fragment('web', hosts, {
+        tls: [
+          ...[tls('ecdsa', 'a.example'), tls('rsa', 'a.example')],
+          ...[tls('wild', '*.wild.example'), tls('other', 'other.example')],
+        ],
+      }),
+    ),
+  )
+  rig.plane.apply(endpoints({ 'ns/web:80': [address] }))
+})
+afterEach(() => ends.all())
+
+/** A client that verifies; `secureConnect` came. */
+async function handshake(servername: string, options: ConnectionOptions = {}): Promise<TLSSocket> {
+  const socket = connect({ host: '127.0.0.1', port: rig.https, servername, ca: ca.pem, ...options })
+  ends.add(() => socket.destroy())
+  await once(socket, 'secureConnect')
+  return socket
+}
+
+function keyTypeOf(socket: TLSSocket): string | undefined {
+  return socket.getPeerX509Certificate()?.publicKey.asymmetricKeyType
+}
+
+async function get(servername: string, options: ConnectionOptions = {}): Promise<Record<string, string>> {
+  const request = httpsRequest({
+    ...{ host: '127.0.0.1', port: rig.https, servername, ca: ca.pem, agent: false },
+    ...{ headers: { host: servername }, ...options },
+  })
+  request.end()
+  const [response] = (await once(request, 'response')) as [IncomingMessage]
+  return JSON.parse(await bodyOf(response)) as Record<string, string>
+}
+
+interface TlsCount {
+  readonly handshakes: number
+  readonly failures: number
+}
+
+function tlsCounts(): Readonly<Record<string, TlsCount>> {
+  const all = rig.totals().tls()
+  return Object.fromEntries(
+    all.map(({ host: name, handshakes, failures }) => [name ?? 'other', { handshakes, failures }] as const),
+  )
+}
+
+describe('which certificate', () => {
+  const versions = ['TLSv1.2', 'TLSv1.3'] as const
+  it.each(versions)('%s: what the client can verify, ECDSA if both', async version => {
+    const only = { minVersion: version, maxVersion: version }
+    const rsa = version === 'TLSv1.2' ? { ciphers: 'ECDHE-RSA-AES128-GCM-SHA256' } : { sigalgs: 'rsa_pss_rsae_sha256' }
+    const ec =
+      version === 'TLSv1.2' ? { ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256' } : { sigalgs: 'ecdsa_secp256r1_sha256' }
+    // The test's authority signs by ECDSA, which an RSA-only client does not verify.
+    expect(keyTypeOf(await handshake('a.example', { ...only, ...rsa, rejectUnauthorized: false }))).toBe('rsa')
+    expect(keyTypeOf(await handshake('a.example', { ...only, ...ec }))).toBe('ec')
+    const both = await handshake('a.example', only)
+    expect([keyTypeOf(both), both.getProtocol(), both.authorized]).toEqual(['ec', version, true])
+  })
+
+  it.each([
+    ['-tls1_2', '-cipher', 'ECDHE-RSA-AES256-GCM-SHA384', 'rsaEncryption'],
+    ['-tls1_2', '-cipher', 'ECDHE-ECDSA-AES256-GCM-SHA384', 'id-ecPublicKey'],
+    ['-tls1_3', '-sigalgs', 'RSA-PSS+SHA256', 'rsaEncryption'],
+    ['-tls1_3', '-sigalgs', 'ECDSA+SHA256', 'id-ecPublicKey'],
+  ])('openssl %s %s %s gets %s', async (...[version, option, value, key]) => {
+    const output = await openssl('a.example', version, option, value)
+    const [pem = ''] = /-----BEGIN CERTIFICATE-----[^]*?-----END CERTIFICATE-----/.exec(output) ?? []
+    const { asymmetricKeyType } = new X509Certificate(pem).publicKey
+    expect(asymmetricKeyType).toBe(key === 'rsaEncryption' ? 'rsa' : 'ec')
+  })
+
+  it('TLS 1.1 is refused', async () => {
+    const old = { minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const
+    await expect(handshake('a.example', old)).rejects.toThrow()
+    await eventually(() => tlsCounts()['a.example']?.failures === 1)
+  })
+
+  it('of the wildcard for one label, else the default one', async () => {
+    expect((await handshake('x.wild.example')).authorized).toBe(true)
+    for (const name of ['x.y.wild.example', 'wild.example', 'unknown.test']) {
+      const socket = await handshake(name, { rejectUnauthorized: false })
+      expect(socket.getPeerCertificate().subject.CN).toBe('no-certificate-for-this-host.sluice.invalid')
+    }
+    const unnamed = await handshake('', { rejectUnauthorized: false })
+    expect(unnamed.getPeerCertificate().subject.CN).toMatch(/^no-certificate/)
+  })
+
+  it('the new one from the next connection on; an open one stays', async () => {
+    const before = await handshake('other.example')
+    rig.plane.apply(certificates([secret('other', leafs.renewed, 'ECDSA', { revision: 'r2' })]))
+    const after = await handshake('other.example')
+    expect(after.getPeerX509Certificate()?.toString()).toBe(new X509Certificate(leafs.renewed.chain).toString())
+    before.write('GET / HTTP/1.1\r\nHost: other.example\r\n\r\n')
+    expect(String((await once(before, 'data'))[0])).toMatch(/^HTTP\/1\.1 200 /)
+    rig.plane.apply(certificates([], ['other']))
+    expect((await handshake('other.example', { rejectUnauthorized: false })).authorized).toBe(false)
+  })
+
+  it('one that OpenSSL refuses is a failure of its host and of no other', async () => {
+    rig.plane.apply(
+      certificates([secret('other', { chain: 'no PEM', privateKey: 'none' }, 'ECDSA', { revision: 'r2' })]),
+    )
+    await expect(handshake('other.example')).rejects.toThrow()
+    expect((await handshake('a.example')).authorized).toBe(true)
+    expect(tlsCounts()['other.example']).toEqual({ handshakes: 0, failures: 1 })
+  })
+
+  it('the request shows the backend that it came by TLS', async () => {
+    expect(await get('a.example')).toMatchObject({
+      ...{ host: 'a.example', 'x-forwarded-proto': 'https', 'x-forwarded-port': '443', 'x-forwarded-for': '127.0.0.1' },
+    })
+  })
+})
+
+/** What `openssl s_client` says of a connection that it closes at once. */
+function openssl(servername: string, ...options: readonly string[]): Promise<string> {
+  const args = ['s_client', '-connect', `127.0.0.1:${rig.https}`, '-servername', servername, ...options]
+  return new Promise(resolve => {
+    const child = execFile('openssl', args, { timeout: 4_000 }, (_error, output) => resolve(output))
+    child.stdin?.end()
+  })
+}
+
+describe('session resumption', () => {
+  const resume = async (servername: string, session: Buffer, version: 'TLSv1.2' | 'TLSv1.3'): Promise<boolean> => {
+    const only = { minVersion: version, maxVersion: version } as const
+    return (await handshake(servername, { ...only, session, rejectUnauthorized: false })).isSessionReused()
+  }
+  const sessionOf = async (servername: string, version: 'TLSv1.2' | 'TLSv1.3'): Promise<Buffer> => {
+    const only = { minVersion: version, maxVersion: version } as const
+    const socket = connect({ host: '127.0.0.1', port: rig.https, servername, ca: ca.pem, ...only })
+    ends.add(() => socket.destroy())
+    socket.resume()
+    const [session] = (await once(socket, 'session')) as [Buffer]
+    return session
+  }
+
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)('%s: for the same certificate only', async version => {
+    const session = await sessionOf('other.example', version)
+    expect(await resume('other.example', session, version)).toBe(true)
+    expect(await resume('a.example', session, version)).toBe(false)
+    expect(await resume('unknown.test', session, version)).toBe(false)
+    rig.plane.apply(certificates([secret('other', leafs.renewed, 'ECDSA', { revision: 'r2' })]))
+    expect(await resume('other.example', session, version)).toBe(false)
+  })
+
+  it('also after the certificate changed under the same revision name', async () => {
+    const session = await sessionOf('other.example', 'TLSv1.3')
+    rig.plane.apply(certificates([secret('other', leafs.renewed)]))
+    expect(await resume('other.example', session, 'TLSv1.3')).toBe(false)
+  })
+})
+
+describe('a ClientHello', () => {
+  /** Sits between a TLS client and the proxy and passes on what `pass` makes of the client's bytes. */
+  async function through(pass: (bytes: Buffer, proxy: Socket) => void): Promise<TLSSocket> {
+    const server = createServer(client => {
+      const proxy = netConnect(rig.https, '127.0.0.1').setNoDelay(true)
+      ends.add(() => proxy.destroy())
+      let first = true
+      client
+        .on('error', () => undefined)
+        .on('data', bytes => {
+          if (first) pass(bytes, proxy)
+          else proxy.write(bytes)
+          first = false
+        })
+      proxy.on('error', () => undefined).pipe(client)
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    ends.add(() => server.close())
+    const { port } = server.address() as AddressInfo
+    const socket = connect({ host: '127.0.0.1', port, servername: 'a.example', ca: ca.pem })
+    ends.add(() => socket.destroy())
+    await once(socket, 'secureConnect')
+    return socket
+  }
+
+  it('in many segments', async () => {
+    const socket = await through((bytes, proxy) => {
+      const send = (at: number): void => {
+        if (at >= bytes.length) return
+        proxy.write(bytes.subarray(at, at + 97), () => setTimeout(send, 1, at + 97))
+      }
+      send(0)
+    })
+    expect(socket.authorized).toBe(true)
+  })
+
+  it('in many records', async () => {
+    const socket = await through((bytes, proxy) => {
+      const message = bytes.subarray(5)
+      for (let at = 0; at < message.length; at += 100) {
+        const part = message.subarray(at, at + 100)
+        proxy.write(Buffer.concat([Buffer.from([22, 3, 1, 0, part.length]), part]))
+      }
+    })
+    expect(socket.authorized).toBe(true)
+  })
+
+  it('that never ends costs no CPU and is cut after the time for it', async () => {
+    const clients = Array.from({ length: 20 }, () => new RawClient(rig.https))
+    for (const client of clients) client.send('\u0016\u0003\u0001\u0002\u0000\u0001\u0000\u0001\u00fc\u0003\u0003')
+    await new Promise(resolve => setTimeout(resolve, 100))
+    const before = performance.eventLoopUtilization()
+    await new Promise(resolve => setTimeout(resolve, 500))
+    expect(performance.eventLoopUtilization(before).utilization).toBeLessThan(0.7)
+    for (const client of clients) await client.ended()
+  })
+
+  it.each([
+    ['garbage', 'GET / HTTP/1.1\r\nHost: a.example\r\n\r\n'],
+    ['half of one and the end', '\u0016\u0003\u0001\u0002\u0000\u0001\u0000'],
+    ['a malformed one', '\u0016\u0003\u0001\u0000\u0004\u0001\u0000\u0000\u0000'],
+  ])('%s ends the connection at once and is no failure of any host', async (_name, bytes) => {
+    const client = new RawClient(rig.https)
+    client.send(bytes)
+    client.socket.end()
+    expect(await client.ended()).toBe('')
+    expect(tlsCounts()).toEqual({})
+  })
+})
+
+describe('what counts as a TLS failure', () => {
+  it('a good request: none', async () => {
+    await get('a.example')
+    await eventually(() => rig.plane.connections.size === 0)
+    expect(tlsCounts()).toEqual({ 'a.example': { handshakes: 1, failures: 0 } })
+  })
+
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)('%s: a client that does not know the authority: one', async version => {
+    const stranger = await Authority.root('stranger')
+    const only = { minVersion: version, maxVersion: version, ca: stranger.pem } as const
+    await expect(get('a.example', only)).rejects.toThrow(/certificate/)
+    await eventually(() => tlsCounts()['a.example']?.failures === 1)
+    await eventually(() => rig.plane.connections.size === 0)
+    expect(tlsCounts()['a.example']?.failures).toBe(1)
+  })
+
+  it('openssl with -verify_return_error, which sends an alert: one', async () => {
+    await openssl('a.example', '-verify_return_error')
+    await eventually(() => tlsCounts()['a.example']?.failures === 1)
+    await eventually(() => rig.plane.connections.size === 0)
+    expect(tlsCounts()['a.example']?.failures).toBe(1)
+  })
+
+  it('a client that refuses the name of the certificate: one', async () => {
+    await expect(get('unknown.test')).rejects.toThrow()
+    await eventually(() => tlsCounts()['other']?.failures === 1)
+  })
+
+  it('a health check that connects and goes: none', async () => {
+    const client = new RawClient(rig.https)
+    await once(client.socket, 'connect')
+    client.socket.end()
+    await client.ended()
+    expect(tlsCounts()).toEqual({})
+  })
+
+  it('a connection opened in advance and closed unused: one, by design', async () => {
+    const socket = await handshake('a.example')
+    socket.end()
+    await eventually(() => tlsCounts()['a.example']?.failures === 1)
+    expect(tlsCounts()['a.example']).toEqual({ handshakes: 1, failures: 1 })
+  })
+
+  it('a client that sends half a request and goes has accepted the certificate: none', async () => {
+    const socket = await handshake('a.example')
+    socket.end('GET / HT')
+    await eventually(() => rig.plane.connections.size === 0 && summed(rig.totals()).requests === 1)
+    expect(tlsCounts()['a.example']).toEqual({ handshakes: 1, failures: 0 })
+  })
+
+  it('a handshake that the client leaves: one; one that the proxy leaves because it ends: none', async () => {
+    const hello = await recordedHello('a.example')
+    const first = new RawClient(rig.https)
+    first.socket.write(hello)
+    await first.until(/^\u0016/)
+    first.socket.end()
+    await eventually(() => tlsCounts()['a.example']?.failures === 1)
+    const second = new RawClient(rig.https)
+    second.socket.write(hello)
+    await second.until(/^\u0016/)
+    void rig.plane.drain()
+    await second.ended()
+    await new Promise(resolve => setTimeout(resolve, 50))
+    expect(tlsCounts()['a.example']?.failures).toBe(1)
+  })
+
+  it('a client that is silent in the middle of the handshake: one, when its time is over', async () => {
+    const client = new RawClient(rig.https)
+    client.socket.write(await recordedHello('a.example'))
+    await client.ended()
+    expect(tlsCounts()['a.example']).toEqual({ handshakes: 0, failures: 1 })
+  })
+})
+
+/** A ClientHello as Node sends it. */
+async function recordedHello(servername: string): Promise<Buffer> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const client = connect({ host: '127.0.0.1', port: (server.address() as AddressInfo).port, servername })
+  client.on('error', () => undefined)
+  const [socket] = (await once(server, 'connection')) as [Socket]
+  const [bytes] = (await once(socket, 'data')) as [Buffer]
+  client.destroy()
+  socket.destroy()
+  server.close()
+  return bytes
+}
