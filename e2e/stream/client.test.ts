@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { PROTOCOL_VERSION } from '../../protocol/messages.ts'
 import type { StreamMessage } from '../../protocol/messages.ts'
-import { entry, observe, site as web, snapshot } from '../../proxy/stream/testing.ts'
+import { delta, entry, observe, site as web, snapshot } from '../../proxy/stream/testing.ts'
 import { Authority } from '../pki/pki.ts'
 import { Cleanup, NO_COUNTS, Operator, POD, prepare, SERVICE, startProxySide, until, Wire } from './rig.ts'
 import type { Proxy, Site } from './rig.ts'
@@ -205,6 +205,49 @@ describe('the stream', () => {
   })
 })
 
+describe('trying again', () => {
+  const table = text(hello, ...snapshot([entry(web('a'))]), observe())
+  const whole = table.map(line => `${line}\n`).join('')
+
+  it('is quick again after a connection that was good', async () => {
+    const at: number[] = []
+    let cut: () => void = () => undefined
+    const port = await scripted(connection => (_request, response) => {
+      at.push(performance.now())
+      if (connection < 7) {
+        response.writeHead(503).end()
+        return
+      }
+      response.writeHead(200)
+      response.write(whole)
+      cut = () => response.destroy()
+    })
+    const timings = { retryFirst: 20, retryMost: 60_000, livedVerified: 50 }
+    const proxy = startProxySide(cleanup, site, port, { clientTimings: timings })
+    await until('table', () => proxy.stream.status().source === 'stream')
+    await sleep(100)
+    const start = performance.now()
+    cut()
+    await until('again', () => at.length === 8)
+    expect(at[6]! - at[5]!).toBeGreaterThan(300)
+    // Without it: more than 640 ms.
+    expect(performance.now() - start).toBeLessThan(400)
+  })
+
+  it('is not quick where connections end as soon as they brought the table', async () => {
+    let connections = 0
+    const port = await scripted(connection => (_request, response) => {
+      connections = connection
+      response.writeHead(200)
+      response.end(whole)
+    })
+    startProxySide(cleanup, site, port, { clientTimings: { retryFirst: 20, retryMost: 60_000 } })
+    await sleep(1_500)
+    expect(connections).toBeGreaterThan(2)
+    expect(connections).toBeLessThan(10)
+  })
+})
+
 describe('the end', () => {
   it('does not wait for workers that hang', async () => {
     const op = await operator()
@@ -390,6 +433,17 @@ describe('a refusal', () => {
     expect(proxy.log.lines).toContainEqual(expect.stringContaining('updates are accepted again'))
   })
 
+  it('is a first one again after a verified state', async () => {
+    const lost = { ...delta([], [entry(web('a'))]), base: '0'.repeat(64) }
+    const at: number[] = []
+    const port = await scripted(() => {
+      at.push(performance.now())
+      return text(hello, ...snapshot([entry(web('a'))]), observe(), ...(at.length < 3 ? [lost] : []))
+    })
+    startProxySide(cleanup, site, port, { clientTimings: { snapshotFirst: 20_000, snapshotMost: 60_000 } })
+    await until('the third', () => at.length === 3)
+  })
+
   it('that lasts is no storm of snapshots, with endpoints flowing', async () => {
     const op = await operator()
     const proxy = startProxySide(cleanup, site, op.port, { clientTimings: { snapshotFirst: 200, snapshotMost: 2_000 } })
@@ -415,6 +469,26 @@ describe('a refusal', () => {
     await serves(proxy, 'r2')
     await until('reported', () => op.reports.at(-1)?.refused.length === 0)
   })
+
+  it('is tried again sooner when something changed', async () => {
+    const [begin, items, end] = snapshot([entry(web('a'))])
+    const broken = text(hello, begin!, { ...items!, fragments: [] } as StreamMessage, end!, observe())
+    const change: StreamMessage = {
+      ...{ type: 'delta', sequence: 2, base: '0'.repeat(64), assignments: [], fragments: [], certificates: [] },
+      ...{ removed: [], checksums: { ingress: null, secret: null }, stateHash: '0'.repeat(64) },
+    }
+    const at: number[] = []
+    const port = await scripted(connection => {
+      at.push(performance.now())
+      // The ninth is the one after which it would wait for 2.56 s at least; with a change for 0.64 s at most.
+      return connection < 9 ? broken : [...broken, ...text(change)]
+    })
+    startProxySide(cleanup, site, port, { clientTimings: { snapshotFirst: 40, snapshotMost: 60_000 } })
+    await until('the tenth', () => at.length >= 10, 10_000)
+    const waits = at.slice(1).map((time, i) => time - at[i]!)
+    expect(waits[7]).toBeGreaterThan(1_200)
+    expect(waits[8]).toBeLessThan(2_000)
+  }, 15_000)
 
   it('of a line that is too long to be read is one, too', async () => {
     const long = ['{"type":"ping","leader":"', 'x'.repeat(65 * 1024 * 1024), '"}'].join('')
