@@ -43,6 +43,15 @@ describe('a good change', () => {
     ])
   })
 
+  it('looks again every interval, sooner where something is due, and never busily', () => {
+    const run = start()
+    run.until(state => state.step.name === 'baking')
+    const next = (ms: number): unknown => run.look(ms).commands.findLast(command => command.type === 'requeue')
+    expect(next(20_000)).toEqual({ type: 'requeue', afterMs: 5_000 })
+    expect(next(7_000)).toEqual({ type: 'requeue', afterMs: 3_000 })
+    expect(next(2_990)).toEqual({ type: 'requeue', afterMs: 50 })
+  })
+
   it('does not begin before its turn, and looks again by itself', () => {
     const run = start()
     run.change = { mayStart: false }
@@ -113,9 +122,10 @@ describe('a bad change', () => {
     const run = start(paused({ type: 'approval' }))
     run.until(state => state.phase === 'Paused')
     run.seconds(600)
-    run.onUpdate = { ...HEALTHY, requests: 50, failures: 5 }
+    // 120 failures of a minute; of all 33 000 requests they are not half a percent.
+    run.onUpdate = { ...HEALTHY, failures: 2 }
     run.until(state => state.phase === 'RollingBack', 60)
-    expect(run.state.cause?.message).toContain('successRate')
+    expect(run.state.cause?.message).toMatch(/^successRate: success rate 99.0 % of 3000 requests on pod 0/)
   })
 
   it('waits until every pod that had it serves it no more, however long that takes', () => {
