@@ -52,6 +52,8 @@ export interface DriverOptions {
 interface Driven {
   state: State
   settings: Settings
+  /** What a former leader decided and may not have written; done before anything else. */
+  unfinished: readonly Command[]
   /** What was last written, and when (monotonic milliseconds). */
   written: { readonly essence: string; readonly text: string; readonly at: number } | null
 }
@@ -70,6 +72,7 @@ const NO_POLICY: Settings = {
 }
 /** Figures change with every report; a status that differs in nothing else is written no more often than this. */
 const FIGURES_MS = 2_000
+const SOON_MS = 50
 const ENDED: ReadonlySet<State['phase']> = new Set(['Complete', 'RolledBack', 'Superseded', 'Held'])
 
 export class Driver {
@@ -118,6 +121,12 @@ export class Driver {
     const driven = this.#of(rollout, view)
     if (view?.policy) driven.settings = view.policy.settings
     const { state, settings } = driven
+    if (driven.unfinished.length > 0) {
+      await this.#act(rollout, view, state, state, driven.unfinished)
+      driven.unfinished = []
+      // The record shows it in a moment: only then it can be judged.
+      return SOON_MS
+    }
     if (ENDED.has(state.phase) && !asksForMore(rollout, state)) return Infinity
     const source = view?.source ?? null
     const obstacle = state.phase === 'Pending' ? this.#obstacle(rollout, view) : null
@@ -223,17 +232,17 @@ export class Driver {
     const settings = view?.policy?.settings ?? known?.settings ?? NO_POLICY
     const { attempt, retry: retries, revision } = rollout.spec
     const remembered = fromStatus(rollout.status)
-    const state =
+    const { state, commands: unfinished } =
       (remembered?.attempt ?? attempt) < attempt || known !== undefined
-        ? initialState(attempt, retries)
+        ? { state: initialState(attempt, retries), commands: [] }
         : resume(
             remembered,
             view?.record ?? { current: null, update: null, index: -1, refused: [] },
             revision,
             settings,
             { now: clock.now(), wall: clock.wall().getTime() },
-          ).state
-    const driven: Driven = { state, settings, written: null }
+          )
+    const driven: Driven = { state, settings, unfinished, written: null }
     this.#driven.set(rollout.uid, driven)
     return driven
   }
@@ -343,7 +352,7 @@ function isActive({ phase }: State): boolean {
 
 /** A command that something which has ended still listens to. */
 function asksForMore({ spec }: Rollout, state: State): boolean {
-  if (state.phase !== 'RolledBack' && state.phase !== 'Held') return false
+  if (state.phase === 'Complete') return false
   return spec.promote || spec.retry > state.observedRetry
 }
 

@@ -19,6 +19,10 @@ export function step(before: State, observation: Observation, settings: Settings
   switch (state.phase) {
     case 'Complete':
     case 'Superseded':
+      // It ended because its policy went, and what was released stays: a person may still let it out.
+      if (state.phase === 'Superseded' && promote && superseded === 'ungoverned') {
+        return release(state, observation, settings, 'promoted by spec.promote')
+      }
       return result({ ...state, observedRetry: Math.max(state.observedRetry, retry) })
     case 'RolledBack':
     case 'Held':
