@@ -79,7 +79,7 @@ export async function startProxy({ config, version, log, spawn, startStream }: P
     notReady: () => {
       if (draining) return 'draining'
       if (fleet.appliedAt === null) return 'no table yet'
-      return fleet.ready ? null : 'a worker does not listen yet'
+      return fleet.ready ? null : 'no worker listens'
     },
     table: () => ({
       ...status(),
@@ -92,7 +92,13 @@ export async function startProxy({ config, version, log, spawn, startStream }: P
 
   await fleet.start()
   // Fastify's own default is the loopback interface, where no probe of a kubelet comes.
-  await admin.listen({ port: config.adminPort, host: config.listenAddress ?? everyAddress() })
+  try {
+    await admin.listen({ port: config.adminPort, host: config.listenAddress ?? everyAddress() })
+  } catch (error) {
+    // Threads that nobody can reach would keep the process alive.
+    await fleet.stop()
+    throw error
+  }
   stream = startStream({ sink: fleet, counters: reports })
   const ports = {
     http: fleet.ports.httpPort,

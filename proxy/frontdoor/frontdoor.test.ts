@@ -210,7 +210,7 @@ describe('a ClientHello', () => {
       let first = true
       client
         .on('error', () => undefined)
-        .on('data', bytes => {
+        .on('data', (bytes: Buffer) => {
           if (first) pass(bytes, proxy)
           else proxy.write(bytes)
           first = false

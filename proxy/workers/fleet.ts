@@ -67,9 +67,9 @@ export class WorkerFleet implements TableSink {
     return this.#slots.filter(slot => slot.listening).length
   }
 
-  /** A table was applied from outside, and all workers listen. */
+  /** A table was applied from outside, and somebody serves it: while a worker is replaced the others do. */
   get ready(): boolean {
-    return this.#appliedAt !== null && this.#slots.length > 0 && this.#slots.every(slot => slot.listening)
+    return this.#appliedAt !== null && this.listening > 0
   }
 
   /** When the newest update was served by every worker, in milliseconds since the epoch; null: never. */

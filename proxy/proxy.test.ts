@@ -1,0 +1,291 @@
+import { once } from 'node:events'
+import { Agent } from 'node:http'
+import { join } from 'node:path'
+import { connect } from 'node:tls'
+import { Worker } from 'node:worker_threads'
+import { afterEach, describe, expect, it } from '@jest/globals'
+import { Authority } from '../e2e/pki/pki.ts'
+import { dataPlaneConfig } from './config.ts'
+import { startProxy, type RunningProxy, type StreamHandle } from './proxy.ts'
+import { certificate, certificates, endpoints, fragment, host, path, tls, upsert } from './table/fixtures.ts'
+import type { CounterSource, TableSink } from './table/update.ts'
+import {
+  Ends,
+  RawClient,
+  TEST_ENVIRONMENT,
+  accessLines,
+  ask,
+  eventually,
+  startBackend,
+  temporaryFile,
+  type Environment,
+} from './workers/harness.ts'
+
+const ends = new Ends()
+afterEach(() => ends.all())
+
+interface Running extends RunningProxy {
+  readonly sink: TableSink
+  readonly counters: CounterSource
+  /** The threads, those that were replaced too. */
+  readonly threads: readonly Worker[]
+  readonly logged: readonly string[]
+  readonly streamClosed: () => boolean
+}
+
+/** A proxy with worker threads as in a pod; jest's own module system stays out of them. */
+async function start(env: Environment = {}, threads: Worker[] = []): Promise<Running> {
+  const logged: string[] = []
+  const log = (_fields: object, message: string): number => logged.push(message)
+  let parts: { readonly sink: TableSink; readonly counters: CounterSource } | null = null
+  let closed = false
+  const stream: StreamHandle = {
+    status: () => ({ stateHash: 'hash', source: 'stream', checksums: { ingress: 'i', secret: null } }),
+    close: () => {
+      closed = true
+      return Promise.resolve()
+    },
+  }
+  const running = await startProxy({
+    config: dataPlaneConfig({ ...TEST_ENVIRONMENT, WORKERS: '2', ...env }),
+    version: '1.2.3',
+    log: { info: log, warn: log, error: log },
+    spawn: setup => {
+      const thread = new Worker(join(__dirname, 'worker.ts'), { workerData: setup, execArgv: [], env: {} })
+      threads.push(thread)
+      return thread
+    },
+    startStream: given => {
+      parts = given
+      return stream
+    },
+  })
+  ends.add(() => running.shutdown())
+  const { sink, counters } = parts as unknown as { readonly sink: TableSink; readonly counters: CounterSource }
+  return { ...running, sink, counters, threads, logged, streamClosed: () => closed }
+}
+
+async function admin(proxy: RunningProxy, target: string): Promise<string> {
+  const { status, body } = await ask(proxy.ports.admin, { path: target })
+  return `${status} ${body}`
+}
+
+/** Host a.example, with TLS by `ca`, and a wildcard. */
+async function configure(proxy: Running, ca: Authority): Promise<void> {
+  const address = await startBackend(ends, (request, response) => {
+    response.writeHead(Number(/[0-9]{3}/.exec(request.url ?? '')?.[0] ?? 200)).end()
+  })
+  const leaf = await ca.issue({ hosts: ['a.example'] })
+  await proxy.sink.apply(certificates([certificate('s', 'ECDSA', leaf)]))
+  await proxy.sink.apply(endpoints({ 'ns/web:80': [address] }))
+  const paths = [path('Prefix /'), path('Prefix /none', 'ns/none:80')]
+  await proxy.sink.apply(
+    upsert(
+      fragment('web', [host('a.example', ...paths), host('*.b.example', ...paths)], { tls: [tls('s', 'a.example')] }),
+    ),
+  )
+}
+
+const STATUS_LINE = /^(sluice_[a-z_]+(?:\{[^}]*\})?) (\S+)$/gm
+
+async function metrics(proxy: RunningProxy): Promise<ReadonlyMap<string, number>> {
+  const text = await admin(proxy, '/metrics')
+  return new Map([...text.matchAll(STATUS_LINE)].map(([, name = '', value]) => [name, Number(value)] as const))
+}
+
+describe('a proxy with worker threads', () => {
+  it('is ready when it has a table, says why while it is not, and serves what it was given', async () => {
+    const proxy = await start()
+    expect(await admin(proxy, '/healthz')).toBe('200 ok\n')
+    expect(await admin(proxy, '/readyz')).toBe('503 no table yet\n')
+    expect((await ask(proxy.ports.http, {})).status).toBe(404)
+    await configure(proxy, await Authority.root('test'))
+    expect(await admin(proxy, '/readyz')).toBe('200 ok\n')
+    expect((await ask(proxy.ports.http, {})).status).toBe(200)
+    const table = JSON.parse((await ask(proxy.ports.admin, { path: '/table' })).body) as object
+    expect(table).toMatchObject({
+      ...{ stateHash: 'hash', source: 'stream', ingresses: 1, hosts: 2, certificates: 1, services: 1 },
+      workers: { wanted: 2, listening: 2, crashes: 0 },
+      revisions: { 'Ingress/ns/web': 'r1', 'Secret/ns/s': 'r1' },
+    })
+    expect(JSON.stringify(table)).not.toContain('PRIVATE')
+  }, 15_000)
+
+  it('counts every request once, over all workers, in reports and in metrics', async () => {
+    const proxy = await start()
+    await configure(proxy, await Authority.root('test'))
+    const agents = Array.from({ length: 12 }, () => new Agent({ keepAlive: true, maxSockets: 1 }))
+    ends.add(() => agents.forEach(agent => agent.destroy()))
+    const asked = [
+      ...Array.from({ length: 200 }, () => ({ path: '/' })),
+      ...Array.from({ length: 30 }, () => ({ path: '/404' })),
+      ...Array.from({ length: 20 }, () => ({ path: '/none' })),
+      ...Array.from({ length: 10 }, () => ({ host: 'x.b.example', path: '/500' })),
+      ...Array.from({ length: 15 }, (_, n) => ({ host: `unknown${n}.test` })),
+    ]
+    await Promise.all(asked.map((a, i) => ask(proxy.ports.http, { ...a, agent: agents[i % 12]! })))
+    const { hosts, objects } = await proxy.counters.take()
+    expect(Object.keys(hosts).sort()).toEqual(['*.b.example', 'a.example'])
+    expect(hosts['a.example']).toMatchObject({
+      requests: 250,
+      status: [0, 200, 0, 30, 20],
+      upstreamErrors: 20,
+      notFound: 0,
+    })
+    expect(hosts['*.b.example']).toMatchObject({ requests: 10, status: [0, 0, 0, 0, 10], upstreamErrors: 0 })
+    expect(hosts['a.example']?.latency.reduce((a, b) => a + b)).toBe(250)
+    expect(objects).toEqual({ 'Ingress/ns/web': { revision: 'r1', requests: 260, status: [0, 200, 0, 30, 30] } })
+    expect(await proxy.counters.take()).toEqual({ hosts: {}, objects: {} })
+
+    const all = await metrics(proxy)
+    const a = 'host="a.example",ingress="ns/web"'
+    expect(all.get(`sluice_requests_total{${a},status="2xx"}`)).toBe(200)
+    expect(all.get(`sluice_requests_total{${a},status="4xx"}`)).toBe(30)
+    expect(all.get(`sluice_requests_total{${a},status="5xx"}`)).toBe(20)
+    expect(all.get('sluice_requests_total{host="*.b.example",ingress="ns/web",status="5xx"}')).toBe(10)
+    expect(all.get('sluice_requests_total{host="other",ingress="",status="4xx"}')).toBe(15)
+    expect(all.get('sluice_not_found_total{host="other",ingress=""}')).toBe(15)
+    expect(all.get(`sluice_upstream_errors_total{${a}}`)).toBe(20)
+    for (const name of ['request_duration_seconds', 'request_size_bytes', 'response_size_bytes']) {
+      expect([name, all.get(`sluice_${name}_count{${a}}`)]).toEqual([name, 250])
+      expect([name, all.get(`sluice_${name}_bucket{${a},le="+Inf"}`)]).toEqual([name, 250])
+      expect(all.get(`sluice_${name}_sum{${a}}`)).toBeGreaterThan(0)
+    }
+    expect(all.get('sluice_workers')).toBe(2)
+    expect(all.get('sluice_table_ingresses')).toBe(1)
+    expect(all.get('sluice_table_info{state_hash="hash",source="stream"}')).toBe(1)
+    expect(all.get('sluice_worker_crashes_total')).toBe(0)
+    expect([...all.keys()].filter(name => /unknown/.test(name))).toEqual([])
+  }, 15_000)
+
+  it('replaces a worker that ends under load while the others serve', async () => {
+    const proxy = await start()
+    await configure(proxy, await Authority.root('test'))
+    let running = true
+    let answered = 0
+    let broken = 0
+    const load = Array.from({ length: 6 }, async () => {
+      // A connection per request: those in the dead worker's hands are lost, and only those.
+      while (running) {
+        await ask(proxy.ports.http, {}).then(
+          ({ status }) => (status === 200 ? answered++ : broken++),
+          () => broken++,
+        )
+      }
+    })
+    await eventually(() => answered > 50)
+    await proxy.threads[0]!.terminate()
+    const before = answered
+    expect(await admin(proxy, '/readyz')).toBe('200 ok\n')
+    await eventually(() => answered > before + 50)
+    await eventually(() => proxy.threads.length === 3)
+    await proxy.sink.apply(upsert(fragment('web', [host('a.example', path('Prefix /'))], { revision: 'r2' })))
+    running = false
+    await Promise.all(load)
+    expect(broken).toBeLessThanOrEqual(12)
+    expect(proxy.logged).toContain('a worker ended; its connections are lost')
+    const all = await metrics(proxy)
+    expect(all.get('sluice_worker_crashes_total')).toBe(1)
+    expect(all.get('sluice_workers')).toBe(2)
+    expect((await ask(proxy.ports.http, {})).status).toBe(200)
+  }, 20_000)
+
+  it('loses no count of a worker that crashes by a defect', async () => {
+    const proxy = await start({ WORKERS: '1' })
+    await configure(proxy, await Authority.root('test'))
+    for (let i = 0; i < 20; i++) await ask(proxy.ports.http, {})
+    // A message that the worker does not know is a defect like any other.
+    proxy.threads[0]!.postMessage({ type: 'nonsense' })
+    await eventually(() => proxy.threads.length === 2)
+    await proxy.sink.apply(endpoints({}))
+    for (let i = 0; i < 5; i++) await ask(proxy.ports.http, {})
+    const { hosts } = await proxy.counters.take()
+    expect(hosts['a.example']?.requests).toBe(25)
+  }, 15_000)
+
+  it('drains: not ready, the stream ends after the traffic, workers end', async () => {
+    const proxy = await start({ DRAIN_DELAY: '100ms' })
+    const address = await startBackend(ends, (_request, response) => setTimeout(() => response.end('late'), 400))
+    await proxy.sink.apply(upsert(fragment('web', [host('a.example', path('Prefix /'))])))
+    await proxy.sink.apply(endpoints({ 'ns/web:80': [address] }))
+    const slow = ask(proxy.ports.http, {})
+    await new Promise(resolve => setTimeout(resolve, 50))
+    const ended = proxy.shutdown()
+    expect(await admin(proxy, '/readyz')).toBe('503 draining\n')
+    const late = await slow
+    expect([late.status, late.body, late.headers.connection]).toEqual([200, 'late', 'close'])
+    expect(proxy.streamClosed()).toBe(false)
+    await ended
+    expect(proxy.streamClosed()).toBe(true)
+    expect(proxy.shutdown()).toBe(ended)
+    await expect(admin(proxy, '/healthz')).rejects.toThrow('ECONNREFUSED')
+    expect(proxy.threads.map(thread => thread.threadId)).toEqual([-1, -1])
+  }, 15_000)
+
+  it('cuts what is still open when the time to drain is over', async () => {
+    const proxy = await start({ DRAIN_TIMEOUT: '300ms' })
+    const address = await startBackend(ends, (_request, response) => response.write('begun'))
+    await proxy.sink.apply(upsert(fragment('web', [host('a.example', path('Prefix /'))])))
+    await proxy.sink.apply(endpoints({ 'ns/web:80': [address] }))
+    const client = new RawClient(proxy.ports.http)
+    client.send('GET / HTTP/1.1\r\nHost: a.example\r\n\r\n')
+    await client.until(/begun/)
+    await proxy.shutdown()
+    await client.ended()
+    expect(client.received).toMatch(/begun\r\n$/)
+  }, 15_000)
+
+  it('does not start on a port that is taken, and leaves nothing behind', async () => {
+    const taken = await startBackend(ends, (_request, response) => response.end())
+    const port = taken.split(':')[1] ?? ''
+    const threads: Worker[] = []
+    await expect(start({ ADMIN_PORT: port }, threads)).rejects.toThrow('EADDRINUSE')
+    await expect(start({ HTTP_PORT: port }, threads)).rejects.toThrow('a worker ended before it listened')
+    expect(threads.map(thread => thread.threadId)).toEqual([-1, -1, -1])
+  }, 15_000)
+
+  it('writes one line of JSON for each request, without secrets and without the query', async () => {
+    const log = temporaryFile(ends)
+    const proxy = await start({ ACCESS_LOG: log })
+    await configure(proxy, await Authority.root('test'))
+    await ask(proxy.ports.http, {
+      ...{ method: 'POST', path: '/x?token=secret', body: 'four' },
+      headers: { authorization: 'Bearer secret', cookie: 'secret', 'x-request-id': 'id-1' },
+    })
+    await ask(proxy.ports.http, { host: 'b.test' })
+    await ask(proxy.ports.http, { path: '/none' })
+    const lines = await accessLines(log, 3)
+    const [first, ...others] = ['id-1', null].flatMap(id =>
+      lines.filter(l => (l['request_id'] === 'id-1') === (id !== null)),
+    )
+    expect(first).toEqual({
+      ...{ level: 30, time: expect.any(String), type: 'access', request_id: 'id-1', client: '127.0.0.1' },
+      ...{ method: 'POST', host: 'a.example', path: '/x', status: 200, duration_ms: expect.any(Number) },
+      ...{ bytes_in: expect.any(Number), bytes_out: expect.any(Number), namespace: 'ns', ingress: 'web' },
+      ...{ revision: 'r1', service: 'ns/web:80', endpoint: expect.stringMatching(/^127\.0\.0\.1:/), attempts: 1 },
+      ...{ protocol: 'HTTP/1.1', tls: null, failure: null },
+    })
+    expect(JSON.stringify(lines)).not.toContain('secret')
+    expect(others.map(l => [l['status'], l['ingress'], l['failure'], l['service']]).sort()).toEqual([
+      [404, null, 'no-route', null],
+      [503, 'web', 'no-endpoint', null],
+    ])
+  }, 15_000)
+
+  it('resumes a TLS session at another worker', async () => {
+    const ca = await Authority.root('test')
+    const proxy = await start({ WORKERS: '3' })
+    await configure(proxy, ca)
+    const options = { host: '127.0.0.1', port: proxy.ports.https, servername: 'a.example', ca: ca.pem }
+    const first = connect(options)
+    ends.add(() => first.destroy())
+    first.resume()
+    const [session] = (await once(first, 'session')) as [Buffer]
+    for (let i = 0; i < 12; i++) {
+      const next = connect({ ...options, session })
+      await once(next, 'secureConnect')
+      expect(next.isSessionReused()).toBe(true)
+      next.destroy()
+    }
+  }, 15_000)
+})
