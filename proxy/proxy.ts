@@ -49,7 +49,9 @@ export interface RunningProxy {
 
 /** @throws if a port is taken or a worker cannot start */
 export async function startProxy({ config, version, log, spawn, startStream }: ProxyParts): Promise<RunningProxy> {
-  const totals = new TotalCounts(host => fleet.table.knows(host))
+  const totals = new TotalCounts(
+    (host, object) => fleet.table.knows(host) && (object === null || fleet.table.revision(object) !== null),
+  )
   const reports = new ReportCounts({
     flush: () => fleet.flush(FLUSH_WAIT_MS),
     reports: host => fleet.table.reports(host),

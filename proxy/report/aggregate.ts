@@ -91,10 +91,11 @@ function addToHost(sum: HostSum, counts: RequestCounts): void {
 export class TotalCounts {
   readonly #requests = new Map<string, RequestCounts>()
   readonly #tls = new Map<string, { handshakes: number; failures: number }>()
-  readonly #knows: (host: string) => boolean
+  readonly #knows: (host: string, object: ObjectKey | null) => boolean
   #connectFailures = 0
 
-  constructor(knows: (host: string) => boolean) {
+  /** @param knows the host, and the object if there is one, are in the table */
+  constructor(knows: (host: string, object: ObjectKey | null) => boolean) {
     this.#knows = knows
   }
 
@@ -118,14 +119,16 @@ export class TotalCounts {
     }
   }
 
-  /** Series of hosts that left the table end. */
+  /** Series of hosts and Ingresses that left the table end, or they would grow for ever. */
   requests(): readonly RequestCounts[] {
-    for (const [id, { host }] of this.#requests) if (host !== null && !this.#knows(host)) this.#requests.delete(id)
+    for (const [id, { host, object }] of this.#requests) {
+      if (host !== null && !this.#knows(host, object)) this.#requests.delete(id)
+    }
     return [...this.#requests.values()]
   }
 
   tls(): readonly { readonly host: string | null; readonly handshakes: number; readonly failures: number }[] {
-    for (const host of this.#tls.keys()) if (host !== ' ' && !this.#knows(host)) this.#tls.delete(host)
+    for (const host of this.#tls.keys()) if (host !== ' ' && !this.#knows(host, null)) this.#tls.delete(host)
     return [...this.#tls].map(([host, sum]) => ({ host: host === ' ' ? null : host, ...sum }))
   }
 }

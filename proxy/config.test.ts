@@ -1,0 +1,36 @@
+import { describe, expect, it } from '@jest/globals'
+import { dataPlaneConfig } from './config.ts'
+
+describe('dataPlaneConfig', () => {
+  it('has a default for everything, also for what is empty', () => {
+    const config = dataPlaneConfig({})
+    expect(config).toMatchObject({ httpPort: 8080, httpsPort: 8443, adminPort: 9090, accessLog: 'stdout' })
+    expect(dataPlaneConfig({ HTTP_PORT: '', ACCESS_LOG: '', LISTEN_ADDRESS: '' })).toEqual(config)
+    for (const value of Object.values(config)) expect(value).not.toBeNaN()
+  })
+
+  it('reads durations, numbers, addresses and files', () => {
+    const env = { DRAIN_DELAY: '500ms', DRAIN_TIMEOUT: '2m', HEADERS_TIMEOUT: '0', KEEP_ALIVE_TIMEOUT: '1h' }
+    expect(dataPlaneConfig({ ...env, WORKERS: '3', LISTEN_ADDRESS: '::1', ACCESS_LOG: '/tmp/x' })).toMatchObject({
+      ...{ drainDelay: 500, drainTimeout: 120_000, headersTimeout: 0, keepAliveTimeout: 3_600_000 },
+      ...{ workers: 3, listenAddress: '::1', accessLog: '/tmp/x' },
+    })
+  })
+
+  it.each([
+    ['WORKERS', '0', 'a whole number from 1 to 256'],
+    ['WORKERS', '1.5', 'a whole number from 1 to 256'],
+    ['HTTP_PORT', '65536', 'a whole number from 0 to 65535'],
+    ['HTTP_PORT', '0x50', 'a whole number from 0 to 65535'],
+    ['DRAIN_DELAY', '5', 'a duration from 0 to 24h'],
+    ['DRAIN_DELAY', '-1s', 'a duration from 0 to 24h'],
+    ['DRAIN_DELAY', '25h', 'a duration from 0 to 24h'],
+    ['TLS_HANDSHAKE_TIMEOUT', '0', 'a duration from 1 to 24h'],
+    ['LISTEN_ADDRESS', 'localhost', 'an IP address'],
+    ['ACCESS_LOG', 'file', 'off, stdout, or the absolute path'],
+  ])('refuses %s=%s and says what is allowed', (name, value, allowed) => {
+    const read = (): unknown => dataPlaneConfig({ [name]: value })
+    expect(read).toThrow(expect.objectContaining({ code: 'SLUICE_CONFIG' }))
+    expect(read).toThrow(`${name}="${value}" is not allowed: set ${allowed}`)
+  })
+})
