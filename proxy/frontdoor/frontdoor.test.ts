@@ -155,6 +155,19 @@ describe('which certificate', () => {
     expect(tlsCounts()['other.example']).toEqual({ handshakes: 0, failures: 1 })
   })
 
+  it('bodies of millions of bytes pass whole in both directions', async () => {
+    const address = await startBackend(ends, (request, response) => request.pipe(response))
+    rig.plane.apply(endpoints({ 'ns/web:80': [address] }))
+    const body = Buffer.alloc(8_000_000, 'abc')
+    const request = httpsRequest({
+      ...{ host: '127.0.0.1', port: rig.https, servername: 'a.example', ca: ca.pem, agent: false },
+      ...{ method: 'POST', headers: { host: 'a.example' } },
+    })
+    request.end(body)
+    const [response] = (await once(request, 'response')) as [IncomingMessage]
+    expect((await bodyOf(response)) === body.toString()).toBe(true)
+  })
+
   it('the request shows the backend that it came by TLS', async () => {
     expect(await get('a.example')).toMatchObject({
       ...{ host: 'a.example', 'x-forwarded-proto': 'https', 'x-forwarded-port': '443', 'x-forwarded-for': '127.0.0.1' },

@@ -7,7 +7,7 @@ import type { AccessLog, Outcome } from './access-log.ts'
 import { answerText, type Answer } from './answers.ts'
 import type { Connections } from './connections.ts'
 import type { Exchange, Failure } from './exchange.ts'
-import { requestHeaders } from './headers.ts'
+import { requestHeaders, responseHeaders } from './headers.ts'
 import { hasBody, requestBody } from './request-body.ts'
 
 export interface Passage {
@@ -63,9 +63,10 @@ function relayInformation(
 ): void {
   if (status <= 101 || exchange.httpVersion !== '1.1' || response.headersSent || response.destroyed) return
   const grouped = new Map<string, string[]>()
-  for (let i = 0; i + 1 < headers.length; i += 2) {
-    const name = (headers[i] ?? '').toLowerCase()
-    grouped.set(name, [...(grouped.get(name) ?? []), headers[i + 1] ?? ''])
+  const kept = responseHeaders(headers)
+  for (let i = 0; i + 1 < kept.length; i += 2) {
+    const name = (kept[i] ?? '').toLowerCase()
+    grouped.set(name, [...(grouped.get(name) ?? []), kept[i + 1] ?? ''])
   }
   try {
     response.writeInformation(status, Object.fromEntries(grouped))

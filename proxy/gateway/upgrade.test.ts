@@ -101,6 +101,24 @@ describe('WebSocket', () => {
     expect(text).toMatch(/late$/)
   })
 
+  it('comes by TLS as well', async () => {
+    const rig = await echoing()
+    const socket = new WebSocket(`wss://127.0.0.1:${rig.https}/`, {
+      headers: { host: 'a.example' },
+      rejectUnauthorized: false,
+    })
+    ends.add(() => socket.terminate())
+    const seen = JSON.parse(await message(socket)) as SeenRequest
+    expect(seen.headers).toMatchObject({ 'x-forwarded-proto': 'https', 'x-forwarded-for': '127.0.0.1' })
+    const big = 'x'.repeat(1_000_000)
+    socket.send(big)
+    expect((await message(socket)) === big).toBe(true)
+    socket.close()
+    await once(socket, 'close')
+    await eventually(() => rig.plane.connections.size === 0)
+    expect(rig.totals().tls()).toEqual([{ host: null, handshakes: 1, failures: 0 }])
+  })
+
   it('is counted once as 1xx when it opens, and logged with its bytes when it ends', async () => {
     const log = temporaryFile(ends)
     const rig = await echoing({ ACCESS_LOG: log })
@@ -163,6 +181,12 @@ describe('an upgrade that does not happen', () => {
     expect(await exchangeRaw(rig.http, HANDSHAKE)).toMatch(/^HTTP\/1\.1 503 [^]*no backend is available\nrequest id: /)
     expect(await exchangeRaw(rig.http, HANDSHAKE.replace('a.example', 'b.example'))).toMatch(/^HTTP\/1\.1 404 /)
     expect(summed(rig.totals())).toEqual({ requests: 2, notFound: 1, upstreamErrors: 1, status: [0, 0, 0, 1, 1] })
+  })
+
+  it('is 400 where the host is not clear', async () => {
+    const rig = await echoing()
+    const twice = HANDSHAKE.replace('Host:', 'Host: b.example\r\nHost:')
+    expect(await exchangeRaw(rig.http, twice)).toMatch(/^HTTP\/1\.1 400 [^]*more than one Host header/)
   })
 
   it('is 502 where nobody listens, after the next endpoint was tried', async () => {
