@@ -79,13 +79,13 @@ describe('endpoints of a Service', () => {
 
   it.each(['GET', 'POST'])('that break in the middle of a %s are not asked again', async method => {
     let hits = 0
-    const address = await startRawBackend(ends, socket =>
+    const breaking = (socket: Socket): void => {
       socket.once('data', () => {
         hits++
         socket.destroy()
-      }),
-    )
-    const rig = await inFrontOf(address, address.replace('127.0.0.1', '127.0.0.2'))
+      })
+    }
+    const rig = await inFrontOf(await startRawBackend(ends, breaking), await startRawBackend(ends, breaking))
     expect((await ask(rig.http, { method, ...(method === 'POST' ? { body: 'x' } : {}) })).status).toBe(502)
     expect(hits).toBe(1)
   })
