@@ -3,8 +3,8 @@
  * A new state is adopted only when every command took effect; else the machine steps again from the old one.
  */
 import { parseObjectKey } from '../../protocol/ids.ts'
-import type { ObjectKey } from '../../protocol/objects.ts'
-import { advance, begin, complete, release, retry, takeBack } from '../assign/records.ts'
+import type { ObjectKey, Revision } from '../../protocol/objects.ts'
+import { advance, begin, complete, prune, release, retry, takeBack } from '../assign/records.ts'
 import { stampFor } from '../assign/stamps.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
 import type { KubeClient } from '../kube/client.ts'
@@ -15,6 +15,7 @@ import type { ObjectReference } from '../kube/objects.ts'
 import { resources } from '../kube/resources.ts'
 import type { ReconcileResult } from '../kube/queue.ts'
 import type { IngressRolloutStatus } from '../model/generated/crds.ts'
+import type { SourceObject } from '../model/types.ts'
 import type { FleetPod } from '../fleet/fleet.ts'
 import type { ObjectView, Pipeline } from '../pipeline/pipeline.ts'
 import { resume } from '../rollout/machine/resume.ts'
@@ -54,6 +55,8 @@ interface Driven {
   settings: Settings
   /** What a former leader decided and may not have written; done before anything else. */
   unfinished: readonly Command[]
+  /** The state was adopted, and its status is not written yet. */
+  owesStatus: boolean
   /** What was last written, and when (monotonic milliseconds). */
   written: { readonly essence: string; readonly text: string; readonly at: number } | null
 }
@@ -127,7 +130,7 @@ export class Driver {
       // The record shows it in a moment: only then it can be judged.
       return SOON_MS
     }
-    if (ENDED.has(state.phase) && !asksForMore(rollout, state)) return Infinity
+    if (ENDED.has(state.phase) && !asksForMore(rollout, state) && !driven.owesStatus) return Infinity
     const source = view?.source ?? null
     const obstacle = state.phase === 'Pending' ? this.#obstacle(rollout, view) : null
     const observation = observe({
@@ -145,8 +148,10 @@ export class Driver {
     if (state.phase === 'Pending' && isActive(next)) this.#claim(rollout, view)
     const record = await this.#act(rollout, view, state, next, made.commands)
     driven.state = next
+    driven.owesStatus = true
     if (!ENDED.has(state.phase) && ENDED.has(next.phase)) this.#end(rollout, next)
     await this.#write(rollout, driven, observation)
+    driven.owesStatus = false
     const requeue = made.commands.findLast(command => command.type === 'requeue')
     // A record or annotation that was written shows by itself, and this is looked at again then.
     return record || requeue === undefined ? (requeue?.afterMs ?? Infinity) : requeue.afterMs
@@ -165,7 +170,8 @@ export class Driver {
     const store = async (changed: ReleaseRecord): Promise<void> => {
       this.#assertLeading()
       if (view === null) return
-      await this.#options.records.put(changed)
+      // Written before, and the stamp was not.
+      if (JSON.stringify(changed) !== JSON.stringify(record)) await this.#options.records.put(changed)
       record = changed
       await this.#stamp(view, changed)
       wrote = true
@@ -175,7 +181,9 @@ export class Driver {
     const mine = source?.uid === rollout.spec.objectRef.uid
     // On its way, on no pod yet: content and name are stored before anything can refer to them.
     if (before.phase === 'Pending' && isActive(next) && mine && record?.update !== revision) {
-      if (source.revision === revision) await store(begin(record, source))
+      // A later attempt was told to go out again, whatever was said against the one before.
+      const base = record !== null && next.attempt > 1 ? retry(record, revision) : record
+      if (source.revision === revision) await store(begin(base, source))
     }
     for (const command of commands) {
       switch (command.type) {
@@ -190,10 +198,10 @@ export class Driver {
           break
         case 'takeBack':
           if (record?.update === revision) {
-            await store(command.refuse ? takeBack(record) : { ...record, update: record.current, index: 0 })
+            await store(command.refuse ? takeBack(record) : prune({ ...record, update: record.current, index: 0 }))
           } else if (mine && command.refuse && source.revision === revision && !record?.refused.includes(revision)) {
             await store(takeBack(begin(record, source)))
-          }
+          } else if (record !== null && source !== null && announces(source, revision)) await store(record)
           break
         case 'begin':
           await this.#newAttempt(rollout, command.attempt, record)
@@ -242,7 +250,11 @@ export class Driver {
             settings,
             { now: clock.now(), wall: clock.wall().getTime() },
           )
-    const driven: Driven = { state, settings, unfinished, written: null }
+    const unstamped = known === undefined && view !== null ? stampsOwed(rollout, view, state) : []
+    const driven: Driven = {
+      ...{ state, settings, owesStatus: false, written: null },
+      unfinished: [...unfinished, ...unstamped],
+    }
     this.#driven.set(rollout.uid, driven)
     return driven
   }
@@ -348,6 +360,24 @@ export async function resetForAttempt(
 
 function isActive({ phase }: State): boolean {
   return phase !== 'Pending' && !ENDED.has(phase)
+}
+
+/** What a former leader stored and may not have stamped. Each command is idempotent against the record. */
+function stampsOwed({ spec, status }: Rollout, { record, source }: ObjectView, state: State): readonly Command[] {
+  const { revision } = spec
+  if (record === null || source === null || ENDED.has(state.phase)) return []
+  if (state.phase === 'RollingBack') return [{ type: 'takeBack', refuse: true }]
+  if (record.current === revision) return [{ type: 'release' }]
+  const { index } = source.stamp
+  if (record.update !== revision || !announces(source, revision) || index.state !== 'valid') return []
+  // The index of the step before is none that a person wrote meanwhile.
+  const before = index.value !== record.index && index.value === (status?.index ?? 0)
+  return before ? [{ type: 'setIndex', index: record.index }] : []
+}
+
+/** Its annotations name this revision as the update. */
+function announces({ stamp: { update } }: SourceObject, revision: Revision): boolean {
+  return update.state === 'valid' && update.value === revision
 }
 
 /** A command that something which has ended still listens to. */

@@ -23,9 +23,8 @@ import type { Driver } from './driver.ts'
 import type { Keeper } from './keeper.ts'
 import type { ObjectWriter } from './object-writer.ts'
 import type { Policies } from './policies.ts'
-import { isTerminal } from './rollouts.ts'
 import type { Rollouts } from './rollouts.ts'
-import { wish } from './starter.ts'
+import { isRollingOut } from './starter.ts'
 import type { Starter } from './starter.ts'
 
 export interface LeaderParts {
@@ -93,6 +92,8 @@ export class Leader {
   async start(): Promise<void> {
     const { store, pipeline, driver, checksums, policies, log, rollouts } = this.#parts
     await store.load()
+    // What was read goes through the pipeline first: the views are what is decided by.
+    await new Promise<void>(resolve => setImmediate(resolve))
     this.#fresh = store.empty ? new Set([...pipeline.views()].flatMap(({ source }) => source?.uid ?? [])) : new Set()
     if (store.empty)
       log.info({ objects: this.#fresh.size }, 'nothing was ever stored: objects are taken over as they are')
@@ -176,8 +177,7 @@ export class Leader {
       return driver.drive(key)
     }
     if (view.source !== null && writer.stale(view.source)) return { requeueAfterMs: SAFETY_MS }
-    const open = rollouts.of(key).some(rollout => !isTerminal(rollout))
-    const kept = await keeper.keep(view, { rollingOut: open || wish(view) === 'roll out' })
+    const kept = await keeper.keep(view, { rollingOut: isRollingOut(view, rollouts.of(key)) })
     if (kept === 'changed') return { requeueAfterMs: SAFETY_MS }
     if (await starter.start(view)) return { requeueAfterMs: SAFETY_MS }
     await addresses.write(view)

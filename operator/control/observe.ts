@@ -124,7 +124,8 @@ function manualIndexOf({ state, view, upToDate, spec }: ObserveInput): number | 
   const { update, index } = source.stamp
   const ours = update.state === 'valid' && update.value === spec.revision
   if (!ours || index.state !== 'valid') return null
-  return index.value === state.index ? null : index.value
+  // A write of ours whose answer was lost is in the record, too.
+  return index.value === state.index || index.value === record.index ? null : index.value
 }
 
 function contentOf(revision: Revision | null, view: ObjectView | null): Content | null {

@@ -39,9 +39,16 @@ export function wish(view: ObjectView): 'nothing' | 'roll out' | 'go back' {
   if (revision === ABSENT_REVISION && key.startsWith('Secret/')) return 'nothing'
   const released = releasedOf(record)
   const isReleased = (released === null ? ABSENT_REVISION : hashOf(record, released)) === revision
-  const underWay = record.update !== null && record.update !== record.current && record.index !== -1
+  const underWay = record.update !== null && hashOf(record, record.update) !== revision && record.index !== -1
   if (isReleased) return underWay ? 'go back' : 'nothing'
   return record.refused.includes(revision) ? 'nothing' : 'roll out'
+}
+
+/** The object's content is on its way to pods, or about to be. Pure. */
+export function isRollingOut(view: ObjectView, rollouts: readonly Rollout[]): boolean {
+  const promoted = ({ spec, status }: Rollout): boolean =>
+    status?.phase === 'Held' && spec.promote && spec.revision === view.source?.revision
+  return wish(view) === 'roll out' || rollouts.some(rollout => !isTerminal(rollout) || promoted(rollout))
 }
 
 export class Starter {
@@ -70,10 +77,13 @@ export class Starter {
     const existing = rollouts.get(namespace, wantedName)
     if (existing === null) return this.#create(view, wantedName)
     if (existing.spec.objectRef.uid !== source.uid) return this.#delete(existing)
-    if (!isTerminal(existing)) return false
+    const { attempt } = existing.spec
+    // The status comes first: a leader that got no further left the spec behind.
+    const begun = (existing.status?.attempt ?? 1) > attempt
+    if (!begun && !isTerminal(existing)) return false
     this.#assertLeading()
     const { client, wall } = this.#options
-    await resetForAttempt(client, existing, existing.spec.attempt + 1, releasedOf(record), wall())
+    await resetForAttempt(client, existing, attempt + 1, releasedOf(record), wall())
     return true
   }
 

@@ -1,0 +1,320 @@
+/**
+ * The leader's controllers over an API server in memory, without clocks and connections that run by themselves: a test
+ * says when events arrive, when time goes by, and which write fails. Proxies are assumed to do as the plan says.
+ */
+import type { Report } from '../../protocol/messages.ts'
+import type { ObjectKey, Revision } from '../../protocol/objects.ts'
+import type { ReleaseRecord } from '../assign/types.ts'
+import { Fleet } from '../fleet/fleet.ts'
+import type { FleetPod } from '../fleet/fleet.ts'
+import type { KubeClient } from '../kube/client.ts'
+import { isKubeError } from '../kube/errors.ts'
+import { silentLog } from '../kube/log.ts'
+import type { KubeObject } from '../kube/objects.ts'
+import { nameKey } from '../kube/objects.ts'
+import { FakeApi } from '../kube/testing/fake-api.ts'
+import type { FakeEvent } from '../kube/testing/fake-api.ts'
+import { FakeClock } from '../kube/testing/fake-clock.ts'
+import { CONTROLLER_NAME } from '../model/ingress-class.ts'
+import { stampNames } from '../model/stamp.ts'
+import { Caches } from '../pipeline/caches.ts'
+import { assignmentFor } from '../pipeline/live.ts'
+import { Pipeline } from '../pipeline/pipeline.ts'
+import type { ObjectView } from '../pipeline/pipeline.ts'
+import { PREFIX, WEB, ingressClass } from '../pipeline/testing.ts'
+import { kubeShardApi } from '../records/kube.ts'
+import { ReleaseStore } from '../records/store.ts'
+import type { Aggregate } from '../rollout/machine/figures.ts'
+import { counted } from '../rollout/machine/testing.ts'
+import type { Counted } from '../rollout/machine/testing.ts'
+import { watchAll } from '../watches.ts'
+import { Checksums } from './checksums.ts'
+import { Driver } from './driver.ts'
+import { Keeper } from './keeper.ts'
+import { ObjectWriter } from './object-writer.ts'
+import { Policies } from './policies.ts'
+import { Rollouts } from './rollouts.ts'
+import { Starter, isRollingOut } from './starter.ts'
+import { Turns } from './turns.ts'
+
+export const SYSTEM = 'sluice-system'
+
+/** An API server with our class, and the Ingress and policy that were put into it. */
+export function cluster(...objects: readonly (readonly [plural: string, object: KubeObject])[]): FakeApi {
+  const api = new FakeApi()
+  api.put('ingressclasses', ingressClass())
+  for (const [plural, object] of objects) api.put(plural, object)
+  return api
+}
+
+export interface LeaderProcessOptions {
+  readonly pods?: number
+  readonly clock?: FakeClock
+}
+
+/** One process of the operator that leads, from its start to its crash. */
+export class LeaderProcess {
+  readonly api: FakeApi
+  readonly clock: FakeClock
+  readonly events: string[] = []
+  readonly said: string[] = []
+  /** What went wrong, in words; a conflict is none. */
+  readonly errors: string[] = []
+  readonly store: ReleaseStore
+  readonly pipeline: Pipeline
+  readonly rollouts = new Rollouts()
+  readonly policies = new Policies()
+  readonly turns = new Turns()
+  readonly writer: ObjectWriter
+  readonly keeper: Keeper
+  readonly starter: Starter
+  readonly driver: Driver
+  leading = true
+  pods: number
+  onUpdate: Counted = { requests: 1000 }
+  readonly #events: FakeEvent[]
+  readonly #handlers = new Map<string, (event: FakeEvent) => void>()
+  readonly #removed: string[] = []
+  #started = false
+  #alive = true
+
+  constructor(api: FakeApi, options: LeaderProcessOptions = {}) {
+    this.api = api
+    this.clock = options.clock ?? new FakeClock()
+    this.pods = options.pods ?? 3
+    this.#events = api.watch()
+    const client = api.client(() => this.#alive) as KubeClient
+    const caches = new Caches()
+    const mayWrite = (): boolean => this.leading
+    const wall = (): Date => this.clock.wall()
+    this.store = new ReleaseStore(kubeShardApi(client, SYSTEM), {
+      changed: keys => this.pipeline.touch(keys),
+      unreadable: error => this.errors.push(error.message),
+    })
+    this.pipeline = new Pipeline({
+      caches,
+      record: uid => this.store.get(uid),
+      recordByKey: key => this.store.byKey(key),
+      released: () => null,
+      controllerName: CONTROLLER_NAME,
+      annotationPrefix: PREFIX,
+      idForm: 'content',
+      malformed: error => this.errors.push(error.message),
+      now: () => wall().getTime(),
+    })
+    const events = {
+      event: (about: { readonly kind: string }, type: string, reason: string): void => {
+        this.events.push(`${about.kind} ${type} ${reason}`)
+      },
+    }
+    this.writer = new ObjectWriter({ client, mayWrite })
+    const records = {
+      put: this.store.put.bind(this.store),
+      putLater: this.store.putLater.bind(this.store),
+      remove: this.store.remove.bind(this.store),
+      byKey: this.store.byKey.bind(this.store),
+    }
+    this.keeper = new Keeper({
+      ...{ records, writer: this.writer, wall, annotationPrefix: PREFIX },
+      fresh: () => false,
+      needed: key => this.pipeline.secretReferences.from(key).size > 0,
+      say: (_source, { type, status, reason }) => this.said.push(`${type}=${status} ${reason}`),
+    })
+    this.starter = new Starter({ client, rollouts: this.rollouts, records, mayWrite, wall })
+    const figure = (of: Counted): Aggregate => counted(of)
+    this.driver = new Driver({
+      ...{ client, rollouts: this.rollouts, records, writer: this.writer, pipeline: this.pipeline, events, mayWrite },
+      ...{ turns: this.turns, clock: this.clock, annotationPrefix: PREFIX },
+      pods: () => this.fleet(),
+      figures: { serving: () => figure(this.onUpdate), baseline: () => null },
+      turnFree: () => undefined,
+      ended: phase => this.said.push(`ended ${phase}`),
+    })
+    this.#watchAll(caches, client)
+  }
+
+  /** Reads everything, as a new leader does, and works until nothing is left to do. */
+  async start(): Promise<this> {
+    this.deliver()
+    await this.store.load()
+    this.#flush()
+    this.driver.start()
+    this.#started = true
+    await this.settle()
+    return this
+  }
+
+  /** Nothing that it still has in hand reaches the API server. */
+  crash(): void {
+    this.leading = false
+    this.#alive = false
+  }
+
+  /** The watches catch up. */
+  deliver(): void {
+    for (const event of this.#events.splice(0)) this.#handlers.get(event.plural)?.(event)
+    this.#flush()
+  }
+
+  /** One look at an object, as the leader's queue does it; false: it failed and is to be tried again. */
+  async look(key: ObjectKey = WEB): Promise<boolean> {
+    try {
+      await this.#work(key)
+      await this.store.flush()
+      return true
+    } catch (error) {
+      if (error instanceof Error && error.name === 'NotLeaderError') return true
+      if (!isKubeError(error, 'KUBE_CONFLICT', 'KUBE_NOT_FOUND')) this.errors.push(String(error))
+      return false
+    }
+  }
+
+  /** Events and looks in turn until nothing is written any more. */
+  async settle(): Promise<void> {
+    for (let round = 0; round < 60; round++) {
+      if (!this.leading) return
+      const before = this.api.writes
+      this.deliver()
+      const keys = new Set([...this.pipeline.views()].map(view => view.key))
+      for (const { object } of this.rollouts.all()) keys.add(object)
+      let fine = true
+      for (const key of keys) fine = (await this.look(key)) && fine
+      if (fine && this.api.writes === before && this.#events.length === 0) return
+    }
+    throw new Error(`it never settles: ${this.api.log.slice(-6).join(', ')}`)
+  }
+
+  /** Time goes by, a second at a time. */
+  async seconds(count: number): Promise<void> {
+    for (let i = 0; i < count && this.leading; i++) {
+      this.clock.freeze(1_000)
+      this.clock.jump(1_000)
+      await this.settle()
+    }
+  }
+
+  view(key: ObjectKey = WEB): ObjectView {
+    const view = this.pipeline.view(key)
+    if (view === null) throw new Error(`no view of ${key}`)
+    return view
+  }
+
+  given(key: ObjectKey, ordinal: number): Revision | null {
+    const entry = this.pipeline.live.get(key)
+    return entry === undefined ? null : assignmentFor(entry, ordinal).assignment.assigned
+  }
+
+  /** Every pod does as it is told, at once. */
+  fleet(): readonly FleetPod[] {
+    return Array.from({ length: this.pods }, (_, ordinal) => {
+      const revisions = Object.fromEntries([...this.pipeline.live.keys()].map(key => [key, this.given(key, ordinal)]))
+      for (const { object } of this.rollouts.all()) revisions[object] ??= null
+      const report = { revisions, checksums: { ingress: null, secret: null }, refused: [] } as unknown as Report
+      const name = `sluice-proxy-${ordinal}`
+      return { name, uid: name, ordinal, ready: true, report, reportedAt: this.clock.now() }
+    })
+  }
+
+  async #work(key: ObjectKey): Promise<void> {
+    const view = this.pipeline.view(key)
+    if (view === null) {
+      this.writer.forget(key)
+      await this.driver.drive(key)
+      return
+    }
+    if (view.source !== null && this.writer.stale(view.source)) return
+    const kept = await this.keeper.keep(view, { rollingOut: isRollingOut(view, this.rollouts.of(key)) })
+    if (kept === 'changed') return
+    if (await this.starter.start(view)) return
+    await this.driver.drive(key)
+  }
+
+  #flush(): void {
+    for (const uid of this.#removed.splice(0)) if (this.#started) this.driver.forget(uid)
+    this.pipeline.setPolicies(this.policies.all)
+    do this.pipeline.flush()
+    while (!this.pipeline.idle)
+  }
+
+  #watchAll(caches: Caches, client: KubeClient): void {
+    const checksums = (kind: 'Ingress' | 'Secret'): Checksums =>
+      new Checksums({
+        ...{ client, kind, namespace: SYSTEM, replica: 'test', wall: () => this.clock.wall() },
+        ...{ mode: 'external', mayWrite: () => this.leading, changed: () => undefined, failed: () => undefined },
+        ...{ pods: () => [], events: { event: () => undefined } },
+        // Nothing here asks what is released.
+        releases: undefined as never,
+      })
+    watchAll(
+      (resource, handler, { labelSelector = '' } = {}) => {
+        const before = this.#handlers.get(resource.plural)
+        this.#handlers.set(resource.plural, event => {
+          before?.(event)
+          const object = (event.now ?? event.was) as never
+          const { type, metadata } = object as KubeObject & { readonly type?: string }
+          const [label = '', value] = labelSelector.split('=')
+          const selected = label === '' ? type === undefined || type === 'kubernetes.io/tls' : true
+          if (!selected || (label !== '' && metadata.labels?.[label] !== value)) return
+          if (event.now === null) handler.remove(object)
+          else handler.upsert(object, (event.was ?? undefined) as never)
+        })
+      },
+      {
+        ...{ namespace: SYSTEM, caches, store: this.store, fleet: new Fleet('sluice-proxy'), log: silentLog },
+        ...{ policies: this.policies, rollouts: this.rollouts },
+        checksums: { Ingress: checksums('Ingress'), Secret: checksums('Secret') },
+      },
+      {
+        objects: keys => this.pipeline.touch(keys),
+        everyIngress: () => this.pipeline.touch(caches.ingresses.keys()),
+        service: name => this.pipeline.touchService(name),
+        policies: () => undefined,
+        rollouts: (_key, removed) => {
+          if (removed !== null) this.#removed.push(removed)
+        },
+        fleet: () => undefined,
+        synced: () => undefined,
+      },
+    )
+  }
+}
+
+/** Record and annotations of an object as the API server has them, and its rollouts: what is left when all is over. */
+export interface Outcome {
+  readonly record: Pick<ReleaseRecord, 'current' | 'update' | 'index' | 'refused' | 'governed'> | null
+  readonly stamp: Readonly<Record<'flag' | 'current' | 'update' | 'index', string | null>>
+  readonly finalizers: readonly string[]
+  /** By name: phase and attempt. */
+  readonly rollouts: Readonly<Record<string, string>>
+}
+
+export async function outcomeOf(api: FakeApi, name = 'shop/web'): Promise<Outcome> {
+  const store = new ReleaseStore(kubeShardApi(api.client() as KubeClient, SYSTEM), {
+    changed: () => undefined,
+    unreadable: error => {
+      throw error
+    },
+  })
+  await store.load()
+  const record = store.byKey(`Ingress/${name}`)
+  const { annotations = {}, finalizers = [] } = api.object('ingresses', name)?.metadata ?? {}
+  const names = stampNames('Ingress', PREFIX)
+  const at = (part: keyof typeof names): string | null => annotations[names[part]] ?? null
+  const rollouts = api.all('ingressrollouts').map(({ metadata, spec, status }): [string, string] => {
+    const { phase = 'none', attempt = 0 } = (status ?? {}) as { readonly phase?: string; readonly attempt?: number }
+    const wanted = (spec as { readonly attempt?: number }).attempt ?? 0
+    return [nameKey(metadata).replace('shop/', ''), `${phase} ${attempt}/${wanted}`]
+  })
+  return {
+    record:
+      record === null
+        ? null
+        : {
+            ...{ current: record.current, update: record.update, index: record.index },
+            ...{ refused: record.refused, governed: record.governed },
+          },
+    stamp: { flag: at('flag'), current: at('current'), update: at('update'), index: at('index') },
+    finalizers,
+    rollouts: Object.fromEntries(rollouts.sort(([a], [b]) => (a < b ? -1 : 1))),
+  }
+}
