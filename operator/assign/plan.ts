@@ -199,7 +199,8 @@ function followStamp(object: SourceObject, record: ReleaseRecord): Wish {
       message: `update revision ${name} was taken back and stays in until someone says retry: ${kept}`,
     })
   }
-  if (!knows(record, name)) {
+  const bound = hashOf(record, name)
+  if (!knows(record, name) && (bound === null || bound === object.revision)) {
     return recorded({
       reason: 'UnknownRevision',
       message: `nobody has the content of update revision ${name} (yet): ${kept}`,

@@ -19,7 +19,8 @@ import {
   ungovern,
 } from './records.ts'
 import type { Observation } from './records.ts'
-import { HAND, NOBODY, POLICY, ingress, planOf, record, secret } from './testing.ts'
+import { plan } from './plan.ts'
+import { AS_IS, HAND, NOBODY, POLICY, ingress, planOf, record, secret } from './testing.ts'
 import type { Governance, ReleaseRecord } from './types.ts'
 
 const released = { governed: true, current: 'v1', update: null, index: -1 }
@@ -130,6 +131,23 @@ describe('bindByHand', () => {
     if (!bound.ok) throw new Error('not bound')
     expect(bindByHand(bound.record, 'release-2', ingress('v2'))).toMatchObject({ ok: true })
     expect(bindByHand(bound.record, 'release-2', ingress('v3'))).toEqual({ ok: false, boundTo: 'v2' })
+  })
+
+  it('remembers what a name meant when its content is not kept any more', () => {
+    const content = (revision: string, name: string): ReturnType<typeof ingress> =>
+      ingress(revision, { flag: 'true', update: name, index: '1' })
+    let of = record()
+    for (const [revision, name] of [
+      ['v2', 'r2'],
+      ['v3', 'r3'],
+    ] as const) {
+      of = follow(of, content(revision, name), false).record
+    }
+    expect(Object.keys(of.revisions).sort()).toEqual(['r3', 'v1'])
+    const again = content('v3', 'r2')
+    expect(follow(of, again, false)).toEqual({ record: of, conflict: 'v2' })
+    expect(plan(again, HAND, of, AS_IS)).toMatchObject({ update: 'r3', index: 1, hold: { reason: 'RevisionConflict' } })
+    expect(follow(of, content('v2', 'r2'), false).record).toMatchObject({ update: 'r2', index: 1 })
   })
 
   it('keeps the name of absence for what is absent', () => {

@@ -11,6 +11,9 @@ import type { Governance, Plan, ReleaseRecord, StoredRevision } from './types.ts
 /** Refused revisions that are remembered per object, the newest. */
 const MAX_REFUSED = 50
 
+/** Hand-written names whose binding is remembered per object, the newest. */
+const MAX_BOUND = 50
+
 /** Thrown where a transition would release what may not be released. The caller decided on old knowledge: look again. */
 export class RecordError extends Error {
   readonly code = 'SLUICE_RECORD'
@@ -200,10 +203,16 @@ export function follow(record: ReleaseRecord, object: SourceObject, invalid: boo
 /** Without the content of revisions that nobody can be served any more. */
 export function prune(record: ReleaseRecord): ReleaseRecord {
   const needed = new Set([record.current, record.update])
-  const kept = Object.entries(record.revisions).filter(([name]) => needed.has(name))
-  return kept.length === Object.keys(record.revisions).length
-    ? record
-    : { ...record, revisions: Object.fromEntries(kept) }
+  const all = Object.entries(record.revisions)
+  const kept = all.filter(([name]) => needed.has(name))
+  if (kept.length === all.length) return record
+  const named = all
+    .filter(([name, { hash }]) => !needed.has(name) && name !== hash)
+    .map(([name, { hash }]) => [name, hash])
+  const revisions = Object.fromEntries(kept)
+  if (named.length === 0) return { ...record, revisions }
+  const bound = Object.fromEntries([...Object.entries(record.bound ?? {}), ...named].slice(-MAX_BOUND))
+  return { ...record, revisions, bound }
 }
 
 export interface Observation {

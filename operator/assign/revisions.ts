@@ -7,6 +7,7 @@ import type { ReleaseRecord } from './types.ts'
 export function hashOf(record: ReleaseRecord, revision: Revision | null): Revision | null {
   if (revision === null) return null
   if (Object.hasOwn(record.revisions, revision)) return record.revisions[revision]?.hash ?? null
+  if (record.bound !== undefined && Object.hasOwn(record.bound, revision)) return record.bound[revision] ?? null
   return revision === ABSENT_REVISION ? ABSENT_REVISION : null
 }
 

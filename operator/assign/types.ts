@@ -33,6 +33,8 @@ export interface ReleaseRecord {
   /** Revisions taken back; they do not go out again before someone says retry. */
   readonly refused: readonly Revision[]
   readonly revisions: Readonly<Record<Revision, StoredRevision>>
+  /** Hand-written names whose content is not kept any more, with its hash: a name never comes to mean other content. */
+  readonly bound?: Readonly<Record<Revision, Revision>>
 }
 
 /** Who governs an object. */

@@ -76,6 +76,13 @@ export class ChecksumGate<T extends Identified> {
     return this.#base
   }
 
+  /** How many IDs of the newest state take part in the checksum. */
+  get counted(): number {
+    let count = this.#baseIds.length
+    for (const difference of this.#sinceBase.values()) count += difference
+    return count
+  }
+
   /** The newest state, released or not. */
   get newest(): ReadonlyMap<ObjectKey, T> {
     return this.#newest

@@ -26,6 +26,22 @@ export function referencesOf(namespace: string, content: Content): References {
   }
 }
 
+/** Where the content first names each of its Services: the JSON path of the backend's `service`. */
+export function serviceFields(namespace: string, { spec }: IngressContent): ReadonlyMap<ServiceKey, string> {
+  const fields = new Map<ServiceKey, string>()
+  const note = (backend: IngressBackend | undefined, field: string): void => {
+    const service = serviceOfBackend(namespace, backend)
+    if (service !== null && !fields.has(service)) fields.set(service, `${field}.service`)
+  }
+  for (const [i, rule] of (spec.rules ?? []).entries()) {
+    for (const [j, { backend }] of (rule.http?.paths ?? []).entries()) {
+      note(backend, `spec.rules[${i}].http.paths[${j}].backend`)
+    }
+  }
+  note(spec.defaultBackend, 'spec.defaultBackend')
+  return fields
+}
+
 /** Null for a backend without a Service and a port. */
 export function serviceOfBackend(namespace: string, backend: IngressBackend | undefined): ServiceKey | null {
   const service = backend?.service

@@ -118,7 +118,7 @@ export class Checksums {
       kind,
       published: parsed.published.checksum,
       generation: raw.metadata.generation ?? 0,
-      objects: releases.gate(kind).newest.size,
+      objects: releases.gate(kind).counted,
       pods: pods(),
       replica,
       own,

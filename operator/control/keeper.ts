@@ -62,9 +62,22 @@ export class Keeper {
       return this.#write(view, source, { finalizers: wantedFinalizers(view), annotations: {} })
     }
     if (await this.#record(view, source)) return 'changed'
-    return this.#write(view, source, {
+    const stamps = this.#stamps(view, source)
+    const kept = await this.#write(view, source, {
       finalizers: wantedFinalizers(view, circumstances.rollingOut),
-      annotations: { ...this.#stamps(view, source), ...this.#conditions(view, source, circumstances) },
+      annotations: { ...stamps, ...this.#conditions(view, source, circumstances) },
+    })
+    const { hold } = view
+    if (hold?.reason === 'StampMissing' && Object.keys(stamps).length > 0) this.#sayRestored(source, hold.message)
+    return kept
+  }
+
+  /** No condition: it is mended by the write that goes with it. */
+  #sayRestored(source: SourceObject, message: string): void {
+    const lastTransitionTime = this.#options.wall().toISOString()
+    const restored = `${message}; they are written again`
+    this.#options.say(source, {
+      ...{ type: 'Released', status: 'False', reason: 'StampMissing', message: restored, lastTransitionTime },
     })
   }
 

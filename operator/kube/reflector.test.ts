@@ -4,6 +4,7 @@ import { connect } from './connect.ts'
 import type { Handler } from './handler.ts'
 import type { ConfigMap } from './objects.ts'
 import { Reflector } from './reflector.ts'
+import { silentLog } from './log.ts'
 import type { ReflectorOptions } from './reflector.ts'
 import { resources } from './resources.ts'
 import { until } from './testing/fake-clock.ts'
@@ -288,6 +289,24 @@ describe('watch', () => {
     await watching(2)
     expect(calls).toEqual(['a:->1', 'synced', 'a:gone'])
     expect(reflector.status().errors.gone).toBe(1)
+  })
+
+  it('lists at once when a server that was away says that the version is too old', async () => {
+    const delays: unknown[] = []
+    const warn = (fields: object): void => void delays.push(Object.entries(fields).filter(([name]) => name !== 'error'))
+    await synced({ backoff: { minMs: 8, maxMs: 60_000, random: () => 1 }, log: { ...silentLog, warn } })
+    const down = (_url: URL, response: Parameters<typeof sendStatus>[0]): void =>
+      sendStatus(response, 503, 'ServiceUnavailable', 'away')
+    server.nextWatches.push(down, down, (_url, response) => sendStatus(response, 410, 'Expired', 'too old'))
+    server.drop('a')
+    server.watches[0]!.end()
+    await watching(2)
+    const said = delays.map(fields => Object.fromEntries(fields as [string, unknown][]))
+    expect(said.filter(({ reason }) => reason === 'gone')).toEqual([
+      { kind: 'ConfigMap', reason: 'gone', retryInMs: 8 },
+    ])
+    expect(said.at(-2)).toMatchObject({ reason: 'watch' })
+    expect(Number(said.at(-2)?.['retryInMs'])).toBeGreaterThan(8)
   })
 
   it('keeps the cache and comes back while the server refuses, resets or says nothing at all', async () => {

@@ -42,7 +42,7 @@ export interface ReflectorOptions<T extends KubeObject> extends Selection {
   readonly stallMs?: number
   /** How long the server is asked to keep one watch, in seconds; 10 % jitter is taken off. Default 290. */
   readonly watchSeconds?: number
-  /** Default 0.2 to 30 s. */
+  /** Default 0.2 to 5 s: a server that is back is not to be noticed a minute later. */
   readonly backoff?: BackoffOptions
 }
 
@@ -56,6 +56,8 @@ interface Run {
   doubt: boolean
   /** Refusals in a row of a watch from this resourceVersion. */
   refusals: number
+  /** The last failure was 410: twice in a row it is one to be patient with. */
+  gone: boolean
 }
 
 /** Handlers called between two turns of the event loop. */
@@ -119,10 +121,11 @@ export class Reflector<T extends KubeObject> implements Store<T> {
     if (this.#run !== null) return
     const run: Run = {
       abort: new AbortController(),
-      backoff: new Backoff(this.#options.backoff ?? { minMs: 200, maxMs: 30_000 }),
+      backoff: new Backoff(this.#options.backoff ?? { minMs: 200, maxMs: 5_000 }),
       resourceVersion: null,
       doubt: false,
       refusals: 0,
+      gone: false,
     }
     this.#run = run
     this.#synced = false
@@ -205,6 +208,9 @@ export class Reflector<T extends KubeObject> implements Store<T> {
       run.doubt = false
     }
     const asked = isKubeError(error) ? (error.retryAfterMs ?? 0) : 0
+    // A server that says "too old" is there: whatever was waited for is over, and a list brings the rest.
+    if (isKubeError(error, 'KUBE_GONE') && !run.gone) run.backoff.reset()
+    run.gone = isKubeError(error, 'KUBE_GONE')
     const delay = Math.max(run.backoff.next(), Math.min(asked, LONGEST_WAIT_MS))
     const fields = { kind: this.#kind, reason, error: this.#lastError, retryInMs: Math.round(delay) }
     if (reason === 'denied') this.#log.error(fields, `${phase} refused: grant the operator list and watch on this kind`)

@@ -12,7 +12,7 @@ import type { Governance, Hold, Plan, ReleaseRecord } from '../assign/types.ts'
 import { compileIngress, compileSecret } from '../compile/compile.ts'
 import { contentId, upstreamIngressId, upstreamSecretId } from '../checksum/ids.ts'
 import { endpointsOf } from '../compile/endpoints.ts'
-import { referencesOf } from '../compile/references.ts'
+import { referencesOf, serviceFields } from '../compile/references.ts'
 import { ModelError } from '../model/errors.ts'
 import { parseIngress } from '../model/ingress.ts'
 import { parseSecret } from '../model/secret.ts'
@@ -201,7 +201,7 @@ export class Pipeline {
       if (source.revision !== ABSENT_REVISION && !isStored(stored, source)) this.#ahead.set(key, source)
     }
     if (kind === 'Ingress') this.#refer(key, decided, source, record)
-    if (kind === 'Ingress') problems.push(...this.#serviceProblems(key))
+    if (kind === 'Ingress') problems.push(...this.#serviceProblems(key, namespace, source))
     this.#views.set(key, {
       key,
       raw,
@@ -421,7 +421,8 @@ export class Pipeline {
     return true
   }
 
-  #serviceProblems(key: ObjectKey): readonly Problem[] {
+  #serviceProblems(key: ObjectKey, namespace: string, source: SourceObject | null): readonly Problem[] {
+    const fields = source?.content.kind === 'Ingress' ? serviceFields(namespace, source.content) : null
     return [...this.serviceReferences.to(key)].flatMap(service => {
       const name = serviceOf(service)
       const { problem } = endpointsOf(
@@ -434,7 +435,8 @@ export class Pipeline {
         : [
             {
               key,
-              field: 'spec',
+              // A Service that only a released revision names has no field in the object.
+              field: fields?.get(service) ?? 'spec',
               reason: problem.reason,
               message: `Service ${service}: ${problem.message}`,
               effect: 'warn' as const,

@@ -45,7 +45,7 @@ describe('ChecksumPublisher', () => {
     expect(written).toEqual(['a'])
     p.want(() => state('b'))
     p.want(() => state('c'))
-    await jest.advanceTimersByTimeAsync(249)
+    await jest.advanceTimersByTimeAsync(99)
     expect(written).toEqual(['a'])
     await jest.advanceTimersByTimeAsync(1)
     expect(written).toEqual(['a', 'c'])

@@ -1,6 +1,6 @@
 /**
  * The leader's side of the consistency check: one CheckSum object per kind, edited in place.
- * At most one write every 250 ms: each is kept by etcd until compaction (DESIGN "The consistency check").
+ * At most ten writes a second: each is kept by etcd until compaction, at most some 15 KB of buckets (docs/adr/0009-control.md).
  */
 
 export interface PublishedState {
@@ -36,7 +36,7 @@ export class ChecksumPublisher {
 
   constructor(options: PublisherOptions) {
     this.#options = options
-    this.#minIntervalMs = options.minIntervalMs ?? 250
+    this.#minIntervalMs = options.minIntervalMs ?? 100
     this.#now = options.now ?? ((): number => performance.now())
   }
 
