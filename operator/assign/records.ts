@@ -208,10 +208,12 @@ export function prune(record: ReleaseRecord): ReleaseRecord {
   if (kept.length === all.length) return record
   const named = all
     .filter(([name, { hash }]) => !needed.has(name) && name !== hash)
-    .map(([name, { hash }]) => [name, hash])
+    .map(([name, { hash }]): [Revision, Revision] => [name, hash])
   const revisions = Object.fromEntries(kept)
   if (named.length === 0) return { ...record, revisions }
-  const bound = Object.fromEntries([...Object.entries(record.bound ?? {}), ...named].slice(-MAX_BOUND))
+  const bound: Record<string, Revision> = Object.fromEntries(
+    [...Object.entries(record.bound ?? {}), ...named].slice(-MAX_BOUND),
+  )
   return { ...record, revisions, bound }
 }
 
