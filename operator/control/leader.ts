@@ -58,6 +58,8 @@ export class Leader {
   readonly #objects: WorkQueue
   readonly #status: WorkQueue
   #leading = false
+  /** Grows with every start and stop: what began in an earlier term does not end in this one. */
+  #term = 0
   #fresh: ReadonlySet<string> = new Set()
   #round: ReturnType<typeof setInterval> | null = null
 
@@ -91,9 +93,11 @@ export class Leader {
   /** Begins to lead: everything is read again before anything is decided. Call it when the caches are synced. */
   async start(): Promise<void> {
     const { store, pipeline, driver, checksums, policies, log, rollouts } = this.#parts
+    const term = ++this.#term
     await store.load()
     // What was read goes through the pipeline first: the views are what is decided by.
     await new Promise<void>(resolve => setImmediate(resolve))
+    if (term !== this.#term) return
     this.#fresh = store.empty ? new Set([...pipeline.views()].flatMap(({ source }) => source?.uid ?? [])) : new Set()
     if (store.empty)
       log.info({ objects: this.#fresh.size }, 'nothing was ever stored: objects are taken over as they are')
@@ -111,6 +115,7 @@ export class Leader {
 
   /** Resolves when nothing is under way any more. */
   async stop(): Promise<void> {
+    this.#term++
     this.#leading = false
     if (this.#round !== null) clearInterval(this.#round)
     this.#round = null

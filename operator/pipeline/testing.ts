@@ -100,7 +100,7 @@ export function slice(name: string, ...addresses: readonly string[]): Raw {
 }
 
 export function ingressClass(name = 'sluice'): Raw {
-  return { kind: 'IngressClass', metadata: { name }, spec: { controller: CONTROLLER_NAME } } as Raw
+  return { kind: 'IngressClass', metadata: { name }, spec: { controller: CONTROLLER_NAME } }
 }
 
 export function namespace(labels: Readonly<Record<string, string>> = {}, terminating = false): Raw {

@@ -1,0 +1,341 @@
+/**
+ * The operator as a process, with the permissions of deploy/base and no others, against a real API server. There are
+ * no proxies, so nothing is ever confirmed: rollouts go on when somebody promotes or aborts them.
+ */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { parse, stringify } from 'yaml'
+import { foreignCluster, startApiServer } from '../e2e/apiserver/apiserver.ts'
+import type { ApiServer } from '../e2e/apiserver/apiserver.ts'
+import { Component } from '../e2e/apiserver/component.ts'
+import { freePorts } from '../e2e/apiserver/ports.ts'
+import { render } from '../e2e/deploy/render.ts'
+import { stampFor } from './assign/stamps.ts'
+import type { ReleaseRecord } from './assign/types.ts'
+import { FINALIZER } from './control/finalizer.ts'
+import type { KubeClient } from './kube/client.ts'
+import { connect, loadKubeConfig } from './kube/connect.ts'
+import type { KubeObject, SpecObject } from './kube/objects.ts'
+import { as, resources } from './kube/resources.ts'
+import type { IngressCheckSumSpec, IngressRolloutPolicyStatus, IngressRolloutStatus } from './model/generated/crds.ts'
+import { parseIngress } from './model/ingress.ts'
+import { ingress, ingressClass } from './pipeline/testing.ts'
+import { kubeShardApi } from './records/kube.ts'
+import { ReleaseStore } from './records/store.ts'
+
+const SYSTEM = 'sluice-system'
+const ACCOUNT = 'sluice-operator'
+const describeOwn = foreignCluster ? describe.skip : describe
+const WEB = { namespace: 'shop', name: 'web' }
+const rollouts = as<SpecObject<unknown, IngressRolloutStatus>>(resources.ingressRollouts)
+
+/** One replica. */
+class Operator {
+  readonly name: string
+  readonly log: string
+  readonly #component: Component
+  readonly #admin: number
+
+  private constructor(name: string, folder: string, kubeconfig: string, [stream = 0, admin = 0]: readonly number[]) {
+    this.name = name
+    this.log = join(folder, `${name}.log`)
+    this.#admin = admin
+    const env = [
+      ...[`POD_NAME=${name}`, `POD_NAMESPACE=${SYSTEM}`, 'POD_IP=127.0.0.1', `STREAM_PORT=${stream}`],
+      ...[`ADMIN_PORT=${admin}`, `KUBECONFIG=${kubeconfig}`],
+    ]
+    this.#component = new Component(['env', ...env, process.execPath, join(__dirname, 'main.ts')], this.log)
+  }
+
+  static async create(name: string, folder: string, kubeconfig: string): Promise<Operator> {
+    return new Operator(name, folder, kubeconfig, await freePorts(2))
+  }
+
+  get running(): boolean {
+    return this.#component.running
+  }
+
+  start(): Promise<void> {
+    return this.#component.start()
+  }
+
+  /** SIGKILL. */
+  kill(): Promise<void> {
+    return this.#component.kill()
+  }
+
+  async ready(): Promise<boolean> {
+    return (await this.#get('readyz'))?.ok === true
+  }
+
+  async leads(): Promise<boolean> {
+    const answer = await this.#get('state')
+    return answer !== null && ((await answer.json()) as { readonly leading: boolean }).leading
+  }
+
+  async #get(path: string): Promise<Response | null> {
+    try {
+      return await fetch(`http://127.0.0.1:${this.#admin}/${path}`, { signal: AbortSignal.timeout(2_000) })
+    } catch {
+      return null
+    }
+  }
+}
+
+describeOwn('the operator against a real API server', () => {
+  let server: ApiServer
+  let folder: string
+  let client: KubeClient
+  let kubeconfig: string
+  let a: Operator
+  let b: Operator
+  let restarted = 0
+
+  const kubectl = async (...args: readonly string[]): Promise<string> =>
+    (await promisify(execFile)(server.kubectl, ['--kubeconfig', server.kubeconfig, ...args])).stdout
+
+  async function until(what: string, condition: () => Promise<boolean>, ms = 15_000): Promise<void> {
+    const end = performance.now() + ms
+    while (!(await condition())) {
+      if (performance.now() > end) throw new Error(`waited ${ms} ms in vain: ${what}`)
+      await sleep(50)
+    }
+  }
+
+  const web = (): Promise<SpecObject> => client.get(resources.ingresses, WEB)
+  const revisionOf = (raw: KubeObject): string => parseIngress(raw, { classes: [ingressClass()] }).revision
+  const statusOf = async (revision: string): Promise<IngressRolloutStatus | null> =>
+    (await client.find(rollouts, { namespace: 'shop', name: `ing-web-${revision}` }))?.status ?? null
+  const phaseOf = async (revision: string): Promise<string> => (await statusOf(revision))?.phase ?? 'none'
+
+  /** Another host; returns the revision. */
+  async function change(host: string): Promise<string> {
+    return revisionOf(await client.mergePatch(resources.ingresses, WEB, { spec: ingress({ host }).spec }))
+  }
+
+  async function command(revision: string, spec: Readonly<Record<string, unknown>>): Promise<void> {
+    await until(`a rollout of ${revision}`, async () => {
+      const name = `ing-web-${revision}`
+      if ((await client.find(rollouts, { namespace: 'shop', name })) === null) return false
+      await client.mergePatch(rollouts, { namespace: 'shop', name }, { spec })
+      return true
+    })
+  }
+
+  async function record(): Promise<ReleaseRecord | null> {
+    const store = new ReleaseStore(kubeShardApi(client, SYSTEM), {
+      changed: () => undefined,
+      unreadable: error => {
+        throw error
+      },
+    })
+    await store.load()
+    return store.byKey('Ingress/shop/web')
+  }
+
+  /** What record and annotations say of each other; empty: the same. */
+  async function disagreement(): Promise<string> {
+    const [found, object] = [await record(), await web()]
+    if (found === null) return 'there is no record'
+    const { annotations = {} } = object.metadata
+    const different = Object.entries(stampFor(found)).filter(([name, value]) => (annotations[name] ?? null) !== value)
+    return different.map(([name, value]) => `${name}: ${String(value)}, not ${annotations[name] ?? 'absent'}`).join()
+  }
+
+  async function leader(): Promise<Operator | null> {
+    for (const one of [a, b]) if (one.running && (await one.leads())) return one
+    return null
+  }
+
+  beforeAll(async () => {
+    server = await startApiServer()
+    folder = await mkdtemp(join(tmpdir(), 'sluice-operator-'))
+    client = connect(loadKubeConfig(server.kubeconfig))
+    const all = await render(server.kubectl, join(__dirname, '../deploy/base'))
+    // Without what needs controllers.
+    const kinds = /^(Namespace|ServiceAccount|(Cluster)?Role(Binding)?|IngressClass|CustomResourceDefinition)$/
+    const file = join(folder, 'base.yaml')
+    const wanted = all.filter(({ kind }) => kinds.test(kind))
+    await writeFile(file, wanted.map(manifest => stringify(manifest)).join('---\n'))
+    await kubectl('apply', '--server-side', '-f', file)
+    const names = ['ingressrolloutpolicies', 'ingressrollouts', 'ingresschecksums', 'secretchecksums']
+    const crds = names.map(name => `crd/${name}.tengine.taobao.org`)
+    await kubectl('wait', '--for=condition=Established', ...crds, '--timeout=30s')
+    const token = (await kubectl('create', 'token', ACCOUNT, '-n', SYSTEM)).trim()
+    const config = parse(await readFile(server.kubeconfig, 'utf8')) as { readonly users: { readonly name: string }[] }
+    kubeconfig = join(folder, 'kubeconfig')
+    const users = config.users.map(({ name }) => ({ name, user: { token } }))
+    await writeFile(kubeconfig, stringify({ ...config, users }), { mode: 0o600 })
+    a = await Operator.create('sluice-operator-a', folder, kubeconfig)
+    b = await Operator.create('sluice-operator-b', folder, kubeconfig)
+    await client.create(resources.namespaces, { metadata: { name: 'shop' } })
+    await client.create(resources.ingresses, asCreated(ingress()))
+  }, 600_000)
+
+  afterAll(async () => {
+    await Promise.all([a.kill(), b.kill()])
+    await client.close()
+    await server.stop()
+    await rm(folder, { recursive: true, force: true })
+  })
+
+  it('makes its authority, keeps its key in a Secret alone, and publishes checksums', async () => {
+    await a.start()
+    await until('ready', () => a.ready(), 30_000)
+    await until('leading', () => a.leads())
+    const secret = await client.get(resources.secrets, { namespace: SYSTEM, name: 'sluice-stream-ca' })
+    const map = await client.get(resources.configMaps, { namespace: SYSTEM, name: 'sluice-stream-ca' })
+    expect(Object.keys(secret.data ?? {}).sort()).toEqual(['ca.crt', 'ca.key'])
+    expect(map.data).toEqual({ 'ca.crt': Buffer.from(secret.data?.['ca.crt'] ?? '', 'base64').toString('utf8') })
+    for (const resource of [resources.ingressCheckSums, resources.secretCheckSums]) {
+      await until(`a ${resource.kind}`, async () => {
+        const found = await client.find(as<SpecObject<IngressCheckSumSpec>>(resource), {
+          namespace: SYSTEM,
+          name: 'sluice',
+        })
+        return found?.spec?.count === (resource === resources.ingressCheckSums ? 1 : 0)
+      })
+    }
+  }, 60_000)
+
+  it('accepts a policy, and takes over what is served without a rollout', async () => {
+    await client.create(resources.ingressRolloutPolicies, {
+      metadata: { name: 'default' },
+      spec: {
+        selector: { namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'shop' } } },
+        batches: [{ pods: 1, pause: { for: '1h30m' } }, { pods: '25%', pause: {} }, { pods: '50%' }],
+        ...{ bakeTime: '1s', ackDeadline: '1s' },
+        analysis: { interval: '1s', deadline: '10m', minRequests: 1, successRate: { min: 99 } },
+      },
+    })
+    await until('the status of the policy', async () => {
+      const { status } = await client.get(
+        as<SpecObject<unknown, IngressRolloutPolicyStatus>>(resources.ingressRolloutPolicies),
+        {
+          name: 'default',
+        },
+      )
+      const accepted = status?.conditions?.find(({ type }) => type === 'Accepted')?.status
+      return accepted === 'True' && status?.governedObjects === 1 && status.batches === '1, 25%, 50%, 100%'
+    })
+    await until('the finalizer', async () => (await web()).metadata.finalizers?.includes(FINALIZER) === true)
+    expect(await client.list(rollouts)).toEqual([])
+    expect(await record()).toMatchObject({ current: revisionOf(await web()), update: null, governed: true })
+  }, 60_000)
+
+  it('makes a rollout of a change: stored, stamped, on no pod, and nothing new is released', async () => {
+    const before = revisionOf(await web())
+    const revision = await change('one.example')
+    await until('progress', async () => (await phaseOf(revision)) === 'Progressing')
+    expect(await record()).toMatchObject({ current: before, update: revision, index: 0 })
+    expect(await disagreement()).toBe('')
+    expect((await statusOf(revision))?.message).toContain('waits')
+  }, 30_000)
+
+  it('goes on with another leader when the first is killed', async () => {
+    await b.start()
+    await until('ready', () => b.ready(), 30_000)
+    expect(await b.leads()).toBe(false)
+    await a.kill()
+    const killed = performance.now()
+    const revision = revisionOf(await web())
+    await command(revision, { promote: true })
+    await until('the other leads', () => b.leads(), 25_000)
+    // The Lease's 15 s, up to 2 s until its last change was seen, up to 2 s until the next look; and a busy machine.
+    expect(performance.now() - killed).toBeLessThan(22_000)
+    await until('it is released', async () => (await phaseOf(revision)) === 'Complete')
+    expect(await record()).toMatchObject({ current: revision, update: revision, index: -1 })
+    expect(await disagreement()).toBe('')
+  }, 90_000)
+
+  it('survives an API server that is away for 20 s, and works again', async () => {
+    await a.start()
+    await until('ready', () => a.ready(), 30_000)
+    await server.kill('kube-apiserver')
+    await sleep(20_000)
+    expect([a.running, b.running]).toEqual([true, true])
+    await server.start('kube-apiserver')
+    restarted = Date.now()
+    const revision = await change('two.example')
+    await until('somebody leads', async () => (await leader()) !== null, 30_000)
+    await until('progress', async () => (await phaseOf(revision)) === 'Progressing', 20_000)
+    await command(revision, { abort: true })
+    await until('taken back', async () => (await phaseOf(revision)) === 'RolledBack')
+    expect(await record()).toMatchObject({ index: 0, refused: [revision] })
+    expect(await disagreement()).toBe('')
+  }, 120_000)
+
+  it('agrees with itself after many deaths at random moments', async () => {
+    // The one that lives has its Lease at once when it comes back.
+    const alive = (await leader()) ?? a
+    await (alive === a ? b : a).kill()
+    const released = new Set([(await record())?.current])
+    const told: string[] = []
+    for (let round = 0; round < 12; round++) {
+      const revision = await change(`round-${round % 3}.example`)
+      const promote = Math.random() < 0.5
+      // Killed while the change, or what a person says to it, is on its way.
+      const early = Math.random() < 0.4
+      const saying = early ? sleep(0) : command(revision, { promote, abort: !promote })
+      if (!early && promote) released.add(revision)
+      await Promise.all([saying, sleep(Math.random() * 250)])
+      await sleep(Math.random() * 120)
+      told.push(`${revision} ${early ? 'killed early' : promote ? 'promote' : 'abort'}`)
+      await alive.kill()
+      const current = (await record())?.current
+      expect({ told, released: [...released] }).toEqual({ told, released: expect.arrayContaining([current]) })
+      await alive.start()
+      await until('leading again', () => alive.leads(), 20_000)
+    }
+    const last = await change('last.example')
+    released.add(last)
+    await command(last, { promote: true })
+    await until('the last is released', async () => (await phaseOf(last)) === 'Complete', 20_000)
+    await until(`agreement after ${told.join(', ')}`, async () => (await disagreement()) === '', 10_000)
+    expect(await record()).toMatchObject({ current: last, update: last, index: -1 })
+    const open = (await client.list(rollouts)).filter(
+      ({ status }) => !['Complete', 'RolledBack', 'Superseded'].includes(status?.phase ?? 'none'),
+    )
+    expect(open.map(({ metadata, status }) => `${metadata.name} ${status?.phase ?? ''}`)).toEqual([])
+  }, 120_000)
+
+  it('uninstalls beside an operator that runs, and nothing is put on again', async () => {
+    expect((await web()).metadata.finalizers).toContain(FINALIZER)
+    const log = join(folder, 'uninstall.log')
+    const env = [`POD_NAME=uninstall`, `POD_NAMESPACE=${SYSTEM}`, 'POD_IP=127.0.0.1', `KUBECONFIG=${kubeconfig}`]
+    const done = new Component(['env', ...env, process.execPath, join(__dirname, 'main.ts'), 'uninstall'], log)
+    await done.start()
+    await until('the end', () => Promise.resolve(!done.running), 40_000)
+    expect(await readFile(log, 'utf8')).toContain('no finalizer, no annotation of ours is left')
+    const bare = async (): Promise<unknown> => {
+      const { finalizers = [], annotations = {} } = (await web()).metadata
+      return { finalizers, annotations }
+    }
+    expect(await bare()).toEqual({ finalizers: [], annotations: {} })
+    await change('after.example')
+    await sleep(3_000)
+    expect([a.running, b.running].filter(Boolean)).toHaveLength(1)
+    expect(await bare()).toEqual({ finalizers: [], annotations: {} })
+  }, 60_000)
+
+  it('was refused nothing by the API server, and logged no key', async () => {
+    const text = (await readFile(a.log, 'utf8')) + (await readFile(b.log, 'utf8'))
+    const refused = text.split('\n').filter(line => /HTTP 40[13]|Forbidden/.test(line))
+    // An API server that has just begun does not know its roles yet.
+    const early = (line: string): boolean => {
+      const { time = 0 } = JSON.parse(line) as { readonly time?: number }
+      return time > restarted - 5_000 && time < restarted + 5_000
+    }
+    expect(refused.filter(line => !early(line))).toEqual([])
+    expect(text).not.toContain('PRIVATE KEY')
+  })
+})
+
+function asCreated({ metadata: { name, namespace }, spec }: ReturnType<typeof ingress>): SpecObject<never> {
+  return { metadata: { name, namespace: namespace ?? '' }, spec: spec as never }
+}
