@@ -1,0 +1,434 @@
+import { beforeAll, describe, expect, it } from '@jest/globals'
+import { Authority, mismatched } from '../../e2e/pki/pki.ts'
+import type { Leaf } from '../../e2e/pki/pki.ts'
+import type { ObjectKey, Revision } from '../../protocol/objects.ts'
+import { ABSENT_REVISION } from '../../protocol/objects.ts'
+import { adopt, advance, begin, complete, create, serve, takeBack, ungovern } from '../assign/records.ts'
+import { stampFor } from '../assign/stamps.ts'
+import type { ReleaseRecord } from '../assign/types.ts'
+import {
+  Replica,
+  TLS,
+  WEB,
+  ingress,
+  ingressClass,
+  namespace,
+  object,
+  policy,
+  secret,
+  service,
+  slice,
+} from './testing.ts'
+import type { IngressChange, Raw } from './testing.ts'
+
+const DAY_MS = 86_400_000
+const everywhere = (revision: Revision | null): readonly (Revision | null)[] => [revision, revision, revision, revision]
+const stamped = (record: ReleaseRecord, change: IngressChange = {}): Raw => {
+  const stamp = Object.entries(stampFor(record)).filter((entry): entry is [string, string] => entry[1] !== null)
+  return ingress({ ...change, annotations: { ...change.annotations, ...Object.fromEntries(stamp) } })
+}
+
+/** A replica that serves `web` of host a, and a policy that governs it: recorded as current. */
+function governed(): { readonly replica: Replica; readonly record: ReleaseRecord; readonly a: Revision } {
+  const replica = new Replica().put(ingress({ host: 'a.example' })).publish()
+  const record = adopt(replica.source(WEB))
+  replica.policies(policy()).store(record).publish()
+  return { replica, record, a: record.current ?? '' }
+}
+
+let authority: Authority
+let good: Leaf
+let renewed: Leaf
+
+beforeAll(async () => {
+  authority = await Authority.root('Pipeline tests')
+  good = await authority.issue({ hosts: ['shop.example'] })
+  renewed = await authority.issue({ hosts: ['shop.example'] })
+})
+
+describe('an object that nobody governs', () => {
+  it('is given to every pod as it is, and its change at once', () => {
+    const replica = new Replica().put(ingress()).publish()
+    const first = replica.source(WEB).revision
+    expect(replica.givenTo(WEB)).toEqual(everywhere(first))
+    replica.put(ingress({ host: 'other.example' })).publish()
+    expect(replica.givenTo(WEB)).toEqual(everywhere(replica.source(WEB).revision))
+    expect(replica.given(WEB, 0)).not.toBe(first)
+  })
+
+  it('is gone at once when it is deleted, and when its class is not ours any more', () => {
+    for (const go of [
+      (replica: Replica) => replica.drop(ingress()),
+      (replica: Replica) => replica.put(ingress({ className: 'other' })),
+      (replica: Replica) => replica.drop(ingressClass()),
+    ]) {
+      const replica = new Replica().put(ingress()).publish()
+      go(replica).publish()
+      expect(replica.givenTo(WEB)).toEqual(everywhere(null))
+      expect([...replica.releases.objects()]).toEqual([])
+    }
+  })
+
+  it('keeps its last good content when the new one cannot be served, also before anything is stored', () => {
+    const replica = new Replica().put(ingress()).publish()
+    const first = replica.source(WEB).revision
+    replica.put(ingress({ host: 'not a host' })).publish()
+    expect(replica.givenTo(WEB)).toEqual(everywhere(first))
+    expect(replica.view(WEB)).toMatchObject({ invalid: true, hold: { reason: 'InvalidContent' } })
+  })
+
+  it('serves nothing if its first content cannot be served', () => {
+    const replica = new Replica().put(ingress({ host: 'not a host' })).publish()
+    expect(replica.givenTo(WEB)).toEqual(everywhere(null))
+  })
+})
+
+describe('an object that a policy governs', () => {
+  it('is given by record and index, whoever asks', () => {
+    const { replica, record, a } = governed()
+    replica.put(ingress({ host: 'b.example' })).publish()
+    const b = replica.source(WEB).revision
+    expect(replica.givenTo(WEB)).toEqual(everywhere(a))
+    let next = begin(record, replica.source(WEB))
+    const at = (index: number): readonly (Revision | null)[] => {
+      next = advance(next, index)
+      replica
+        .store(next)
+        .put(stamped(next, { host: 'b.example' }))
+        .publish()
+      return replica.givenTo(WEB)
+    }
+    expect(at(0)).toEqual(everywhere(a))
+    expect(at(1)).toEqual([b, a, a, a])
+    expect(at(2)).toEqual([b, b, a, a])
+    expect(at(1)).toEqual([b, a, a, a])
+    expect(at(-1)).toEqual(everywhere(b))
+  })
+
+  it('stays as it was between store and stamp', () => {
+    const { replica, record, a } = governed()
+    replica.put(ingress({ host: 'b.example' })).turn()
+    const begun = begin(record, replica.source(WEB))
+    replica
+      .store(begun)
+      .put(stamped(begun, { host: 'b.example' }))
+      .publish()
+    replica.store(advance(begun, 2)).publish()
+    expect(replica.givenTo(WEB)).toEqual(everywhere(a))
+  })
+
+  it('has the content of its record on every pod when the change was taken back, whatever it says itself', () => {
+    const { replica, record, a } = governed()
+    replica.put(ingress({ host: 'b.example' })).turn()
+    const begun = advance(begin(record, replica.source(WEB)), -1)
+    replica
+      .store(takeBack(begun))
+      .put(stamped(begun, { host: 'b.example' }))
+      .publish()
+    expect(replica.givenTo(WEB)).toEqual(everywhere(a))
+    expect(replica.view(WEB).hold?.reason).toBe('RevisionRefused')
+  })
+
+  it('is not there for any pod while nothing of it is released', () => {
+    const replica = new Replica().policies(policy()).put(ingress()).publish()
+    expect(replica.view(WEB).hold?.reason).toBe('NotStamped')
+    replica.store(create(replica.source(WEB))).publish()
+    expect(replica.givenTo(WEB)).toEqual(everywhere(null))
+    expect(replica.pipeline.live.size).toBe(0)
+  })
+
+  it('falls back to what was served though nothing is stored of it yet', () => {
+    const replica = new Replica().put(ingress({ host: 'a.example' })).publish()
+    const a = replica.source(WEB).revision
+    // The same turn brings policy and change.
+    replica
+      .policies(policy())
+      .put(ingress({ host: 'b.example' }))
+      .publish()
+    expect(replica.givenTo(WEB)).toEqual(everywhere(a))
+    expect(replica.view(WEB)).toMatchObject({ stored: null, record: { current: a, governed: false } })
+  })
+
+  it('falls back to the newest that was served, not to the older one that is stored', () => {
+    const replica = new Replica().put(ingress({ host: 'a.example' })).publish()
+    replica.store(serve(null, replica.source(WEB))).publish()
+    replica.put(ingress({ host: 'b.example' })).publish()
+    const b = replica.source(WEB).revision
+    replica.put(ingress({ host: 'not a host' })).publish()
+    expect(replica.givenTo(WEB)).toEqual(everywhere(b))
+    replica
+      .policies(policy())
+      .put(ingress({ host: 'c.example' }))
+      .publish()
+    expect(replica.givenTo(WEB)).toEqual(everywhere(b))
+  })
+
+  it('keeps what was released when its policy goes, until its content is another', () => {
+    const { replica, record, a } = governed()
+    replica.put(ingress({ host: 'b.example' })).turn()
+    replica.policies().publish()
+    expect(replica.givenTo(WEB)).toEqual(everywhere(a))
+    replica.store(ungovern(record, replica.source(WEB))).publish()
+    expect(replica.givenTo(WEB)).toEqual(everywhere(a))
+    replica.put(ingress({ host: 'c.example' })).publish()
+    expect(replica.givenTo(WEB)).toEqual(everywhere(replica.source(WEB).revision))
+  })
+
+  it('is dropped by index like any change: deletion, and change of class', () => {
+    for (const leaving of [
+      { deleting: true, finalizers: ['tengine.taobao.org/rollout'] },
+      { className: 'other' },
+    ] as const) {
+      const { replica, record, a } = governed()
+      const change = { host: 'a.example', ...leaving }
+      replica.put(ingress(change)).publish()
+      expect(replica.givenTo(WEB)).toEqual(everywhere(a))
+      const begun = begin(record, replica.source(WEB))
+      expect(begun.update).toBe(ABSENT_REVISION)
+      const one = advance(begun, 1)
+      replica.store(one).put(stamped(one, change)).publish()
+      expect(replica.givenTo(WEB)).toEqual([null, a, a, a])
+      const done = complete(one)
+      replica.store(done).put(stamped(done, change)).publish()
+      expect(replica.givenTo(WEB)).toEqual(everywhere(null))
+    }
+  })
+
+  it('is dropped at once with its namespace', () => {
+    const { replica } = governed()
+    replica.put(namespace({}, true)).publish()
+    expect(replica.givenTo(WEB)).toEqual(everywhere(null))
+    expect(replica.view(WEB).hold?.reason).toBe('NamespaceTerminating')
+  })
+
+  it('is governed by the labels of its namespace as they are now', () => {
+    const selector = { namespaceSelector: { matchLabels: { team: 'shop' } } }
+    const replica = new Replica().put(namespace({ team: 'shop' }), ingress()).policies(policy({ spec: { selector } }))
+    replica.publish()
+    expect(replica.view(WEB).governance).toEqual({ by: 'policy', policy: 'default' })
+    replica.put(namespace({ team: 'other' })).turn()
+    expect(replica.view(WEB).governance).toEqual({ by: 'none' })
+    replica.put(namespace({ team: 'shop' })).turn()
+    expect(replica.view(WEB).governance).toEqual({ by: 'policy', policy: 'default' })
+  })
+
+  it('is not replaced by a record that cannot be compiled, and holds up nobody', () => {
+    const { replica, record, a } = governed()
+    const other = ingress({ name: 'other', host: 'other.example' })
+    const broken = { hash: 'broken', content: { kind: 'Ingress', annotations: {}, spec: { rules: [{ host: '?' }] } } }
+    replica.store({ ...record, current: 'broken', revisions: { broken } } as ReleaseRecord)
+    replica.put(other).publish()
+    expect(replica.given(WEB, 0)).toBe(a)
+    expect(replica.given('Ingress/shop/other', 0)).toBe(null)
+    expect(replica.malformed.map(({ message }) => message)).toEqual([expect.stringContaining(WEB)])
+    replica.policies().publish()
+    expect(replica.given('Ingress/shop/other', 0)).not.toBeNull()
+  })
+})
+
+describe('a malformed object', () => {
+  it('leaves its last good state, and the others go on', () => {
+    const broken = (raw: Raw): Raw => ({ ...raw, spec: { rules: 'none' } })
+    const other = (host: string): Raw => ingress({ name: 'other', host })
+    const replica = new Replica().put(ingress(), other('other.example')).publish()
+    const first = replica.given(WEB, 0)
+    replica.put(broken(ingress()), other('new.example'), broken(ingress({ name: 'never' }))).publish()
+    expect(replica.given(WEB, 0)).toBe(first)
+    expect(replica.given('Ingress/shop/other', 0)).toBe(replica.source('Ingress/shop/other').revision)
+    expect(replica.given('Ingress/shop/never', 0)).toBeNull()
+    expect(replica.malformed.map(error => error.object).sort()).toEqual(['Ingress shop/never', 'Ingress shop/web'])
+    replica.put(ingress({ host: 'mended.example' })).publish()
+    expect(replica.given(WEB, 0)).toBe(replica.source(WEB).revision)
+  })
+})
+
+describe('a certificate', () => {
+  const withTls = (): Replica => new Replica().put(ingress({ tls: ['tls'] }), secret(good)).publish()
+  const served = (replica: Replica, ordinal = 0): unknown => replica.releases.entry(TLS, ordinal)?.payload
+  const leaf = ({ chain, privateKey }: Leaf): object => ({ chain, privateKey })
+
+  it('is given only while an Ingress that is given refers to it', () => {
+    const replica = new Replica().put(secret(good)).publish()
+    expect(served(replica)).toBeUndefined()
+    replica.put(ingress({ tls: ['tls'] })).publish()
+    expect(served(replica)).toMatchObject(leaf(good))
+    replica.put(ingress()).publish()
+    expect(served(replica)).toBeUndefined()
+  })
+
+  const bad: readonly (readonly [string, () => Promise<Leaf>, string])[] = [
+    ['a foreign key under the good chain', () => Promise.resolve(mismatched(good, renewed)), 'KeyMismatch'],
+    ['a foreign key under a new chain', () => Promise.resolve(mismatched(renewed, good)), 'KeyMismatch'],
+    ['an expired one', () => authority.issueExpired({ hosts: ['shop.example'] }), 'CertificateExpired'],
+    ['one of another host', () => authority.issue({ hosts: ['other.example'] }), 'HostNotCovered'],
+    ['nonsense', () => Promise.resolve({ chain: 'x', privateKey: 'y' }), 'CertificateUnreadable'],
+  ]
+
+  it.each(bad)('is not replaced by %s', async (_what, make, reason) => {
+    const next = secret(await make())
+    for (const by of ['none', 'policy'] as const) {
+      const replica = withTls()
+      const record = by === 'none' ? serve(null, replica.source(TLS)) : adopt(replica.source(TLS))
+      if (by === 'policy') replica.policies(policy({ spec: { kinds: ['Secret'] } })).store(record)
+      replica.publish().put(next).publish()
+      expect(served(replica)).toMatchObject(leaf(good))
+      expect(replica.view(TLS)).toMatchObject({ invalid: true, problems: [{ reason }] })
+      // Also when the store has it, and when everything is looked at again.
+      replica.store(record).publish()
+      replica.pipeline.touchAll()
+      replica.publish()
+      expect(served(replica)).toMatchObject(leaf(good))
+    }
+  })
+
+  it('is replaced by a good one: at once, or by the record', () => {
+    const replica = withTls().put(secret(renewed)).publish()
+    expect(served(replica)).toMatchObject(leaf(renewed))
+    const rolled = withTls()
+    const record = adopt(rolled.source(TLS))
+    rolled.policies(policy()).store(record).put(secret(renewed)).publish()
+    expect(served(rolled)).toMatchObject(leaf(good))
+    const one = advance(begin(record, rolled.source(TLS)), 1)
+    const stamp = Object.entries(stampFor(one)).filter((entry): entry is [string, string] => entry[1] !== null)
+    rolled
+      .store(one)
+      .put(secret(renewed, { annotations: Object.fromEntries(stamp) }))
+      .publish()
+    expect([served(rolled, 0), served(rolled, 1)]).toMatchObject([leaf(renewed), leaf(good)])
+  })
+
+  it('goes on being served when it expires', () => {
+    const replica = withTls()
+    for (const stored of [false, true]) {
+      if (stored) replica.store(serve(null, replica.source(TLS)))
+      replica.wall = Date.now() + 40 * DAY_MS
+      replica.pipeline.touchAll()
+      replica.publish()
+      expect(served(replica)).toMatchObject(leaf(good))
+      expect(replica.view(TLS)).toMatchObject({ invalid: true, problems: [{ reason: 'CertificateExpired' }] })
+    }
+  })
+
+  it('outlives its Secret while something served needs it, by its record', () => {
+    const replica = withTls()
+    replica.store(serve(null, replica.source(TLS))).publish()
+    replica.drop(secret(good)).publish()
+    expect(served(replica)).toMatchObject(leaf(good))
+    expect(replica.view(TLS).hold?.reason).toBe('StillNeeded')
+    // Made again under the same name, it goes on from there.
+    replica
+      .policies(policy())
+      .put(secret(renewed, { uid: 'another' }))
+      .publish()
+    expect(served(replica)).toMatchObject(leaf(good))
+    replica
+      .drop(secret(renewed, { uid: 'another' }))
+      .policies()
+      .put(ingress())
+      .publish()
+    expect(served(replica)).toBeUndefined()
+  })
+})
+
+describe('Services', () => {
+  const OLD = 'shop/old:80'
+  const NEW = 'shop/new:80'
+  const endpoints = (replica: Replica): Readonly<Record<string, readonly string[]>> =>
+    Object.fromEntries(replica.pipeline.endpoints)
+
+  it('have the endpoints of their slices at once, whatever the checksum', () => {
+    const replica = new Replica().put(ingress({ service: 'old' }), service('old'), slice('old', '198.18.0.1')).publish()
+    expect(endpoints(replica)).toEqual({ [OLD]: ['198.18.0.1:8080'] })
+    replica.publishOnly('Ingress', { checksum: '0'.repeat(32) })
+    expect(replica.put(slice('old', '198.18.0.2')).turn().services).toEqual([OLD])
+    expect(endpoints(replica)).toEqual({ [OLD]: ['198.18.0.2:8080'] })
+    expect(replica.put(slice('old', '198.18.0.2')).turn().services).toEqual([])
+    replica.drop(slice('old')).turn()
+    expect(endpoints(replica)).toEqual({ [OLD]: [] })
+  })
+
+  it('are followed for what is released and for what waits, until it is released', () => {
+    const replica = new Replica().put(ingress({ service: 'old' }), service('old'), service('new')).publish()
+    const old = replica.given(WEB, 0)
+    replica.put(ingress({ service: 'new' }), slice('new', '198.18.0.9'), slice('old', '198.18.0.1')).turn()
+    expect(replica.given(WEB, 0)).toBe(old)
+    expect(endpoints(replica)).toEqual({ [OLD]: ['198.18.0.1:8080'], [NEW]: ['198.18.0.9:8080'] })
+    replica.put(slice('old', '198.18.0.3')).turn()
+    expect(endpoints(replica)[OLD]).toEqual(['198.18.0.3:8080'])
+    replica.publish()
+    expect(replica.given(WEB, 0)).not.toBe(old)
+    expect(endpoints(replica)).toEqual({ [NEW]: ['198.18.0.9:8080'] })
+  })
+
+  it('are followed for both revisions of a rollout', () => {
+    const replica = new Replica().put(ingress({ service: 'old' })).publish()
+    const record = adopt(replica.source(WEB))
+    replica
+      .policies(policy())
+      .store(record)
+      .put(ingress({ service: 'new' }))
+      .publish()
+    expect(Object.keys(endpoints(replica))).toEqual([OLD])
+    const begun = begin(record, replica.source(WEB))
+    replica
+      .store(begun)
+      .put(stamped(begun, { service: 'new' }))
+      .publish()
+    expect(Object.keys(endpoints(replica)).sort()).toEqual([NEW, OLD])
+    const done = complete(advance(begun, -1))
+    replica
+      .store(done)
+      .put(stamped(done, { service: 'new' }))
+      .publish()
+    expect(Object.keys(endpoints(replica))).toEqual([NEW])
+  })
+
+  it('that are not there are said so, as long as they are not', () => {
+    const replica = new Replica().put(ingress()).publish()
+    const reasons = (): readonly string[] => replica.view(WEB).problems.map(({ reason }) => reason)
+    expect(reasons()).toEqual(['ServiceNotFound'])
+    replica.put(service('web', 81)).turn()
+    expect(reasons()).toEqual(['ServicePortNotFound'])
+    replica.put(service('web')).turn()
+    expect(reasons()).toEqual([])
+    replica.drop(service('web')).turn()
+    expect(reasons()).toEqual(['ServiceNotFound'])
+  })
+
+  it('of a slice without a Service are nobody', () => {
+    const replica = new Replica()
+      .put(ingress(), object('EndpointSlice', 'loose', {}, { addressType: 'IPv4' }))
+      .publish()
+    expect(endpoints(replica)).toEqual({ 'shop/web:80': [] })
+  })
+})
+
+describe('the ID of an object', () => {
+  const ids = (replica: Replica, key: ObjectKey): string | undefined => replica.pipeline.live.get(key)?.id
+
+  it('names what it announces, the same for every index', () => {
+    const { replica, record, a } = governed()
+    expect(ids(replica, WEB)).toBe(`shop/web:${a}`)
+    replica.put(ingress({ host: 'b.example' })).publish()
+    expect(ids(replica, WEB)).toBe(`shop/web:${a}`)
+    const b = replica.source(WEB).revision
+    const begun = begin(record, replica.source(WEB))
+    for (const index of [0, 1, -1]) {
+      const next = advance(begun, index)
+      replica
+        .store(next)
+        .put(stamped(next, { host: 'b.example' }))
+        .turn()
+      expect(ids(replica, WEB)).toBe(`shop/web:${b}`)
+    }
+  })
+
+  it('is made of number and version in the form of upstream, and empty without them', () => {
+    const replica = new Replica({ idForm: 'upstream' })
+    const version = { 'nginx.ingress.kubernetes.io/version': '7' }
+    replica.put(ingress({ name: 'web-3', annotations: version }), ingress()).publish()
+    expect(ids(replica, 'Ingress/shop/web-3')).toBe('3-7')
+    expect(ids(replica, WEB)).toBe('')
+    expect(replica.given(WEB, 0)).not.toBeNull()
+  })
+})
