@@ -46,7 +46,9 @@ supervise containerd containerd -c containerd.toml &
 ) &
 until answers; do sleep 0.1; done
 until [ -e run/containerd.ready ]; do sleep 0.1; done
-supervise kube-controller-manager kube-controller-manager --kubeconfig=admin.kubeconfig --service-account-private-key-file=pki/sa.key --root-ca-file=pki/ca.crt --use-service-account-credentials --controllers='*' --leader-elect=false &
+# The grace period: an API server that tests hold down for half a minute must not make the only node, and so every endpoint, not ready.
+supervise kube-controller-manager kube-controller-manager --kubeconfig=admin.kubeconfig --service-account-private-key-file=pki/sa.key --root-ca-file=pki/ca.crt --use-service-account-credentials --controllers='*' --leader-elect=false \
+  --node-monitor-grace-period=10m &
 supervise kube-scheduler kube-scheduler --kubeconfig=admin.kubeconfig --leader-elect=false &
 supervise kubelet kubelet --kubeconfig=kubelet.kubeconfig --config=kubelet.yaml --root-dir="$node/run/kubelet" --node-ip="$node_ip" --hostname-override=node-0 --cert-dir=run/kubelet-pki &
 supervise kube-proxy kube-proxy --kubeconfig=admin.kubeconfig --proxy-mode=iptables --cluster-cidr="$pod_cidr" --hostname-override=node-0 --conntrack-max-per-core=0 &
