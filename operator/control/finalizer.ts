@@ -24,11 +24,11 @@ function wantsOurs(
   rollingOut: boolean,
 ): boolean {
   if (source === null || record === null || namespaceTerminating || key.startsWith('Secret/')) return false
+  // An object that is being deleted takes no new finalizer: the API server refuses it.
+  if (source.deleting && !source.finalizers.includes(FINALIZER)) return false
   // Nothing is released and nothing on its way, whatever the index.
   const dropped = [record.current, record.update].every(revision => (revision ?? ABSENT_REVISION) === ABSENT_REVISION)
   if (dropped) return rollingOut && source.deleting
   const held = record.refused.includes(ABSENT_REVISION) && source.revision === ABSENT_REVISION
-  // An object that is being deleted takes no new finalizer: the API server refuses it.
-  if (source.deleting && !source.finalizers.includes(FINALIZER)) return false
   return governance.by === 'none' ? held : record.governed && (governance.by === 'policy' || record.update !== null)
 }

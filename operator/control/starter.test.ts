@@ -1,0 +1,234 @@
+import { beforeEach, describe, expect, it } from '@jest/globals'
+import { ABSENT_REVISION } from '../../protocol/objects.ts'
+import { HAND, NOBODY } from '../assign/testing.ts'
+import type { ReleaseRecord } from '../assign/types.ts'
+import type { KubeClient } from '../kube/client.ts'
+import { FakeApi } from '../kube/testing/fake-api.ts'
+import type { IngressRolloutSpec, IngressRolloutStatus } from '../model/generated/crds.ts'
+import type { ObjectView } from '../pipeline/pipeline.ts'
+import { Rollouts } from './rollouts.ts'
+import { Starter, isRollingOut, wish } from './starter.ts'
+import { DEFAULT_POLICY, viewOf } from './testing-views.ts'
+import type { ViewOf } from './testing-views.ts'
+
+const ABSENT = ABSENT_REVISION
+const v2 = { revisions: { v2: { hash: 'v2', content: null } } }
+
+const wishes: readonly (readonly [string, ViewOf, ReturnType<typeof wish>])[] = [
+  ['released as it is', {}, 'nothing'],
+  ['changed', { content: 'v2' }, 'roll out'],
+  ['changed, and on its way already', { content: 'v2', record: { update: 'v2', index: 1 } }, 'roll out'],
+  ['changed, on all pods, not complete', { content: 'v2', record: { update: 'v2', index: -1 } }, 'nothing'],
+  ['changed again in mid-rollout', { content: 'v3', record: { update: 'v2', index: 1 } }, 'roll out'],
+  ['the old content again in mid-rollout', { record: { update: 'v2', index: 1 } }, 'go back'],
+  ['the old content again after it was taken back', { record: { update: 'v1', index: 0 } }, 'nothing'],
+  ['changed to what was taken back', { content: 'v2', record: { refused: ['v2'] } }, 'nothing'],
+  [
+    'released under a hand-written name',
+    { content: 'v2', record: { current: 'mine', revisions: named('v2') } },
+    'nothing',
+  ],
+  ['created', { content: 'v1', record: { current: null } }, 'roll out'],
+  ['deleted', { content: ABSENT }, 'roll out'],
+  ['deleted, and refused', { content: ABSENT, record: { refused: [ABSENT] } }, 'nothing'],
+  ['deleted, and released', { content: ABSENT, record: { current: ABSENT, update: ABSENT } }, 'nothing'],
+  ['deleted before anything was released', { content: ABSENT, record: { current: null } }, 'nothing'],
+  [
+    'deleted while it was on its way',
+    { content: ABSENT, record: { current: null, update: 'v1', index: 1, ...v2 } },
+    'go back',
+  ],
+  [
+    'deleted while it was on its way, gone back',
+    { content: ABSENT, record: { current: null, update: ABSENT, index: 0 } },
+    'nothing',
+  ],
+  ['of invalid content', { content: 'v2', invalid: true }, 'nothing'],
+  ['in a namespace that is being deleted', { content: 'v2', namespaceTerminating: true }, 'nothing'],
+  ['governed by nobody', { content: 'v2', governance: NOBODY }, 'nothing'],
+  ['governed by hand', { content: 'v2', governance: HAND, record: { byHand: true } }, 'nothing'],
+  ['not recorded', { content: 'v2', record: null }, 'nothing'],
+  ['recorded as not governed yet', { content: 'v2', record: { governed: false } }, 'nothing'],
+  ['another object of the same name', { content: 'v2', source: { uid: 'u2' } }, 'nothing'],
+  ['gone', { content: null }, 'nothing'],
+]
+
+function named(hash: string): ReleaseRecord['revisions'] {
+  return { mine: { hash, content: null } }
+}
+
+describe('what is to happen with an object', () => {
+  it.each(wishes)('%s', (_what, of, wanted) => {
+    expect(wish(viewOf(of))).toBe(wanted)
+  })
+
+  it('a Secret is never rolled out as absent', () => {
+    const view = viewOf({ content: ABSENT })
+    expect(wish({ ...view, key: 'Secret/shop/tls' })).toBe('nothing')
+  })
+})
+
+describe('Starter', () => {
+  let api: FakeApi
+  let rollouts: Rollouts
+  let starter: Starter
+  let leads: boolean
+  let stored: ReleaseRecord[]
+  const now = new Date('2026-01-01T12:00:00Z')
+
+  beforeEach(() => {
+    api = new FakeApi()
+    rollouts = new Rollouts()
+    leads = true
+    stored = []
+    starter = new Starter({
+      client: api.client() as KubeClient,
+      rollouts,
+      records: {
+        put: record => Promise.resolve(void stored.push(record)),
+        putLater: () => undefined,
+        remove: () => Promise.resolve(),
+        byKey: () => null,
+      },
+      mayWrite: () => leads,
+      wall: () => now,
+    })
+  })
+
+  const ROLLOUT = 'ing-web-v2'
+  const find = (
+    name = ROLLOUT,
+  ): { readonly spec?: IngressRolloutSpec; readonly status?: IngressRolloutStatus } | null =>
+    api.object('ingressrollouts', `shop/${name}`) as never
+  /** One that exists. */
+  function known(
+    status: IngressRolloutStatus,
+    of: { readonly uid?: string; readonly name?: string; readonly attempt?: number } = {},
+  ): void {
+    const { uid = 'u1', name = ROLLOUT, attempt = 1 } = of
+    const spec: IngressRolloutSpec = {
+      objectRef: { kind: 'Ingress', name: 'web', uid },
+      revision: name.replace('ing-web-', ''),
+      policy: 'default',
+      ...{ attempt, paused: false, approvedBatch: 2, abort: false, promote: true, retry: 0 },
+    }
+    const made = api.put('ingressrollouts', { metadata: { name, namespace: 'shop' }, spec, status })
+    rollouts.put(made)
+  }
+  const changed = (of: ViewOf = {}): ObjectView => viewOf({ content: 'v2', ...of })
+
+  it('makes a rollout with a name that can be computed', async () => {
+    expect(await starter.start(changed())).toBe(true)
+    expect(find()?.spec).toEqual({
+      objectRef: { kind: 'Ingress', name: 'web', uid: 'u1' },
+      ...{ revision: 'v2', stableRevision: 'v1', policy: 'default' },
+      ...{ attempt: 1, paused: false, approvedBatch: 0, abort: false, promote: false, retry: 0 },
+    })
+    // Made a moment ago, and the watch is late.
+    expect(await starter.start(changed())).toBe(true)
+    expect(api.all('ingressrollouts')).toHaveLength(1)
+  })
+
+  it('of a created object names no stable revision', async () => {
+    await starter.start(changed({ record: { current: null } }))
+    expect(find()?.spec).not.toHaveProperty('stableRevision')
+  })
+
+  it('leaves one that is on its way alone', async () => {
+    known({ phase: 'Progressing', attempt: 1 })
+    expect(await starter.start(changed())).toBe(false)
+    expect(api.writes).toBe(0)
+  })
+
+  it('begins a new attempt with one that has ended: first its status, then its spec', async () => {
+    known({ phase: 'Superseded', attempt: 1, conditions: [] })
+    expect(await starter.start(changed())).toBe(true)
+    expect(api.log).toEqual([`status of IngressRollout ${ROLLOUT}`, `patch IngressRollout ${ROLLOUT}`])
+    expect(find()).toMatchObject({
+      spec: { attempt: 2, approvedBatch: 0, abort: false, promote: false, stableRevision: 'v1' },
+      status: { phase: 'Pending', attempt: 2 },
+    })
+    expect(find()?.status?.conditions?.every(({ status }) => status === 'False')).toBe(true)
+  })
+
+  it('finishes an attempt whose status alone was written', async () => {
+    known({ phase: 'Complete', attempt: 1 })
+    api.fail(new Map([[2, 'lost']]))
+    await expect(starter.start(changed())).rejects.toMatchObject({ code: 'KUBE_UNAVAILABLE' })
+    expect(find()).toMatchObject({ spec: { attempt: 1 }, status: { phase: 'Pending', attempt: 2 } })
+    rollouts.put(api.object('ingressrollouts', `shop/${ROLLOUT}`)!)
+    expect(await starter.start(changed())).toBe(true)
+    expect(find()).toMatchObject({ spec: { attempt: 2, promote: false }, status: { phase: 'Pending', attempt: 2 } })
+  })
+
+  it('deletes one of an earlier object of the same name first', async () => {
+    known({ phase: 'Progressing' }, { uid: 'u0' })
+    expect(await starter.start(changed())).toBe(true)
+    expect(find()).toBeNull()
+    expect(api.log).toEqual([`delete IngressRollout ${ROLLOUT}`])
+  })
+
+  it('does not delete a newer one that has its name', async () => {
+    known({ phase: 'Complete' }, { uid: 'u0' })
+    api.remove('ingressrollouts', `shop/${ROLLOUT}`)
+    api.put('ingressrollouts', { metadata: { name: ROLLOUT, namespace: 'shop' } })
+    await expect(starter.start(changed())).rejects.toMatchObject({ code: 'KUBE_CONFLICT' })
+    expect(find()).not.toBeNull()
+  })
+
+  it('writes the record back where nobody else will', async () => {
+    const view = viewOf({ record: { update: 'v2', index: 1 } })
+    known({ phase: 'Progressing', attempt: 1 })
+    expect(await starter.start(view)).toBe(false)
+    expect(stored).toEqual([])
+    rollouts.remove(api.object('ingressrollouts', `shop/${ROLLOUT}`)!)
+    expect(await starter.start(view)).toBe(true)
+    expect(stored).toMatchObject([{ current: 'v1', update: 'v1', index: 0 }])
+  })
+
+  it('keeps so many that have ended as the policy says, the newest', async () => {
+    for (let i = 1; i <= 5; i++) {
+      const finishedAt = `2026-01-01T00:00:0${6 - i}Z`
+      known({ phase: i % 2 === 0 ? 'Complete' : 'RolledBack', attempt: 1, finishedAt }, { name: `ing-web-r${i}` })
+    }
+    known({ phase: 'Paused', attempt: 1 }, { name: 'ing-web-open' })
+    await starter.start(viewOf({ policy: { ...DEFAULT_POLICY, historyLimit: 2 } }))
+    expect(
+      api
+        .all('ingressrollouts')
+        .map(({ metadata }) => metadata.name)
+        .sort(),
+    ).toEqual(['ing-web-open', 'ing-web-r1', 'ing-web-r2'])
+  })
+
+  it('keeps those of an object that is gone for an hour', async () => {
+    const at = (minutes: number): string => new Date(now.getTime() - minutes * 60_000).toISOString()
+    known({ phase: 'Complete', attempt: 1, finishedAt: at(50) }, { uid: 'u0', name: 'ing-web-young' })
+    known({ phase: 'Complete', attempt: 1, finishedAt: at(70) }, { uid: 'u0', name: 'ing-web-old' })
+    await starter.start(viewOf())
+    expect(api.all('ingressrollouts').map(({ metadata }) => metadata.name)).toEqual(['ing-web-young'])
+  })
+
+  it('writes nothing when it does not lead any more', async () => {
+    leads = false
+    const lost = { name: 'NotLeaderError' }
+    await expect(starter.start(changed())).rejects.toMatchObject(lost)
+    await expect(starter.start(viewOf({ record: { update: 'v2', index: 1 } }))).rejects.toMatchObject(lost)
+    known({ phase: 'Complete', attempt: 1 })
+    await expect(starter.start(changed())).rejects.toMatchObject(lost)
+    expect([api.writes, stored]).toEqual([0, []])
+  })
+
+  it('a rollout counts as on its way from the wish to its end, and again when a held deletion is promoted', () => {
+    const moving = (view: ObjectView): boolean => isRollingOut(view, rollouts.of(view.key))
+    expect([moving(viewOf()), moving(changed())]).toEqual([false, true])
+    known({ phase: 'Pending', attempt: 1 })
+    expect(moving(viewOf())).toBe(true)
+    known({ phase: 'RolledBack', attempt: 1 })
+    expect(moving(viewOf())).toBe(false)
+    known({ phase: 'Held', attempt: 1 }, { name: 'ing-web-absent' })
+    expect(moving(viewOf())).toBe(false)
+    const held = { content: ABSENT, source: { deleting: true }, record: { refused: [ABSENT] } } as const
+    expect(moving(viewOf(held))).toBe(true)
+  })
+})
