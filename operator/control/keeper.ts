@@ -54,11 +54,11 @@ export class Keeper {
 
   /** @throws KubeError, NotLeaderError */
   async keep(view: ObjectView, circumstances: Circumstances): Promise<Kept> {
-    const { source, record } = view
+    const { source, record, stored } = view
     if (source === null) return this.#gone(view.key, record)
     const { records } = this.#options
     if (view.namespaceTerminating) {
-      if (record !== null) await records.remove(record.uid)
+      if (stored !== null) await records.remove(stored.uid)
       return this.#write(view, source, { finalizers: wantedFinalizers(view), annotations: {} })
     }
     if (await this.#record(view, source)) return 'changed'

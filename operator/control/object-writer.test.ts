@@ -19,7 +19,7 @@ beforeEach(() => {
   api = new FakeApi()
   api.put('ingresses', ingress())
   leads = true
-  writer = new ObjectWriter({ client: api.client() as KubeClient, mayWrite: () => leads })
+  writer = new ObjectWriter({ client: api.client(), mayWrite: () => leads })
 })
 
 describe('ObjectWriter', () => {

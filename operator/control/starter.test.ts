@@ -82,7 +82,7 @@ describe('Starter', () => {
     leads = true
     stored = []
     starter = new Starter({
-      client: api.client() as KubeClient,
+      client: api.client(),
       rollouts,
       records: {
         put: record => Promise.resolve(void stored.push(record)),

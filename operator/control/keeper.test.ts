@@ -1,0 +1,305 @@
+import { beforeEach, describe, expect, it } from '@jest/globals'
+import { ABSENT_REVISION } from '../../protocol/objects.ts'
+import { HAND, NOBODY } from '../assign/testing.ts'
+import type { ReleaseRecord } from '../assign/types.ts'
+import type { Problem } from '../model/types.ts'
+import { ingress, namespace, policy } from '../pipeline/testing.ts'
+import { CONDITIONS_ANNOTATION } from '../status/object-conditions.ts'
+import { FINALIZER } from './finalizer.ts'
+import { Keeper } from './keeper.ts'
+import { LeaderProcess, cluster, outcomeOf } from './testing.ts'
+import { X, viewOf } from './testing-views.ts'
+import type { ViewOf } from './testing-views.ts'
+
+const ABSENT = ABSENT_REVISION
+const STAMP = { flag: 'true', current: 'v1', update: 'v2', index: '1' } as const
+const names = ['', '-current-revision', '-update-revision', '-index-id'].map(end => `${X}/ingress-rollout${end}`)
+
+describe('one look', () => {
+  /** What was written, in order. */
+  let log: string[]
+  let records: ReleaseRecord[]
+  let patches: Readonly<Record<string, unknown>>[]
+  let said: string[]
+  let fresh: boolean
+  let needed: boolean
+
+  beforeEach(() => {
+    log = []
+    records = []
+    patches = []
+    said = []
+    fresh = false
+    needed = true
+  })
+
+  const keep = (of: ViewOf, rollingOut = false, key?: string): Promise<string> => {
+    const keeper = new Keeper({
+      records: {
+        put: record => {
+          log.push('put')
+          records.push(record)
+          return Promise.resolve()
+        },
+        putLater: record => {
+          log.push('put later')
+          records.push(record)
+        },
+        remove: uid => {
+          log.push(`remove ${uid}`)
+          return Promise.resolve()
+        },
+        byKey: () => null,
+      },
+      writer: {
+        patch: (_object, patch) => {
+          log.push('patch')
+          patches.push({ ...patch })
+          return Promise.resolve()
+        },
+      },
+      annotationPrefix: X,
+      fresh: () => fresh,
+      needed: () => needed,
+      say: (_source, { type, status, reason }) => said.push(`${type}=${status} ${reason}`),
+      wall: () => new Date('2026-01-01T00:00:00Z'),
+    })
+    const view = viewOf(of)
+    return keeper.keep(key === undefined ? view : { ...view, key }, { rollingOut })
+  }
+  const finalized = { finalizers: [FINALIZER] } as const
+
+  it('writes nothing of an object that is as it should be', async () => {
+    expect(await keep({ source: finalized })).toBe('settled')
+    expect(log).toEqual([])
+  })
+
+  it('puts the finalizer on what is governed, beside those of others', async () => {
+    expect(await keep({ source: { finalizers: ['other'] } })).toBe('changed')
+    expect(patches).toEqual([{ finalizers: ['other', FINALIZER] }])
+  })
+
+  it('takes over what was served, on a fresh install also what a policy selects at once', async () => {
+    fresh = true
+    expect(await keep({ record: null })).toBe('changed')
+    expect(records).toMatchObject([{ current: 'v1', governed: true, byHand: false }])
+  })
+
+  it('records a created object as released nowhere', async () => {
+    expect(await keep({ record: null })).toBe('changed')
+    expect(records).toMatchObject([{ current: null, governed: true, revisions: {} }])
+  })
+
+  it('stores at once what was served before it is governed', async () => {
+    const served = { governed: false, current: 'v1' }
+    expect(await keep({ record: served, stored: { ...served, current: 'v0' } })).toBe('changed')
+    expect(records).toMatchObject([{ current: 'v1', governed: false }])
+  })
+
+  it('stores what nobody governs a moment later, and waits for nothing', async () => {
+    expect(await keep({ governance: NOBODY, record: null })).toBe('settled')
+    expect([log, records]).toMatchObject([['put later'], [{ current: 'v1', governed: false }]])
+    log.length = 0
+    // The pipeline serves it, the store has the content before.
+    const ahead = { governed: false, current: 'v2' }
+    await keep({ content: 'v2', governance: NOBODY, record: ahead, stored: { governed: false, current: 'v1' } })
+    expect([log, records.at(-1)]).toMatchObject([['put later'], { current: 'v2', governed: false }])
+  })
+
+  it('stores nothing of what is stored, nor of content that cannot be served', async () => {
+    expect(await keep({ governance: NOBODY, record: { governed: false } })).toBe('settled')
+    await keep({ content: 'bad', governance: NOBODY, record: { governed: false }, invalid: true })
+    expect(records).toEqual([])
+  })
+
+  it('takes the stamps of a policy that is gone first, and changes the record only afterwards', async () => {
+    const of: ViewOf = { content: 'v2', governance: NOBODY, record: { update: 'v2', index: 1 }, source: finalized }
+    expect(await keep({ ...of, texts: STAMP })).toBe('changed')
+    expect(log).toEqual(['patch'])
+    const nothing = Object.fromEntries(names.map(name => [name, null]))
+    expect(patches).toMatchObject([{ annotations: nothing, finalizers: [] }])
+    expect(await keep(of)).toBe('changed')
+    expect(records).toMatchObject([{ governed: false, current: 'v1', update: null, seen: 'v2' }])
+  })
+
+  it('writes lost annotations again, says so, and leaves invalid ones to whoever wrote them', async () => {
+    const record = { update: 'v2', index: 1 }
+    expect(await keep({ content: 'v2', record, source: finalized })).toBe('changed')
+    const stamp = Object.fromEntries(names.map((name, i) => [name, ['true', 'v1', 'v2', '1'][i]]))
+    expect(patches).toEqual([{ annotations: stamp }])
+    expect(said).toEqual(['Released=False StampMissing'])
+    patches.length = 0
+    await keep({ content: 'v2', record, source: finalized, texts: { ...STAMP, index: 'abc' } })
+    expect(patches).toEqual([{ annotations: { [CONDITIONS_ANNOTATION]: expect.stringContaining('InvalidIndex') } }])
+  })
+
+  it('follows a person: a name is bound, the index taken over, the end recorded', async () => {
+    const by = { governance: HAND, source: { ...finalized } } as const
+    const kept = { byHand: true }
+    await keep({ ...by, content: 'v2', texts: { flag: 'true', update: 'mine', index: '0' }, record: kept })
+    expect(records.at(-1)).toMatchObject({
+      current: 'v1',
+      update: 'mine',
+      index: 0,
+      revisions: { mine: { hash: 'v2' } },
+    })
+    const revisions = { mine: { hash: 'v2', content: null } }
+    const bound = { ...kept, update: 'mine', index: 0, revisions }
+    await keep({
+      ...by,
+      content: 'v2',
+      texts: { flag: 'true', current: 'v1', update: 'mine', index: '2' },
+      record: bound,
+    })
+    expect(records.at(-1)).toMatchObject({ current: 'v1', update: 'mine', index: 2 })
+    const texts = { flag: 'true', current: 'mine', update: 'mine', index: '-1' }
+    await keep({ ...by, content: 'v2', texts, record: { ...bound, index: 2 } })
+    expect(records.at(-1)).toMatchObject({ current: 'mine', update: 'mine', index: -1 })
+  })
+
+  it('follows nobody where a policy governs', async () => {
+    await keep({
+      content: 'v2',
+      texts: { ...STAMP, index: '4' },
+      record: { update: 'v2', index: 1 },
+      source: finalized,
+    })
+    expect(records).toEqual([])
+  })
+
+  it('lets an object go with its namespace, at once, and its record with it', async () => {
+    await keep({ namespaceTerminating: true, source: finalized })
+    expect([log, patches]).toEqual([['remove u1', 'patch'], [{ finalizers: [] }]])
+    log.length = 0
+    // Served, and not stored yet: there is nothing to remove.
+    expect(await keep({ namespaceTerminating: true, stored: null })).toBe('settled')
+    expect(log).toEqual([])
+  })
+
+  it('forgets the record of an object that is gone, of a Secret only when nothing needs it', async () => {
+    expect(await keep({ content: null })).toBe('changed')
+    expect(await keep({ content: null }, false, 'Secret/shop/tls')).toBe('settled')
+    needed = false
+    expect(await keep({ content: null }, false, 'Secret/shop/tls')).toBe('changed')
+    expect(log).toEqual(['remove u1', 'remove u1'])
+    expect(await keep({ content: null, record: null })).toBe('settled')
+  })
+
+  it('a change of class that is everywhere takes the annotations, then the record', async () => {
+    const of: ViewOf = {
+      content: ABSENT,
+      source: { deleting: false, ours: false },
+      record: { current: ABSENT, update: ABSENT },
+    }
+    expect(await keep({ ...of, texts: { flag: 'true', current: ABSENT, update: ABSENT, index: '-1' } })).toBe('changed')
+    expect([log, patches]).toEqual([['patch'], [{ annotations: Object.fromEntries(names.map(name => [name, null])) }]])
+    expect(await keep(of)).toBe('changed')
+    expect(log).toEqual(['patch', 'remove u1'])
+  })
+
+  it('a Secret that was made again takes the place of its predecessor', async () => {
+    const of: ViewOf = { content: 'v2', source: { uid: 'u2' }, record: { uid: 'u1' } }
+    await keep(of)
+    expect(log).toEqual(['put', 'remove u1'])
+    expect(records).toMatchObject([{ uid: 'u2', current: 'v1' }])
+  })
+
+  const problem: Problem = { key: 'k', field: 'spec.x', reason: 'InvalidHost', message: 'is none', effect: 'reject' }
+
+  it('says what is wrong once, and takes it back when it is mended', async () => {
+    const of: ViewOf = { source: finalized, problems: [problem] }
+    await keep(of)
+    expect(said).toEqual(['Accepted=False InvalidHost'])
+    const [{ annotations }] = patches as unknown as readonly [
+      { readonly annotations: Readonly<Record<string, string>> },
+    ]
+    expect(await keep({ ...of, annotations })).toBe('settled')
+    expect(said).toHaveLength(1)
+    expect(await keep({ source: finalized, annotations })).toBe('changed')
+    expect(patches.at(-1)).toEqual({ annotations: { [CONDITIONS_ANNOTATION]: null } })
+    expect(said).toHaveLength(1)
+  })
+
+  it('does not call a change unreleased whose rollout is about to begin', async () => {
+    await keep({ content: 'v2', source: finalized }, true)
+    expect(said).toEqual([])
+    await keep({
+      content: 'v2',
+      governance: HAND,
+      record: { byHand: true },
+      texts: { flag: 'true' },
+      source: finalized,
+    })
+    expect(said).toEqual(['Released=False NotStamped'])
+  })
+
+  it('says nothing of what is none of ours', async () => {
+    const foreign: ViewOf = { governance: NOBODY, record: null, problems: [problem] }
+    await keep({ ...foreign, source: { ours: false } })
+    needed = false
+    await keep({ ...foreign, source: { key: 'Secret/shop/tls' } })
+    expect([said, patches]).toEqual([[], []])
+  })
+})
+
+describe('many looks', () => {
+  it('content that nobody governs is recorded, and an object governed by the write that changes it falls back to it', async () => {
+    const api = cluster(['ingresses', ingress({ host: 'a.example' })])
+    const leader = await new LeaderProcess(api).start()
+    const a = leader.view().source?.revision
+    expect((await outcomeOf(api)).record).toMatchObject({ current: a, governed: false })
+    api.put('ingressrolloutpolicies', policy())
+    api.edit('ingresses', 'shop/web', { spec: ingress({ host: 'b.example' }).spec })
+    await leader.settle()
+    expect((await outcomeOf(api)).record).toMatchObject({ current: a, governed: true })
+    expect(leader.given('Ingress/shop/web', 2)).toBe(a)
+  })
+
+  it('a policy that goes and comes leaves everything as it was, and annotations of a person in between are theirs', async () => {
+    const api = cluster(['ingresses', ingress()], ['ingressrolloutpolicies', policy()])
+    const leader = await new LeaderProcess(api).start()
+    await leader.seconds(8)
+    const before = await outcomeOf(api)
+    api.remove('ingressrolloutpolicies', 'default')
+    await leader.settle()
+    expect(await outcomeOf(api)).toMatchObject({ stamp: { flag: null, update: null }, finalizers: [] })
+    api.put('ingressrolloutpolicies', policy())
+    await leader.settle()
+    expect((await outcomeOf(api)).record?.current).toBe(before.record?.current)
+    expect((await outcomeOf(api)).finalizers).toEqual([FINALIZER])
+    api.remove('ingressrolloutpolicies', 'default')
+    await leader.settle()
+    const flag = 'nginx.ingress.kubernetes.io/ingress-rollout'
+    api.edit('ingresses', 'shop/web', { metadata: { annotations: { [flag]: 'true' } } })
+    await leader.settle()
+    expect(leader.view().governance).toEqual({ by: 'hand' })
+    api.edit('ingresses', 'shop/web', { spec: ingress({ host: 'b.example' }).spec })
+    await leader.settle()
+    expect(leader.given('Ingress/shop/web', 0)).toBe(before.record?.current)
+  })
+
+  it('a namespace that is deleted in mid-rollout holds nothing back', async () => {
+    const api = cluster(['namespaces', namespace()], ['ingresses', ingress()])
+    const leader = await new LeaderProcess(api).start()
+    api.put('ingressrolloutpolicies', policy())
+    await leader.settle()
+    api.edit('ingresses', 'shop/web', { spec: ingress({ host: 'b.example' }).spec })
+    await leader.settle()
+    api.put('namespaces', namespace({}, true))
+    api.remove('ingresses', 'shop/web')
+    await leader.settle()
+    expect(api.object('ingresses', 'shop/web')).toBeNull()
+    expect(await outcomeOf(api)).toMatchObject({ record: null, rollouts: { [rolloutOf(leader)]: 'Superseded 1/1' } })
+  })
+
+  const rolloutOf = (leader: LeaderProcess): string => [...leader.rollouts.all()].map(({ name }) => name).join()
+
+  it('writes nothing that does not differ from what is there', async () => {
+    const api = cluster(['ingresses', ingress()], ['ingressrolloutpolicies', policy()])
+    const leader = await new LeaderProcess(api).start()
+    await leader.seconds(8)
+    const { writes } = api
+    await leader.seconds(5)
+    expect(api.writes).toBe(writes)
+  })
+})

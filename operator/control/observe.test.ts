@@ -1,0 +1,239 @@
+import { describe, expect, it } from '@jest/globals'
+import { ABSENT_REVISION } from '../../protocol/objects.ts'
+import { HAND, NOBODY } from '../assign/testing.ts'
+import type { FleetPod } from '../fleet/fleet.ts'
+import type { IngressRolloutSpec } from '../model/generated/crds.ts'
+import type { IngressContent } from '../model/types.ts'
+import { EMPTY_AGGREGATE } from '../rollout/machine/figures.ts'
+import { initialState } from '../rollout/machine/step.ts'
+import type { Observation, State } from '../rollout/machine/types.ts'
+import { hostsOfRollout, observe } from './observe.ts'
+import type { FigureSource, ObserveInput } from './observe.ts'
+import { viewOf } from './testing-views.ts'
+import type { ViewOf } from './testing-views.ts'
+
+const ABSENT = ABSENT_REVISION
+const SPEC: IngressRolloutSpec = {
+  objectRef: { kind: 'Ingress', name: 'web', uid: 'u1' },
+  ...{ revision: 'v2', stableRevision: 'v0', policy: 'default' },
+  ...{ attempt: 1, paused: false, approvedBatch: 0, abort: false, promote: false, retry: 0 },
+}
+/** Object of content v2, on its way to the first pod. */
+const ON_ITS_WAY: ViewOf = {
+  content: 'v2',
+  texts: { flag: 'true', current: 'v1', update: 'v2', index: '1' },
+  record: { update: 'v2', index: 1 },
+}
+const state = (change: Partial<State> = {}): State => ({
+  ...initialState(1, 0),
+  phase: 'Progressing',
+  index: 1,
+  ...change,
+})
+
+function look(of: ViewOf | null, change: Partial<ObserveInput> = {}): Observation {
+  return observe({
+    key: 'Ingress/shop/web',
+    spec: SPEC,
+    state: state(),
+    view: of === null ? null : viewOf(of),
+    pods: [],
+    figures: { serving: () => EMPTY_AGGREGATE, baseline: () => null },
+    hosts: [],
+    endpoints: new Map(),
+    ...{ mayStart: true, upToDate: true, now: 100_000, wall: 5 },
+    ...change,
+  })
+}
+
+describe('what takes over from a rollout', () => {
+  const cases: readonly (readonly [string, ViewOf | null, Observation['superseded']])[] = [
+    ['nothing while the object has its content', ON_ITS_WAY, null],
+    ['nothing while it is not recorded yet', { content: 'v2', record: null }, null],
+    ['newer content', { ...ON_ITS_WAY, content: 'v3' }, 'newer'],
+    ['a deletion', { ...ON_ITS_WAY, content: ABSENT }, 'newer'],
+    ['newer content that cannot be served: nothing', { ...ON_ITS_WAY, content: 'v3', invalid: true }, null],
+    ['the stable content', { ...ON_ITS_WAY, content: 'v1' }, 'reverted'],
+    [
+      'content that was taken back before',
+      { ...ON_ITS_WAY, content: 'v3', record: { update: 'v2', index: 1, refused: ['v3'] } },
+      'reverted',
+    ],
+    ['a policy that went', { ...ON_ITS_WAY, governance: NOBODY }, 'ungoverned'],
+    ['a person who drives by hand', { ...ON_ITS_WAY, governance: HAND }, 'ungoverned'],
+    ['the end of the namespace', { ...ON_ITS_WAY, namespaceTerminating: true }, 'ungoverned'],
+    ['another object of the same name', { ...ON_ITS_WAY, source: { uid: 'u2' } }, 'ungoverned'],
+    ['the end of the object', { ...ON_ITS_WAY, content: null }, 'ungoverned'],
+    ['the end of all we know', null, 'ungoverned'],
+  ]
+
+  it.each(cases)('%s', (_what, of, wanted) => {
+    expect(look(of).superseded).toBe(wanted)
+  })
+})
+
+describe('the stable revision', () => {
+  const cases: readonly (readonly [string, ViewOf | null, string | null])[] = [
+    ['before it began: what is released', { content: 'v2' }, 'v1'],
+    ['before it began, another one all over: that', { content: 'v2', record: { update: 'v3', index: -1 } }, 'v3'],
+    ['before it began, another one on its way: not that', { content: 'v2', record: { update: 'v3', index: 1 } }, 'v1'],
+    ['on its way: what the record calls current', ON_ITS_WAY, 'v1'],
+    ['on its way, created: nothing', { ...ON_ITS_WAY, record: { current: null, update: 'v2', index: 1 } }, null],
+    ['on every pod, not released', { ...ON_ITS_WAY, record: { update: 'v2', index: -1 } }, 'v1'],
+    ['after the release: what it was when it began', { ...ON_ITS_WAY, record: { current: 'v2', update: 'v2' } }, 'v0'],
+    ['without a record: what it was when it began', null, 'v0'],
+  ]
+
+  it.each(cases)('%s', (_what, of, wanted) => {
+    expect(look(of).stable).toBe(wanted)
+  })
+
+  it('after the release of a created object is nothing', () => {
+    const entries = Object.entries(SPEC).filter(([name]) => name !== 'stableRevision')
+    const spec = Object.fromEntries(entries) as unknown as IngressRolloutSpec
+    expect(look({ ...ON_ITS_WAY, record: { current: 'v2', update: 'v2' } }, { spec }).stable).toBeNull()
+  })
+})
+
+describe('an index that somebody wrote', () => {
+  const at = (index: string, change: Partial<ObserveInput> = {}, of: ViewOf = {}): number | null =>
+    look({ ...ON_ITS_WAY, texts: { ...ON_ITS_WAY.texts, index }, ...of }, change).manualIndex
+
+  it('is noticed, raised or lowered', () => {
+    expect([at('1'), at('0'), at('3'), at('-1')]).toEqual([null, 0, 3, -1])
+  })
+
+  it('is ours while the cache is behind our own writes', () => {
+    expect(at('0', { upToDate: false })).toBeNull()
+  })
+
+  it('is ours if the record has it: the answer to our write was lost', () => {
+    expect(at('2', {}, { record: { update: 'v2', index: 2 } })).toBeNull()
+  })
+
+  it('is none if it cannot be read, or is not about this revision', () => {
+    expect([at('abc'), at('0', {}, { texts: { ...ON_ITS_WAY.texts, update: 'v1', index: '0' } })]).toEqual([null, null])
+    expect(at('0', {}, { record: { update: 'v3', index: 1 } })).toBeNull()
+  })
+})
+
+describe('commands', () => {
+  const told = (change: Partial<IngressRolloutSpec>, of: ViewOf): Observation['commands'] =>
+    look(of, { spec: { ...SPEC, ...change } }).commands
+
+  it('promote counts for the object’s own content, or for what is on its way', () => {
+    expect(told({ promote: true }, { content: 'v2' }).promote).toBe(true)
+    expect(told({ promote: true }, { ...ON_ITS_WAY, content: 'v3' }).promote).toBe(true)
+    expect(told({ promote: true }, { content: 'v3' }).promote).toBe(false)
+    expect(told({ promote: true }, { content: 'v2', source: { uid: 'u2' } }).promote).toBe(false)
+    expect(told({ promote: true }, { content: null, record: { update: 'v2', index: 1 } }).promote).toBe(false)
+  })
+
+  it('retry counts for the object’s own content alone; else it is as if it was acted upon', () => {
+    const acted = { state: state({ observedRetry: 1 }), spec: { ...SPEC, retry: 2 } }
+    expect(look({ content: 'v2' }, acted).commands.retry).toBe(2)
+    expect(look({ content: 'v3' }, acted).commands.retry).toBe(1)
+    expect(look({ content: 'v2', source: { uid: 'u2' } }, acted).commands.retry).toBe(1)
+  })
+
+  it('the others are as they are written', () => {
+    const written = { paused: true, approvedBatch: 2, abort: true }
+    expect(told(written, { content: 'v3' })).toMatchObject(written)
+  })
+})
+
+describe('figures, pods, endpoints', () => {
+  it('asks for both revisions from the batch on, and for the last minute of a long one', () => {
+    const asked: unknown[] = []
+    const figures: FigureSource = {
+      serving: (_key, revision, hosts, since) => {
+        asked.push([revision, hosts.join(), since])
+        return EMPTY_AGGREGATE
+      },
+      baseline: () => null,
+    }
+    const of = { figures, hosts: ['a', 'b'] }
+    expect(look(ON_ITS_WAY, { ...of, state: state({ batchSince: 70_000 }) }).recent).toBeNull()
+    expect(asked).toEqual([
+      ['v2', 'a,b', 70_000],
+      ['v1', 'a,b', 70_000],
+    ])
+    asked.length = 0
+    expect(look(ON_ITS_WAY, { ...of, state: state({ batchSince: 10_000 }) }).recent).not.toBeNull()
+    expect(asked).toContainEqual(['v2', 'a,b', 40_000])
+  })
+
+  it('asks for a baseline until the machine has one', () => {
+    const baseline = {
+      requests: 1,
+      successRate: 100,
+      notFoundRate: 0,
+      tlsHandshakes: 0,
+      tlsFailureRate: 0,
+      latencyP99Ms: 1,
+    }
+    const figures: FigureSource = { serving: () => EMPTY_AGGREGATE, baseline: () => baseline }
+    expect(look(ON_ITS_WAY, { figures }).baseline).toBe(baseline)
+    expect(look(ON_ITS_WAY, { figures, state: state({ baseline }) }).baseline).toBeNull()
+  })
+
+  it('says of each pod what it said, and for how long it has been silent', () => {
+    const pod = (ordinal: number, revisions: object | null, reportedAt: number | null): FleetPod => ({
+      ...{ name: `p-${ordinal}`, uid: 'u', ordinal, ready: true, reportedAt },
+      report: revisions === null ? null : ({ revisions } as unknown as FleetPod['report']),
+    })
+    const pods = [
+      pod(0, { 'Ingress/shop/web': 'v2' }, 99_000),
+      pod(1, { 'Ingress/shop/web': null }, 100_001),
+      pod(2, null, null),
+    ]
+    expect(look(ON_ITS_WAY, { pods }).pods.map(({ serves, lastReportAgeMs }) => [serves, lastReportAgeMs])).toEqual([
+      ['v2', 1_000],
+      [null, 0],
+      [undefined, null],
+    ])
+  })
+
+  it('a revision has endpoints if one of its Services has one, or if it has no Service', () => {
+    const content = (service: string): IngressContent => ({
+      ...{ kind: 'Ingress', annotations: {} },
+      spec: { defaultBackend: { service: { name: service, port: { number: 80 } } } },
+    })
+    const of: ViewOf = {
+      ...ON_ITS_WAY,
+      source: { content: content('new') },
+      record: { update: 'v2', index: 1, revisions: { v1: { hash: 'v1', content: content('old') } } },
+    }
+    const seen = (...services: readonly string[]): Observation['endpoints'] =>
+      look(of, { endpoints: new Map(services.map(name => [`shop/${name}:80`, ['198.18.0.1:80']])) }).endpoints
+    expect(seen()).toEqual({ update: false, stable: false })
+    expect(seen('old')).toEqual({ update: false, stable: true })
+    expect(seen('new', 'old')).toEqual({ update: true, stable: true })
+    expect(look(ON_ITS_WAY).endpoints).toEqual({ update: true, stable: true })
+  })
+
+  it('a deletion is one only while Kubernetes deletes the object', () => {
+    const spec = { ...SPEC, revision: ABSENT }
+    expect(look({ content: ABSENT, source: { deleting: true } }, { spec }).deletion).toBe(true)
+    expect(look({ content: ABSENT, source: { deleting: false, ours: false } }, { spec }).deletion).toBe(false)
+    expect(look(ON_ITS_WAY).deletion).toBe(false)
+  })
+
+  it('judges by the hosts of both revisions, those of TLS included', () => {
+    const content = (rule: string, tls: string): IngressContent => ({
+      ...{ kind: 'Ingress', annotations: {} },
+      spec: { rules: [{ host: rule }], tls: [{ hosts: [tls], secretName: 's' }] },
+    })
+    const view = viewOf({
+      ...ON_ITS_WAY,
+      source: { content: content('new.example', 'NEW-tls.example') },
+      record: {
+        update: 'v2',
+        index: 1,
+        revisions: { v1: { hash: 'v1', content: content('old.example', 'old.example') } },
+      },
+    })
+    expect([...hostsOfRollout(view, 'v2', [])].sort()).toEqual(['new-tls.example', 'new.example', 'old.example'])
+    expect(hostsOfRollout({ ...view, key: 'Secret/shop/tls' }, 'v2', ['a'])).toEqual(['a'])
+  })
+})
