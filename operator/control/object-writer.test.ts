@@ -1,5 +1,4 @@
 import { beforeEach, describe, expect, it } from '@jest/globals'
-import type { KubeClient } from '../kube/client.ts'
 import { FakeApi } from '../kube/testing/fake-api.ts'
 import { parseIngress } from '../model/ingress.ts'
 import type { SourceObject } from '../model/types.ts'

@@ -100,7 +100,7 @@ function statusOf(
         message:
           error === null
             ? `governs ${governedObjects} ${governedObjects === 1 ? 'object' : 'objects'}`
-            : `${error.field} ${error.message}${policy === null ? '' : '; the last version that could be read stays in force'}`,
+            : `${error.message}${policy === null ? '' : '; the last version that could be read stays in force'}`,
         observedGeneration,
         lastTransitionTime: now,
       }),

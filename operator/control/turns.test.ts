@@ -29,9 +29,9 @@ describe('Turns', () => {
     turns.claim('u1', claim('a', ['a']))
     turns.claim('u2', claim('b', ['b']))
     turns.claim('u3', claim('c', ['c'], 'q'))
-    expect(turns.obstacle('u4', claim('d', ['d']), 2)).toBe('2 rollouts of policy p are under way')
+    expect(turns.obstacle('u4', claim('d', ['d']), 2)).toBe('2 of 2 rollouts of policy p are under way')
     expect(turns.obstacle('u4', claim('d', ['d']), 3)).toBeNull()
-    expect(turns.obstacle('u4', claim('d', ['d'], 'q'), 1)).toBe('1 rollouts of policy q are under way')
+    expect(turns.obstacle('u4', claim('d', ['d'], 'q'), 1)).toBe('1 of 1 rollouts of policy q are under way')
   })
 
   it('gives back once, and forgets all', () => {

@@ -29,7 +29,9 @@ export class Turns {
       if (shared !== undefined) return `a rollout of ${other.object} is under way on the same host ${shared}`
       if (other.policy === claim.policy) ofPolicy++
     }
-    return ofPolicy >= maxConcurrent ? `${ofPolicy} rollouts of policy ${claim.policy} are under way` : null
+    return ofPolicy >= maxConcurrent
+      ? `${ofPolicy} of ${maxConcurrent} rollouts of policy ${claim.policy} are under way`
+      : null
   }
 
   claim(rollout: string, claim: Claim): void {

@@ -1,0 +1,206 @@
+import { describe, expect, it } from '@jest/globals'
+import type { FakeApi } from '../kube/testing/fake-api.ts'
+import type { IngressRolloutSpec, IngressRolloutStatus } from '../model/generated/crds.ts'
+import { ingress, policy, service, slice } from '../pipeline/testing.ts'
+import { LeaderProcess, cluster, outcomeOf } from './testing.ts'
+
+const INDEX = 'nginx.ingress.kubernetes.io/ingress-rollout-index-id'
+
+/** An Ingress that is served and governed. */
+async function governed(spec: Readonly<Record<string, unknown>> = {}): Promise<readonly [FakeApi, LeaderProcess]> {
+  const api = cluster(
+    ['ingresses', ingress()],
+    ['services', service('web')],
+    ['endpointslices', slice('web', '198.18.0.1')],
+  )
+  const leader = await new LeaderProcess(api).start()
+  api.put('ingressrolloutpolicies', policy({ spec }))
+  await leader.settle()
+  return [api, leader]
+}
+
+const change = (api: FakeApi, host: string, name = 'web'): void => {
+  api.edit('ingresses', `shop/${name}`, { spec: ingress({ host }).spec })
+}
+interface Found {
+  readonly spec: IngressRolloutSpec
+  readonly status: IngressRolloutStatus
+}
+const found = (api: FakeApi, nth = 0): Found => api.all('ingressrollouts')[nth] as unknown as Found
+const command = (api: FakeApi, spec: Partial<IngressRolloutSpec>, nth = 0): void => {
+  const { name = '' } = api.all('ingressrollouts')[nth]?.metadata ?? {}
+  api.edit('ingressrollouts', `shop/${name}`, { spec })
+}
+
+describe('a rollout', () => {
+  it('is stored before it is stamped, step by step, and its status follows', async () => {
+    const [api, leader] = await governed()
+    api.log.length = 0
+    change(api, 'b.example')
+    await leader.seconds(6)
+    const words = api.log.map(line => line.replace(/ (web|ing-web|sluice-releases)(-\w+)?$/, ''))
+    const status = 'status of IngressRollout'
+    const steps = words.filter((word, i) => word !== status || words[i - 1] !== status)
+    expect(steps).toEqual([
+      'create IngressRollout',
+      ...['update Secret', 'patch Ingress'],
+      ...['update Secret', 'patch Ingress', status],
+      ...['update Secret', 'patch Ingress', status],
+      ...['update Secret', 'patch Ingress', status],
+    ])
+    expect(found(api).status).toMatchObject({ phase: 'Complete', attempt: 1, pods: { summary: '3/3' } })
+    expect(leader.said).toContain('ended Complete')
+    expect(leader.turns.size).toBe(0)
+  })
+
+  it('says when it wants to be looked at again, and not once it has ended', async () => {
+    const [api, leader] = await governed()
+    change(api, 'b.example')
+    await leader.settle()
+    const { requeueAfterMs } = await leader.driver.drive('Ingress/shop/web')
+    expect(requeueAfterMs).toBeGreaterThan(0)
+    expect(requeueAfterMs).toBeLessThanOrEqual(1_000)
+    await leader.seconds(8)
+    expect(await leader.driver.drive('Ingress/shop/web')).toEqual({})
+  })
+
+  it('stands still while nobody may write, and goes on from there', async () => {
+    const [api, leader] = await governed()
+    change(api, 'b.example')
+    await leader.settle()
+    leader.leading = false
+    const { writes } = api
+    leader.clock.freeze(20_000)
+    leader.deliver()
+    for (let i = 0; i < 5; i++) await leader.driver.drive('Ingress/shop/web').catch(() => undefined)
+    await leader.look()
+    expect(api.writes).toBe(writes)
+    expect((await outcomeOf(api)).record?.index).toBe(1)
+    leader.leading = true
+    await leader.seconds(8)
+    expect(found(api).status.phase).toBe('Complete')
+  })
+
+  it('writes its status again for new figures alone, but not more often than every two seconds', async () => {
+    const [api, leader] = await governed({ bakeTime: '60s' })
+    change(api, 'b.example')
+    await leader.seconds(3)
+    const before = api.log.filter(line => line.startsWith('status')).length
+    for (let i = 0; i < 12; i++) {
+      leader.onUpdate = { requests: 1000 + i }
+      leader.clock.freeze(500)
+      leader.deliver()
+      await leader.look()
+    }
+    const written = api.log.filter(line => line.startsWith('status')).length - before
+    expect(written).toBeGreaterThanOrEqual(2)
+    expect(written).toBeLessThanOrEqual(4)
+  })
+
+  it('follows the policy as it is now', async () => {
+    const [api, leader] = await governed({ bakeTime: '1h', analysis: { deadline: '2h', successRate: { min: 99 } } })
+    change(api, 'b.example')
+    await leader.seconds(10)
+    expect(found(api).status).toMatchObject({ phase: 'Progressing', index: 1 })
+    api.put('ingressrolloutpolicies', policy({ generation: 2 }))
+    await leader.seconds(8)
+    expect(found(api).status.phase).toBe('Complete')
+  })
+
+  it('pauses, waits for approval, and is told to go on', async () => {
+    const [api, leader] = await governed({ batches: [{ pods: 1, pause: {} }, { pods: '100%' }] })
+    change(api, 'b.example')
+    await leader.seconds(8)
+    expect(found(api).status).toMatchObject({ phase: 'Paused', index: 1, batch: 0 })
+    command(api, { approvedBatch: 1 })
+    await leader.seconds(4)
+    expect(found(api).status.phase).toBe('Complete')
+  })
+
+  it('steps aside for a person who moves the index, and goes on when told', async () => {
+    const [api, leader] = await governed({ bakeTime: '10s' })
+    change(api, 'b.example')
+    await leader.seconds(2)
+    api.edit('ingresses', 'shop/web', { metadata: { annotations: { [INDEX]: '0' } } })
+    await leader.seconds(30)
+    expect(found(api).status).toMatchObject({ phase: 'Paused', message: expect.stringContaining('by hand') })
+    expect(leader.given('Ingress/shop/web', 0)).toBe((await outcomeOf(api)).record?.current)
+    command(api, { approvedBatch: 1 })
+    await leader.seconds(2)
+    expect(api.object('ingresses', 'shop/web')?.metadata.annotations?.[INDEX]).toBe('1')
+    await leader.seconds(60)
+    expect(found(api).status.phase).toBe('Complete')
+  })
+
+  it('of which somebody deleted the IngressRollout is begun again', async () => {
+    const [api, leader] = await governed({ bakeTime: '5s' })
+    change(api, 'b.example')
+    await leader.seconds(2)
+    const { name = '' } = api.all('ingressrollouts')[0]?.metadata ?? {}
+    api.remove('ingressrollouts', `shop/${name}`)
+    await leader.seconds(40)
+    expect(found(api).status).toMatchObject({ phase: 'Complete', attempt: 1 })
+    expect(leader.turns.size).toBe(0)
+  })
+
+  it('that nobody wants any more is ended though its object is gone', async () => {
+    const [api, leader] = await governed()
+    change(api, 'b.example')
+    await leader.settle()
+    api.edit('ingresses', 'shop/web', { metadata: { finalizers: [] } })
+    api.remove('ingresses', 'shop/web')
+    await leader.settle()
+    expect(found(api).status.phase).toBe('Superseded')
+    expect((await outcomeOf(api)).record).toBeNull()
+  })
+})
+
+describe('turns', () => {
+  async function two(
+    hosts: readonly [string, string],
+    spec: Readonly<Record<string, unknown>>,
+  ): Promise<readonly [FakeApi, LeaderProcess]> {
+    const [api, leader] = await governed(spec)
+    api.remove('ingressrolloutpolicies', 'default')
+    api.put('ingresses', ingress({ name: 'other', host: 'other.example' }))
+    await leader.settle()
+    api.put('ingressrolloutpolicies', policy({ spec }))
+    await leader.settle()
+    change(api, hosts[0])
+    await leader.settle()
+    change(api, hosts[1], 'other')
+    await leader.settle()
+    return [api, leader]
+  }
+  const phases = (api: FakeApi): readonly string[] =>
+    api.all('ingressrollouts').map(({ status }) => (status as IngressRolloutStatus).phase ?? 'none')
+
+  it('rollouts that share a host go one after another', async () => {
+    const [api, leader] = await two(['same.example', 'same.example'], { bakeTime: '3s' })
+    expect(phases(api)).toEqual(['Progressing', 'Pending'])
+    expect(found(api, 1).status.message).toContain('Ingress/shop/web is under way on the same host same.example')
+    await leader.seconds(12)
+    expect(phases(api)[0]).toBe('Complete')
+    await leader.seconds(12)
+    expect(phases(api)).toEqual(['Complete', 'Complete'])
+  })
+
+  it('and others as many at once as the policy allows', async () => {
+    const [api] = await two(['a.example', 'b.example'], { bakeTime: '3s' })
+    expect(phases(api)).toEqual(['Progressing', 'Progressing'])
+    const [few, leader] = await two(['a.example', 'b.example'], { bakeTime: '3s', maxConcurrent: 1 })
+    expect(phases(few)).toEqual(['Progressing', 'Pending'])
+    await leader.seconds(24)
+    expect(phases(few)).toEqual(['Complete', 'Complete'])
+  })
+
+  it('are kept over a change of leader: what is under way comes first', async () => {
+    const [api, leader] = await two(['same.example', 'same.example'], { bakeTime: '3s' })
+    leader.crash()
+    const next = new LeaderProcess(api, { clock: leader.clock })
+    await next.start()
+    expect(phases(api)).toEqual(['Progressing', 'Pending'])
+    await next.seconds(24)
+    expect(phases(api)).toEqual(['Complete', 'Complete'])
+  })
+})
