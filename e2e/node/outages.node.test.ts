@@ -16,6 +16,11 @@ let host: string
 /** What the pods serve now; each rollout goes to the other one. */
 let now = 'v1'
 const other = (): string => (now === 'v1' ? 'v2' : 'v1')
+/** Content that was never there before has a rollout of a new name; an older one would get another attempt of its old one. */
+let contents = 0
+const fresh = (): Readonly<Record<string, string>> => ({
+  'nginx.ingress.kubernetes.io/version-of-test': `${++contents}`,
+})
 
 beforeAll(async () => {
   space = await Space.open('outage')
@@ -76,7 +81,7 @@ describe.each(outages)('%s is killed for 30 seconds under load', (_who, outage) 
     const next = other()
     const load = space.http({ host, perSecond: 200 })
     await sleep(2_000)
-    await space.ingress({ name: 'web', host, to: next })
+    await space.ingress({ name: 'web', host, to: next, annotations: fresh() })
     const name = await space.rollouts.next('web', known)
     await space.rollouts.reachesIndex(name, 1)
     await space.serves(host, [next, now, now, now, now])
@@ -96,7 +101,7 @@ describe('the operator is killed while a bad change is on the first pod', () => 
     const known = space.rollouts.names('web')
     const load = space.http({ host, perSecond: 200 })
     await sleep(2_000)
-    await space.ingress({ name: 'web', host, to: 'bad' })
+    await space.ingress({ name: 'web', host, to: 'bad', annotations: fresh() })
     const name = await space.rollouts.next('web', known)
     await space.rollouts.reachesIndex(name, 1)
     await operators.keepKilling(10_000)
