@@ -2,7 +2,7 @@
  * Who refers to whom: Ingresses to Secrets and Services. Kept for every revision that is served or on its way,
  * so that endpoints and certificates of both are on the pods before a fragment needs them.
  */
-import type { ObjectKey, ServiceKey } from '../../protocol/objects.ts'
+import type { ServiceKey } from '../../protocol/objects.ts'
 
 /** A many-to-many relation from `from` to `to`, replaced one `from` at a time. */
 export class Relation<From extends string, To extends string> {
@@ -42,9 +42,6 @@ export class Relation<From extends string, To extends string> {
     return this.#backward.keys()
   }
 }
-
-export type SecretReferences = Relation<ObjectKey, ObjectKey>
-export type ServiceReferences = Relation<ObjectKey, ServiceKey>
 
 /** `<namespace>/<service>` of a ServiceKey. */
 export function serviceOf(key: ServiceKey): string {

@@ -11,8 +11,7 @@ import { serve } from '../assign/records.ts'
 import type { Governance, Hold, Plan, ReleaseRecord } from '../assign/types.ts'
 import { compileIngress, compileSecret } from '../compile/compile.ts'
 import { contentId, upstreamIngressId, upstreamSecretId } from '../checksum/ids.ts'
-import { endpointsOf } from '../compile/endpoints.ts'
-import { referencesOf, serviceFields } from '../compile/references.ts'
+import { referencesOf } from '../compile/references.ts'
 import { ModelError } from '../model/errors.ts'
 import { parseIngress } from '../model/ingress.ts'
 import { parseSecret } from '../model/secret.ts'
@@ -21,9 +20,10 @@ import type { Policy } from '../model/policy.ts'
 import type { Content, Problem, SourceObject } from '../model/types.ts'
 import { certificateCovers, leafSha1 } from '../model/certificate.ts'
 import type { Caches, RawObject } from './caches.ts'
-import { Relation, portOf, serviceOf } from './graph.ts'
+import { Relation } from './graph.ts'
 import { isWhole, payload, sameEntry } from './live.ts'
 import type { LiveEntry, Payload } from './live.ts'
+import { ServiceEndpoints } from './service-endpoints.ts'
 
 export interface PipelineOptions {
   readonly caches: Caches
@@ -80,13 +80,9 @@ export class Pipeline {
   readonly #live = new Map<ObjectKey, LiveEntry>()
   readonly #views = new Map<ObjectKey, ObjectView>()
   readonly #touched = new Set<ObjectKey>()
-  readonly #touchedServices = new Set<ServiceKey>()
   /** Ingress → Secrets, over both revisions and the object's own content. */
   readonly secretReferences = new Relation<ObjectKey, ObjectKey>()
-  /** Ingress → Services, likewise. */
-  readonly serviceReferences = new Relation<ObjectKey, ServiceKey>()
-  readonly #servicePorts = new Relation<ServiceKey, string>()
-  readonly #endpoints = new Map<ServiceKey, readonly string[]>()
+  readonly #services: ServiceEndpoints
   /** Ungoverned content that is served and that the store does not have yet: the leader stores it within a second. */
   readonly #ahead = new Map<ObjectKey, SourceObject>()
   #policies: readonly Policy[] = []
@@ -94,10 +90,11 @@ export class Pipeline {
   constructor(options: PipelineOptions) {
     this.#options = options
     this.#caches = options.caches
+    this.#services = new ServiceEndpoints(options.caches)
   }
 
   get endpoints(): ReadonlyMap<ServiceKey, readonly string[]> {
-    return this.#endpoints
+    return this.#services.all
   }
 
   get live(): ReadonlyMap<ObjectKey, LiveEntry> {
@@ -129,15 +126,11 @@ export class Pipeline {
 
   /** A Service or one of its EndpointSlices changed. */
   touchService(name: string): void {
-    for (const key of this.#servicePorts.from(name)) {
-      this.#touchedServices.add(key)
-      // Its problems (Service unknown, port unknown) may have come or gone.
-      this.touch(this.serviceReferences.from(key))
-    }
+    this.touch(this.#services.touch(name))
   }
 
   get idle(): boolean {
-    return this.#touched.size === 0 && this.#touchedServices.size === 0
+    return this.#touched.size === 0 && this.#services.idle
   }
 
   /** Looks at everything that was touched. Ingresses come first: they decide which Secrets are referenced. */
@@ -159,9 +152,7 @@ export class Pipeline {
         if (kind === 'Ingress') this.touch(this.secretReferences.to(key))
       }
     }
-    const services = [...this.#touchedServices].filter(key => this.#lookAtService(key))
-    this.#touchedServices.clear()
-    return { live, viewed, services }
+    return { live, viewed, services: this.#services.flush() }
   }
 
   #look(kind: ObjectKind, key: ObjectKey, before: LiveEntry | null): LiveEntry | null {
@@ -201,7 +192,7 @@ export class Pipeline {
       if (source.revision !== ABSENT_REVISION && !isStored(stored, source)) this.#ahead.set(key, source)
     }
     if (kind === 'Ingress') this.#refer(key, decided, source, record)
-    if (kind === 'Ingress') problems.push(...this.#serviceProblems(key, namespace, source))
+    if (kind === 'Ingress') problems.push(...this.#services.problems(key, source))
     this.#views.set(key, {
       key,
       raw,
@@ -394,11 +385,7 @@ export class Pipeline {
 
   #replaceReferences(key: ObjectKey, secrets: Iterable<ObjectKey>, services: Iterable<ServiceKey>): void {
     this.touch(this.secretReferences.replace(key, secrets))
-    for (const service of this.serviceReferences.replace(key, services)) {
-      const used = this.serviceReferences.from(service).size > 0
-      this.#servicePorts.replace(service, used ? [serviceOf(service)] : [])
-      this.#touchedServices.add(service)
-    }
+    this.#services.refer(key, services)
   }
 
   /** Content that is served counts as recorded: what comes next, governed or refused or invalid, falls back to it. */
@@ -408,41 +395,6 @@ export class Pipeline {
     if (ahead.uid === source?.uid && stored?.governed !== true && !isStored(stored, ahead)) return serve(stored, ahead)
     this.#ahead.delete(key)
     return stored
-  }
-
-  /** True if the Service's endpoints are not what they were. */
-  #lookAtService(key: ServiceKey): boolean {
-    const before = this.#endpoints.get(key)
-    if (this.serviceReferences.from(key).size === 0) return this.#endpoints.delete(key)
-    const name = serviceOf(key)
-    const { endpoints } = endpointsOf(this.#caches.services.get(name) ?? null, this.#caches.slicesOf(name), portOf(key))
-    if (before !== undefined && before.join() === endpoints.join()) return false
-    this.#endpoints.set(key, endpoints)
-    return true
-  }
-
-  #serviceProblems(key: ObjectKey, namespace: string, source: SourceObject | null): readonly Problem[] {
-    const fields = source?.content.kind === 'Ingress' ? serviceFields(namespace, source.content) : null
-    return [...this.serviceReferences.to(key)].flatMap(service => {
-      const name = serviceOf(service)
-      const { problem } = endpointsOf(
-        this.#caches.services.get(name) ?? null,
-        this.#caches.slicesOf(name),
-        portOf(service),
-      )
-      return problem === null
-        ? []
-        : [
-            {
-              key,
-              // A Service that only a released revision names has no field in the object.
-              field: fields?.get(service) ?? 'spec',
-              reason: problem.reason,
-              message: `Service ${service}: ${problem.message}`,
-              effect: 'warn' as const,
-            },
-          ]
-    })
   }
 
   #id(kind: ObjectKind, key: ObjectKey, announced: Revision, raw: RawObject | null, chain: string): string {
