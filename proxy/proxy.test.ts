@@ -40,7 +40,10 @@ async function start(env: Environment = {}, threads: Worker[] = []): Promise<Run
   let parts: { readonly sink: TableSink; readonly counters: CounterSource } | null = null
   let closed = false
   const stream: StreamHandle = {
-    status: () => ({ stateHash: 'hash', source: 'stream', checksums: { ingress: 'i', secret: null } }),
+    status: () => ({
+      ...{ stateHash: 'hash', source: 'stream', checksums: { ingress: 'i', secret: null } },
+      ...{ connected: true, refusals: 0, diskError: null },
+    }),
     close: () => {
       closed = true
       return Promise.resolve()

@@ -26,6 +26,12 @@ export interface StreamStatus {
   readonly source: 'none' | 'disk' | 'stream'
   /** Computed by the proxy over what is applied. */
   readonly checksums: Checksums
+  /** A stream to an operator is open. */
+  readonly connected: boolean
+  /** Reasons why an update is refused right now; 0: none is. */
+  readonly refusals: number
+  /** Why the copy on disk could not be written last; null: it could, or none is kept. */
+  readonly diskError: string | null
 }
 
 export interface ProxyParts {
@@ -36,6 +42,11 @@ export interface ProxyParts {
   readonly spawn: (setup: WorkerSetup) => Worker
   /** Called once, when the workers can take updates. */
   readonly startStream: (parts: { readonly sink: TableSink; readonly counters: CounterSource }) => StreamHandle
+}
+
+const NO_STREAM: StreamStatus = {
+  ...{ stateHash: '', source: 'none', checksums: { ingress: null, secret: null } },
+  ...{ connected: false, refusals: 0, diskError: null },
 }
 
 /** How long a report waits for the counts of a busy worker, in milliseconds; they come with the next one otherwise. */
@@ -65,16 +76,14 @@ export async function startProxy({ config, version, log, spawn, startStream }: P
   const fleet = new WorkerFleet({ setup, spawn, onCounts, log })
   let stream: StreamHandle | null = null
   let draining = false
-  const status = (): StreamStatus =>
-    stream?.status() ?? { stateHash: '', source: 'none', checksums: { ingress: null, secret: null } }
+  const status = (): StreamStatus => stream?.status() ?? NO_STREAM
 
   const metrics = createMetrics({
     ...{ totals, version },
     workers: () => ({ listening: fleet.listening, crashes: fleet.crashes }),
     table: () => fleet.table.sizes,
     appliedAt: () => fleet.appliedAt,
-    stateHash: () => status().stateHash,
-    source: () => status().source,
+    stream: status,
   })
   const admin = createAdminServer({
     metrics,

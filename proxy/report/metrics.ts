@@ -17,8 +17,13 @@ export interface MetricsSource {
   }
   /** Milliseconds since the epoch; null: nothing was applied yet. */
   readonly appliedAt: () => number | null
-  readonly stateHash: () => string
-  readonly source: () => string
+  readonly stream: () => {
+    readonly stateHash: string
+    readonly source: string
+    readonly connected: boolean
+    readonly refusals: number
+    readonly diskError: string | null
+  }
 }
 
 const CLASSES = ['1xx', '2xx', '3xx', '4xx', '5xx'] as const
@@ -140,9 +145,14 @@ function stateMetrics(registry: Registry, source: MetricsSource): void {
       return at === null ? Number.NaN : (Date.now() - at) / 1000
     },
   )
+  gauge('sluice_stream_connected', '1 while a stream to an operator is open.', () => Number(source.stream().connected))
+  gauge('sluice_updates_refused', 'Reasons why an update is refused; 0: none is.', () => source.stream().refusals)
+  gauge('sluice_disk_copy_failed', '1 while the copy of the table on disk cannot be written.', () =>
+    Number(source.stream().diskError !== null),
+  )
   info('sluice_table_info', 'Hash of the applied state and where it came from.', () => ({
-    state_hash: source.stateHash(),
-    source: source.source(),
+    state_hash: source.stream().stateHash,
+    source: source.stream().source,
   }))
   info('sluice_build_info', 'Version of the proxy and of Node.', () => ({
     version: source.version,

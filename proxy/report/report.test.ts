@@ -113,7 +113,7 @@ describe('metrics', () => {
     const registry = createMetrics({
       ...{ totals, version: '1', workers: () => ({ listening: 1, crashes: 0 }), appliedAt: () => null },
       ...{ table: () => ({ ingresses: 0, hosts: 0, certificates: 0, services: 0 }) },
-      ...{ stateHash: () => '', source: () => 'none' },
+      stream: () => ({ stateHash: '', source: 'none', connected: true, refusals: 2, diskError: null }),
     })
     const hosts = async (): Promise<string[]> => {
       const text = await registry.metrics()
@@ -136,9 +136,12 @@ describe('metrics', () => {
     const registry = createMetrics({
       ...{ totals, version: '1', workers: () => ({ listening: 1, crashes: 0 }), appliedAt: () => Date.now() },
       ...{ table: () => ({ ingresses: 0, hosts: 0, certificates: 0, services: 0 }) },
-      ...{ stateHash: () => '', source: () => 'none' },
+      stream: () => ({ stateHash: '', source: 'none', connected: true, refusals: 2, diskError: null }),
     })
     const text = await registry.metrics()
+    expect(text).toContain('\nsluice_stream_connected 1\n')
+    expect(text).toContain('\nsluice_updates_refused 2\n')
+    expect(text).toContain('\nsluice_disk_copy_failed 0\n')
     expect(text).toContain('# TYPE sluice_request_duration_seconds histogram')
     const bucket = (le: string): RegExp =>
       new RegExp(`sluice_request_duration_seconds_bucket\\{[^}]*host="a.example"[^}]*le="${le}"[^}]*\\} (\\d+)`)

@@ -64,7 +64,12 @@ export function startStream({ config, log, sink, counters, ...timings }: StreamP
   return {
     status: () => {
       const { stateHash, source, checksums } = receiver.served
-      return { stateHash, source, checksums }
+      return {
+        ...{ stateHash, source, checksums },
+        connected: client.connected,
+        refusals: receiver.refusals.length,
+        diskError: copy?.lastError ?? null,
+      }
     },
     close: async () => {
       closed = true
