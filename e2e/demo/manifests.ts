@@ -2,64 +2,13 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
+import { backend } from '../echo/manifests.ts'
+import type { Manifest } from '../echo/manifests.ts'
 import { Authority } from '../pki/pki.ts'
 import type { Leaf } from '../pki/pki.ts'
 import { CAST } from './events.ts'
 
-type Manifest = Readonly<Record<string, unknown>>
-
 const { namespace, host } = CAST
-
-function backend(version: string, replicas: number, image: string, env: Readonly<Record<string, string>>): Manifest[] {
-  const name = `echo-${version}`
-  const labels = { app: name }
-  const container = {
-    name: 'echo',
-    image,
-    imagePullPolicy: 'IfNotPresent',
-    ports: [{ name: 'http', containerPort: 8080 }],
-    env: [
-      { name: 'ECHO_VERSION', value: version },
-      { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
-      ...Object.entries(env).map(([key, value]) => ({ name: key, value })),
-    ],
-    readinessProbe: {
-      httpGet: { path: '/healthz', port: 'http' },
-      periodSeconds: 1,
-      timeoutSeconds: 5,
-      failureThreshold: 5,
-    },
-    resources: { requests: { cpu: '20m', memory: '48Mi' } },
-    securityContext: {
-      allowPrivilegeEscalation: false,
-      readOnlyRootFilesystem: true,
-      capabilities: { drop: ['ALL'] },
-    },
-  }
-  const template = {
-    metadata: { labels },
-    spec: {
-      automountServiceAccountToken: false,
-      enableServiceLinks: false,
-      securityContext: { runAsNonRoot: true, runAsUser: 65_532, seccompProfile: { type: 'RuntimeDefault' } },
-      containers: [container],
-    },
-  }
-  return [
-    {
-      apiVersion: 'apps/v1',
-      kind: 'Deployment',
-      metadata: { name, namespace },
-      spec: { replicas, selector: { matchLabels: labels }, template },
-    },
-    {
-      apiVersion: 'v1',
-      kind: 'Service',
-      metadata: { name, namespace },
-      spec: { selector: labels, ports: [{ name: 'http', port: 80, targetPort: 'http' }] },
-    },
-  ]
-}
 
 function ingress(version: string): Manifest {
   const service = { name: `echo-${version}`, port: { name: 'http' } }
@@ -122,9 +71,9 @@ export async function writeManifests(folder: string, image: string, gates: boole
   const files: Readonly<Record<string, readonly Manifest[]>> = {
     'namespace.yaml': [{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace, labels } }],
     'backends.yaml': [
-      ...backend(CAST.before, 2, image, {}),
-      ...backend(CAST.good, 2, image, {}),
-      ...backend(CAST.bad, 1, image, { ECHO_STATUS: '500' }),
+      ...backend({ namespace, image, version: CAST.before, replicas: 2 }),
+      ...backend({ namespace, image, version: CAST.good, replicas: 2 }),
+      ...backend({ namespace, image, version: CAST.bad, status: 500 }),
     ],
     'policy.yaml': [policy(gates)],
     'web-v1.yaml': [ingress(CAST.before)],

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { Agent, request } from 'node:https'
 import { parse } from 'yaml'
 import { HarnessError } from './errors.ts'
-import type { Manifest } from './manifests.ts'
+import type { Manifest } from '../../echo/manifests.ts'
 
 export interface KubeObject {
   readonly metadata: {

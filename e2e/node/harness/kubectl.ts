@@ -1,7 +1,7 @@
 /** kubectl as a person uses it: spawned, with manifests on standard input. */
 import { spawn } from 'node:child_process'
 import { HarnessError } from './errors.ts'
-import type { Manifest } from './manifests.ts'
+import type { Manifest } from '../../echo/manifests.ts'
 
 export interface KubectlResult {
   /** Null: ended by a signal. */

@@ -1,17 +1,6 @@
 /** What the tests apply, as a person would write it. Pure. */
+import type { Manifest } from '../../echo/manifests.ts'
 import type { Leaf } from '../../pki/pki.ts'
-
-export interface Manifest {
-  readonly apiVersion: string
-  readonly kind: string
-  readonly metadata: {
-    readonly name: string
-    readonly namespace?: string
-    readonly labels?: Readonly<Record<string, string>>
-    readonly annotations?: Readonly<Record<string, string>>
-  }
-  readonly [field: string]: unknown
-}
 
 export interface PathOptions {
   readonly path: string
@@ -104,61 +93,4 @@ export function policy(options: PolicyOptions): Manifest {
       ...options.spec,
     },
   }
-}
-
-export interface BackendOptions {
-  readonly namespace: string
-  readonly version: string
-  readonly image: string
-  /** Answers everything with this status. */
-  readonly status?: number
-  readonly replicas?: number
-}
-
-export function backend(options: BackendOptions): readonly [Manifest, Manifest] {
-  const { namespace, version, image, status = 200, replicas = 1 } = options
-  const name = `echo-${version}`
-  const labels = { app: name }
-  const container = {
-    name: 'echo',
-    image,
-    imagePullPolicy: 'IfNotPresent',
-    ports: [{ name: 'http', containerPort: 8080 }],
-    env: [
-      { name: 'ECHO_VERSION', value: version },
-      { name: 'ECHO_STATUS', value: String(status) },
-      { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
-    ],
-    readinessProbe: {
-      httpGet: { path: '/healthz', port: 'http' },
-      periodSeconds: 1,
-      timeoutSeconds: 5,
-      failureThreshold: 5,
-    },
-    resources: { requests: { cpu: '20m', memory: '48Mi' } },
-    securityContext: { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } },
-  }
-  const template = {
-    metadata: { labels },
-    spec: {
-      automountServiceAccountToken: false,
-      enableServiceLinks: false,
-      securityContext: { runAsNonRoot: true, runAsUser: 65_532, seccompProfile: { type: 'RuntimeDefault' } },
-      containers: [container],
-    },
-  }
-  return [
-    {
-      apiVersion: 'apps/v1',
-      kind: 'Deployment',
-      metadata: { name, namespace },
-      spec: { replicas, selector: { matchLabels: labels }, template },
-    },
-    {
-      apiVersion: 'v1',
-      kind: 'Service',
-      metadata: { name, namespace },
-      spec: { selector: labels, ports: [{ name: 'http', port: 80, targetPort: 'http' }] },
-    },
-  ]
 }
