@@ -70,11 +70,16 @@ export class LeaderProcess {
   readonly starter: Starter
   readonly driver: Driver
   leading = true
+  /** Kinds (plural) whose watch hears nothing for now. */
+  lagging: ReadonlySet<string> = new Set()
   pods: number
   onUpdate: Counted = { requests: 1000 }
+  /** What pods count of a revision. */
+  figuresOf: (revision: Revision | null) => Counted = () => this.onUpdate
   readonly #events: FakeEvent[]
   readonly #handlers = new Map<string, (event: FakeEvent) => void>()
   readonly #removed: string[] = []
+  readonly #late: FakeEvent[] = []
   #started = false
   #alive = true
 
@@ -126,7 +131,7 @@ export class LeaderProcess {
       ...{ client, rollouts: this.rollouts, records, writer: this.writer, pipeline: this.pipeline, events, mayWrite },
       ...{ turns: this.turns, clock: this.clock, annotationPrefix: PREFIX },
       pods: () => this.fleet(),
-      figures: { serving: () => figure(this.onUpdate), baseline: () => null },
+      figures: { serving: (_key, revision) => figure(this.figuresOf(revision)), baseline: () => null },
       turnFree: () => undefined,
       ended: phase => this.said.push(`ended ${phase}`),
     })
@@ -150,9 +155,18 @@ export class LeaderProcess {
     this.#alive = false
   }
 
+  /** From now on these watches lag behind, and all others catch up. */
+  lag(...plurals: readonly string[]): void {
+    this.lagging = new Set(plurals)
+    this.#events.unshift(...this.#late.splice(0))
+  }
+
   /** The watches catch up. */
   deliver(): void {
-    for (const event of this.#events.splice(0)) this.#handlers.get(event.plural)?.(event)
+    for (const event of this.#events.splice(0)) {
+      if (this.lagging.has(event.plural)) this.#late.push(event)
+      else this.#handlers.get(event.plural)?.(event)
+    }
     this.#flush()
   }
 
@@ -180,6 +194,8 @@ export class LeaderProcess {
       let fine = true
       for (const key of keys) fine = (await this.look(key)) && fine
       if (fine && this.api.writes === before && this.#events.length === 0) return
+      // What was written does not show: the same is tried again and again.
+      if (this.lagging.size > 0 && round > 2) return
     }
     throw new Error(`it never settles: ${this.api.log.slice(-6).join(', ')}`)
   }
