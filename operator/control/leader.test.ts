@@ -1,0 +1,205 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import type { ObjectKey } from '../../protocol/objects.ts'
+import { KubeError } from '../kube/errors.ts'
+import { silentLog } from '../kube/log.ts'
+import { FakeClock, settle } from '../kube/testing/fake-clock.ts'
+import type { ObjectView } from '../pipeline/pipeline.ts'
+import { Leader, sayCondition } from './leader.ts'
+import type { LeaderParts } from './leader.ts'
+import { NotLeaderError } from './object-writer.ts'
+import { viewOf } from './testing-views.ts'
+
+const WEB: ObjectKey = 'Ingress/shop/web'
+
+let clock: FakeClock
+/** What was done, in order. */
+let log: string[]
+let leads: boolean
+let view: ObjectView | null
+let stale: boolean
+let empty: boolean
+let kept: () => Promise<'settled' | 'changed'>
+let load: () => Promise<void>
+let leader: Leader
+
+beforeEach(() => {
+  clock = new FakeClock()
+  log = []
+  ;[leads, stale, empty] = [true, false, false]
+  view = viewOf()
+  kept = () => Promise.resolve('settled')
+  load = () => Promise.resolve()
+  const note =
+    (what: string) =>
+    (...of: readonly unknown[]): void =>
+      void log.push([what, ...of.filter(one => typeof one === 'string')].join(' '))
+  const noted =
+    (what: string) =>
+    (...of: readonly unknown[]): Promise<void> => {
+      note(what)(...of)
+      return Promise.resolve()
+    }
+  const checksums = { lead: note('checksums lead'), writeStatus: noted('checksum status') }
+  const parts: { readonly [Part in keyof LeaderParts]: unknown } = {
+    client: {},
+    pipeline: { view: () => view, views: () => (view === null ? [] : [view]) },
+    store: {
+      load: () => load(),
+      all: () => [],
+      get empty() {
+        return empty
+      },
+    },
+    rollouts: { of: () => [], all: () => [], open: () => [] },
+    policies: { lead: note('policies lead'), writeStatus: () => noted('policy status')() },
+    checksums: { Ingress: checksums, Secret: checksums },
+    addresses: { write: noted('addresses') },
+    writer: { stale: () => stale, forget: note('forget') },
+    keeper: {
+      keep: () => {
+        log.push('keep')
+        return kept()
+      },
+    },
+    starter: { start: () => Promise.resolve(log.push('start') === 0) },
+    driver: {
+      start: note('driver start'),
+      stop: note('driver stop'),
+      forget: note('driver forget'),
+      drive: (key: string) => {
+        log.push(`drive ${key}`)
+        return Promise.resolve({})
+      },
+    },
+    ...{ mayWrite: () => leads, clock, log: silentLog },
+  }
+  leader = new Leader(parts as unknown as LeaderParts)
+})
+
+afterEach(() => leader.stop())
+
+const begin = async (): Promise<void> => {
+  await leader.start()
+  await settle()
+}
+
+describe('a leader', () => {
+  it('begins with everything: turns first, then each object in its order', async () => {
+    await begin()
+    expect(log).toEqual([
+      ...['driver start', 'policies lead', 'checksums lead', 'checksums lead'],
+      ...['keep', 'start', 'addresses', `drive ${WEB}`],
+    ])
+    log.length = 0
+    await clock.advance(300)
+    expect(log).toEqual(['policy status', 'checksum status', 'checksum status'])
+  })
+
+  it('does nothing before it leads, and nothing afterwards', async () => {
+    leader.viewed([WEB])
+    leader.fleetChanged()
+    leader.turnFree()
+    leader.statusMayDiffer()
+    await clock.advance(10_000)
+    expect(log).toEqual([])
+    await begin()
+    await leader.stop()
+    log.length = 0
+    leader.viewed([WEB])
+    await clock.advance(60_000)
+    expect([log, leader.leading]).toEqual([[], false])
+  })
+
+  it('does not begin any more if it was stopped while it read', async () => {
+    let read = (): void => undefined
+    load = () => new Promise(resolve => (read = resolve))
+    const starting = leader.start()
+    await settle()
+    await leader.stop()
+    read()
+    await starting
+    expect([leader.leading, log]).toEqual([false, ['driver stop']])
+  })
+
+  it('takes over what was there when nothing had ever been stored, and only then', async () => {
+    empty = true
+    await begin()
+    expect([leader.isFresh('u1'), leader.isFresh('u2')]).toEqual([true, false])
+    await leader.stop()
+    empty = false
+    await begin()
+    expect(leader.isFresh('u1')).toBe(false)
+  })
+
+  it('waits for its own writes to show, and looks again in any case', async () => {
+    kept = () => Promise.resolve('changed')
+    await begin()
+    expect(log.at(-1)).toBe('keep')
+    log.length = 0
+    kept = () => Promise.resolve('settled')
+    stale = true
+    leader.viewed([WEB])
+    await clock.advance(1_000)
+    expect(log).not.toContain('keep')
+    stale = false
+    await clock.advance(2_000)
+    expect(log).toContain(`drive ${WEB}`)
+  })
+
+  const failures: readonly (readonly [string, Error, number])[] = [
+    ['somebody else wrote first: soon', new KubeError('KUBE_CONFLICT', 'x'), 50],
+    ['the object went away: later', new KubeError('KUBE_NOT_FOUND', 'x'), 2_000],
+    ['its namespace goes: later', new KubeError('KUBE_FORBIDDEN', 'x', { reason: 'NamespaceTerminating' }), 2_000],
+    ['the API server is away: with backoff', new KubeError('KUBE_UNAVAILABLE', 'x'), 200],
+  ]
+
+  it.each(failures)('looks again when %s', async (_what, error, ms) => {
+    kept = () => Promise.reject(error)
+    await begin()
+    log.length = 0
+    kept = () => Promise.resolve('settled')
+    await clock.advance(ms)
+    expect(log.filter(line => line === 'keep')).toEqual(['keep'])
+  })
+
+  it('does not count it as a failure that it leads no more', async () => {
+    kept = () => Promise.reject(new NotLeaderError('no'))
+    await begin()
+    await clock.advance(5_000)
+    expect(leader.queues().objects).toMatchObject({ failing: 0, errors: 0 })
+    leads = false
+    log.length = 0
+    leader.viewed([WEB])
+    leader.statusMayDiffer()
+    await clock.advance(5_000)
+    expect(log).toEqual([])
+  })
+
+  it('drives what is left of an object that nobody knows any more', async () => {
+    view = null
+    await begin()
+    leader.viewed([WEB])
+    await settle()
+    expect(log.slice(4)).toEqual([`forget ${WEB}`, `drive ${WEB}`])
+    leader.rolloutGone('uid')
+    expect(log.at(-1)).toBe('driver forget uid')
+  })
+})
+
+describe('a condition is said', () => {
+  const cases = [
+    ['Accepted', 'True', 'ServiceNotFound', 'Warning'],
+    ['Accepted', 'False', 'InvalidHost', 'Warning'],
+    ['Released', 'False', 'RevisionRefused', 'Warning'],
+    ['Released', 'False', 'NotStamped', 'Normal'],
+  ] as const
+
+  it.each(cases)('%s=%s %s as %s', (type, status, reason, level) => {
+    const said: unknown[] = []
+    const { source } = viewOf()
+    sayCondition({ event: (about, ...words) => said.push([about.kind, about.uid, ...words]) }, source!, {
+      ...{ type, status, reason, message: 'why', lastTransitionTime: '' },
+    })
+    expect(said).toEqual([['Ingress', 'u1', level, reason, 'why']])
+  })
+})
