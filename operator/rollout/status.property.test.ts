@@ -45,29 +45,29 @@ function written(run: World, previous: IngressRolloutStatus | undefined): Ingres
 describe('the status of every reachable state', () => {
   it('is what the CRD allows, and gives back what a new leader needs', () => {
     const phases = new Set<string>()
-    fc.assert(
-      fc.property(settings, fc.array(happening, { minLength: 3, maxLength: 12 }), (some, story) => {
-        const run = world(some)
-        let status: IngressRolloutStatus | undefined
-        for (const one of story) {
-          happen(run, one, () => undefined)
-          status = written(run, status)
-          expect(valid(status) ? [] : valid.errors).toEqual([])
-          const { state } = run
-          phases.add(state.phase)
-          const { phase, attempt, observedRetry, batch, index, message, cause, baseline, step } = state
-          const { startedAt, batchStartedAt, finishedAt } = state
-          const reason = pausedReason(state)
-          const until = reason === 'WaitingForTime' && step.name === 'waiting' ? step.until : null
-          expect(fromStatus(status)).toEqual({
-            ...{ phase, attempt, observedRetry, batch, index, message, cause, baseline },
-            ...{ startedAt, batchStartedAt, finishedAt },
-            ...{ pausedReason: reason, pauseEndsAt: until?.wall ?? null },
-          })
-        }
-      }),
-      { numRuns: 150 },
-    )
+    const told = fc.property(settings, fc.array(happening, { minLength: 3, maxLength: 12 }), (some, story) => {
+      const run = world(some)
+      let status: IngressRolloutStatus | undefined
+      for (const one of story) {
+        happen(run, one, () => undefined)
+        status = written(run, status)
+        expect(valid(status) ? [] : valid.errors).toEqual([])
+        const { state } = run
+        phases.add(state.phase)
+        const { phase, attempt, observedRetry, batch, index, message, cause, baseline, step } = state
+        const { startedAt, batchStartedAt, finishedAt } = state
+        const reason = pausedReason(state)
+        const until = reason === 'WaitingForTime' && step.name === 'waiting' ? step.until : null
+        expect(fromStatus(status)).toEqual({
+          ...{ phase, attempt, observedRetry, batch, index, message, cause, baseline },
+          ...{ startedAt, batchStartedAt, finishedAt },
+          ...{ pausedReason: reason, pauseEndsAt: until?.wall ?? null },
+        })
+      }
+    })
+    fc.assert(told, { numRuns: 100 })
+    // These stories are the same every time: they are known to come to every phase.
+    fc.assert(told, { numRuns: 150, seed: 1 })
     expect([...phases].sort()).toEqual([
       ...['Complete', 'Paused', 'Pending', 'Progressing', 'RolledBack', 'RollingBack', 'Superseded'],
     ])
