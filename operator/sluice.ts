@@ -2,7 +2,6 @@
  * The operator put together: watches → caches → pipeline → checksum gate → stream on every replica; on the leader the
  * controllers beside it. The flow runs once per turn of the event loop, over everything that was touched in it.
  */
-import { performance } from 'node:perf_hooks'
 import type { Report } from '../protocol/messages.ts'
 import type { ObjectKey, ObjectKind } from '../protocol/objects.ts'
 import type { Config } from './config.ts'
@@ -21,6 +20,7 @@ import { Fleet } from './fleet/fleet.ts'
 import { OperatorBase } from './kube/base.ts'
 import type { OperatorOptions } from './kube/base.ts'
 import { systemClock } from './kube/clock.ts'
+import type { Clock } from './kube/clock.ts'
 import { describeError } from './kube/errors.ts'
 import { KubeEventRecorder } from './kube/events.ts'
 import type { Log } from './kube/log.ts'
@@ -58,6 +58,7 @@ const HELD_CHECK_MS = 2_100
 export class SluiceOperator extends OperatorBase {
   readonly #options: SluiceOptions
   readonly #log: Log
+  readonly #clock: Clock
   readonly #caches = new Caches()
   readonly #policies = new Policies()
   readonly #rollouts = new Rollouts()
@@ -85,6 +86,7 @@ export class SluiceOperator extends OperatorBase {
     const { client } = this
     const mayWrite = (): boolean => options.isLeader() && this.leader.leading
     const clock = options.clock ?? systemClock
+    this.#clock = clock
     this.events = new KubeEventRecorder({ client, instance: config.podName, log })
     this.fleet = new Fleet(config.fleet)
     this.store = new ReleaseStore(kubeShardApi(client, config.namespace), {
@@ -174,7 +176,7 @@ export class SluiceOperator extends OperatorBase {
 
   /** A report of a pod came (to the leader). */
   report(pod: PodIdentity, report: Report): void {
-    const now = performance.now()
+    const now = this.#clock.now()
     this.fleet.heard(pod, report, now)
     this.#figures.add(pod.name, pod.ordinal, report, now)
     this.leader.fleetChanged()
