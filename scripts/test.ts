@@ -28,7 +28,7 @@ async function main(wanted: readonly string[]): Promise<number> {
       void processes.end()
     })
   }
-  const context = { root, processes, say, folder: await reportFolder(root) }
+  const context = { root, processes, say, interrupted, folder: await reportFolder(root) }
   const lines: string[] = []
   let total = NOTHING
   for (const stage of STAGES.filter(one => wanted.length === 0 || wanted.includes(one.name))) {

@@ -10,6 +10,8 @@ export interface Context {
   readonly root: string
   readonly processes: Processes
   readonly say: (line: string) => void
+  /** Somebody wants it to end: what is set up is taken down, and nothing else begins. */
+  readonly interrupted: () => boolean
   /** Where reports of this run go. */
   readonly folder: string
 }
@@ -81,7 +83,7 @@ async function onNode(context: Context): Promise<Tally> {
       return { ...NOTHING, failed: 1 }
     }
     const tests = await jest(context, 'node', [`--testPathPatterns=${pattern}`, '--runInBand'])
-    return add(tests, await demoWithoutGates(context))
+    return context.interrupted() ? tests : add(tests, await demoWithoutGates(context))
   } finally {
     if (!wasUp) await context.processes.run(script, ['down'])
   }
