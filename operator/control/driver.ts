@@ -22,6 +22,7 @@ import { resume } from '../rollout/machine/resume.ts'
 import { step, initialState } from '../rollout/machine/step.ts'
 import type { Command, Observation, Settings, State } from '../rollout/machine/types.ts'
 import { fromStatus, toStatus } from '../rollout/status.ts'
+import { resetForAttempt } from './attempt.ts'
 import type { Records } from './keeper.ts'
 import { NotLeaderError } from './object-writer.ts'
 import type { ObjectWriter } from './object-writer.ts'
@@ -146,27 +147,25 @@ export class Driver {
     const made = step(state, observation, settings)
     const next = obstacle === null ? made.state : { ...made.state, message: waitsFor(made.state, obstacle) }
     if (state.phase === 'Pending' && isActive(next)) this.#claim(rollout, view)
-    const record = await this.#act(rollout, view, state, next, made.commands)
+    await this.#act(rollout, view, state, next, made.commands)
     driven.state = next
     driven.owesStatus = true
     if (!ENDED.has(state.phase) && ENDED.has(next.phase)) this.#end(rollout, next)
     await this.#write(rollout, driven, observation)
     driven.owesStatus = false
-    const requeue = made.commands.findLast(command => command.type === 'requeue')
     // A record or annotation that was written shows by itself, and this is looked at again then.
-    return record || requeue === undefined ? (requeue?.afterMs ?? Infinity) : requeue.afterMs
+    return made.commands.findLast(command => command.type === 'requeue')?.afterMs ?? Infinity
   }
 
-  /** True if record or annotations were written. Commands take effect in order; events come last. */
+  /** Commands take effect in order; events come last. */
   async #act(
     rollout: Rollout,
     view: ObjectView | null,
     before: State,
     next: State,
     commands: readonly Command[],
-  ): Promise<boolean> {
+  ): Promise<void> {
     let record = view?.record ?? null
-    let wrote = false
     const store = async (changed: ReleaseRecord): Promise<void> => {
       this.#assertLeading()
       if (view === null) return
@@ -174,7 +173,6 @@ export class Driver {
       if (JSON.stringify(changed) !== JSON.stringify(record)) await this.#options.records.put(changed)
       record = changed
       await this.#stamp(view, changed)
-      wrote = true
     }
     const { revision } = rollout.spec
     const source = view?.source ?? null
@@ -214,7 +212,6 @@ export class Driver {
       }
     }
     for (const command of commands) if (command.type === 'event') this.#say(rollout, command)
-    return wrote
   }
 
   /** The annotations say what the record says; only where a policy governs are they ours to write. */
@@ -322,40 +319,6 @@ export class Driver {
   #assertLeading(): void {
     if (!this.#options.mayWrite()) throw new NotLeaderError('this replica does not lead any more')
   }
-}
-
-/** The status of the attempt to come, then its spec: the order in which a waiting `kubectl wait` sees no old Complete. */
-export async function resetForAttempt(
-  client: Pick<KubeClient, 'applyStatus' | 'mergePatch'>,
-  rollout: Rollout,
-  attempt: number,
-  stable: string | null,
-  wall: Date,
-): Promise<void> {
-  const { namespace, name, generation } = rollout
-  const condition = (type: string): NonNullable<IngressRolloutStatus['conditions']>[number] => ({
-    type,
-    status: 'False',
-    reason: 'NewAttempt',
-    message: `attempt ${attempt} begins`,
-    observedGeneration: generation,
-    lastTransitionTime: wall.toISOString(),
-  })
-  const status: IngressRolloutStatus = {
-    phase: 'Pending',
-    message: `attempt ${attempt} begins`,
-    attempt,
-    observedRetry: rollout.spec.retry,
-    index: 0,
-    batch: 0,
-    conditions: ['Progressing', 'Complete', 'RolledBack', 'Paused'].map(condition),
-  }
-  await client.applyStatus(resources.ingressRollouts, { namespace, name }, status)
-  await client.mergePatch(
-    resources.ingressRollouts,
-    { namespace, name },
-    { spec: { attempt, approvedBatch: 0, abort: false, promote: false, stableRevision: stable } },
-  )
 }
 
 function isActive({ phase }: State): boolean {

@@ -1,0 +1,39 @@
+/** A revision goes out again: what is written on its IngressRollout first. */
+import type { KubeClient } from '../kube/client.ts'
+import { resources } from '../kube/resources.ts'
+import type { IngressRolloutStatus } from '../model/generated/crds.ts'
+import type { Rollout } from './rollouts.ts'
+
+/** The status of the attempt to come, then its spec: the order in which a waiting `kubectl wait` sees no old Complete. */
+export async function resetForAttempt(
+  client: Pick<KubeClient, 'applyStatus' | 'mergePatch'>,
+  rollout: Rollout,
+  attempt: number,
+  stable: string | null,
+  wall: Date,
+): Promise<void> {
+  const { namespace, name, generation } = rollout
+  const condition = (type: string): NonNullable<IngressRolloutStatus['conditions']>[number] => ({
+    type,
+    status: 'False',
+    reason: 'NewAttempt',
+    message: `attempt ${attempt} begins`,
+    observedGeneration: generation,
+    lastTransitionTime: wall.toISOString(),
+  })
+  const status: IngressRolloutStatus = {
+    phase: 'Pending',
+    message: `attempt ${attempt} begins`,
+    attempt,
+    observedRetry: rollout.spec.retry,
+    index: 0,
+    batch: 0,
+    conditions: ['Progressing', 'Complete', 'RolledBack', 'Paused'].map(condition),
+  }
+  await client.applyStatus(resources.ingressRollouts, { namespace, name }, status)
+  await client.mergePatch(
+    resources.ingressRollouts,
+    { namespace, name },
+    { spec: { attempt, approvedBatch: 0, abort: false, promote: false, stableRevision: stable } },
+  )
+}
