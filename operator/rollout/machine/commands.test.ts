@@ -190,6 +190,29 @@ describe('spec.retry', () => {
   })
 })
 
+describe('a rollout whose policy went', () => {
+  it('ends, and lets its revision out only when a person says so', () => {
+    const run = baking()
+    run.change = { superseded: 'ungoverned' }
+    run.seconds(5)
+    expect(run.state).toMatchObject({ phase: 'Superseded' })
+    expect(run.state.message).toContain('no policy governs')
+    run.commands = { ...run.commands, promote: true }
+    run.seconds(5)
+    expect(run.state).toMatchObject({ phase: 'Complete', index: -1 })
+    expect(run.record.current).toBe(NEW)
+  })
+
+  it('is not let out once the object has other content', () => {
+    const run = baking()
+    run.change = { superseded: 'newer' }
+    run.seconds(5)
+    run.commands = { ...run.commands, promote: true }
+    run.seconds(5)
+    expect(run.state.phase).toBe('Superseded')
+  })
+})
+
 describe('an index that was moved by hand', () => {
   it('makes the machine step aside until the index is its own again; then the batch bakes anew', () => {
     const run = baking()
