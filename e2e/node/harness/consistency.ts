@@ -8,18 +8,21 @@ export interface ConsistencySample {
   readonly checksum: string
   /** `5/5`. */
   readonly pods: string
+  /** The checksum that `pods` is about: the status follows the spec a moment later. */
+  readonly about: string
 }
 
 interface CheckSum {
   readonly spec: { readonly checksum: string }
-  readonly status?: { readonly pods?: { readonly summary?: string } }
+  readonly status?: { readonly observedChecksum?: string; readonly pods?: { readonly summary?: string } }
 }
 
 /** The one that the operator publishes; null while there is none. */
 export async function consistency(cluster: Cluster): Promise<ConsistencySample | null> {
   const found = (await cluster.api.get('ingresschecksums', 'sluice', SYSTEM)) as unknown as CheckSum | null
   if (found === null) return null
-  return { checksum: found.spec.checksum, pods: found.status?.pods?.summary ?? '' }
+  const { spec, status } = found
+  return { checksum: spec.checksum, pods: status?.pods?.summary ?? '', about: status?.observedChecksum ?? '' }
 }
 
 export async function everyPodConsistent(cluster: Cluster): Promise<void> {
@@ -27,7 +30,7 @@ export async function everyPodConsistent(cluster: Cluster): Promise<void> {
   await waitFor(
     'every pod is consistent',
     () => consistency(cluster),
-    sample => sample?.pods === all,
+    sample => sample?.pods === all && sample.about === sample.checksum,
   )
 }
 
@@ -47,7 +50,7 @@ export class ConsistencyWatch {
   async #sample(cluster: Cluster, everyMs: number): Promise<readonly ConsistencySample[]> {
     const samples: ConsistencySample[] = []
     while (this.#on) {
-      samples.push((await consistency(cluster)) ?? { checksum: '', pods: 'none' })
+      samples.push((await consistency(cluster)) ?? { checksum: '', pods: 'none', about: '' })
       await sleep(everyMs)
     }
     return samples
