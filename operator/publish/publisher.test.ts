@@ -12,7 +12,7 @@ describe('ChecksumPublisher', () => {
     jest.useRealTimers()
   })
 
-  function publisher(options: { leader?: boolean } = {}): {
+  function publisher(options: { leader?: boolean; burst?: number } = {}): {
     written: string[]
     failures: unknown[]
     control: { leader: boolean; fail: boolean }
@@ -34,6 +34,7 @@ describe('ChecksumPublisher', () => {
         mayWrite: () => control.leader,
         failed: e => failures.push(e),
         now: () => jest.now(),
+        ...{ burst: options.burst ?? 1, refillMs: 100 },
       }),
     }
   }
@@ -51,6 +52,25 @@ describe('ChecksumPublisher', () => {
     expect(written).toEqual(['a', 'c'])
     await jest.advanceTimersByTimeAsync(10_000)
     expect(written).toEqual(['a', 'c'])
+  })
+
+  it('writes a few states at once, and goes on at its rate when that is used up', async () => {
+    const { publisher: p, written } = publisher({ burst: 3 })
+    for (let i = 0; i < 40; i++) {
+      p.want(() => state(`s${i}`))
+      await jest.advanceTimersByTimeAsync(10)
+    }
+    // Three at once, and one more after 100, 200 and 300 ms: the newest of its moment each.
+    expect(written).toHaveLength(6)
+    expect(written.slice(0, 3)).toEqual(['s0', 's1', 's2'])
+    await jest.advanceTimersByTimeAsync(200)
+    expect(written.at(-1)).toBe('s39')
+    await jest.advanceTimersByTimeAsync(1_000)
+    for (const name of ['x', 'y', 'z']) {
+      p.want(() => state(name))
+      await jest.advanceTimersByTimeAsync(1)
+    }
+    expect(written.slice(-3)).toEqual(['x', 'y', 'z'])
   })
 
   it('tries again after a failure', async () => {

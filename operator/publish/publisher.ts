@@ -1,6 +1,6 @@
 /**
  * The leader's side of the consistency check: one CheckSum object per kind, edited in place.
- * At most ten writes a second: each is kept by etcd until compaction, at most some 15 KB of buckets (docs/adr/0009-control.md).
+ * A few writes at once, then so many a second: each is kept by etcd until compaction (docs/adr/0009-control.md).
  */
 
 export interface PublishedState {
@@ -17,7 +17,10 @@ export interface PublisherOptions {
   /** Only the leader publishes; asked before every write. */
   readonly mayWrite: () => boolean
   readonly failed: (error: unknown) => void
-  readonly minIntervalMs?: number
+  /** Writes that may follow each other at once; default 10. */
+  readonly burst?: number
+  /** After which there is one more, in milliseconds; default 125: eight a second under constant change. */
+  readonly refillMs?: number
   readonly retryMs?: number
   readonly now?: () => number
 }
@@ -25,32 +28,38 @@ export interface PublisherOptions {
 /** Publishes the newest wanted state, leaving out those that were overtaken while a write was under way or too soon. */
 export class ChecksumPublisher {
   readonly #options: PublisherOptions
-  readonly #minIntervalMs: number
+  readonly #burst: number
+  readonly #refillMs: number
   readonly #now: () => number
   #wanted: (() => PublishedState) | null = null
   #lastChecksum: string | null = null
-  #lastWrite = -Infinity
+  /** Writes that are allowed now, and when that was reckoned. */
+  #tokens: number
+  #reckonedAt: number
   #writing = false
   #timer: ReturnType<typeof setTimeout> | null = null
   #stopped = false
 
   constructor(options: PublisherOptions) {
     this.#options = options
-    this.#minIntervalMs = options.minIntervalMs ?? 100
+    this.#burst = options.burst ?? 10
+    this.#refillMs = options.refillMs ?? 125
     this.#now = options.now ?? ((): number => performance.now())
+    this.#tokens = this.#burst
+    this.#reckonedAt = this.#now()
   }
 
   /** The state may be computed late, so that a burst of changes costs one sort. */
   want(state: () => PublishedState): void {
     this.#wanted = state
-    this.#schedule(Math.max(0, this.#lastWrite + this.#minIntervalMs - this.#now()))
+    this.#schedule(this.#allowedIn())
   }
 
   /** What the watch says is published: a foreign edit or a deletion of our object is corrected. */
   seen(checksum: string | null): void {
     if (checksum === this.#lastChecksum || this.#writing) return
     this.#lastChecksum = checksum
-    if (this.#wanted !== null) this.#schedule(this.#minIntervalMs)
+    if (this.#wanted !== null) this.#schedule(this.#refillMs)
   }
 
   /** A new leader publishes although it may believe that it has done so before. */
@@ -62,6 +71,14 @@ export class ChecksumPublisher {
   stop(): void {
     this.#stopped = true
     if (this.#timer !== null) clearTimeout(this.#timer)
+  }
+
+  /** Milliseconds until the next write; 0: now. */
+  #allowedIn(): number {
+    const now = this.#now()
+    this.#tokens = Math.min(this.#burst, this.#tokens + (now - this.#reckonedAt) / this.#refillMs)
+    this.#reckonedAt = now
+    return this.#tokens >= 1 ? 0 : Math.ceil((1 - this.#tokens) * this.#refillMs)
   }
 
   #schedule(afterMs: number): void {
@@ -77,12 +94,12 @@ export class ChecksumPublisher {
     const state = this.#wanted()
     if (state.checksum === this.#lastChecksum) return
     this.#writing = true
+    this.#tokens -= 1
     let again: number | null = null
     try {
       await this.#options.write(state)
       this.#lastChecksum = state.checksum
-      this.#lastWrite = this.#now()
-      again = this.#minIntervalMs
+      again = this.#allowedIn()
     } catch (error) {
       this.#options.failed(error)
       again = this.#options.retryMs ?? 1000
