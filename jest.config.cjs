@@ -10,8 +10,6 @@ const swc = (syntax) => ['@swc/jest', { jsc: { target: 'es2022', parser: { synta
 /** @type {import('jest').Config} */
 module.exports = {
   testEnvironment: 'node',
-  // Property tests take the same cases every time in CI, new ones elsewhere.
-  setupFiles: process.env.CI ? ['<rootDir>/scripts/test/seed.ts'] : [],
   testMatch: ['<rootDir>/{operator,proxy,protocol,crds,scripts,e2e}/**/*.test.ts'],
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/.sluice/'],
   transform: { '\\.ts$': swc('typescript'), '\\.m?js$': swc('ecmascript') },

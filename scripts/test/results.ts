@@ -21,7 +21,7 @@ export interface JestReport {
   readonly testResults: readonly {
     readonly name: string
     readonly status: string
-    readonly assertionResults: readonly { readonly status: string }[]
+    readonly assertionResults: readonly unknown[]
   }[]
 }
 
@@ -52,28 +52,6 @@ export function jestOutcome(report: JestReport | null, exitCode: number | null):
     tally: { passed: report.numPassedTests, failed: report.numFailedTests + problems.length, skipped },
     problems,
   }
-}
-
-/** More files than this do not fail by chance. */
-const MOST_REPEATED = 2
-
-/**
- * What of a run on the node is to be run once more: it shares the machine with whatever else there is, and its tests
- * have deadlines. Null: nothing failed, or too much did. `kept` is what the other files came to.
- */
-export function repeated(
-  report: JestReport | null,
-): { readonly files: readonly string[]; readonly kept: Tally } | null {
-  const failed = (report?.testResults ?? []).filter(file => file.status === 'failed')
-  if (report === null || failed.length === 0 || failed.length > MOST_REPEATED) return null
-  const count = (status: (one: string) => boolean): number =>
-    report.testResults
-      .filter(file => !failed.includes(file))
-      .flatMap(file => file.assertionResults)
-      .filter(one => status(one.status)).length
-  const passed = count(status => status === 'passed')
-  const skipped = count(status => status === 'pending' || status === 'todo')
-  return { files: failed.map(file => file.name), kept: { passed, failed: 0, skipped } }
 }
 
 /** The last line of the whole output. */

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, readFile, rm } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import type { Processes } from './processes.ts'
-import { NOTHING, add, gatesOffProblem, jestOutcome, repeated } from './results.ts'
+import { NOTHING, add, gatesOffProblem, jestOutcome } from './results.ts'
 import type { DemoReport, JestReport, Tally } from './results.ts'
 
 export interface Context {
@@ -82,20 +82,11 @@ async function onNode(context: Context): Promise<Tally> {
       context.say('  FAILED  the local node did not come up')
       return { ...NOTHING, failed: 1 }
     }
-    const tests = await nodeTests(context, pattern)
+    const tests = await jest(context, 'node', [`--testPathPatterns=${pattern}`, '--runInBand'])
     return context.interrupted() ? tests : add(tests, await demoWithoutGates(context))
   } finally {
     if (!wasUp) await context.processes.run(script, ['down'])
   }
-}
-
-/** A file that fails is run once more, and the output says so: what fails twice has failed. */
-async function nodeTests(context: Context, pattern: string): Promise<Tally> {
-  const first = await jest(context, 'node', [`--testPathPatterns=${pattern}`, '--runInBand'])
-  const again = context.interrupted() ? null : repeated(await json<JestReport>(join(context.folder, 'node.json')))
-  if (again === null) return first
-  for (const file of again.files) context.say(`  UNSTABLE  ${file.replace(`${context.root}/`, '')} failed: once more`)
-  return add(again.kept, await jest(context, 'node-again', ['--runInBand', '--runTestsByPath', ...again.files]))
 }
 
 /** The demo must notice when nothing is judged; if it does not, its success means nothing. */
