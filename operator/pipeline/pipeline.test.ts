@@ -278,6 +278,16 @@ describe('a certificate', () => {
       replica.pipeline.touchAll()
       replica.publish()
       expect(served(replica)).toMatchObject(leaf(good))
+      // Of itself, not because the entry before was held on to: a replica that starts now has none.
+      expect(replica.malformed).toEqual([])
+      const started = new Replica()
+      if (by === 'policy') started.policies(policy({ spec: { kinds: ['Secret'] } }))
+      started
+        .store(record)
+        .put(ingress({ tls: ['tls'] }), next)
+        .publish()
+      expect(served(started)).toMatchObject(leaf(good))
+      expect(started.malformed).toEqual([])
     }
   })
 
