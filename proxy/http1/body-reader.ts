@@ -20,8 +20,8 @@ const MAX_SIZE_DIGITS = 16
 
 /** Trailer fields that are for one connection only, or would change how the message is read (RFC 9110 6.5.1). */
 const NO_TRAILERS: ReadonlySet<string> = new Set([
-  ...['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade'],
-  ...['content-length', 'content-encoding', 'content-type', 'content-range', 'host', 'expect'],
+  ...['connection', 'keep-alive', 'proxy-connection', 'te', 'trailer', 'upgrade', 'host', 'expect'],
+  ...['content-encoding', 'content-type', 'content-range'],
 ])
 
 const MORE = { state: 'more' } as const
@@ -239,7 +239,8 @@ function hexDigit(byte: number): number {
 function trailerFields(section: string): Fields | null {
   if (section.length === 2) return NO_FIELDS
   const facts = noFacts()
-  if (readFields(section, 0, facts) !== null) return null
+  // A length behind the body has no meaning, and for some readers one all the same (RFC 9110 6.5.1).
+  if (readFields(section, 0, facts) !== null || facts.lengths > 0 || facts.codings > 0) return null
   const kept: string[] = []
   const { fields } = facts
   for (let i = 0; i + 1 < fields.length; i += 2) {

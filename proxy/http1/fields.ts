@@ -59,17 +59,21 @@ export function readFields(text: string, at: number, facts: FieldFacts): Refusal
     if (code !== CR || text.charCodeAt(at + 1) !== LF) return BAD_HEADER
     let valueEnd = at
     while (valueEnd > valueStart && isSpace(text.charCodeAt(valueEnd - 1))) valueEnd--
-    at += 2
     const value = text.slice(valueStart, valueEnd)
     fields.push(text.slice(start, nameEnd), value)
-    note(text, start, nameEnd - start, value, facts)
+    note(text, start, nameEnd - start, value, facts, valueEnd < at ? text.slice(valueStart, at) : value)
+    at += 2
   }
   return BAD_HEADER
 }
 
 const isSpace = (code: number): boolean => code === SP || code === HTAB
 
-function note(text: string, name: number, length: number, value: string, facts: FieldFacts): void {
+/**
+ * @param exact the value with the white space behind it: llhttp and others take a tab for a part of a length or a coding, and
+ * what they refuse must not pass here
+ */
+function note(text: string, name: number, length: number, value: string, facts: FieldFacts, exact: string): void {
   switch (length) {
     case 4:
       if (reads(text, name, 'host') && facts.hosts++ === 0) facts.host = value
@@ -87,13 +91,15 @@ function note(text: string, name: number, length: number, value: string, facts: 
       if (reads(text, name, 'x-request-id')) facts.requestId ??= value
       return
     case 14:
-      if (reads(text, name, 'content-length') && facts.lengths++ === 0) facts.length = value
+      if (reads(text, name, 'content-length') && facts.lengths++ === 0) facts.length = withTabs(value, exact)
       return
     case 17:
-      if (reads(text, name, 'transfer-encoding') && facts.codings++ === 0) facts.coding = value
+      if (reads(text, name, 'transfer-encoding') && facts.codings++ === 0) facts.coding = withTabs(value, exact)
       return
   }
 }
+
+const withTabs = (value: string, exact: string): string => (exact.includes('\t', value.length) ? exact : value)
 
 const joined = (before: string | null, value: string): string => (before === null ? value : `${before}, ${value}`)
 
