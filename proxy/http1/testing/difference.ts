@@ -5,7 +5,7 @@ import type { Kind, Message, Outcome, Reader } from './message.ts'
 /** What became of the messages: pairs of our outcome and llhttp's, and the codes of what we refuse alone. */
 export type Tally = Map<string, number>
 
-/** Methods of HTTP that llhttp knows and reads as others (CONNECT is always a tunnel to it). */
+/** Methods of HTTP that llhttp knows and reads as others: CONNECT opens a tunnel for it, whatever length the head names. */
 const KNOWN = /^(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|TRACE|PATCH|PURGE|PROPFIND|PROPPATCH|MKCOL|COPY|MOVE|LOCK|UNLOCK)$/
 /** Of what begins like an absolute URL llhttp checks the authority; with us the gateway does. */
 const PLAIN_TARGET = /^(?:\/|\*|https?:\/\/[a-z0-9.]+\/)/
@@ -30,7 +30,8 @@ export function difference(
       const theirs = readWithLlhttp(kind, rest)
       count(tally, ours.state === 'refused' ? `refused/${theirs.state}` : `more/${theirs.state}`)
       if (ours.state === 'refused' && theirs.state !== 'refused') count(tally, `  ours alone: ${ours.code}`)
-      return ours.state === 'more' && theirs.state === 'message' ? 'ours waits for more, llhttp has a message' : null
+      if (ours.state !== 'more' || theirs.state !== 'message') return null
+      return theirs.message.line[0] === 'CONNECT' ? null : 'ours waits for more, llhttp has a message'
     }
     const fault = compared(kind, rest, ours.message)
     if (fault !== null) return fault

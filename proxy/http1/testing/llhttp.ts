@@ -71,7 +71,7 @@ function string(at: number): string {
 function fieldPart(part: 'name' | 'value', piece: string): number {
   const list = collected.headEnded ? collected.trailers : collected.fields
   if (part !== collected.last) list.push(piece)
-  else list[list.length - 1] += piece
+  else list.push(`${list.pop() ?? ''}${piece}`)
   collected.last = part
   return 0
 }

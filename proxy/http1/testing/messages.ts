@@ -238,7 +238,7 @@ const lineEnd = (dice: Dice, odd: number): string => dice.pick(LINE_ENDS, ODD_LI
 function fieldsAndBody(dice: Dice, odd: number, version: string, fields: string[]): string {
   for (let more = dice.below(4); more > 0; more--) insert(dice, fields, dice.pick(FIELDS, ODD_FIELDS, odd))
   if (dice.chance(3)) insert(dice, fields, `Connection: ${dice.pick(CONNECTIONS, [], 1)}`)
-  if (dice.chance(8)) insert(dice, fields, `${dice.pick(['Upgrade: websocket'], ['upgrade: h2c', 'Upgrade:'], 4)}`)
+  if (dice.chance(8)) insert(dice, fields, dice.pick(['Upgrade: websocket'], ['upgrade: h2c', 'Upgrade:'], 4))
   const body = framed(dice, odd, version, fields)
   return `${fields.map(field => field + lineEnd(dice, odd)).join('')}${lineEnd(dice, odd)}${body}`
 }
