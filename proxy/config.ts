@@ -2,6 +2,7 @@
 import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { DataPlaneError } from './errors.ts'
+import { UPSTREAM_DEFAULTS, type UpstreamSettings } from './upstream/settings.ts'
 
 export interface DataPlaneConfig {
   /** Worker threads that serve traffic. */
@@ -25,9 +26,10 @@ export interface DataPlaneConfig {
   readonly keepAliveTimeout: number
   readonly bodyIdleTimeout: number
   readonly handshakeTimeout: number
-  readonly upstreamConnectTimeout: number
   readonly upstreamHeadersTimeout: number
   readonly upstreamBodyTimeout: number
+  /** Connections to backends. */
+  readonly upstream: UpstreamSettings
   readonly maxHeaderBytes: number
   /** SecureContexts kept per worker. */
   readonly tlsContexts: number
@@ -55,11 +57,31 @@ export function dataPlaneConfig(env: Environment): DataPlaneConfig {
     keepAliveTimeout: milliseconds(env, 'KEEP_ALIVE_TIMEOUT', 75_000),
     bodyIdleTimeout: milliseconds(env, 'BODY_IDLE_TIMEOUT', 60_000),
     handshakeTimeout: milliseconds(env, 'TLS_HANDSHAKE_TIMEOUT', 10_000, 1),
-    upstreamConnectTimeout: milliseconds(env, 'UPSTREAM_CONNECT_TIMEOUT', 5_000, 1),
     upstreamHeadersTimeout: milliseconds(env, 'UPSTREAM_HEADERS_TIMEOUT', 60_000),
     upstreamBodyTimeout: milliseconds(env, 'UPSTREAM_BODY_TIMEOUT', 60_000),
+    upstream: upstreamSettings(env),
     maxHeaderBytes: integer(env, 'MAX_HEADER_BYTES', 32_768, 1_024, 1_048_576),
     tlsContexts: integer(env, 'TLS_CONTEXTS', 2_000, 1, 1_000_000),
+  }
+}
+
+function upstreamSettings(env: Environment): UpstreamSettings {
+  const defaults = UPSTREAM_DEFAULTS
+  return {
+    connectTimeout: milliseconds(env, 'UPSTREAM_CONNECT_TIMEOUT', defaults.connectTimeout, 1),
+    maxAttempts: integer(env, 'UPSTREAM_TRIES', defaults.maxAttempts, 1, 100),
+    attemptTime: milliseconds(env, 'UPSTREAM_TRIES_TIME', defaults.attemptTime),
+    idleTimeout: milliseconds(env, 'UPSTREAM_IDLE_TIMEOUT', defaults.idleTimeout, 1),
+    maxIdlePerEndpoint: integer(env, 'UPSTREAM_MAX_IDLE', defaults.maxIdlePerEndpoint, 0, 65_535),
+    maxRequestsPerConnection: integer(
+      env,
+      'UPSTREAM_MAX_REQUESTS',
+      defaults.maxRequestsPerConnection,
+      1,
+      1_000_000_000,
+    ),
+    maxAge: milliseconds(env, 'UPSTREAM_MAX_AGE', defaults.maxAge),
+    maxConnectionsPerEndpoint: integer(env, 'UPSTREAM_MAX_CONNECTIONS', defaults.maxConnectionsPerEndpoint, 0, 65_535),
   }
 }
 

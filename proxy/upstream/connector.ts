@@ -2,12 +2,7 @@
 import { connect, type Socket } from 'node:net'
 import { buildConnector } from 'undici'
 import { DataPlaneError, errorCode } from '../errors.ts'
-
-/** @param address `ip:port`, IPv6 in brackets */
-export function splitAddress(address: string): { host: string; port: number } {
-  const colon = address.lastIndexOf(':')
-  return { host: address.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(address.slice(colon + 1)) }
-}
+import { splitAddress } from './address.ts'
 
 /** True if nothing was sent: another endpoint may be tried. */
 export function isConnectFailure(error: unknown): boolean {

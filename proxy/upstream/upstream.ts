@@ -4,8 +4,9 @@ import { Pool, type Dispatcher } from 'undici'
 import type { ServiceKey } from '../../protocol/objects.ts'
 import { DataPlaneError } from '../errors.ts'
 import type { TableUpdate } from '../table/update.ts'
+import { splitAddress } from './address.ts'
 import { Balancer } from './balancer.ts'
-import { connectEndpoint, endpointConnector, isConnectFailure, splitAddress } from './connector.ts'
+import { connectEndpoint, endpointConnector, isConnectFailure } from './connector.ts'
 
 export interface UpstreamTimeouts {
   /** All in milliseconds. */

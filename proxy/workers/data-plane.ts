@@ -38,7 +38,7 @@ export class DataPlane {
     const drain = { announced: false }
     const upstream = new Upstream(
       {
-        connect: config.upstreamConnectTimeout,
+        connect: config.upstream.connectTimeout,
         headers: config.upstreamHeadersTimeout,
         body: config.upstreamBodyTimeout,
       },
