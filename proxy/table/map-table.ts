@@ -128,7 +128,7 @@ export class MapTable implements Table {
       }),
     )
     owner.tls = some(
-      byName(fragment.tls).map(([name, keys]): TlsShare => {
+      byName(fragment.tls).map(({ name, keys }): TlsShare => {
         const secrets = keys.map(key => this.#slot(key))
         for (const slot of secrets) slot.uses++
         return { name, owner, secrets: some(secrets) }
@@ -140,30 +140,31 @@ export class MapTable implements Table {
   #replace(old: Owner | null, next: Owner | null): void {
     if (next !== null) this.#owners.set(next.key, next)
     else if (old !== null) this.#owners.delete(old.key)
-    pairs(
-      old?.shares,
-      next?.shares,
-      share => share.host,
-      (host, before, after) => {
-        exchange<HostShare, HostRoutes>(this.#hosts, host, before, after, HOSTS)
-      },
-    )
-    pairs(
-      old?.tls,
-      next?.tls,
-      share => share.name,
-      (name, before, after) => {
-        exchange<TlsShare, TlsName>(this.#names, name, before, after, NAMES)
-      },
-    )
-    if (old === null) return
-    for (const route of listOf(old.shares).flatMap(routesOf)) {
-      this.#ids.give(route.id)
-      if (route.cluster !== null) this.#clusters.release(route.cluster.service)
+    pairs(old?.shares ?? null, next?.shares ?? null, hostOf, this.#exchangeHost)
+    pairs(old?.tls ?? null, next?.tls ?? null, nameOf, this.#exchangeName)
+    if (old !== null) this.#drop(old)
+  }
+
+  readonly #exchangeHost = (host: string, old: HostShare | null, next: HostShare | null): void => {
+    exchange<HostShare, HostRoutes>(this.#hosts, host, old, next, HOSTS)
+  }
+
+  readonly #exchangeName = (name: string, old: TlsShare | null, next: TlsShare | null): void => {
+    exchange<TlsShare, TlsName>(this.#names, name, old, next, NAMES)
+  }
+
+  #drop({ shares, tls }: Owner): void {
+    for (const share of listOf(shares)) {
+      for (const { id, cluster } of routesOf(share)) {
+        this.#ids.give(id)
+        if (cluster !== null) this.#clusters.release(cluster.service)
+      }
     }
-    for (const slot of listOf(old.tls).flatMap(share => listOf(share.secrets))) {
-      slot.uses--
-      this.#prune(slot)
+    for (const { secrets } of listOf(tls)) {
+      for (const slot of listOf(secrets)) {
+        slot.uses--
+        this.#prune(slot)
+      }
     }
   }
 
@@ -198,31 +199,32 @@ function countedAs(host: string, known: (name: string) => boolean): string | nul
 /** Of the same revision alone one cannot tell: an operator of another version may compile it differently. */
 function sameContent(owner: Owner, fragment: Fragment): boolean {
   const { revision, createdAt, governed } = fragment
-  if (owner.revision !== revision || owner.createdAt !== createdAt || owner.governed !== governed) return false
-  const hosts = byHost(fragment.hosts)
-  const names = byName(fragment.tls)
-  const shares = listOf(owner.shares)
-  const tls = listOf(owner.tls)
   return (
-    shares.length === hosts.length &&
-    hosts.every(({ host, paths }, i) => {
-      const share = shares[i]
-      if (share?.host !== host) return false
-      const routes = routesOf(share)
-      return routes.length === paths.length && paths.every((path, j) => samePath(routes[j], path))
-    }) &&
-    tls.length === names.length &&
-    names.every(([name, keys], i) => {
-      const share = tls[i]
-      if (share?.name !== name) return false
-      const secrets = listOf(share.secrets)
-      return secrets.length === keys.length && keys.every((key, j) => secrets[j]?.key === key)
-    })
+    owner.revision === revision &&
+    owner.createdAt === createdAt &&
+    owner.governed === governed &&
+    sameList(owner.shares, byHost(fragment.hosts), sameHost) &&
+    sameList(owner.tls, byName(fragment.tls), sameName)
   )
 }
 
-function samePath(route: TableRoute | undefined, { type, path, backend }: PathFragment): boolean {
-  if (route?.type !== type || route.path !== path) return false
+function sameList<A extends object, B>(some: Some<A>, list: readonly B[], same: (a: A, b: B) => boolean): boolean {
+  if (!Array.isArray(some)) return list.length === 1 && list[0] !== undefined && same(some as A, list[0])
+  const own = some as readonly A[]
+  return own.length === list.length && list.every((item, i) => own[i] !== undefined && same(own[i], item))
+}
+
+function sameHost(share: HostShare, { host, paths }: HostFragment): boolean {
+  if (share.host !== host) return false
+  return sameList(share instanceof TableRoute ? share : share.routes, paths, samePath)
+}
+
+function sameName({ name, secrets }: TlsShare, named: NamedSecrets): boolean {
+  return name === named.name && sameList(secrets, named.keys, (slot, key) => slot.key === key)
+}
+
+function samePath(route: TableRoute, { type, path, backend }: PathFragment): boolean {
+  if (route.type !== type || route.path !== path) return false
   return 'service' in backend
     ? route.cluster?.service === backend.service
     : route.policy.closed?.reason === backend.reason
@@ -244,7 +246,15 @@ function byHost(hosts: readonly HostFragment[]): readonly HostFragment[] {
   return [...Map.groupBy(hosts, ({ host }) => host)].map(([host, all]) => ({ host, paths: all.flatMap(h => h.paths) }))
 }
 
-function byName(tls: readonly TlsFragment[]): readonly (readonly [string, readonly ObjectKey[]])[] {
+interface NamedSecrets {
+  readonly name: string
+  readonly keys: readonly ObjectKey[]
+}
+
+function byName(tls: readonly TlsFragment[]): readonly NamedSecrets[] {
+  const [first] = tls
+  if (first === undefined) return []
+  if (tls.length === 1 && first.hosts.length === 1) return [{ name: first.hosts[0] ?? '', keys: [first.secret] }]
   const names = new Map<string, ObjectKey[]>()
   for (const { hosts, secret } of tls) {
     for (const host of hosts) {
@@ -253,7 +263,15 @@ function byName(tls: readonly TlsFragment[]): readonly (readonly [string, readon
       else if (!keys.includes(secret)) keys.push(secret)
     }
   }
-  return [...names]
+  return [...names].map(([name, keys]) => ({ name, keys }))
+}
+
+function hostOf(share: HostShare): string {
+  return share.host
+}
+
+function nameOf(share: TlsShare): string {
+  return share.name
 }
 
 function some<T extends object>(list: readonly T[]): Some<T> {
@@ -262,13 +280,22 @@ function some<T extends object>(list: readonly T[]): Some<T> {
 
 /** Calls for each name of either side, with what each side says of it. */
 function pairs<T extends object>(
-  old: Some<T> | undefined,
-  next: Some<T> | undefined,
+  old: Some<T> | null,
+  next: Some<T> | null,
   nameOf: (share: T) => string,
   call: (name: string, before: T | null, after: T | null) => void,
 ): void {
-  const before = new Map((old === undefined ? [] : listOf(old)).map(share => [nameOf(share), share]))
-  for (const share of next === undefined ? [] : listOf(next)) {
+  // Nearly always one name, and the same: an update of thousands should not make a Map for each.
+  if (!Array.isArray(old) && !Array.isArray(next)) {
+    const [before, after] = [old as T | null, next as T | null]
+    if (before === null || after === null || nameOf(before) === nameOf(after)) {
+      const name = before ?? after
+      if (name !== null) call(nameOf(name), before, after)
+      return
+    }
+  }
+  const before = new Map((old === null ? [] : listOf(old)).map(share => [nameOf(share), share]))
+  for (const share of next === null ? [] : listOf(next)) {
     const name = nameOf(share)
     call(name, before.get(name) ?? null, share)
     before.delete(name)
