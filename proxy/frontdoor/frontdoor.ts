@@ -5,12 +5,12 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { Recorder } from '../report/recorder.ts'
-import type { Table } from '../table/contract.ts'
+import type { TableReader } from '../table/contract.ts'
 import { readClientHello } from './client-hello.ts'
 import type { Contexts } from './contexts.ts'
 
 export interface FrontDoorParts {
-  readonly table: Table
+  readonly table: TableReader
   readonly contexts: Contexts
   readonly recorder: Recorder
   /** For the ClientHello, and again for the rest of the handshake, in milliseconds. */

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { TLSSocket } from 'node:tls'
-import type { Table } from '../table/contract.ts'
+import type { TableReader } from '../table/contract.ts'
 import { decide, type Decision } from './decide.ts'
 import { framingFault } from './framing.ts'
 import { headerValues, saneRequestId, type Forwarded } from './headers.ts'
@@ -31,7 +31,7 @@ export class Exchange {
   readonly rawTarget: string
   readonly target: Target
   readonly decision: Decision
-  /** How it is counted: Table.requestHost at the time of the decision. */
+  /** How it is counted: TableReader.requestHost at the time of the decision. */
   readonly countedHost: string | null
   readonly forwarded: Forwarded
   readonly tlsVersion: string | null
@@ -44,7 +44,7 @@ export class Exchange {
   attempts = 0
   failure: Failure | null = null
 
-  constructor(request: IncomingMessage, table: Table, ports: PublicPorts) {
+  constructor(request: IncomingMessage, table: TableReader, ports: PublicPorts) {
     const { socket, rawHeaders } = request
     const secure = socket instanceof TLSSocket
     this.method = request.method ?? ''

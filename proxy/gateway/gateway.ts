@@ -7,7 +7,7 @@ import Fastify from 'fastify'
 import { METHODS, createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { Table } from '../table/contract.ts'
+import type { TableReader } from '../table/contract.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { DataPlaneError } from '../errors.ts'
 import { answerFor, answerText } from './answers.ts'
@@ -26,7 +26,7 @@ export interface GatewayTimeouts {
 }
 
 export interface GatewayParts extends Books {
-  readonly table: Table
+  readonly table: TableReader
   readonly upstream: Upstream
   readonly timeouts: GatewayTimeouts
   readonly publicPorts: PublicPorts

@@ -40,7 +40,7 @@ export function forward(passage: Passage, upstream: Upstream, bodyIdleMs: number
   }
   return upstream.request({
     service: decision.service,
-    addresses: decision.addresses,
+    addresses: upstream.addresses(decision.service),
     method: exchange.method,
     path: target.forward,
     headers: requestHeaders(request.rawHeaders, exchange.forwarded),

@@ -11,7 +11,7 @@ export type Target =
       /** Origin form as it goes to the backend: the original bytes. */
       readonly forward: string
       readonly path: string
-      readonly alternate: string | null
+      readonly alternates: readonly string[]
     }
   | { readonly ok: false; readonly reason: string; readonly host: string }
 
@@ -55,5 +55,5 @@ function originForm(forward: string, host: string, authority: string | null): Ta
   if (query !== -1 && /[\u0000-\u0020\u007f#]/.test(forward.slice(query))) {
     return { ok: false, reason: 'the query holds a character that is not allowed', host }
   }
-  return { ok: true, host, authority, forward, path: path.path, alternate: path.alternate }
+  return { ok: true, host, authority, forward, path: path.path, alternates: path.alternates }
 }

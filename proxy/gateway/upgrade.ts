@@ -1,7 +1,7 @@
 /** WebSockets and every other Upgrade: the handshake is a parsed request and answer, what follows is passed on as bytes. */
 import { ServerResponse, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
 import type { Socket } from 'node:net'
-import type { Table } from '../table/contract.ts'
+import type { TableReader } from '../table/contract.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { answerFor, answerText } from './answers.ts'
 import { Exchange, type PublicPorts } from './exchange.ts'
@@ -11,7 +11,7 @@ import { hasBody } from './request-body.ts'
 import { relayAnswer } from './relay-answer.ts'
 
 interface UpgradeParts extends Books {
-  readonly table: Table
+  readonly table: TableReader
   readonly upstream: Upstream
   readonly publicPorts: PublicPorts
 }
@@ -64,7 +64,7 @@ export function handleUpgrade(request: IncomingMessage, head: Buffer, parts: Upg
     exchange.attempts++
   }
   parts.upstream
-    .connect({ service: decision.service, addresses: decision.addresses, onAttempt })
+    .connect({ service: decision.service, addresses: parts.upstream.addresses(decision.service), onAttempt })
     .then(backend => shakeHands(passage, client, head, backend, tunnel, parts, refuse), refuse)
 }
 

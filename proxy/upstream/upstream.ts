@@ -4,8 +4,9 @@ import { Pool, type Dispatcher } from 'undici'
 import type { ServiceKey } from '../../protocol/objects.ts'
 import { DataPlaneError } from '../errors.ts'
 import type { TableUpdate } from '../table/update.ts'
-import { splitAddress } from './address.ts'
+import type { Cluster, Clusters } from './contract.ts'
 import { Balancer } from './balancer.ts'
+import { splitAddress } from './address.ts'
 import { connectEndpoint, endpointConnector, isConnectFailure } from './connector.ts'
 
 export interface UpstreamTimeouts {
@@ -43,7 +44,7 @@ export interface UpstreamAnswer {
   readonly trailers: Readonly<Record<string, string>>
 }
 
-export class Upstream {
+export class Upstream implements Clusters {
   readonly timeouts: UpstreamTimeouts
   readonly #balancer = new Balancer()
   readonly #pools = new Map<string, Pool>()
@@ -55,6 +56,29 @@ export class Upstream {
   constructor(timeouts: UpstreamTimeouts, onConnectFailure: (service: ServiceKey) => void) {
     this.timeouts = timeouts
     this.#onConnectFailure = onConnectFailure
+  }
+
+  /** A stand-in until clusters own their connections: it only says how many endpoints there are. */
+  hold(service: ServiceKey): Cluster {
+    const size = (): number => this.addresses(service).length
+    const lease = (): never => {
+      throw new TypeError('connections are not lent yet')
+    }
+    return {
+      ...{ service, lease, mayRetry: () => false },
+      get size() {
+        return size()
+      },
+    }
+  }
+
+  release(): void {
+    // Nothing is kept for a cluster.
+  }
+
+  /** Addresses that may serve now. */
+  addresses(service: ServiceKey): readonly string[] {
+    return this.#named.get(service) ?? []
   }
 
   /** Follows the endpoints. Pools of endpoints that are gone close when their last request ends. */

@@ -34,7 +34,6 @@ export class DataPlane {
     const recorder = new Recorder()
     const connections = new Connections()
     const accessLog = openAccessLog(config.accessLog)
-    const table = new MapTable()
     const drain = { announced: false }
     const upstream = new Upstream(
       {
@@ -44,6 +43,7 @@ export class DataPlane {
       },
       () => recorder.connectFailure(),
     )
+    const table = new MapTable(upstream)
     const http = await createGateway({
       ...{ table, upstream, recorder, accessLog, connections },
       timeouts: {
