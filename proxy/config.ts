@@ -31,6 +31,28 @@ export interface DataPlaneConfig {
   /** Connections to backends. */
   readonly upstream: UpstreamSettings
   readonly maxHeaderBytes: number
+  /** Of a request's first line. */
+  readonly maxLineBytes: number
+  /** Of the head of a backend's answer. */
+  readonly maxResponseHeaderBytes: number
+  /** How long what a client still sends after its answer is thrown away: in all, and between two pieces. */
+  readonly lingerTimeout: number
+  readonly lingerIdleTimeout: number
+  /** A tunnel (WebSocket) through which nothing goes for so long is closed. */
+  readonly tunnelIdleTimeout: number
+  /** Requests on one client connection, and its age, before it is closed with an answer; 0: no limit. */
+  readonly keepAliveRequests: number
+  readonly keepAliveAge: number
+  /** Per worker; 0: no limit. */
+  readonly maxConnections: number
+  readonly maxRequests: number
+  readonly maxHandshakes: number
+  /** Bodies up to this size are read before a backend is chosen. */
+  readonly bodyBuffer: number
+  /** Header names with `_` reach backends. */
+  readonly underscoresInHeaders: boolean
+  /** Whose X-Forwarded-* are believed. */
+  readonly trustedAddresses: readonly string[]
   /** SecureContexts kept per worker. */
   readonly tlsContexts: number
 }
@@ -61,6 +83,19 @@ export function dataPlaneConfig(env: Environment): DataPlaneConfig {
     upstreamBodyTimeout: milliseconds(env, 'UPSTREAM_BODY_TIMEOUT', 60_000),
     upstream: upstreamSettings(env),
     maxHeaderBytes: integer(env, 'MAX_HEADER_BYTES', 32_768, 1_024, 1_048_576),
+    maxLineBytes: integer(env, 'MAX_LINE_BYTES', 16_384, 256, 1_048_576),
+    maxResponseHeaderBytes: integer(env, 'MAX_RESPONSE_HEADER_BYTES', 65_536, 1_024, 1_048_576),
+    lingerTimeout: milliseconds(env, 'LINGER_TIMEOUT', 30_000, 1),
+    lingerIdleTimeout: milliseconds(env, 'LINGER_IDLE_TIMEOUT', 5_000, 1),
+    tunnelIdleTimeout: milliseconds(env, 'TUNNEL_IDLE_TIMEOUT', 3_600_000),
+    keepAliveRequests: integer(env, 'KEEP_ALIVE_REQUESTS', 1_000, 0, 1_000_000_000),
+    keepAliveAge: milliseconds(env, 'KEEP_ALIVE_AGE', 3_600_000),
+    maxConnections: integer(env, 'MAX_CONNECTIONS', 16_384, 0, 1_000_000),
+    maxRequests: integer(env, 'MAX_REQUESTS', 8_192, 0, 1_000_000),
+    maxHandshakes: integer(env, 'MAX_HANDSHAKES', 1_024, 0, 1_000_000),
+    bodyBuffer: integer(env, 'BODY_BUFFER', 65_536, 0, 1_048_576),
+    underscoresInHeaders: flag(env, 'UNDERSCORES_IN_HEADERS'),
+    trustedAddresses: ranges(env, 'TRUSTED_ADDRESSES'),
     tlsContexts: integer(env, 'TLS_CONTEXTS', 2_000, 1, 1_000_000),
   }
 }
@@ -111,6 +146,28 @@ function milliseconds(env: Environment, name: string, fallback: number, min = 0)
     throw refuse(name, text, `a duration from ${min} to 24h, such as 500ms, 5s or 2m, or nothing for ${fallback}ms`)
   }
   return value
+}
+
+function flag(env: Environment, name: string): boolean {
+  const text = env[name]
+  if (text === undefined || text === '' || text === 'false') return false
+  if (text !== 'true') throw refuse(name, text, 'true or false')
+  return true
+}
+
+/** Addresses and ranges in CIDR notation, separated by commas or spaces. */
+function ranges(env: Environment, name: string): readonly string[] {
+  const text = env[name] ?? ''
+  const list = text.split(/[\s,]+/).filter(entry => entry !== '')
+  for (const entry of list) {
+    const [ip = '', bits, ...more] = entry.split('/')
+    const most = isIP(ip) === 6 ? 128 : 32
+    const sane = bits === undefined || (/^[0-9]{1,3}$/.test(bits) && Number(bits) <= most)
+    if (isIP(ip) === 0 || !sane || more.length > 0) {
+      throw refuse(name, text, 'addresses or ranges such as 10.0.0.0/8, separated by commas')
+    }
+  }
+  return list
 }
 
 function address(env: Environment, name: string): string | null {

@@ -6,8 +6,10 @@ import type { Cluster, Clusters } from './contract.ts'
 import { connectTcp, Endpoint, type Connect, type Surroundings } from './endpoint.ts'
 import type { UpstreamSettings } from './settings.ts'
 
-/** For tests; each has its real counterpart as default. */
+/** Each has its real counterpart as default. */
 export interface ClusterSetParts {
+  /** An endpoint did not take a connection. */
+  readonly connectFailed?: () => void
   /** Milliseconds, monotonic. */
   readonly now?: () => number
   readonly random?: () => number
@@ -52,6 +54,7 @@ export class ClusterSet implements Clusters {
       now: parts.now ?? (() => performance.now()),
       random: parts.random ?? Math.random,
       connect: parts.connect ?? connectTcp,
+      connectFailed: parts.connectFailed ?? (() => undefined),
       idled: () => this.#idled(),
     }
     this.#sweepEvery = Math.max(SWEEP.least, Math.min(SWEEP.most, settings.idleTimeout / 4))

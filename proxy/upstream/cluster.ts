@@ -267,7 +267,10 @@ class Wish implements Taker {
     this.#endpoint = null
     this.#cluster.undo(endpoint)
     if (error.code === 'SLUICE_LOCAL_RESOURCES') this.#cluster.counts.localFailures++
-    else this.#cluster.counts.connectFailures++
+    else {
+      this.#cluster.counts.connectFailures++
+      this.#near.connectFailed()
+    }
     const next = this.#mayGoOn(error) ? this.#cluster.pick(this.#request, this.#tried, this.#near.now()) : null
     if (next === null) {
       this.#over = true

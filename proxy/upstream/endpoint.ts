@@ -19,6 +19,8 @@ export interface Surroundings {
   /** From 0 to 1, 1 excluded. */
   readonly random: () => number
   readonly connect: Connect
+  /** An endpoint did not take a connection. */
+  readonly connectFailed: () => void
   /** A connection became idle: somebody has to sweep it away one day. */
   readonly idled: () => void
 }

@@ -27,15 +27,11 @@ export function parseHost(authority: string): string | null {
 
 /**
  * @param target request target as sent
- * @param hosts all Host headers, in order
- * @param needsHost HTTP/1.1 requires exactly one Host header
+ * @param sent value of the only Host field; null: there is none (HTTP/1.0)
  */
-export function parseTarget(target: string, hosts: readonly string[], needsHost: boolean): Target {
-  const sent = hosts[0] ?? null
+export function parseTarget(target: string, sent: string | null): Target {
   const host = sent === null ? '' : parseHost(sent)
-  if (hosts.length > 1) return { ok: false, reason: 'more than one Host header', host: '' }
   if (host === null) return { ok: false, reason: 'malformed Host header', host: '' }
-  if (sent === null && needsHost) return { ok: false, reason: 'missing Host header', host: '' }
   if (target.startsWith('/')) return originForm(target, host, sent)
   const absolute = ABSOLUTE.exec(target)
   if (!absolute) return { ok: false, reason: 'request target is neither a path nor an absolute URL', host }
