@@ -3,7 +3,7 @@
  * by length and first letter, so that no name is put into lower case.
  */
 import { CHUNKED, type Refusal } from './contract.ts'
-import { COLON, CR, HTAB, LF, SP, TOKEN, isControl, reads } from './characters.ts'
+import { COLON, CR, HTAB, LF, SP, TOKEN, VALUE, reads } from './characters.ts'
 import { BAD_HEADER, BAD_LENGTH, CODING, LENGTH_AND_CODING, OLD_CODING, TWO_LENGTHS } from './refusals.ts'
 
 /** What the fields of one message hold. Of fields that may come only once: the first, and how many there were. */
@@ -45,7 +45,8 @@ export function readFields(text: string, at: number, facts: FieldFacts): Refusal
   const { length } = text
   while (at < length) {
     const start = at
-    while (at < length && TOKEN[text.charCodeAt(at)] === 1) at++
+    // Behind the text there is no code (NaN), which is in no class.
+    while (TOKEN[text.charCodeAt(at)] === 1) at++
     const nameEnd = at
     if (nameEnd === start) {
       return at + 2 === length && text.charCodeAt(at) === CR && text.charCodeAt(at + 1) === LF ? null : BAD_HEADER
@@ -55,7 +56,7 @@ export function readFields(text: string, at: number, facts: FieldFacts): Refusal
     let code = text.charCodeAt(at)
     while (code === SP || code === HTAB) code = text.charCodeAt(++at)
     const valueStart = at
-    while (at < length && !isControl(code)) code = text.charCodeAt(++at)
+    while (VALUE[code] === 1) code = text.charCodeAt(++at)
     if (code !== CR || text.charCodeAt(at + 1) !== LF) return BAD_HEADER
     let valueEnd = at
     while (valueEnd > valueStart && isSpace(text.charCodeAt(valueEnd - 1))) valueEnd--
