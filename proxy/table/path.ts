@@ -15,6 +15,8 @@ export type NormalisedPath =
 const PLAIN = /^(?!.*\/(?:\/|\.{1,2}(?:\/|$)))\/[A-Za-z0-9\-._~!$&'()*+,=:@/]*$/
 /** What a second reading can begin with. */
 const UNSURE = /[;\\]|%(?:2f|5c|3b|25|3f|23)/i
+/** Characters in all readings together: a long path with a bit of everything must not cost milliseconds. */
+const MOST = 64 * 1024
 const NONE: readonly string[] = []
 
 /** @param raw path of a request target without its query, one character per byte (latin1, as HTTP/1 parsers give it) */
@@ -30,7 +32,9 @@ export function normalisePath(raw: string): NormalisedPath {
   if (path === null) return { ok: false, reason: 'the path leaves the root' }
   if (!UNSURE.test(raw)) return { ok: true, path, alternates: NONE }
   const alternates = new Set<string>()
-  for (const text of carelessly(raw)) {
+  const texts = carelessly(raw)
+  if (texts === null) return { ok: false, reason: 'the path can be read in too many ways' }
+  for (const text of texts) {
     const other = read(text)
     if (other === null) return { ok: false, reason: 'the path leaves the root when decoded' }
     if (other !== path) alternates.add(other)
@@ -66,19 +70,23 @@ function read(text: string): string | null {
  *   path is decoded or after
  * - encoded slashes are slashes (nginx, Go, most frameworks)
  * - backslashes are slashes, encoded or not (IIS, browsers)
- * Twice is where it ends: a server that decodes three times has no name for us.
+ * - dot segments are resolved before all that, or only after it
+ * Twice is where decoding ends: no known server does it three times.
+ * @returns null: too many to look at
  */
-function carelessly(raw: string): Iterable<string> {
+function carelessly(raw: string): readonly string[] | null {
   let texts = [raw]
+  const tooMany = (): boolean => texts.length * raw.length > MOST
   const also = (habit: RegExp, change: (text: string) => string): void => {
-    texts = texts.flatMap(text => (habit.test(text) ? [text, change(text)] : [text]))
+    if (!tooMany()) texts = texts.flatMap(text => (habit.test(text) ? [text, change(text)] : [text]))
   }
   also(/%(?:25|3f|23)/i, text => decodeOnce(text).replace(/[?#].*$/s, ''))
+  also(/\/(?:\.|%2e)/i, text => read(text) ?? text)
   also(/;/, cutParameters)
   also(/%2f/i, text => text.replace(/%2f/gi, '/'))
   also(/\\|%5c/i, text => text.replace(/\\|%5c/gi, '/'))
   also(/;|%3b/i, text => cutParameters(text.replace(/%3b/gi, ';')))
-  return texts
+  return tooMany() ? null : texts
 }
 
 /** Only what a reader could take for more than itself; a percent sign that is left alone stays one. */
