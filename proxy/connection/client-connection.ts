@@ -364,6 +364,9 @@ export class ClientConnection {
       case 'closing':
         this.socket.destroySoon()
         return
+      case 'head':
+        this.#refuse({ status: 400, code: 'incomplete', reason: 'the request ends in the middle of its head' })
+        return
       default:
         this.#startClosing()
     }
@@ -422,7 +425,7 @@ export class ClientConnection {
       else this.#closeAfter = true
     }
     if (this.#closeAfter) fields.push('Connection', 'close')
-    else if (minor === 0) fields.push('Connection', 'keep-alive')
+    else fields.push('Connection', 'keep-alive')
     this.#answering = framing
     this.#owed = framing === 'length' ? bodyLength : 0
     this.#pendingHead = responseHeadText(status, reason, fields)

@@ -100,12 +100,18 @@ export function begin(
 
 const HOPS_LOWER = HOPS_HEADER.toLowerCase()
 
+/** As nginx has it: what some servers take for the same method in other letters must not pass a rule for one of them. */
+const METHOD = /^[A-Z][A-Z_-]*$/
+
 /** What is answered whatever the table says. */
 function answeredAnyway(head: RequestHead, hops: number, busy: boolean): Decision | null {
   // TRACE gives cookies and more to whoever can make a browser send it; CONNECT asks for a tunnel to anywhere.
   if (head.method === 'TRACE' || head.method === 'CONNECT') {
     const reason = `${head.method} is not served`
     return { kind: 'answer', status: 405, reason, route: null, cause: 'method' }
+  }
+  if (!METHOD.test(head.method)) {
+    return { kind: 'answer', status: 400, reason: 'the method is malformed', route: null, cause: 'bad-request' }
   }
   if (hops >= MOST_HOPS) {
     const reason = 'the request came through here too often: a Service points back at the proxies'

@@ -87,7 +87,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     this.#exchange = exchange
     this.#context = context
     this.#cluster = cluster
-    this.#upgrade = mayUpgrade(exchange)
+    this.#upgrade = wantedUpgrade(exchange)
     this.#heads = new ResponseHeadReader(context.forward.maxResponseHeadBytes)
   }
 
@@ -223,6 +223,8 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     const { head, forwarded, target } = this.#exchange
     if (!target.ok) throw new TypeError('a request without a target cannot be forwarded')
     const fields = requestFields(head, forwarded, this.#context.forward.underscores)
+    // HTTP/1.1 wants a Host; a client of HTTP/1.0 may have named none (RFC 9112 3.2).
+    if (forwarded.authority === null) fields.unshift('Host', lease.address)
     if (this.#upgrade !== null) fields.push('Connection', 'Upgrade', 'Upgrade', this.#upgrade)
     const whole = this.#gathered !== null && this.#bodyRead
     if (head.bodyLength === CHUNKED) {
@@ -583,7 +585,7 @@ export function answerClient(
  * 7.8), without a body. Never to h2c: a backend that accepts it would take further requests on a connection that we no
  * longer read, past every route.
  */
-function mayUpgrade({ head }: Exchange): string | null {
+export function wantedUpgrade({ head }: Exchange): string | null {
   const { upgrade, bodyLength, minor } = head
   if (upgrade === null || upgrade === '' || bodyLength !== 0 || minor !== 1) return null
   return /(?:^|[\s,])h2c?(?:$|[\s,/])/i.test(upgrade) ? null : upgrade

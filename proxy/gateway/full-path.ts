@@ -54,7 +54,6 @@ export class FullPath implements Transport {
   static async create(context: ForwardContext): Promise<FullPath> {
     const app = Fastify({
       logger: false,
-      disableRequestLogging: true,
       exposeHeadRoutes: false,
       // It never listens: connections are the gateway's.
       serverFactory: () => createServer(),

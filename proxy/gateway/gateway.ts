@@ -12,7 +12,7 @@ import { Connections } from '../connection/connections.ts'
 import { errorAnswer } from '../exchange/error-answer.ts'
 import { begin, finish } from '../exchange/exchange.ts'
 import type { Peer } from '../exchange/peer.ts'
-import { answerClient, type ForwardContext } from '../forward/forward.ts'
+import { answerClient, wantedUpgrade, type ForwardContext } from '../forward/forward.ts'
 import type { Refusal, RequestHead } from '../http1/contract.ts'
 import { responseHeadText } from '../http1/write.ts'
 import type { Transport } from './transport.ts'
@@ -77,7 +77,9 @@ export class Gateway implements ConnectionOwner {
     const exchange = begin(head, connection.peer, context, connection.requests, busy)
     const { decision } = exchange
     if (decision.kind === 'forward') return transport.handle(connection, exchange, decision.cluster)
-    answerClient(connection, exchange, decision, decision.cause === 'bad-request', context.date)
+    // What a client sends behind a refused Upgrade could be meant for the other protocol.
+    const close = decision.cause === 'bad-request' || wantedUpgrade(exchange) !== null
+    answerClient(connection, exchange, decision, close, context.date)
     exchange.headBytesOut = connection.written - exchange.bodyBytesOut
     finish(exchange, context)
     return ANSWERED

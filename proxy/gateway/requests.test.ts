@@ -220,7 +220,7 @@ describe('bodies', () => {
 
   it('are not asked for where nobody takes them, and the connection ends', async () => {
     const rig = await inFrontOf([await deadAddress()])
-    const head = 'Expect: 100-continue\r\nContent-Length: 4\r\n\r\n'
+    const head = 'Expect: 100-continue\r\nContent-Length: 100000\r\n\r\n'
     expect(await exchangeRaw(rig.http, `POST / HTTP/1.1\r\nHost: a.example\r\n${head}`)).toMatch(/^HTTP\/1\.1 502 /)
     expect(await exchangeRaw(rig.http, `POST / HTTP/1.1\r\nHost: b.example\r\n${head}`)).toMatch(/^HTTP\/1\.1 404 /)
   })
@@ -249,9 +249,9 @@ describe('bodies', () => {
 
   it('whose rest never comes after an early answer cost one connection and no more', async () => {
     const address = await startBackend(ends, (_request, response) => response.writeHead(401).end('no'))
-    const rig = await inFrontOf([address], { BODY_IDLE_TIMEOUT: '200ms' })
+    const rig = await inFrontOf([address], { LINGER_IDLE_TIMEOUT: '200ms' })
     const client = new RawClient(rig.http)
-    client.send('POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1000\r\n\r\nx')
+    client.send('POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 100000\r\n\r\nx')
     expect(await client.until(/no$/)).toMatch(/^HTTP\/1\.1 401 /)
     await client.ended()
     expect(summed(rig.totals())).toMatchObject({ requests: 1, status: [0, 0, 0, 1, 0] })
@@ -432,7 +432,7 @@ describe('time limits', () => {
   it('408 if the head does not come in time, and nothing is counted for a connection that never spoke', async () => {
     const rig = await echoing({ HEADERS_TIMEOUT: '200ms', REQUEST_TIMEOUT: '150ms' })
     const [silent, slow] = await Promise.all([exchangeRaw(rig.http, ''), exchangeRaw(rig.http, 'GET / HTTP/1.1\r\n')])
-    expect(silent).toMatch(/^HTTP\/1\.1 408 /)
+    expect(silent).toBe('')
     expect(slow).toMatch(/^HTTP\/1\.1 408 /)
     expect(summed(rig.totals())).toMatchObject({ requests: 1, status: [0, 0, 0, 1, 0] })
   })
@@ -473,7 +473,7 @@ describe('time limits', () => {
 describe('a client that goes away', () => {
   it.each([
     ['before the answer', 'GET / HTTP/1.1\r\nHost: a.example\r\n\r\n'],
-    ['while it sends', 'POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 9\r\n\r\nabc'],
+    ['while it sends', 'POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 99999\r\n\r\nabc'],
     ['while it sends chunks', 'POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n'],
     ['in the middle of the answer', 'GET /begin HTTP/1.1\r\nHost: a.example\r\n\r\n'],
   ])('%s: the backend is told, 499 is counted', async (_name, bytes) => {
@@ -516,6 +516,6 @@ describe('pipelining', () => {
 
   it('does not answer garbage before the request that is under way', async () => {
     const text = await exchangeRaw(rig.http, 'GET /slow HTTP/1.1\r\nHost: a.example\r\n\r\n\u0001garbage\r\n\r\n')
-    expect(text).toMatch(/^HTTP\/1\.1 200 OK[^]*\[\/slow\]$/)
+    expect(text).toMatch(/^HTTP\/1\.1 200 OK[^]*\[\/slow\]HTTP\/1\.1 400 /)
   })
 })

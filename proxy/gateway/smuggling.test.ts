@@ -85,6 +85,7 @@ describe('what is not plain HTTP is refused and reaches no backend', () => {
     ['a Host with a port that is none', 'GET / HTTP/1.1\r\nHost: a.example:80x\r\n\r\n'],
     ['a space in the target', 'GET /a b HTTP/1.1\r\nHost: a.example\r\n\r\n'],
     ['a tab after the method', 'GET\t/ HTTP/1.1\r\nHost: a.example\r\n\r\n'],
+    ['a second space before the target', 'GET  /x HTTP/1.1\r\nHost: a.example\r\n\r\n'],
     ['a method in small letters', 'get / HTTP/1.1\r\nHost: a.example\r\n\r\n'],
     ['HTTP/0.9', 'GET /\r\n\r\n'],
     ['HTTP/1.2', 'GET / HTTP/1.2\r\nHost: a.example\r\n\r\n'],
@@ -109,7 +110,7 @@ describe('what is not plain HTTP is refused and reaches no backend', () => {
       rig.http,
       `${bytes}GET /smuggled HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n`,
     )
-    expect(answer).toMatch(/^HTTP\/1\.1 (?:400|501) /)
+    expect(answer).toMatch(/^HTTP\/1\.1 (?:400|501|505) /)
     expect(answer.match(/HTTP\/1\.1 /g)).toHaveLength(1)
     expect(answer.toLowerCase()).toContain('connection: close')
     expect(seen).toEqual([])
@@ -139,7 +140,7 @@ describe('what only looks strange is forwarded as one message', () => {
     )
     expect(seen).toHaveLength(1)
     expect(seen[0]).toMatchObject({ body: 'abcd' })
-    expect(seen[0]?.rawHeaders).toEqual(expect.arrayContaining(['host', 'a.example']))
+    expect(seen[0]?.rawHeaders).toEqual(expect.arrayContaining(['Host', 'a.example']))
     expect(seen[0]?.rawHeaders).not.toContain('X-Secret')
   })
 
@@ -163,12 +164,6 @@ describe('what only looks strange is forwarded as one message', () => {
     expect(seen).toHaveLength(1)
     expect(seen[0]?.rawHeaders.map(h => h.toLowerCase())).not.toEqual(expect.arrayContaining(['upgrade']))
     expect(seen[0]?.rawHeaders.map(h => h.toLowerCase())).not.toEqual(expect.arrayContaining(['http2-settings']))
-  })
-
-  it('writes a clean request line where it let a second space pass', async () => {
-    seen = []
-    await exchangeRaw(rig.http, 'GET  /x HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n')
-    expect(seen).toMatchObject([{ method: 'GET', url: '/x' }])
   })
 
   it('forwards headers beyond the two thousandth', async () => {

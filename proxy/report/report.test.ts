@@ -11,7 +11,7 @@ const route = (more: Partial<Route> = {}): Route => ({
 })
 
 const finished = (more: Partial<FinishedRequest> = {}): FinishedRequest => ({
-  ...{ host: 'a.example', route: route(), status: 200, notFound: false, upstreamError: false },
+  ...{ host: 'a.example', route: route(), status: 200, notFound: false, upstreamError: false, internal: false },
   ...{ milliseconds: 3, requestBytes: 50, responseBytes: 5_000, ...more },
 })
 
@@ -28,7 +28,7 @@ describe('Recorder', () => {
     expect(recorder.flush()?.requests).toMatchObject([{ requests: 2, status: [0, 1, 0, 1, 0] }])
     expect(recorder.flush()).toBeNull()
     recorder.connectFailure()
-    expect(recorder.flush()).toEqual({ requests: [], tls: [], connectFailures: 1 })
+    expect(recorder.flush()).toMatchObject({ requests: [], tls: [], connectFailures: 1 })
   })
 
   it('keeps hosts, objects and revisions apart', () => {
