@@ -5,6 +5,7 @@ import { errorCode } from '../errors.ts'
 import { EMPTY_UPDATE, type TableUpdate } from '../table/update.ts'
 import { ClusterSet, type ClusterSetParts } from './cluster-set.ts'
 import type { BackendReader, Cluster, Lease, LeaseRequest, LeaseWaiter } from './contract.ts'
+import { connectTcp } from './endpoint.ts'
 import { UPSTREAM_DEFAULTS, type UpstreamSettings } from './settings.ts'
 
 const SERVICE = 'shop/web:80'
@@ -327,6 +328,26 @@ describe('endpoints that do not accept', () => {
       expect(set.sizes.clusters.get(SERVICE)).toMatchObject({ connectFailures: 0, localFailures: 1 })
     },
   )
+
+  it('are probed at once, all of them, when the first is back after all were gone', async () => {
+    let gone = true
+    let clock = 0
+    const connect = (host: string, port: number): Socket => {
+      if (!gone) return connectTcp(host, port)
+      const socket = new FakeSocket(null)
+      socket.destroy(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }))
+      return socket as never
+    }
+    const backends = await Promise.all([startBackend(), startBackend(), startBackend()])
+    const addresses = backends.map(backend => backend.address)
+    const { set, cluster } = inFrontOf(addresses, {}, { connect, now: () => clock })
+    for (clock = 0; clock < 60_000; clock += 1_000) expect(await failure(lend(cluster))).toBe('SLUICE_CONNECT_FAILED')
+    expect(set.sizes.suspects).toBe(3)
+    gone = false
+    for (let i = 0; i < 100; i++) await served(cluster)
+    expect(set.sizes.suspects).toBe(0)
+    expect(backends.map(backend => backend.accepted.length > 0)).toEqual([true, true, true])
+  })
 
   it('are suspect after three broken exchanges in a row, and not when the client left', async () => {
     const backend = await startBackend()

@@ -50,6 +50,31 @@ describe('Health', () => {
     expect(health.suspect).toBe(true)
   })
 
+  it('is healthy with the first byte of an answer, unless it is suspect because answers broke off', () => {
+    const refused = new Health()
+    refused.connectFailed(0, false)
+    refused.answered()
+    expect(refused.suspect).toBe(false)
+    const broken = new Health()
+    for (let i = 0; i < 3; i++) broken.exchangeBroke(i, false)
+    broken.answered()
+    expect(broken.suspect).toBe(true)
+    broken.succeeded()
+    expect(broken.suspect).toBe(false)
+  })
+
+  it('is due at once when it is hastened, for one probe, with the shortest pause', () => {
+    const health = new Health()
+    health.hasten(0)
+    expect(health.suspect).toBe(false)
+    health.connectFailed(0, false)
+    expect(health.chosen(5_000)).toBe(true)
+    health.connectFailed(5_000, true)
+    health.hasten(6_000)
+    expect([health.suspect, health.chosen(6_000), health.mayServe(6_001)]).toEqual([true, true, false])
+    expect(health.mayServe(11_000)).toBe(true)
+  })
+
   it('takes a probe that breaks for a failure at once', () => {
     const health = new Health()
     health.connectFailed(0, false)
