@@ -1,10 +1,11 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals'
+import * as fc from 'fast-check'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { errorCode } from '../errors.ts'
 import { EMPTY_UPDATE, type TableUpdate } from '../table/update.ts'
 import { ClusterSet, type ClusterSetParts } from './cluster-set.ts'
-import type { BackendReader, Cluster, Lease, LeaseRequest, LeaseWaiter } from './contract.ts'
+import type { BackendReader, Cluster, Lease, LeaseRequest, LeaseResult, LeaseWaiter } from './contract.ts'
 import { connectTcp } from './endpoint.ts'
 import { UPSTREAM_DEFAULTS, type UpstreamSettings } from './settings.ts'
 
@@ -576,9 +577,133 @@ class FakeSocket extends Duplex {
   }
 }
 
+describe('whatever happens', () => {
+  afterEach(() => {
+    jest.useRealTimers()
+  })
+
+  it('counts are right, and in the end nothing is left', async () => {
+    jest.useFakeTimers({ doNotFake: ['nextTick', 'queueMicrotask', 'performance'] })
+    const number = fc.nat(1_000)
+    const step = fc.oneof(
+      fc.record({ what: fc.constant('lease' as const), fresh: fc.boolean(), exclude: fc.boolean(), cluster: number }),
+      fc.record({ what: fc.constant('cancel' as const), which: number }),
+      fc.record({
+        what: fc.constant('done' as const),
+        which: number,
+        result: fc.constantFrom<LeaseResult[]>('reusable', 'reusable', 'close', 'failed', 'stale'),
+      }),
+      fc.record({ what: fc.constant('break' as const), which: number }),
+      fc.record({ what: fc.constant('pass' as const), ms: fc.constantFrom(1, 10, 100, 1_500, 9_000) }),
+      fc.record({ what: fc.constant('name' as const), cluster: number, bits: fc.nat(15), reset: fc.boolean() }),
+    )
+    const settings = fc.record({
+      maxIdlePerEndpoint: fc.constantFrom(0, 1, 3),
+      maxConnectionsPerEndpoint: fc.constantFrom(0, 2),
+      maxRequestsPerConnection: fc.constantFrom(2, 100),
+      maxAttempts: fc.constantFrom(1, 3),
+      idleTimeout: fc.constantFrom(500, 20_000),
+    })
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 60 }), settings, async (steps, chosen) => {
+        const start = Date.now()
+        const sockets: FakeSocket[] = []
+        // Opens at once, after a while, or never; or refuses.
+        const connect = (host: string): Socket => {
+          const kind = Number(host.split('.')[3])
+          const socket = new FakeSocket(kind === 3 ? null : kind * 5)
+          if (kind === 4) socket.destroy(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }))
+          sockets.push(socket)
+          return socket as never
+        }
+        const set = new ClusterSet({ ...UPSTREAM_DEFAULTS, ...chosen }, { connect, now: () => Date.now() - start })
+        const clusters = ['a/a:1', 'b/b:1'].map(service => set.hold(service))
+        const wishes: { cancel: () => void; over: boolean; lease: Lease | null }[] = []
+        const lent = (): Lease[] => wishes.flatMap(({ lease }) => lease ?? [])
+        const awaited = (): number => wishes.filter(wish => !wish.over).length
+        set.apply(named({ 'a/a:1': ['10.0.0.1:80', '10.0.0.2:80', '10.0.0.3:80', '10.0.0.4:80'] }))
+        for (const step of steps) {
+          if (step.what === 'lease') {
+            const wish = { cancel: (): void => undefined, over: false, lease: null as Lease | null }
+            wishes.push(wish)
+            const end = (lease: Lease | null): void => {
+              expect(wish.over).toBe(false)
+              wish.over = true
+              wish.lease = lease
+              expect(lease?.connection.reader ?? null).toBeNull()
+              expect(
+                wishes.filter(other => lease !== null && other.lease?.connection === lease.connection).length,
+              ).toBe(lease === null ? 0 : 1)
+            }
+            wish.cancel = clusters[step.cluster % 2]!.lease(
+              { fresh: step.fresh, exclude: step.exclude ? new Set(['10.0.0.2:80']) : null, on: null },
+              { trying: () => undefined, leased: end, failed: () => end(null) },
+            )
+          } else if (step.what === 'cancel') {
+            const wish = wishes[step.which % Math.max(1, wishes.length)]
+            wish?.cancel()
+            if (wish) wish.over = true
+          } else if (step.what === 'done') {
+            const wish = wishes.filter(({ lease }) => lease !== null)[step.which % Math.max(1, lent().length)]
+            wish?.lease?.done(step.result)
+            if (wish) wish.lease = null
+          } else if (step.what === 'break') sockets[step.which % Math.max(1, sockets.length)]?.destroy()
+          else if (step.what === 'pass') await jest.advanceTimersByTimeAsync(step.ms)
+          else {
+            const addresses = [1, 2, 3, 4].filter(i => (step.bits >> (i - 1)) & 1).map(i => `10.0.0.${i}:80`)
+            set.apply(named({ [step.cluster % 2 === 0 ? 'a/a:1' : 'b/b:1']: addresses }, { reset: step.reset }))
+          }
+          const { open, idle, endpoints } = set.sizes
+          expect(open).toBe(lent().length + awaited())
+          expect(idle).toBeLessThanOrEqual(endpoints * chosen.maxIdlePerEndpoint)
+        }
+        await jest.advanceTimersByTimeAsync(10_000)
+        expect(awaited()).toBe(0)
+        for (const lease of lent()) lease.done('reusable')
+        expect(set.sizes).toMatchObject({ open: 0, untaken: 0 })
+        const alive = sockets.filter(socket => !socket.destroyed)
+        expect(alive).toHaveLength(set.sizes.idle)
+        await jest.advanceTimersByTimeAsync(30_000)
+        expect(set.sizes.idle).toBe(0)
+        expect(sockets.filter(socket => !socket.destroyed)).toEqual([])
+        expect(jest.getTimerCount()).toBe(0)
+        set.destroy()
+      }),
+      { numRuns: 300 },
+    )
+  })
+})
+
 describe('simulated', () => {
   afterEach(() => {
     jest.useRealTimers()
+  })
+
+  it('a node that is lost with connections open keeps few requests waiting, and none that comes later', async () => {
+    jest.useFakeTimers({ doNotFake: ['nextTick', 'queueMicrotask', 'performance'] })
+    const start = Date.now()
+    const now = (): number => Date.now() - start
+    let lost = false
+    const connect = (host: string): Socket => new FakeSocket(lost && host === '10.0.0.1' ? null : 1) as never
+    const addresses = [1, 2, 3, 4].map(i => `10.0.0.${i}:80`)
+    const { cluster } = inFrontOf(addresses, {}, { now, connect })
+    let hung = 0
+    for (let i = 0; i < 6_000; i++) {
+      lost = i > 1_000
+      cluster.lease(REQUEST, {
+        trying: () => undefined,
+        failed: () => undefined,
+        leased: lease => {
+          const hangs = lost && lease.address === '10.0.0.1:80'
+          if (hangs) hung++
+          // UPSTREAM_HEADERS_TIMEOUT, or an answer.
+          setTimeout(() => lease.done(hangs ? 'failed' : 'reusable'), hangs ? 60_000 : 20)
+        },
+      })
+      await jest.advanceTimersByTimeAsync(10)
+    }
+    expect(hung).toBeLessThan(20)
+    expect(hung).toBeGreaterThan(0)
   })
 
   it('a lost node costs a handful of requests of 6000 the connect timeout', async () => {
