@@ -191,6 +191,16 @@ describe('a cluster', () => {
     expect(backend.accepted).toHaveLength(2)
   })
 
+  it('reads on where the borrower paused, or it would not see the end', async () => {
+    const backend = await startBackend()
+    const { set, cluster } = inFrontOf([backend.address])
+    const lease = await lend(cluster)
+    lease.connection.socket.pause()
+    lease.done('reusable')
+    backend.accepted[0]!.end()
+    await eventually(() => set.sizes.idle === 0)
+  })
+
   it('tells the reader of the end and of the close, once each', async () => {
     const backend = await startBackend(socket => socket.end('bye'))
     const { cluster } = inFrontOf([backend.address])
@@ -426,6 +436,39 @@ describe('a wish that is taken back', () => {
     expect(set.sizes).toMatchObject({ endpoints: 0, idle: 0, untaken: 0, open: 0 })
     await new Promise(resolve => setTimeout(resolve, 20))
     expect(backend.open.size).toBe(0)
+  })
+})
+
+describe('a wish for an endpoint that goes meanwhile', () => {
+  const connecting = (): { set: ClusterSet; cluster: Cluster; sockets: FakeSocket[] } => {
+    const sockets: FakeSocket[] = []
+    const connect = (): Socket => {
+      sockets.push(new FakeSocket(null))
+      return sockets.at(-1) as never
+    }
+    return { ...inFrontOf(['10.0.0.1:80'], {}, { connect }), sockets }
+  }
+
+  it('has nothing opened for nobody, whichever comes first', () => {
+    for (const cancelFirst of [true, false]) {
+      const { set, cluster, sockets } = connecting()
+      const { cancel } = wish(cluster)
+      if (cancelFirst) cancel()
+      set.apply(named({ [SERVICE]: [] }))
+      cancel()
+      expect(sockets.map(socket => socket.destroyed)).toEqual([true])
+    }
+  })
+
+  it('is granted', async () => {
+    const { set, cluster, sockets } = connecting()
+    const { lease } = wish(cluster)
+    set.apply(named({ [SERVICE]: [] }))
+    sockets[0]!.emit('connect')
+    const granted = await lease
+    expect(granted.connection.socket.destroyed).toBe(false)
+    granted.done('reusable')
+    expect(granted.connection.socket.destroyed).toBe(true)
   })
 })
 
