@@ -107,7 +107,7 @@ function upstreamSettings(env: Environment): UpstreamSettings {
     maxAttempts: integer(env, 'UPSTREAM_TRIES', defaults.maxAttempts, 1, 100),
     attemptTime: milliseconds(env, 'UPSTREAM_TRIES_TIME', defaults.attemptTime),
     idleTimeout: milliseconds(env, 'UPSTREAM_IDLE_TIMEOUT', defaults.idleTimeout, 1),
-    maxIdlePerEndpoint: integer(env, 'UPSTREAM_MAX_IDLE', defaults.maxIdlePerEndpoint, 0, 65_535),
+    maxIdlePerEndpoint: integer(env, 'UPSTREAM_MAX_IDLE', defaults.maxIdlePerEndpoint, 0, 10_000),
     maxRequestsPerConnection: integer(
       env,
       'UPSTREAM_MAX_REQUESTS',

@@ -9,7 +9,7 @@ import type { Endpoint, Surroundings } from './endpoint.ts'
 
 /** Since the cluster was made. */
 export interface ClusterCounts {
-  /** Connections opened for a wish. */
+  /** Connections that were begun to be opened. */
   connects: number
   connectFailures: number
   /** Wishes that ended for want of descriptors, ports or memory of our own. */
@@ -49,6 +49,8 @@ export class EndpointCluster implements Cluster {
   readonly #choose: Choose
   readonly #budget = new RetryBudget()
   readonly #admission = new EndpointAdmission()
+  /** A suspect one was taken, because all are, and no answer came since. */
+  #desperate = false
 
   constructor(service: ServiceKey, near: Surroundings, choose: Choose = powerOfTwoChoices) {
     this.service = service
@@ -106,7 +108,10 @@ export class EndpointCluster implements Cluster {
       admission.exclude = null
       chosen = this.#choose(this.endpoints, admission, this.#near.random)
     }
-    if (chosen?.health.mayServe(now) === false) this.counts.desperate++
+    if (chosen?.health.mayServe(now) === false) {
+      this.counts.desperate++
+      this.#desperate = true
+    }
     return chosen
   }
 
@@ -138,13 +143,20 @@ export class EndpointCluster implements Cluster {
     if (result === 'failed') endpoint.health.exchangeBroke(now, connection.probe)
     else if (result === 'stale') this.counts.stale++
     // A client that left before the answer says nothing of the endpoint.
-    else if (connection.answered) endpoint.health.succeeded()
+    else if (connection.answered) this.#succeeded(endpoint, now)
     connection.probe = false
     connection.reader = null
     if (result === 'reusable') {
       connection.idleSince = now
       endpoint.keep(connection, now)
     } else connection.socket.destroy()
+  }
+
+  #succeeded(endpoint: Endpoint, now: number): void {
+    endpoint.health.succeeded()
+    if (!this.#desperate) return
+    this.#desperate = false
+    for (const other of this.endpoints) other.health.hasten(now)
   }
 }
 
@@ -256,7 +268,6 @@ class Wish implements Taker {
   }
 
   connected(connection: Connection): void {
-    this.#cluster.counts.connects++
     this.#lend(connection, false)
   }
 
@@ -291,6 +302,7 @@ class Wish implements Taker {
   }
 
   #connect(endpoint: Endpoint, now: number): void {
+    if (endpoint.untaken === 0) this.#cluster.counts.connects++
     const connection = endpoint.connect(this, this.#probe, now)
     // Where the address is unusable, `refused` was called meanwhile and went on.
     if (connection !== null) this.#connecting = connection

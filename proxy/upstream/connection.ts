@@ -15,6 +15,8 @@ export interface ConnectionOwner {
   opened(connection: Connection): void
   /** It never opened. */
   refused(connection: Connection, cause: Error): void
+  /** The first bytes since it was lent. */
+  answered(): void
   /** It was open, nobody reads it, and it is over. */
   lost(connection: Connection): void
 }
@@ -53,7 +55,10 @@ export class Connection implements BackendConnection {
       owner.opened(this)
     })
     socket.on('data', (chunk: Buffer) => {
-      this.answered = true
+      if (!this.answered) {
+        this.answered = true
+        owner.answered()
+      }
       if (this.reader !== null) this.reader.onData(chunk)
       else socket.destroy()
     })

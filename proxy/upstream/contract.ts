@@ -41,7 +41,7 @@ export interface Lease {
   /** `ip:port`. */
   readonly address: string
   readonly connection: BackendConnection
-  /** It carried an exchange before. */
+  /** It was idle: after an exchange, or because the wish that it was opened for was taken back. `stale` applies. */
   readonly reused: boolean
   /** Milliseconds spent connecting; 0 where it is reused. */
   readonly connectMs: number

@@ -134,11 +134,10 @@ export class Endpoint implements Candidate, ConnectionOwner {
   /** Closes what was idle for too long. */
   sweep(now: number): void {
     if (this.#idle.length === 0) return
-    const kept = this.#idle.filter(connection => !this.#old(connection, now))
-    if (kept.length === this.#idle.length) return
-    const before = this.#idle
-    this.#idle = kept
-    for (const connection of before) if (!kept.includes(connection)) connection.socket.destroy()
+    const old = this.#idle.filter(connection => this.#old(connection, now))
+    if (old.length === 0) return
+    this.#idle = this.#idle.filter(connection => !this.#old(connection, now))
+    for (const connection of old) connection.socket.destroy()
   }
 
   /** No Service names it any more. What is lent goes when it is given back. */
@@ -167,6 +166,10 @@ export class Endpoint implements Candidate, ConnectionOwner {
     if (error.code !== 'SLUICE_LOCAL_RESOURCES') this.health.connectFailed(this.#near.now(), connection.probe)
     connection.taker = null
     taker?.refused(error)
+  }
+
+  answered(): void {
+    if (this.health.suspect) this.health.answered()
   }
 
   lost(connection: Connection): void {

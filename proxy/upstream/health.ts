@@ -36,9 +36,28 @@ export class Health {
     return true
   }
 
+  /**
+   * The first byte of an answer, long before `succeeded` where the answer is a stream: somebody is there. Says nothing
+   * where it is suspect because its answers broke off.
+   */
+  answered(): void {
+    if (this.#broken < BROKEN_IN_A_ROW) this.#pause = 0
+  }
+
+  /** An exchange went well to its end. */
   succeeded(): void {
     this.#pause = 0
     this.#broken = 0
+  }
+
+  /**
+   * All endpoints of the Service were suspect, and one is back: the others are due for a probe, or that one would have
+   * to bear everything until their pauses are over.
+   */
+  hasten(now: number): void {
+    if (this.#pause === 0) return
+    this.#pause = FIRST_PAUSE_MS
+    this.#until = Math.min(this.#until, now)
   }
 
   connectFailed(now: number, probe: boolean): void {

@@ -1,0 +1,106 @@
+import { describe, expect, it } from '@jest/globals'
+import * as fc from 'fast-check'
+import { MOST_LOOKS, powerOfTwoChoices, type Admission } from './choose.ts'
+
+interface Server {
+  readonly id: number
+  open: number
+}
+
+const servers = (count: number): Server[] => Array.from({ length: count }, (_, id) => ({ id, open: 0 }))
+const everyone: Admission<Server> = { admits: () => true }
+
+/** Reproducible: Mulberry32. */
+function randomOf(seed: number): () => number {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let t = Math.imul(state ^ (state >>> 15), 1 | state)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
+describe('powerOfTwoChoices', () => {
+  it('finds nobody among none, and the only one', () => {
+    expect(powerOfTwoChoices([], everyone, Math.random)).toBeNull()
+    expect(powerOfTwoChoices(servers(1), everyone, Math.random)).toMatchObject({ id: 0 })
+    expect(powerOfTwoChoices(servers(1), { admits: () => false }, Math.random)).toBeNull()
+  })
+
+  it('takes the less loaded of two', () => {
+    const [busy, free] = [
+      { id: 0, open: 3 },
+      { id: 1, open: 2 },
+    ]
+    fc.assert(
+      fc.property(fc.integer(), seed => {
+        expect(powerOfTwoChoices([busy, free], everyone, randomOf(seed))).toBe(free)
+      }),
+    )
+  })
+
+  it('spreads evenly where all are the same', () => {
+    const random = randomOf(1)
+    const all = servers(10)
+    const hits = all.map(() => 0)
+    for (let i = 0; i < 10_000; i++) hits[powerOfTwoChoices(all, everyone, random)!.id]!++
+    for (const count of hits) expect(count).toBeGreaterThan(850)
+    for (const count of hits) expect(count).toBeLessThan(1_150)
+  })
+
+  it('never takes one that is not admitted, and finds one where up to 65 are there and one is admitted', () => {
+    const scenario = fc.record({
+      seed: fc.integer(),
+      all: fc.array(fc.record({ open: fc.nat(5), admitted: fc.boolean() }), { maxLength: 65 }),
+    })
+    fc.assert(
+      fc.property(scenario, ({ seed, all }) => {
+        const chosen = powerOfTwoChoices(all, { admits: one => one.admitted }, randomOf(seed))
+        if (all.some(one => one.admitted)) expect(chosen).toMatchObject({ admitted: true })
+        else expect(chosen).toBeNull()
+      }),
+    )
+  })
+
+  it('looks at a bounded number, two where one of a thousand is suspect', () => {
+    let looks = 0
+    const random = randomOf(2)
+    const all = servers(1_000)
+    const counting = (admits: (one: Server) => boolean): Admission<Server> => ({
+      admits: one => (looks++, admits(one)),
+    })
+    const suspectOne = counting(one => one.id !== 500)
+    for (let i = 0; i < 1_000; i++) powerOfTwoChoices(all, suspectOne, random)
+    expect(looks).toBeLessThan(2_100)
+    for (const admitted of [0, 1, 10, 100, 900]) {
+      const some = counting(one => one.id < admitted)
+      for (let i = 0; i < 100; i++) {
+        looks = 0
+        powerOfTwoChoices(all, some, random)
+        expect(looks).toBeLessThanOrEqual(MOST_LOOKS)
+      }
+    }
+  })
+
+  it('keeps the requests of a slow endpoint bounded', () => {
+    // 10 endpoints, 1 request per ms for 20 s; one takes 1 s, the others 10 ms. Round robin would leave 100 at the slow one.
+    const random = randomOf(3)
+    const all = servers(10)
+    const ends = new Map<number, Server[]>()
+    let most = 0
+    let slow = 0
+    for (let now = 0; now < 20_000; now++) {
+      for (const server of ends.get(now) ?? []) server.open--
+      ends.delete(now)
+      const server = powerOfTwoChoices(all, everyone, random)!
+      server.open++
+      if (server.id === 0) slow++
+      const end = now + (server.id === 0 ? 1_000 : 10)
+      ends.set(end, [...(ends.get(end) ?? []), server])
+      most = Math.max(most, all[0]!.open)
+    }
+    expect(most).toBeLessThan(10)
+    expect(slow).toBeLessThan(200)
+  })
+})
