@@ -45,7 +45,8 @@ interface Body {
 class Fault extends Error {}
 
 const STATUS_LINE = /^HTTP\/1\.1 ([1-9][0-9]{2}) [\t\u0020-\u007e\u0080-\u00ff]*$/
-const FIELD = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*((?:[\u0021-\u007e\u0080-\u00ff](?:[\t\u0020-\u007e\u0080-\u00ff]*[\u0021-\u007e\u0080-\u00ff])?)?)[ \t]*$/
+const FIELD =
+  /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*((?:[\u0021-\u007e\u0080-\u00ff](?:[\t\u0020-\u007e\u0080-\u00ff]*[\u0021-\u007e\u0080-\u00ff])?)?)[ \t]*$/
 const START = 'HTTP/1.1 '
 
 /**
@@ -123,7 +124,8 @@ function readBody(text: string, at: number, { status, fields }: Head, method: st
   if (lengths.length > 0 && codings.length > 0) throw new Fault('both Content-Length and Transfer-Encoding')
   // RFC 9110 8.6, RFC 9112 6.1.
   if (status === 204 && lengths.length + codings.length > 0) throw new Fault('a 204 with a length')
-  if (method === 'HEAD' || status === 204 || status === 304) return { framing: 'none', text: '', complete: true, end: at }
+  if (method === 'HEAD' || status === 204 || status === 304)
+    return { framing: 'none', text: '', complete: true, end: at }
   if (codings.length > 0) return readChunks(text, at)
   if (lengths.length > 0) {
     const end = at + Number(lengths[0])
@@ -139,7 +141,8 @@ function readChunks(text: string, start: number): Body {
   for (;;) {
     const lineEnd = text.indexOf('\r\n', at)
     if (lineEnd === -1) {
-      if (!/^[0-9a-fA-F]{0,8}(?:;[^\r\n]*)?\r?$/.test(text.slice(at))) throw new Fault(`a bad chunk: ${excerpt(text, at)}`)
+      if (!/^[0-9a-fA-F]{0,8}(?:;[^\r\n]*)?\r?$/.test(text.slice(at)))
+        throw new Fault(`a bad chunk: ${excerpt(text, at)}`)
       return soFar(false, at)
     }
     const size = /^([0-9a-fA-F]{1,8})(?:[ \t]*;[^\r\n]*)?$/.exec(text.slice(at, lineEnd))?.[1]
