@@ -115,6 +115,8 @@ class Ear {
 
   reading(): Reading {
     const methods = this.#script.requests.map(({ method }) => method)
+    // Who says nothing at all may be told 408.
+    if (methods.length === 0) methods.push('GET')
     // What came after the hello of a TLS port is a record, if anything.
     return readAnswers(this.#script.door === 'tls-bytes' ? '' : this.#text, methods, this.ended)
   }

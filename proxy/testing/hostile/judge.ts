@@ -12,6 +12,7 @@ export function judge(script: Script, heard: Heard, notes: Notes): readonly stri
   answers.forEach((answer, place) => {
     const request = script.requests[place]
     if (request) faults.push(...judgeAnswer(answer, request))
+    else if (answer.status !== 408 || !answer.close) faults.push(`${answer.status} for nothing`)
   })
   if (tunnel !== null) {
     const opener = script.requests[answers.length]

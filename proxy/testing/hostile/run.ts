@@ -78,7 +78,8 @@ export async function runHostile(ends: Ends, plan: Plan): Promise<Outcome> {
     const script = scriptOf(plan.seed, id)
     const heard = await play(script, rig)
     faults.push(...judge(script, heard, notes))
-    answers += heard.reading.answers.length + (heard.reading.tunnel === null ? 0 : 1)
+    // A connection that never spoke is no request, whatever it is told.
+    if (script.requests.length > 0) answers += heard.reading.answers.length + (heard.reading.tunnel === null ? 0 : 1)
     if (heard.spoke) begun += script.requests.length
   }
   const worker = async (): Promise<void> => {
