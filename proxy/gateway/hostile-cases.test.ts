@@ -127,6 +127,24 @@ describe('pipelining (finding 2)', () => {
     expect(notes.opened).toBeLessThanOrEqual(2)
   }, 40_000)
 
+  it('keeps an interim answer behind the answers before it', async () => {
+    const rig = await told()
+    const raw = client(
+      rig.http,
+      request('GET', target('slow', 2, 'c1r0')) + request('GET', target('interim', 2, 'c1r1')),
+    )
+    const { answers, fault } = await heard(
+      raw,
+      ['GET', 'GET'],
+      ({ answers, fault }) => answers.length === 2 || fault !== null,
+    )
+    expect(fault).toBeNull()
+    expect(answers.map(({ body, interim }) => [body, interim])).toEqual([
+      [answerBody('c1r0', 2), []],
+      [answerBody('c1r1', 2), [103]],
+    ])
+  })
+
   it('of unsafe methods runs them one after the other', async () => {
     const events: string[] = []
     const address = await startBackend(ends, (incoming, response) => {

@@ -142,10 +142,15 @@ async function whatIsLeft(rig: Rig, notes: Notes, calmNotes: Notes, before: Reso
 
 type Resources = ReadonlyMap<string, number>
 
+/** What a proxy holds; pipes and files are the test run's own. */
+const OF_A_PROXY = /^(?:TCP|TLS|Timeout|Immediate|Connect|Shutdown|Write|JSStream)/
+
 /** Sockets, timers and requests under way that keep the process alive, by kind. */
 function resources(): Resources {
   const counts = new Map<string, number>()
-  for (const kind of process.getActiveResourcesInfo()) counts.set(kind, (counts.get(kind) ?? 0) + 1)
+  for (const kind of process.getActiveResourcesInfo()) {
+    if (OF_A_PROXY.test(kind)) counts.set(kind, (counts.get(kind) ?? 0) + 1)
+  }
   return counts
 }
 

@@ -60,7 +60,7 @@ export function scriptOf(seed: number, id: number): Script {
   const random = new Random(partSeed(seed, id))
   if (random.chance(0.03)) return tlsBytes(random, id)
   const reading = random.weighted({ all: 88, slowly: 6, nothing: 6 })
-  const planned = requests(random, id, reading !== 'all')
+  const planned = requests(random, id, reading)
   const ending: Ending =
     reading === 'nothing'
       ? random.weighted({ destroy: 5, reset: 4, fin: 1 })
@@ -116,13 +116,13 @@ function pieces(random: Random, bytes: string): readonly Piece[] {
   return out
 }
 
-function requests(random: Random, id: number, bigAnswers: boolean): readonly Planned[] {
+function requests(random: Random, id: number, reading: Script['reading']): readonly Planned[] {
   const count = random.weighted({ '1': 35, '2': 20, '3': 15, '5': 15, '8': 10, '20': 5 })
   const out: Planned[] = []
   for (let i = 0; i < Number(count); i++) {
     const token = `c${id}r${out.length}`
     const kind = random.weighted({ plain: 70, failing: 8, upgrade: 10, connect: 4, malformed: 6, odd: 2 })
-    if (kind === 'plain') out.push(plain(random, token, bigAnswers))
+    if (kind === 'plain') out.push(plain(random, token, bigUnits(random, reading, i)))
     else if (kind === 'failing') out.push(failing(random, token))
     else if (kind === 'connect') out.push(connect(token))
     else if (kind === 'odd') out.push(odd(random, token))
@@ -144,12 +144,20 @@ function head(method: string, target: string, host: HostName, token: string, ...
   )
 }
 
-function plain(random: Random, token: string, bigAnswers: boolean): Planned {
+/**
+ * Slow readers ask for much. Who reads nothing asks once for more than the buffers of both kernels' ends hold: only then a
+ * proxy has to wait. 0: an answer like any other.
+ */
+function bigUnits(random: Random, reading: Script['reading'], place: number): number {
+  if (reading === 'nothing') return place === 0 && random.chance(0.5) ? 1_500_000 : 0
+  return reading === 'slowly' || random.chance(0.02) ? random.int(10_000, 100_000) : 0
+}
+
+function plain(random: Random, token: string, big: number): Planned {
   const method = random.weighted({ GET: 50, POST: 20, PUT: 5, HEAD: 10, DELETE: 8, OPTIONS: 4, PURGE: 3 })
   const host: HostName = random.weighted({ told: 82, mixed: 6, dead: 4, empty: 4, none: 4 })
   const behaviour = random.weighted({ fast: 50, slow: 20, chunked: 20, interim: 5, early: 5 })
-  const big = bigAnswers || random.chance(0.02)
-  const units = big ? random.int(50_000, 200_000) : random.weighted({ '1': 5, '10': 4, '500': 1 })
+  const units = big > 0 ? big : random.weighted({ '1': 5, '10': 4, '500': 1 })
   return withBody(random, { token, method, host, behaviour, units: Number(units), kind: 'plain' })
 }
 
