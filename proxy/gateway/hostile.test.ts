@@ -46,7 +46,7 @@ describe(`random clients (SLUICE_SEED=${seed})`, () => {
   })
 
   it('leave nothing behind: no connection, no backend connection, no timer', () => {
-    expect(outcome.left).toEqual({ clients: 0, backendSockets: 0, resources: {} })
+    expect(outcome.left).toEqual({ clients: 0, backendSockets: [], resources: {} })
   })
 
   it('are counted: every answer, and nothing that was no request', () => {

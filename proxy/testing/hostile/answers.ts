@@ -124,7 +124,9 @@ function readBody(text: string, at: number, { status, fields }: Head, method: st
   if (lengths.length > 0 && codings.length > 0) throw new Fault('both Content-Length and Transfer-Encoding')
   // RFC 9110 8.6, RFC 9112 6.1.
   if (status === 204 && lengths.length + codings.length > 0) throw new Fault('a 204 with a length')
-  if (method === 'HEAD' || status === 204 || status === 304)
+  // Who gave up waiting for the rest of a head may not know yet that it is a HEAD.
+  const early = (status === 400 || status === 408) && text.length > at
+  if ((method === 'HEAD' && !early) || status === 204 || status === 304)
     return { framing: 'none', text: '', complete: true, end: at }
   if (codings.length > 0) return readChunks(text, at)
   if (lengths.length > 0) {

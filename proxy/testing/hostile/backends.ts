@@ -56,7 +56,8 @@ interface Running {
 /** Seen at all backends together. */
 export class Notes {
   readonly faults: string[] = []
-  readonly sockets = new Set<Socket>()
+  /** Open, with what was asked last on them. */
+  readonly sockets = new Map<Socket, string>()
   /** Sockets ever opened. */
   opened = 0
   /** Most requests of all clients under way at once. */
@@ -68,7 +69,8 @@ export class Notes {
 
   socket(socket: Socket): void {
     this.opened++
-    this.sockets.add(socket.once('close', () => this.sockets.delete(socket)))
+    this.sockets.set(socket, 'nothing was asked')
+    socket.once('close', () => this.sockets.delete(socket))
   }
 
   /** A request with this token came to a backend. */
@@ -135,7 +137,8 @@ interface Asked {
   readonly connection: string
 }
 
-function asked({ url = '', method = '' }: IncomingMessage, notes: Notes): Asked | null {
+function asked({ url = '', method = '', socket }: IncomingMessage, notes: Notes): Asked | null {
+  if (notes.sockets.has(socket)) notes.sockets.set(socket, `${method} ${url}`)
   const [, behaviour = '', units = '', token = '', connection = ''] = TARGET.exec(url) ?? []
   if (token === '') {
     notes.faults.push(`a request that nobody sent: ${method} ${JSON.stringify(url)}`)

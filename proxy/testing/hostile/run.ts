@@ -34,8 +34,8 @@ export interface Plan {
 export interface Left {
   /** Open client connections of the plane. */
   readonly clients: number
-  /** Open sockets at the backends. */
-  readonly backendSockets: number
+  /** Open sockets at the backends: what was asked last on each. */
+  readonly backendSockets: readonly string[]
   /** More sockets and timers in the process than before the run, by kind. */
   readonly resources: Readonly<Record<string, number>>
 }
@@ -132,9 +132,9 @@ async function whatIsLeft(rig: Rig, notes: Notes, calmNotes: Notes, before: Reso
   const until = performance.now() + SETTLE_MS
   for (;;) {
     const clients = rig.plane.connections.size
-    const backendSockets = notes.sockets.size + calmNotes.sockets.size
+    const backendSockets = [...notes.sockets.values(), ...calmNotes.sockets.values()]
     const more = increase(before, resources())
-    const clean = clients === 0 && backendSockets === 0 && Object.keys(more).length === 0
+    const clean = clients === 0 && backendSockets.length === 0 && Object.keys(more).length === 0
     if (clean || performance.now() > until) return { clients, backendSockets, resources: more }
     await new Promise(resolve => setTimeout(resolve, 50))
   }
