@@ -43,6 +43,14 @@ export function tunnelGreeting(token: string): string {
   return `${token}|`
 }
 
+/** No HTTP library knows it. */
+export const UNKNOWN_METHOD = 'FROBNICATE'
+
+interface ParseError extends Error {
+  readonly code?: string
+  readonly rawPacket?: Buffer
+}
+
 const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
 
 interface Running {
@@ -121,12 +129,14 @@ function prepare(server: Server, notes: Notes): void {
   server.on('connection', (socket: Socket) => notes.socket(socket))
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => tunnel(request, socket, head, notes))
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => answer(request, response, notes))
-  server.on('clientError', (error: Error & { readonly code?: string }, socket: Duplex) => {
+  server.on('clientError', (error: ParseError, socket: Duplex) => {
+    // A method of which this backend's parser never heard is right all the same.
+    const unknown = error.rawPacket?.toString('latin1').startsWith(`${UNKNOWN_METHOD} `) === true
     // The proxy may give up in the middle of a request; it may not send one that cannot be read.
-    if (error.code?.startsWith('HPE_') && error.code !== 'HPE_INVALID_EOF_STATE') {
+    if (!unknown && error.code?.startsWith('HPE_') && error.code !== 'HPE_INVALID_EOF_STATE') {
       notes.faults.push(`a backend got what is not HTTP: ${error.code} ${error.message}`)
     }
-    socket.destroy()
+    socket.end('HTTP/1.1 501 Not Implemented\r\nConnection: close\r\nContent-Length: 0\r\n\r\n', () => socket.destroy())
   })
 }
 
@@ -241,6 +251,8 @@ function tunnel(request: IncomingMessage, socket: Duplex, head: Buffer, notes: N
   const { behaviour, token } = asks
   const running = notes.begin(request.method ?? '', token, asks.connection)
   socket.on('close', () => notes.end(running, 'gone'))
+  // Nobody else ends a socket that was upgraded, and its end is seen only where it is read.
+  socket.on('end', () => socket.end())
   const accept = (): void => {
     if (socket.destroyed) return
     socket.write(
@@ -264,5 +276,6 @@ function tunnel(request: IncomingMessage, socket: Duplex, head: Buffer, notes: N
   else if (behaviour === 'accept-slow') setTimeout(accept, 30)
   else if (behaviour === 'refuse-slow') setTimeout(refuse, 30)
   else if (behaviour === 'hang-up') socket.destroy()
-  else if (behaviour !== 'silent') refuse()
+  else if (behaviour === 'silent') socket.resume()
+  else refuse()
 }

@@ -1,5 +1,5 @@
 /** What one hostile client connection does, written down before it begins: from the seed alone. */
-import { BODY_FIELD, answerBody, target, type Behaviour } from './backends.ts'
+import { BODY_FIELD, UNKNOWN_METHOD, answerBody, target, type Behaviour } from './backends.ts'
 import { Random, partSeed } from './random.ts'
 
 /** Hosts of the run. */
@@ -245,7 +245,7 @@ function connect(token: string): Planned {
 function odd(random: Random, token: string): Planned {
   const at = target('fast', 1, token)
   const bytes = random.pick([
-    head('FROBNICATE', at, 'told', token),
+    head(UNKNOWN_METHOD, at, 'told', token),
     `GET ${at} HTTP/1.1\r\n${REQUEST_ID}: ${token}\r\n\r\n`,
     head('TRACE', at, 'told', token),
     head('OPTIONS', '*', 'none', token),
