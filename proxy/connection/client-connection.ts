@@ -464,6 +464,15 @@ export class ClientConnection {
     this.#write(head)
   }
 
+  /** Takes an answer back of which not one byte is out. @returns false: some are */
+  retract(): boolean {
+    if (this.#state !== 'busy' || this.#pendingHead === null) return false
+    this.#pendingHead = null
+    this.#answering = null
+    this.#owed = 0
+    return true
+  }
+
   /** The answer is complete. The connection goes on with the next request, or ends in good order. */
   end(trailers: Fields): void {
     if (this.#state !== 'busy') return

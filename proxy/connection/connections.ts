@@ -11,6 +11,8 @@ export interface ConnectionCounts {
 
 /** How often deadlines are looked at, in milliseconds: at most, at least. A deadline is met this much late. */
 const LOOK = { most: 500, least: 20 }
+/** A look that comes this much later than it should, in milliseconds, follows a stall of the event loop. */
+const STALL_MS = 50
 
 export class Connections {
   readonly #open = new Set<ClientConnection>()
@@ -19,6 +21,8 @@ export class Connections {
   }
   readonly #every: number
   #timer: NodeJS.Timeout | null = null
+  /** When deadlines were looked at last. */
+  #looked = 0
   #onEmpty: (() => void) | null = null
   #staggered: NodeJS.Timeout | null = null
 
@@ -43,7 +47,9 @@ export class Connections {
   add(connection: ClientConnection): void {
     this.#open.add(connection)
     this.#counts[connection.state]++
-    this.#timer ??= setInterval(() => this.#tick(), this.#every)
+    if (this.#timer !== null) return
+    this.#looked = performance.now()
+    this.#timer = setInterval(() => this.#tick(), this.#every)
   }
 
   changed(connection: ClientConnection, from: ConnectionState): void {
@@ -109,6 +115,10 @@ export class Connections {
 
   #tick(): void {
     const now = performance.now()
+    const late = now - this.#looked > this.#every + STALL_MS
+    this.#looked = now
+    // After a stall of ours the clock has run on while what the clients sent lies unread: they get another look.
+    if (late) return
     for (const connection of this.#open) connection.tick(now)
   }
 }

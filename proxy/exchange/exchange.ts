@@ -122,7 +122,7 @@ function answeredAnyway(head: RequestHead, hops: number, busy: boolean): Decisio
 }
 
 const UPSTREAM_FAILURES: ReadonlySet<Failure | null> = new Set<Failure>([
-  ...(['connect', 'upstream', 'upstream-timeout', 'upstream-aborted'] as const),
+  ...(['connect', 'upstream', 'upstream-timeout', 'upstream-aborted', 'upstream-head-too-big'] as const),
 ])
 
 /** What the client got, or what kept it from getting it. */

@@ -119,6 +119,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     if (this.#gathered !== null && this.#phase === 'leasing') {
       // On its way already when the body was paused.
       this.#gathered.push(piece)
+      this.#gatheredBytes += piece.length
       return
     }
     this.#sendPiece(piece)
@@ -257,6 +258,10 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     const lease = this.#lease
     if (this.#phase === 'answering') {
       this.#release('failed')
+      if (this.#client.retract()) {
+        this.#fail(answerFor(error), true)
+        return
+      }
       this.#exchange.failure ??= 'upstream-aborted'
       this.#cut()
       return
