@@ -219,6 +219,14 @@ export class ClientConnection {
     } finally {
       this.#reading = false
     }
+    // It may have been paused and wanted again while it was read.
+    this.#flow()
+  }
+
+  #flow(): void {
+    if (!this.#paused || this.#bodyPaused || this.#ahead.length >= MOST_AHEAD) return
+    this.#paused = false
+    this.socket.resume()
   }
 
   #keep(bytes: Buffer): void {
@@ -238,10 +246,7 @@ export class ClientConnection {
     const ahead = this.#ahead
     this.#ahead = EMPTY
     if (ahead.length > 0) this.#take(ahead)
-    if (this.#paused && !this.#bodyPaused && this.#ahead.length < MOST_AHEAD) {
-      this.#paused = false
-      this.socket.resume()
-    }
+    this.#flow()
     if (this.#ended && this.#ahead.length === 0) this.#endSeen()
   }
 
