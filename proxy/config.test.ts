@@ -5,6 +5,8 @@ describe('dataPlaneConfig', () => {
   it('has a default for everything, also for what is empty', () => {
     const config = dataPlaneConfig({})
     expect(config).toMatchObject({ httpPort: 8080, httpsPort: 8443, adminPort: 9090, accessLog: 'stdout' })
+    expect(config).toMatchObject({ workerStallTimeout: 10_000, metricsHosts: 200, drainDelay: 15_000 })
+    expect(dataPlaneConfig({ WORKER_STALL_TIMEOUT: '0' }).workerStallTimeout).toBe(0)
     expect(dataPlaneConfig({ HTTP_PORT: '', ACCESS_LOG: '', LISTEN_ADDRESS: '' })).toEqual(config)
     for (const value of Object.values(config)) expect(value).not.toBeNaN()
   })
@@ -26,6 +28,9 @@ describe('dataPlaneConfig', () => {
     ['DRAIN_DELAY', '-1s', 'a duration from 0 to 24h'],
     ['DRAIN_DELAY', '25h', 'a duration from 0 to 24h'],
     ['TLS_HANDSHAKE_TIMEOUT', '0', 'a duration from 1 to 24h'],
+    ['WORKER_STALL_TIMEOUT', '999ms', '0, or a duration from 1s to 24h'],
+    ['ACCESS_LOG_BUFFER', '1000', 'a whole number from 65536 to 1073741824'],
+    ['METRICS_HOSTS', '-1', 'a whole number from 0 to 100000'],
     ['LISTEN_ADDRESS', 'localhost', 'an IP address'],
     ['ACCESS_LOG', 'file', 'off, stdout, or the absolute path'],
   ])('refuses %s=%s and says what is allowed', (name, value, allowed) => {

@@ -40,7 +40,7 @@ export interface ProxyParts {
   readonly log: FleetLog & { info(fields: object, message: string): void }
   /** Makes a thread that runs proxy/worker.ts with this workerData. */
   readonly spawn: (setup: WorkerSetup) => Worker
-  /** Called once, when the workers can take updates. */
+  /** Called once, when the workers can take updates. The first one that it gives to the sink opens the ports. */
   readonly startStream: (parts: { readonly sink: TableSink; readonly counters: CounterSource }) => StreamHandle
 }
 
@@ -53,12 +53,13 @@ const NO_STREAM: StreamStatus = {
 const FLUSH_WAIT_MS = 500
 
 export interface RunningProxy {
+  /** Those of traffic are 0 before the first table where the settings say so: nothing listens there until then. */
   readonly ports: { readonly http: number; readonly https: number; readonly admin: number }
   /** Drains and ends. Called again: the same promise. */
   shutdown(): Promise<void>
 }
 
-/** @throws if a port is taken or a worker cannot start */
+/** @throws if the admin port is taken or a worker cannot start */
 export async function startProxy({ config, version, log, spawn, startStream }: ProxyParts): Promise<RunningProxy> {
   const totals = new TotalCounts(
     (host, object) => fleet.table.knows(host) && (object === null || fleet.table.revision(object) !== null),
@@ -80,7 +81,8 @@ export async function startProxy({ config, version, log, spawn, startStream }: P
 
   const metrics = createMetrics({
     ...{ totals, version },
-    workers: () => ({ listening: fleet.listening, crashes: fleet.crashes }),
+    workers: () => ({ serving: fleet.serving, crashes: fleet.crashes, stalls: fleet.stalls }),
+    workerStates: () => fleet.states(),
     table: () => fleet.table.sizes,
     appliedAt: () => fleet.appliedAt,
     stream: status,
@@ -90,45 +92,58 @@ export async function startProxy({ config, version, log, spawn, startStream }: P
     notReady: () => {
       if (draining) return 'draining'
       if (fleet.appliedAt === null) return 'no table yet'
-      return fleet.ready ? null : 'no worker listens'
+      if (fleet.listening === 0) return 'no worker listens'
+      return fleet.ready ? null : 'no worker gives a sign of life'
     },
+    broken: () => (fleet.stuck ? 'a worker hangs and cannot be ended' : null),
     table: () => ({
       ...status(),
       ...fleet.table.sizes,
       appliedAt: fleet.appliedAt === null ? null : new Date(fleet.appliedAt).toISOString(),
-      workers: { wanted: config.workers, listening: fleet.listening, crashes: fleet.crashes },
+      workers: {
+        ...{ wanted: config.workers, listening: fleet.listening, serving: fleet.serving },
+        ...{ crashes: fleet.crashes, stalls: fleet.stalls },
+      },
       revisions: fleet.table.revisions(),
     }),
   })
 
-  await fleet.start()
+  // First of all: probes and people learn what the process waits for.
   // Fastify's own default is the loopback interface, where no probe of a kubelet comes.
+  await admin.listen({ port: config.adminPort, host: config.listenAddress ?? everyAddress() })
+  const adminPort = (admin.server.address() as AddressInfo).port
   try {
-    await admin.listen({ port: config.adminPort, host: config.listenAddress ?? everyAddress() })
+    await fleet.start()
   } catch (error) {
-    // Threads that nobody can reach would keep the process alive.
-    await fleet.stop()
+    await admin.close()
     throw error
   }
-  stream = startStream({ sink: fleet, counters: reports })
-  const ports = {
-    http: fleet.ports.httpPort,
-    https: fleet.ports.httpsPort,
-    admin: (admin.server.address() as AddressInfo).port,
+  const ports = (): RunningProxy['ports'] => {
+    const { httpPort: http, httpsPort: https } = fleet.ports
+    return { http, https, admin: adminPort }
   }
-  log.info({ ports, workers: config.workers }, 'serving')
+  log.info({ port: adminPort, workers: config.workers }, 'started; connections are refused until there is a table')
+  void fleet.opened.then(() => log.info({ ports: ports(), workers: config.workers }, 'serving'))
+  stream = startStream({ sink: fleet, counters: reports })
 
   const end = async (): Promise<void> => {
     draining = true
     fleet.announceDrain()
-    log.info({ delay: config.drainDelay, timeout: config.drainTimeout }, 'draining')
-    await new Promise(resolve => setTimeout(resolve, config.drainDelay))
+    // Nobody was ever sent here who would have to learn of it.
+    const delay = fleet.appliedAt === null ? 0 : config.drainDelay
+    log.info({ delay, timeout: config.drainTimeout }, 'draining')
+    await new Promise(resolve => setTimeout(resolve, delay))
     await fleet.drain(config.drainTimeout)
-    await stream.close()
+    await stream?.close()
     await fleet.stop()
     await admin.close()
     log.info({}, 'ended')
   }
   let ended: Promise<void> | null = null
-  return { ports, shutdown: () => (ended ??= end()) }
+  return {
+    get ports() {
+      return ports()
+    },
+    shutdown: () => (ended ??= end()),
+  }
 }

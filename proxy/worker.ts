@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { DataPlaneError } from './errors.ts'
 import { DataPlane } from './workers/data-plane.ts'
 import type { FromWorker, ToWorker, WorkerSetup } from './workers/messages.ts'
+import { startBeating, Vitals } from './workers/vitals.ts'
 
 /** Counts reach the main thread at least this often: what a worker that is killed outright may lose. */
 const FLUSH_MS = 250
@@ -12,6 +13,7 @@ async function main(): Promise<void> {
   if (!port) throw new DataPlaneError('SLUICE_WORKER_PROTOCOL', 'worker.ts runs as a worker thread only')
   const setup = workerData as WorkerSetup
   const say = (message: FromWorker): void => port.postMessage(message)
+  const stopBeating = startBeating(new Vitals(setup.vitals))
   const plane = await DataPlane.create(setup)
   const flush = (): void => {
     const delta = plane.recorder.flush()
@@ -30,17 +32,19 @@ async function main(): Promise<void> {
   process.on('unhandledRejection', crash)
 
   const timer = setInterval(flush, FLUSH_MS)
-  let listening = false
+  let listening: Promise<unknown> = Promise.resolve()
   const handle = async (message: ToWorker): Promise<void> => {
     switch (message.type) {
       case 'update':
         plane.apply(message.update)
         say({ type: 'applied', sequence: message.sequence })
-        if (!listening) {
-          listening = true
-          say({ type: 'listening', ...(await plane.listen(setup.httpPort, setup.httpsPort)) })
-        }
         return
+      case 'listen': {
+        const open = plane.listen(message.httpPort, message.httpsPort)
+        listening = open
+        say({ type: 'listening', ...(await open) })
+        return
+      }
       case 'flush':
         flush()
         say({ type: 'flushed', sequence: message.sequence })
@@ -49,14 +53,17 @@ async function main(): Promise<void> {
         plane.announceDrain()
         return
       case 'drain':
+        await listening
         await plane.drain()
         flush()
         say({ type: 'drained' })
         return
       case 'stop':
         clearInterval(timer)
+        await listening
         await plane.close()
         flush()
+        stopBeating()
         port.close()
         return
       default:
@@ -64,6 +71,7 @@ async function main(): Promise<void> {
     }
   }
   port.on('message', (message: ToWorker) => void handle(message))
+  say({ type: 'started' })
 }
 
 await main()

@@ -6,21 +6,25 @@ export interface AdminParts {
   readonly metrics: Registry
   /** Null: ready. Else why not. */
   readonly notReady: () => string | null
+  /** Null: the process works. Else why only a new one would. */
+  readonly broken: () => string | null
   /** Plain data for /table. */
   readonly table: () => object
 }
 
-export function createAdminServer({ metrics, notReady, table }: AdminParts): FastifyInstance {
+export function createAdminServer({ metrics, notReady, broken, table }: AdminParts): FastifyInstance {
   const app = Fastify({ logger: false, forceCloseConnections: true })
   app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.metrics()))
-  app.get('/healthz', (_request, reply) => reply.type('text/plain').send('ok\n'))
-  app.get('/readyz', (_request, reply) => {
-    const reason = notReady()
-    return reply
-      .code(reason === null ? 200 : 503)
-      .type('text/plain')
-      .send(`${reason ?? 'ok'}\n`)
-  })
+  const probe = (path: string, wrong: () => string | null): unknown =>
+    app.get(path, (_request, reply) => {
+      const reason = wrong()
+      return reply
+        .code(reason === null ? 200 : 503)
+        .type('text/plain')
+        .send(`${reason ?? 'ok'}\n`)
+    })
+  probe('/healthz', broken)
+  probe('/readyz', notReady)
   app.get('/table', () => table())
   return app
 }

@@ -2,13 +2,19 @@
 import { Counter, Gauge, Registry, collectDefaultMetrics, type Metric } from 'prom-client'
 import { LATENCY_BUCKETS_MS } from '../../protocol/messages.ts'
 import { parseObjectKey } from '../../protocol/ids.ts'
+import type { WorkerState } from '../workers/fleet.ts'
 import type { TotalCounts } from './aggregate.ts'
 import { SIZE_BUCKETS, type Histogram, type RequestCounts } from './counts.ts'
 
 export interface MetricsSource {
   readonly totals: TotalCounts
   readonly version: string
-  readonly workers: () => { readonly listening: number; readonly crashes: number }
+  readonly workers: () => {
+    readonly serving: number
+    readonly crashes: number
+    readonly stalls: number
+  }
+  readonly workerStates: () => readonly WorkerState[]
   readonly table: () => {
     readonly ingresses: number
     readonly hosts: number
@@ -123,16 +129,44 @@ function stateMetrics(registry: Registry, source: MetricsSource): void {
         this.set(labels(), 1)
       },
     })
-  gauge('sluice_workers', 'Worker threads that accept connections.', () => source.workers().listening)
-  new Counter({
-    name: 'sluice_worker_crashes_total',
-    help: 'Worker threads that ended by themselves.',
-    registers: [registry],
+  const counter = (name: string, help: string, value: () => number): unknown =>
+    new Counter({
+      ...{ name, help, registers: [registry] },
+      collect() {
+        this.reset()
+        this.inc(value())
+      },
+    })
+  gauge(
+    'sluice_workers',
+    'Worker threads that accept connections and give signs of life.',
+    () => source.workers().serving,
+  )
+  counter('sluice_worker_crashes_total', 'Worker threads that ended by themselves.', () => source.workers().crashes)
+  counter('sluice_worker_stalls_total', 'Worker threads that hung and were replaced.', () => source.workers().stalls)
+  const worker = { labelNames: ['worker'] as const, registers: [registry] }
+  const heap = new Gauge({
+    name: 'sluice_worker_heap_bytes',
+    help: 'Heap that a worker uses.',
+    ...worker,
+    registers: [],
+  })
+  new Gauge({
+    name: 'sluice_worker_event_loop_lag_seconds',
+    help: 'The longest lag of the event loop of a worker since the last scrape; one that hangs: for how long by now.',
+    ...worker,
+    // Asked once for both: the lag is gone then.
     collect() {
       this.reset()
-      this.inc(source.workers().crashes)
+      heap.reset()
+      for (const { number, lagSeconds, heapBytes } of source.workerStates()) {
+        this.set({ worker: String(number) }, lagSeconds)
+        heap.set({ worker: String(number) }, heapBytes)
+      }
     },
   })
+  // After the one that fills it.
+  registry.registerMetric(heap)
   gauge('sluice_table_ingresses', 'Ingresses in the table.', () => source.table().ingresses)
   gauge('sluice_table_hosts', 'Hosts in the table.', () => source.table().hosts)
   gauge('sluice_table_certificates', 'Certificates in the table.', () => source.table().certificates)

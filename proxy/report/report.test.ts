@@ -111,7 +111,13 @@ describe('metrics', () => {
     recorder.tlsFailure(null)
     totals.add(recorder.flush()!)
     const registry = createMetrics({
-      ...{ totals, version: '1', workers: () => ({ listening: 1, crashes: 0 }), appliedAt: () => null },
+      ...{
+        totals,
+        version: '1',
+        workers: () => ({ serving: 1, crashes: 0, stalls: 0 }),
+        workerStates: () => [],
+        appliedAt: () => null,
+      },
       ...{ table: () => ({ ingresses: 0, hosts: 0, certificates: 0, services: 0 }) },
       stream: () => ({ stateHash: '', source: 'none', connected: true, refusals: 2, diskError: null }),
     })
@@ -134,7 +140,13 @@ describe('metrics', () => {
     for (const milliseconds of [0.5, 1, 30, 60_000]) recorder.request(finished({ milliseconds }))
     totals.add(recorder.flush()!)
     const registry = createMetrics({
-      ...{ totals, version: '1', workers: () => ({ listening: 1, crashes: 0 }), appliedAt: () => Date.now() },
+      ...{
+        totals,
+        version: '1',
+        workers: () => ({ serving: 1, crashes: 0, stalls: 0 }),
+        workerStates: () => [],
+        appliedAt: () => Date.now(),
+      },
       ...{ table: () => ({ ingresses: 0, hosts: 0, certificates: 0, services: 0 }) },
       stream: () => ({ stateHash: '', source: 'none', connected: true, refusals: 2, diskError: null }),
     })
