@@ -7,8 +7,9 @@ import { createAdminServer } from './admin/server.ts'
 import { everyAddress } from './admin/every-address.ts'
 import type { DataPlaneConfig } from './config.ts'
 import { createDefaultCertificate } from './frontdoor/default-certificate.ts'
-import { ReportCounts, TotalCounts } from './report/aggregate.ts'
+import { ReportCounts } from './report/aggregate.ts'
 import { createMetrics } from './report/metrics.ts'
+import { TotalCounts } from './report/totals.ts'
 import type { CounterSource, TableSink } from './table/update.ts'
 import { WorkerFleet, type FleetLog } from './workers/fleet.ts'
 import type { WorkerSetup } from './workers/messages.ts'
@@ -63,6 +64,7 @@ export interface RunningProxy {
 export async function startProxy({ config, version, log, spawn, startStream }: ProxyParts): Promise<RunningProxy> {
   const totals = new TotalCounts(
     (host, object) => fleet.table.knows(host) && (object === null || fleet.table.revision(object) !== null),
+    { hosts: config.metricsHosts },
   )
   const reports = new ReportCounts({
     flush: () => fleet.flush(FLUSH_WAIT_MS),
@@ -134,7 +136,7 @@ export async function startProxy({ config, version, log, spawn, startStream }: P
     log.info({ delay, timeout: config.drainTimeout }, 'draining')
     await new Promise(resolve => setTimeout(resolve, delay))
     await fleet.drain(config.drainTimeout)
-    await stream?.close()
+    await stream.close()
     await fleet.stop()
     await admin.close()
     log.info({}, 'ended')
