@@ -8,6 +8,7 @@ import { everyAddress } from './admin/every-address.ts'
 import type { DataPlaneConfig } from './config.ts'
 import { createDefaultCertificate } from './frontdoor/default-certificate.ts'
 import { ReportCounts } from './report/aggregate.ts'
+import { Output } from './log/output.ts'
 import { createMetrics } from './report/metrics.ts'
 import { TotalCounts } from './report/totals.ts'
 import type { CounterSource, TableSink } from './table/update.ts'
@@ -39,6 +40,8 @@ export interface ProxyParts {
   readonly config: DataPlaneConfig
   readonly version: string
   readonly log: FleetLog & { info(fields: object, message: string): void }
+  /** Takes the process's own lines too: only one writes to a descriptor. None: it is opened where the settings ask for it. */
+  readonly stdout?: Output
   /** Makes a thread that runs proxy/worker.ts with this workerData. */
   readonly spawn: (setup: WorkerSetup) => Worker
   /** Called once, when the workers can take updates. The first one that it gives to the sink opens the ports. */
@@ -49,6 +52,9 @@ const NO_STREAM: StreamStatus = {
   ...{ stateHash: '', source: 'none', checksums: { ingress: null, secret: null } },
   ...{ connected: false, refusals: 0, diskError: null },
 }
+
+/** How long the end waits for whoever reads the access log, in milliseconds. */
+const LOG_END_MS = 1_000
 
 /** How long a report waits for the counts of a busy worker, in milliseconds; they come with the next one otherwise. */
 const FLUSH_WAIT_MS = 500
@@ -61,7 +67,7 @@ export interface RunningProxy {
 }
 
 /** @throws if the admin port is taken or a worker cannot start */
-export async function startProxy({ config, version, log, spawn, startStream }: ProxyParts): Promise<RunningProxy> {
+export async function startProxy({ config, version, log, ...parts }: ProxyParts): Promise<RunningProxy> {
   const totals = new TotalCounts(
     (host, object) => fleet.table.knows(host) && (object === null || fleet.table.revision(object) !== null),
     { hosts: config.metricsHosts },
@@ -76,7 +82,16 @@ export async function startProxy({ config, version, log, spawn, startStream }: P
     totals.add(delta)
     reports.add(delta)
   }
-  const fleet = new WorkerFleet({ setup, spawn, onCounts, log })
+  const accessLog = accessOutput(config, parts.stdout)
+  let linesLost = 0
+  const fleet = new WorkerFleet({
+    ...{ setup, spawn: parts.spawn, onCounts, log },
+    onLines: (data, lines, done) =>
+      accessLog?.write(data, lines, written => {
+        if (!written) linesLost += lines
+        done()
+      }),
+  })
   let stream: StreamHandle | null = null
   let draining = false
   const status = (): StreamStatus => stream?.status() ?? NO_STREAM
@@ -85,6 +100,7 @@ export async function startProxy({ config, version, log, spawn, startStream }: P
     ...{ totals, version },
     workers: () => ({ serving: fleet.serving, crashes: fleet.crashes, stalls: fleet.stalls }),
     workerStates: () => fleet.states(),
+    logDropped: () => ({ access: fleet.logDropped + linesLost, own: parts.stdout?.dropped ?? 0 }),
     table: () => fleet.table.sizes,
     appliedAt: () => fleet.appliedAt,
     stream: status,
@@ -126,7 +142,7 @@ export async function startProxy({ config, version, log, spawn, startStream }: P
   }
   log.info({ port: adminPort, workers: config.workers }, 'started; connections are refused until there is a table')
   void fleet.opened.then(() => log.info({ ports: ports(), workers: config.workers }, 'serving'))
-  stream = startStream({ sink: fleet, counters: reports })
+  stream = parts.startStream({ sink: fleet, counters: reports })
 
   const end = async (): Promise<void> => {
     draining = true
@@ -139,6 +155,7 @@ export async function startProxy({ config, version, log, spawn, startStream }: P
     await stream.close()
     await fleet.stop()
     await admin.close()
+    await accessLog?.end(LOG_END_MS)
     log.info({}, 'ended')
   }
   let ended: Promise<void> | null = null
@@ -148,4 +165,9 @@ export async function startProxy({ config, version, log, spawn, startStream }: P
     },
     shutdown: () => (ended ??= end()),
   }
+}
+
+function accessOutput({ accessLog: to, accessLogBuffer }: DataPlaneConfig, stdout: Output | undefined): Output | null {
+  if (to === 'off') return null
+  return to === 'stdout' && stdout ? stdout : new Output({ to, limit: accessLogBuffer })
 }

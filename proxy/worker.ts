@@ -1,6 +1,7 @@
 /** Entry of a worker thread: traffic. Everything it knows comes from the main thread. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { DataPlaneError } from './errors.ts'
+import { BatchedLines, LogCredit } from './log/lines.ts'
 import { DataPlane } from './workers/data-plane.ts'
 import type { FromWorker, ToWorker, WorkerSetup } from './workers/messages.ts'
 import { startBeating, Vitals } from './workers/vitals.ts'
@@ -8,13 +9,22 @@ import { startBeating, Vitals } from './workers/vitals.ts'
 /** Counts reach the main thread at least this often: what a worker that is killed outright may lose. */
 const FLUSH_MS = 250
 
+/** Lines of the access log that a worker may have on their way whatever the settings leave it, in bytes: a line is some 500. */
+const LEAST_LOG_BYTES = 16_384
+
 async function main(): Promise<void> {
   const port = parentPort
   if (!port) throw new DataPlaneError('SLUICE_WORKER_PROTOCOL', 'worker.ts runs as a worker thread only')
   const setup = workerData as WorkerSetup
   const say = (message: FromWorker): void => port.postMessage(message)
   const stopBeating = startBeating(new Vitals(setup.vitals))
-  const plane = await DataPlane.create(setup)
+  const { accessLogBuffer, workers } = setup.config
+  const lines = new BatchedLines({
+    credit: new LogCredit(setup.logCredit),
+    limit: Math.max(accessLogBuffer / workers, LEAST_LOG_BYTES),
+    post: (data, count) => port.postMessage({ type: 'lines', data, lines: count } satisfies FromWorker, [data.buffer]),
+  })
+  const plane = await DataPlane.create({ ...setup, lines })
   const flush = (): void => {
     const delta = plane.recorder.flush()
     if (delta) say({ type: 'counts', delta })

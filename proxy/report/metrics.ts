@@ -17,6 +17,8 @@ export interface MetricsSource {
     readonly crashes: number
     readonly stalls: number
   }
+  /** Lines that nobody read in time: of the access log, and of the process's own. */
+  readonly logDropped: () => { readonly access: number; readonly own: number }
   readonly workerStates: () => readonly WorkerState[]
   readonly table: () => {
     readonly ingresses: number
@@ -181,6 +183,12 @@ function stateMetrics(registry: Registry, source: MetricsSource): void {
   )
   counter('sluice_worker_crashes_total', 'Worker threads that ended by themselves.', () => source.workers().crashes)
   counter('sluice_worker_stalls_total', 'Worker threads that hung and were replaced.', () => source.workers().stalls)
+  counter(
+    'sluice_access_log_dropped_total',
+    'Lines of the access log that were dropped: nobody read them in time, or they could not be written.',
+    () => source.logDropped().access,
+  )
+  counter('sluice_log_dropped_total', 'The same of the own lines of the process.', () => source.logDropped().own)
   const worker = { labelNames: ['worker'] as const, registers: [registry] }
   const heap = new Gauge({
     name: 'sluice_worker_heap_bytes',

@@ -105,6 +105,7 @@ function metricsOf(totals: TotalCounts, appliedAt: number | null = null): Metric
   return createMetrics({
     ...{ totals, version: '1', workers: () => ({ serving: 1, crashes: 0, stalls: 2 }), appliedAt: () => appliedAt },
     ...{ table: () => ({ ingresses: 0, hosts: 0, certificates: 0, services: 0 }) },
+    logDropped: () => ({ access: 7, own: 1 }),
     workerStates: () => [{ number: 3, lagSeconds: 0.5, heapBytes: 1_024 }],
     stream: () => ({ stateHash: '', source: 'none', connected: true, refusals: 2, diskError: null }),
   })
@@ -171,6 +172,8 @@ describe('metrics', () => {
     expect(text).toContain('\nsluice_updates_refused 2\n')
     expect(text).toContain('\nsluice_disk_copy_failed 0\n')
     expect(text).toContain('\nsluice_worker_stalls_total 2\n')
+    expect(text).toContain('\nsluice_access_log_dropped_total 7\n')
+    expect(text).toContain('\nsluice_log_dropped_total 1\n')
     expect(text).toContain('\nsluice_worker_event_loop_lag_seconds{worker="3"} 0.5\n')
     expect(text).toContain('\nsluice_worker_heap_bytes{worker="3"} 1024\n')
     expect(text).toContain('# TYPE sluice_request_duration_seconds histogram')

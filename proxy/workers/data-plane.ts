@@ -7,6 +7,8 @@ import { FrontDoor } from '../frontdoor/frontdoor.ts'
 import { openAccessLog, type AccessLog } from '../gateway/access-log.ts'
 import { Connections } from '../gateway/connections.ts'
 import { createGateway } from '../gateway/gateway.ts'
+import type { LineSink } from '../log/lines.ts'
+import { Output } from '../log/output.ts'
 import { Recorder } from '../report/recorder.ts'
 import { MapTable } from '../table/map-table.ts'
 import type { TableUpdate } from '../table/update.ts'
@@ -16,6 +18,8 @@ export interface DataPlaneSetup {
   readonly config: DataPlaneConfig
   readonly defaultCertificate: KeyPair
   readonly ticketSecret: Uint8Array
+  /** Where lines of the access log go, if there is one; none given: right to where the settings say. */
+  readonly lines?: LineSink
 }
 
 export class DataPlane {
@@ -30,10 +34,10 @@ export class DataPlane {
   readonly #drain: { announced: boolean }
   readonly #config: DataPlaneConfig
 
-  static async create({ config, defaultCertificate, ticketSecret }: DataPlaneSetup): Promise<DataPlane> {
+  static async create({ config, defaultCertificate, ticketSecret, lines }: DataPlaneSetup): Promise<DataPlane> {
     const recorder = new Recorder()
     const connections = new Connections()
-    const accessLog = openAccessLog(config.accessLog)
+    const accessLog = openAccessLog(config.accessLog === 'off' ? null : (lines ?? directLines(config)))
     const table = new MapTable()
     const drain = { announced: false }
     const upstream = new Upstream(
@@ -132,6 +136,11 @@ export class DataPlane {
   flushLog(): void {
     this.#accessLog.flush()
   }
+}
+
+function directLines({ accessLog: to, accessLogBuffer: limit }: DataPlaneConfig): LineSink {
+  const output = new Output({ to, limit })
+  return { line: text => output.write(text), flush: () => output.flushSync() }
 }
 
 async function listen(server: Server, host: string | null, port: number): Promise<number> {

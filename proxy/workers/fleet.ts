@@ -5,6 +5,7 @@ import type { CountsDelta } from '../report/counts.ts'
 import type { TableSink, TableUpdate } from '../table/update.ts'
 import { MasterTable } from './master-table.ts'
 import type { FromWorker, ToWorker, WorkerSetup } from './messages.ts'
+import { LogCredit } from '../log/lines.ts'
 import { BEAT_MS, Vitals } from './vitals.ts'
 
 export interface FleetLog {
@@ -13,10 +14,12 @@ export interface FleetLog {
 }
 
 export interface FleetParts {
-  readonly setup: Omit<WorkerSetup, 'vitals'>
+  readonly setup: Omit<WorkerSetup, 'vitals' | 'logCredit'>
   /** Makes a thread that runs proxy/worker.ts with this workerData. */
   readonly spawn: (setup: WorkerSetup) => Worker
   readonly onCounts: (delta: CountsDelta) => void
+  /** Lines of the access log; `done` is called when they are written or dropped. */
+  readonly onLines: (data: Uint8Array, lines: number, done: () => void) => void
   readonly log: FleetLog
 }
 
@@ -33,6 +36,7 @@ interface Slot {
   readonly number: number
   worker: Worker | null
   vitals: Vitals
+  logCredit: LogCredit
   /** Vitals.beats when it was last looked at. */
   beats: number
   /** Time without a beat, in milliseconds; only time in which this thread ran. */
@@ -72,6 +76,7 @@ export class WorkerFleet implements TableSink {
   #flushSequence = 0
   #crashes = 0
   #stalls = 0
+  #logDropped = 0
   #watch: NodeJS.Timeout | null = null
   #ports: { httpPort: number; httpsPort: number }
   #started: Promise<void> | null = null
@@ -97,6 +102,12 @@ export class WorkerFleet implements TableSink {
   /** Workers that hung and were replaced. */
   get stalls(): number {
     return this.#stalls
+  }
+
+  /** Lines of the access log that workers dropped: the main thread could not write them in time. */
+  get logDropped(): number {
+    for (const { logCredit } of this.#slots) this.#logDropped += logCredit.takeDropped()
+    return this.#logDropped
   }
 
   /** What the workers listen on; before they do: as set, 0 where any free port will be taken. */
@@ -215,8 +226,18 @@ export class WorkerFleet implements TableSink {
     this.#starting = true
     for (let number = 0; number < workers; number++) {
       const slot: Slot = {
-        ...{ number, worker: null, vitals: new Vitals(), beats: 0, silent: 0, started: false, invited: false },
-        ...{ stalled: false, applied: 0, flushed: 0, listening: false, drained: false, startedAt: 0, retry: null },
+        ...{ number, worker: null, vitals: new Vitals(), logCredit: new LogCredit(), beats: 0, silent: 0 },
+        ...{
+          started: false,
+          invited: false,
+          stalled: false,
+          applied: 0,
+          flushed: 0,
+          listening: false,
+          drained: false,
+          startedAt: 0,
+          retry: null,
+        },
       }
       this.#slots.push(slot)
       this.#spawn(slot)
@@ -235,10 +256,14 @@ export class WorkerFleet implements TableSink {
   }
 
   #spawn(slot: Slot): void {
+    // New memory: one that is being ended may still write into the old one.
     const vitals = new Vitals()
-    const worker = this.#parts.spawn({ ...this.#parts.setup, vitals: vitals.memory })
+    this.#logDropped += slot.logCredit.takeDropped()
+    const logCredit = new LogCredit()
+    const memory = { vitals: vitals.memory, logCredit: logCredit.memory }
+    const worker = this.#parts.spawn({ ...this.#parts.setup, ...memory })
     Object.assign(slot, {
-      ...{ worker, vitals, beats: 0, silent: 0, started: false, invited: false, stalled: false },
+      ...{ worker, vitals, logCredit, beats: 0, silent: 0, started: false, invited: false, stalled: false },
       ...{ applied: 0, flushed: 0, listening: false, drained: false, startedAt: performance.now() },
     })
     worker.on('message', (message: FromWorker) => this.#receive(slot, message))
@@ -322,6 +347,12 @@ export class WorkerFleet implements TableSink {
       case 'drained':
         slot.drained = true
         break
+      case 'lines': {
+        const { data, lines } = message
+        const { logCredit } = slot
+        this.#parts.onLines(data, lines, () => logCredit.release(data.length))
+        return
+      }
       case 'log':
         this.#parts.log[message.level]({ worker: slot.number, stack: message.stack }, message.message)
         return

@@ -11,6 +11,8 @@ export interface WorkerSetup {
   readonly ticketSecret: Uint8Array
   /** Of its Vitals. */
   readonly vitals: SharedArrayBuffer
+  /** Of its LogCredit. */
+  readonly logCredit: SharedArrayBuffer
 }
 
 export type ToWorker =
@@ -36,4 +38,6 @@ export type FromWorker =
   /** All counts up to the flush of this number were sent. */
   | { readonly type: 'flushed'; readonly sequence: number }
   | { readonly type: 'drained' }
+  /** Lines of the access log. The data is handed over, not copied. */
+  | { readonly type: 'lines'; readonly data: Uint8Array<ArrayBuffer>; readonly lines: number }
   | { readonly type: 'log'; readonly level: 'warn' | 'error'; readonly message: string; readonly stack: string }
