@@ -100,14 +100,11 @@ function suspectOf(
     pieces.forEach((piece, i) => hash.update(i === 0 ? piece.subarray(1) : piece))
     return hash.digest('hex')
   }
-  const offset = (index: number): number => {
-    let sum = 0
-    for (let i = 0; i < index; i++) sum += Buffer.byteLength(sorted[i] ?? '') + 1
-    return sum
-  }
+  const offsets = new Float64Array(sorted.length + 1)
+  sorted.forEach((id, i) => (offsets[i + 1] = (offsets[i] ?? 0) + Buffer.byteLength(id) + 1))
   const candidates = [...missing.map(id => ({ id, gone: true })), ...unexpected.map(id => ({ id, gone: false }))]
   for (const { id, gone } of candidates.slice(0, tries)) {
-    const at = offset(position(sorted, id))
+    const at = offsets[position(sorted, id)] ?? 0
     const hash = gone ? md5(at, `,${id}`, at) : md5(at, '', at + Buffer.byteLength(id) + 1)
     if (hash === published) return id
   }
