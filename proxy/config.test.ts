@@ -5,6 +5,8 @@ describe('dataPlaneConfig', () => {
   it('has a default for everything, also for what is empty', () => {
     const config = dataPlaneConfig({})
     expect(config).toMatchObject({ httpPort: 8080, httpsPort: 8443, adminPort: 9090, accessLog: 'stdout' })
+    expect(config).toMatchObject({ workerStallTimeout: 10_000, metricsHosts: 200, drainDelay: 15_000 })
+    expect(dataPlaneConfig({ WORKER_STALL_TIMEOUT: '0' }).workerStallTimeout).toBe(0)
     expect(dataPlaneConfig({ HTTP_PORT: '', ACCESS_LOG: '', LISTEN_ADDRESS: '' })).toEqual(config)
     for (const value of Object.values(config)) expect(value).not.toBeNaN()
   })
@@ -45,6 +47,9 @@ describe('dataPlaneConfig', () => {
     ['UPSTREAM_TRIES', '0', 'a whole number from 1 to 100'],
     ['UPSTREAM_MAX_REQUESTS', '0', 'a whole number from 1 to 1000000000'],
     ['UPSTREAM_MAX_CONNECTIONS', '-1', 'a whole number from 0 to 65535'],
+    ['WORKER_STALL_TIMEOUT', '999ms', '0, or a duration from 1s to 24h'],
+    ['ACCESS_LOG_BUFFER', '1000', 'a whole number from 65536 to 1073741824'],
+    ['METRICS_HOSTS', '-1', 'a whole number from 0 to 100000'],
     ['LISTEN_ADDRESS', 'localhost', 'an IP address'],
     ['ACCESS_LOG', 'file', 'off, stdout, or the absolute path'],
   ])('refuses %s=%s and says what is allowed', (name, value, allowed) => {

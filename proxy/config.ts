@@ -7,6 +7,8 @@ import { UPSTREAM_DEFAULTS, type UpstreamSettings } from './upstream/settings.ts
 export interface DataPlaneConfig {
   /** Worker threads that serve traffic. */
   readonly workers: number
+  /** A worker that gave no sign of life for so long, in milliseconds, is replaced; 0: none is. */
+  readonly workerStallTimeout: number
   /** Address to listen on, for traffic and for the admin server; null: every address, of both families where there are two. */
   readonly listenAddress: string | null
   /** 0: any free port (tests). */
@@ -17,6 +19,10 @@ export interface DataPlaneConfig {
   readonly publicPorts: { readonly http: number; readonly https: number }
   /** `off`, `stdout`, or an absolute path of a file to append to. */
   readonly accessLog: string
+  /** Bytes of lines that wait for whoever reads the access log; what comes above is dropped and counted. */
+  readonly accessLogBuffer: number
+  /** Hosts with metrics of their own; the rest is `other`. */
+  readonly metricsHosts: number
   /** Milliseconds, all of them. */
   readonly drainDelay: number
   readonly drainTimeout: number
@@ -63,6 +69,7 @@ type Environment = Readonly<Record<string, string | undefined>>
 export function dataPlaneConfig(env: Environment): DataPlaneConfig {
   return {
     workers: integer(env, 'WORKERS', availableParallelism(), 1, 256),
+    workerStallTimeout: stallTimeout(env),
     listenAddress: address(env, 'LISTEN_ADDRESS'),
     httpPort: integer(env, 'HTTP_PORT', 8080, 0, 65_535),
     httpsPort: integer(env, 'HTTPS_PORT', 8443, 0, 65_535),
@@ -72,7 +79,9 @@ export function dataPlaneConfig(env: Environment): DataPlaneConfig {
       https: integer(env, 'PUBLIC_HTTPS_PORT', 443, 1, 65_535),
     },
     accessLog: accessLog(env),
-    drainDelay: milliseconds(env, 'DRAIN_DELAY', 5_000),
+    accessLogBuffer: integer(env, 'ACCESS_LOG_BUFFER', 8_388_608, 65_536, 1_073_741_824),
+    metricsHosts: integer(env, 'METRICS_HOSTS', 200, 0, 100_000),
+    drainDelay: milliseconds(env, 'DRAIN_DELAY', 15_000),
     drainTimeout: milliseconds(env, 'DRAIN_TIMEOUT', 30_000),
     headersTimeout: milliseconds(env, 'HEADERS_TIMEOUT', 60_000),
     requestTimeout: milliseconds(env, 'REQUEST_TIMEOUT', 0),
@@ -168,6 +177,15 @@ function ranges(env: Environment, name: string): readonly string[] {
     }
   }
   return list
+}
+
+/** Shorter than a second is a loop that is merely busy, and would end workers that serve. */
+function stallTimeout(env: Environment): number {
+  const value = milliseconds(env, 'WORKER_STALL_TIMEOUT', 10_000)
+  if (value !== 0 && value < 1_000) {
+    throw refuse('WORKER_STALL_TIMEOUT', env['WORKER_STALL_TIMEOUT'] ?? '', '0, or a duration from 1s to 24h')
+  }
+  return value
 }
 
 function address(env: Environment, name: string): string | null {

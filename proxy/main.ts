@@ -4,6 +4,7 @@ import { Worker } from 'node:worker_threads'
 import { pino } from 'pino'
 import packageJson from '../package.json' with { type: 'json' }
 import { dataPlaneConfig } from './config.ts'
+import { Output } from './log/output.ts'
 import type { RunningProxy } from './proxy.ts'
 import { startProxy } from './proxy.ts'
 import { streamConfig } from './stream/config.ts'
@@ -11,9 +12,27 @@ import { startStream } from './stream/stream.ts'
 import type { WorkerSetup } from './workers/messages.ts'
 
 const { version } = packageJson
-// Synchronous: the last line before an exit is the one that matters.
-const output = pino.destination({ dest: 1, sync: true })
-const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: 'message' }, output)
+/** For the own lines of the process, beside what the access log may hold back, in bytes. */
+const OWN_LINES_BYTES = 1_048_576
+/** How long the end waits for whoever reads the log, in milliseconds. */
+const LOG_END_MS = 500
+
+// Never waits for its reader: probes would wait with it. The last lines before an exit are written at once.
+const stdout = new Output({ to: 'stdout', limit: logLimit() })
+const log = pino(
+  { base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: 'message' },
+  { write: text => stdout.write(text) },
+)
+process.on('exit', () => stdout.flushSync())
+
+/** The settings are read later, when there is somebody to tell that they are wrong. */
+function logLimit(): number {
+  try {
+    return dataPlaneConfig(process.env).accessLogBuffer + OWN_LINES_BYTES
+  } catch {
+    return OWN_LINES_BYTES
+  }
+}
 
 function fatal(error: unknown, message: string): never {
   log.fatal({ err: error }, message)
@@ -36,7 +55,7 @@ async function main(): Promise<void> {
     ending = true
     log.info({ signal }, 'ending')
     proxy.shutdown().then(
-      () => process.exit(0),
+      () => void stdout.end(LOG_END_MS).then(() => process.exit(0)),
       (error: unknown) => fatal(error, 'the end failed'),
     )
   }
@@ -48,7 +67,7 @@ async function main(): Promise<void> {
   log.level = stream.logLevel
   log.info({ version, node: process.version, pod: stream.pod, workers: config.workers }, 'sluice proxy starts')
   proxy = await startProxy({
-    ...{ config, version, log, spawn },
+    ...{ config, version, log, spawn, stdout },
     startStream: parts => startStream({ ...parts, config: stream, log }),
   })
 }

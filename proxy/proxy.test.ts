@@ -1,8 +1,10 @@
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
+import { closeSync, constants, openSync, readSync } from 'node:fs'
 import { Agent } from 'node:http'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
-import { Worker } from 'node:worker_threads'
+import { BroadcastChannel, Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { Authority } from '../e2e/pki/pki.ts'
 import { dataPlaneConfig } from './config.ts'
@@ -15,11 +17,16 @@ import {
   TEST_ENVIRONMENT,
   accessLines,
   ask,
+  deadAddress,
   eventually,
   startBackend,
   temporaryFile,
   type Environment,
 } from './workers/harness.ts'
+
+/** Of worker.ts; hangs when it is told to over the channel. */
+const HANGING = 'workers/testing/hanging-worker.ts'
+const HANG_CHANNEL = 'sluice-test-hang'
 
 const ends = new Ends()
 afterEach(() => ends.all())
@@ -33,8 +40,11 @@ interface Running extends RunningProxy {
   readonly streamClosed: () => boolean
 }
 
-/** A proxy with worker threads as in a pod; jest's own module system stays out of them. */
-async function start(env: Environment = {}, threads: Worker[] = []): Promise<Running> {
+/**
+ * A proxy with worker threads as in a pod; jest's own module system stays out of them.
+ * @param scripts what the first threads run, where that is not worker.ts
+ */
+async function start(env: Environment = {}, threads: Worker[] = [], scripts: readonly string[] = []): Promise<Running> {
   const logged: string[] = []
   const log = (_fields: object, message: string): number => logged.push(message)
   let parts: { readonly sink: TableSink; readonly counters: CounterSource } | null = null
@@ -54,7 +64,8 @@ async function start(env: Environment = {}, threads: Worker[] = []): Promise<Run
     version: '1.2.3',
     log: { info: log, warn: log, error: log },
     spawn: setup => {
-      const thread = new Worker(join(__dirname, 'worker.ts'), { workerData: setup, execArgv: [], env: {} })
+      const script = scripts[threads.length] ?? 'worker.ts'
+      const thread = new Worker(join(__dirname, script), { workerData: setup, execArgv: [], env: {} })
       threads.push(thread)
       return thread
     },
@@ -65,7 +76,17 @@ async function start(env: Environment = {}, threads: Worker[] = []): Promise<Run
   })
   ends.add(() => running.shutdown())
   const { sink, counters } = parts as unknown as { readonly sink: TableSink; readonly counters: CounterSource }
-  return { ...running, sink, counters, threads, logged, streamClosed: () => closed }
+  return {
+    get ports() {
+      return running.ports
+    },
+    shutdown: () => running.shutdown(),
+    ...{ sink, counters, threads, logged, streamClosed: () => closed },
+  }
+}
+
+async function freePort(): Promise<number> {
+  return Number((await deadAddress()).split(':')[1])
 }
 
 async function admin(proxy: RunningProxy, target: string): Promise<string> {
@@ -101,14 +122,14 @@ describe('a proxy with worker threads', () => {
     const proxy = await start()
     expect(await admin(proxy, '/healthz')).toBe('200 ok\n')
     expect(await admin(proxy, '/readyz')).toBe('503 no table yet\n')
-    expect((await ask(proxy.ports.http, {})).status).toBe(404)
+    expect(proxy.ports.http).toBe(0)
     await configure(proxy, await Authority.root('test'))
     expect(await admin(proxy, '/readyz')).toBe('200 ok\n')
     expect((await ask(proxy.ports.http, {})).status).toBe(200)
     const table = JSON.parse((await ask(proxy.ports.admin, { path: '/table' })).body) as object
     expect(table).toMatchObject({
       ...{ stateHash: 'hash', source: 'stream', ingresses: 1, hosts: 2, certificates: 1, services: 1 },
-      workers: { wanted: 2, listening: 2, crashes: 0 },
+      workers: { wanted: 2, listening: 2, serving: 2, crashes: 0, stalls: 0 },
       revisions: { 'Ingress/ns/web': 'r1', 'Secret/ns/s': 'r1' },
     })
     expect(JSON.stringify(table)).not.toContain('PRIVATE')
@@ -149,9 +170,9 @@ describe('a proxy with worker threads', () => {
     expect(all.get('sluice_requests_total{host="other",ingress="",status="4xx"}')).toBe(15)
     expect(all.get('sluice_not_found_total{host="other",ingress=""}')).toBe(15)
     expect(all.get(`sluice_upstream_errors_total{${a}}`)).toBe(20)
+    expect(all.get(`sluice_request_duration_seconds_bucket{${a},le="+Inf"}`)).toBe(250)
     for (const name of ['request_duration_seconds', 'request_size_bytes', 'response_size_bytes']) {
       expect([name, all.get(`sluice_${name}_count{${a}}`)]).toEqual([name, 250])
-      expect([name, all.get(`sluice_${name}_bucket{${a},le="+Inf"}`)]).toEqual([name, 250])
       expect(all.get(`sluice_${name}_sum{${a}}`)).toBeGreaterThan(0)
     }
     expect(all.get('sluice_workers')).toBe(2)
@@ -238,14 +259,94 @@ describe('a proxy with worker threads', () => {
     expect(client.received).toMatch(/begun\r\n$/)
   }, 15_000)
 
-  it('does not start on a port that is taken, and leaves nothing behind', async () => {
+  it('does not start on an admin port that is taken, and leaves nothing behind', async () => {
     const taken = await startBackend(ends, (_request, response) => response.end())
     const port = taken.split(':')[1] ?? ''
     const threads: Worker[] = []
     await expect(start({ ADMIN_PORT: port }, threads)).rejects.toThrow('EADDRINUSE')
-    await expect(start({ HTTP_PORT: port }, threads)).rejects.toThrow('a worker ended before it listened')
-    expect(threads.map(thread => thread.threadId)).toEqual([-1, -1, -1])
+    expect(threads).toEqual([])
   }, 15_000)
+
+  it('ends at once, and accepts nothing more, when it is told to before its first table', async () => {
+    const proxy = await start({ DRAIN_DELAY: '1h', HTTP_PORT: String(await freePort()) })
+    await expect(ask(proxy.ports.http, {})).rejects.toThrow('ECONNREFUSED')
+    const ended = proxy.shutdown()
+    await proxy.sink.apply(endpoints({}))
+    await expect(ask(proxy.ports.http, {})).rejects.toThrow('ECONNREFUSED')
+    await ended
+    expect(proxy.streamClosed()).toBe(true)
+    expect(proxy.threads.map(thread => thread.threadId)).toEqual([-1, -1])
+  }, 15_000)
+
+  it('is not ready while its port is taken, and serves when it is free', async () => {
+    const holder = new Ends()
+    const port = (await startBackend(holder, (_request, response) => response.end())).split(':')[1] ?? ''
+    ends.add(() => holder.all())
+    const proxy = await start({ WORKERS: '1', HTTP_PORT: port })
+    await proxy.sink.apply(endpoints({}))
+    expect(await admin(proxy, '/readyz')).toBe('503 no worker listens\n')
+    expect(proxy.logged.join()).toContain('EADDRINUSE')
+    await holder.all()
+    let ready = ''
+    for (let i = 0; i < 300 && ready !== '200 ok\n'; i++) {
+      await new Promise(resolve => setTimeout(resolve, 20))
+      ready = await admin(proxy, '/readyz')
+    }
+    expect(ready).toBe('200 ok\n')
+    expect((await ask(Number(port), {})).status).toBe(404)
+  }, 20_000)
+
+  it('replaces a worker that hangs, and the others serve meanwhile', async () => {
+    const proxy = await start({ WORKER_STALL_TIMEOUT: '6s' }, [], [HANGING])
+    await configure(proxy, await Authority.root('test'))
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    ends.add(() => agent.destroy())
+    // A connection of the bystander: the kernel gives connections to both.
+    let bystander = false
+    const channel = new BroadcastChannel(HANG_CHANNEL)
+    ends.add(() => channel.close())
+    channel.postMessage('hang')
+    await new Promise(resolve => setTimeout(resolve, 300))
+    for (let i = 0; i < 20 && !bystander; i++) {
+      bystander = await Promise.race([
+        ask(proxy.ports.http, { agent }).then(({ status }) => status === 200),
+        new Promise<boolean>(resolve => setTimeout(() => resolve(false), 200)),
+      ])
+      if (!bystander) agent.destroy()
+    }
+    expect(bystander).toBe(true)
+    const update = proxy.sink.apply(endpoints({}, ['ns/gone:80']))
+    await new Promise(resolve => setTimeout(resolve, 2_200))
+    let all = await metrics(proxy)
+    const [lag, other] = [0, 1].map(n => all.get(`sluice_worker_event_loop_lag_seconds{worker="${n}"}`) ?? 0)
+    expect(lag).toBeGreaterThan(1)
+    expect(other).toBeLessThan(lag ?? 0)
+    expect(all.get('sluice_worker_heap_bytes{worker="1"}')).toBeGreaterThan(1e6)
+    // The update is confirmed when somebody else does the work of the one that hung.
+    await update
+    expect(proxy.logged).toContain('worker 0 hangs: it is ended and replaced')
+    await eventually(() => proxy.threads.length === 3)
+    await proxy.sink.apply(endpoints({}))
+    all = await metrics(proxy)
+    expect(all.get('sluice_worker_stalls_total')).toBe(1)
+    expect(all.get('sluice_worker_crashes_total')).toBe(0)
+    expect(all.get('sluice_workers')).toBe(2)
+    expect(await admin(proxy, '/readyz')).toBe('200 ok\n')
+    for (let i = 0; i < 10; i++) expect((await ask(proxy.ports.http, {})).status).toBe(200)
+  }, 30_000)
+
+  it('is not ready while its only worker hangs', async () => {
+    const proxy = await start({ WORKERS: '1', WORKER_STALL_TIMEOUT: '0' }, [], [HANGING])
+    await proxy.sink.apply(endpoints({}))
+    expect(await admin(proxy, '/readyz')).toBe('200 ok\n')
+    const channel = new BroadcastChannel(HANG_CHANNEL)
+    ends.add(() => channel.close())
+    channel.postMessage('hang')
+    await new Promise(resolve => setTimeout(resolve, 3_800))
+    expect(await admin(proxy, '/readyz')).toBe('503 no worker gives a sign of life\n')
+    expect(proxy.threads).toHaveLength(1)
+    expect(await admin(proxy, '/healthz')).toBe('200 ok\n')
+  }, 30_000)
 
   it('writes one line of JSON for each request, without secrets and without the query', async () => {
     const log = temporaryFile(ends)
@@ -274,6 +375,34 @@ describe('a proxy with worker threads', () => {
       [503, 'web', 'no-endpoint', null],
     ])
   }, 15_000)
+
+  it('serves on while nobody reads its access log, and counts the lines that it drops', async () => {
+    const log = temporaryFile(ends)
+    execFileSync('mkfifo', [log])
+    const reader = openSync(log, constants.O_RDWR | constants.O_NONBLOCK)
+    ends.add(() => closeSync(reader))
+    const proxy = await start({ WORKERS: '1', ACCESS_LOG: log, ACCESS_LOG_BUFFER: '65536' })
+    await configure(proxy, await Authority.root('test'))
+    const agent = new Agent({ keepAlive: true, maxSockets: 8 })
+    ends.add(() => agent.destroy())
+    const asked = Array.from({ length: 600 }, () => ask(proxy.ports.http, { agent }))
+    expect((await Promise.all(asked)).every(({ status }) => status === 200)).toBe(true)
+    await new Promise(resolve => setTimeout(resolve, 200))
+    const dropped = (await metrics(proxy)).get('sluice_access_log_dropped_total') ?? 0
+    expect(dropped).toBeGreaterThan(100)
+    // What is in the pipe, and what waited for it.
+    let text = ''
+    const buffer = Buffer.alloc(65_536)
+    await eventually(() => {
+      try {
+        text += buffer.toString('utf8', 0, readSync(reader, buffer))
+      } catch {
+        // Nothing there.
+      }
+      return text.endsWith('\n') && text.split('\n').length - 1 === 600 - dropped
+    })
+    for (const line of text.trimEnd().split('\n')) expect(JSON.parse(line)).toMatchObject({ type: 'access' })
+  }, 20_000)
 
   it('resumes a TLS session at another worker', async () => {
     const ca = await Authority.root('test')

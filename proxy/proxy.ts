@@ -7,8 +7,10 @@ import { createAdminServer } from './admin/server.ts'
 import { everyAddress } from './admin/every-address.ts'
 import type { DataPlaneConfig } from './config.ts'
 import { createDefaultCertificate } from './frontdoor/default-certificate.ts'
-import { ReportCounts, TotalCounts } from './report/aggregate.ts'
+import { ReportCounts } from './report/aggregate.ts'
+import { Output } from './log/output.ts'
 import { createMetrics } from './report/metrics.ts'
+import { TotalCounts } from './report/totals.ts'
 import type { CounterSource, TableSink } from './table/update.ts'
 import { WorkerFleet, type FleetLog } from './workers/fleet.ts'
 import type { WorkerSetup } from './workers/messages.ts'
@@ -38,9 +40,11 @@ export interface ProxyParts {
   readonly config: DataPlaneConfig
   readonly version: string
   readonly log: FleetLog & { info(fields: object, message: string): void }
+  /** Takes the process's own lines too: only one writes to a descriptor. None: it is opened where the settings ask for it. */
+  readonly stdout?: Output
   /** Makes a thread that runs proxy/worker.ts with this workerData. */
   readonly spawn: (setup: WorkerSetup) => Worker
-  /** Called once, when the workers can take updates. */
+  /** Called once, when the workers can take updates. The first one that it gives to the sink opens the ports. */
   readonly startStream: (parts: { readonly sink: TableSink; readonly counters: CounterSource }) => StreamHandle
 }
 
@@ -49,19 +53,24 @@ const NO_STREAM: StreamStatus = {
   ...{ connected: false, refusals: 0, diskError: null },
 }
 
+/** How long the end waits for whoever reads the access log, in milliseconds. */
+const LOG_END_MS = 1_000
+
 /** How long a report waits for the counts of a busy worker, in milliseconds; they come with the next one otherwise. */
 const FLUSH_WAIT_MS = 500
 
 export interface RunningProxy {
+  /** Those of traffic are 0 before the first table where the settings say so: nothing listens there until then. */
   readonly ports: { readonly http: number; readonly https: number; readonly admin: number }
   /** Drains and ends. Called again: the same promise. */
   shutdown(): Promise<void>
 }
 
-/** @throws if a port is taken or a worker cannot start */
-export async function startProxy({ config, version, log, spawn, startStream }: ProxyParts): Promise<RunningProxy> {
+/** @throws if the admin port is taken or a worker cannot start */
+export async function startProxy({ config, version, log, ...parts }: ProxyParts): Promise<RunningProxy> {
   const totals = new TotalCounts(
     (host, object) => fleet.table.knows(host) && (object === null || fleet.table.revision(object) !== null),
+    { hosts: config.metricsHosts },
   )
   const reports = new ReportCounts({
     flush: () => fleet.flush(FLUSH_WAIT_MS),
@@ -73,14 +82,25 @@ export async function startProxy({ config, version, log, spawn, startStream }: P
     totals.add(delta)
     reports.add(delta)
   }
-  const fleet = new WorkerFleet({ setup, spawn, onCounts, log })
+  const accessLog = accessOutput(config, parts.stdout)
+  let linesLost = 0
+  const fleet = new WorkerFleet({
+    ...{ setup, spawn: parts.spawn, onCounts, log },
+    onLines: (data, lines, done) =>
+      accessLog?.write(data, lines, written => {
+        if (!written) linesLost += lines
+        done()
+      }),
+  })
   let stream: StreamHandle | null = null
   let draining = false
   const status = (): StreamStatus => stream?.status() ?? NO_STREAM
 
   const metrics = createMetrics({
     ...{ totals, version },
-    workers: () => ({ listening: fleet.listening, crashes: fleet.crashes }),
+    workers: () => ({ serving: fleet.serving, crashes: fleet.crashes, stalls: fleet.stalls }),
+    workerStates: () => fleet.states(),
+    logDropped: () => ({ access: fleet.logDropped + linesLost, own: parts.stdout?.dropped ?? 0 }),
     table: () => fleet.table.sizes,
     appliedAt: () => fleet.appliedAt,
     stream: status,
@@ -90,45 +110,64 @@ export async function startProxy({ config, version, log, spawn, startStream }: P
     notReady: () => {
       if (draining) return 'draining'
       if (fleet.appliedAt === null) return 'no table yet'
-      return fleet.ready ? null : 'no worker listens'
+      if (fleet.listening === 0) return 'no worker listens'
+      return fleet.ready ? null : 'no worker gives a sign of life'
     },
+    broken: () => (fleet.stuck ? 'a worker hangs and cannot be ended' : null),
     table: () => ({
       ...status(),
       ...fleet.table.sizes,
       appliedAt: fleet.appliedAt === null ? null : new Date(fleet.appliedAt).toISOString(),
-      workers: { wanted: config.workers, listening: fleet.listening, crashes: fleet.crashes },
+      workers: {
+        ...{ wanted: config.workers, listening: fleet.listening, serving: fleet.serving },
+        ...{ crashes: fleet.crashes, stalls: fleet.stalls },
+      },
       revisions: fleet.table.revisions(),
     }),
   })
 
-  await fleet.start()
+  // First of all: probes and people learn what the process waits for.
   // Fastify's own default is the loopback interface, where no probe of a kubelet comes.
+  await admin.listen({ port: config.adminPort, host: config.listenAddress ?? everyAddress() })
+  const adminPort = (admin.server.address() as AddressInfo).port
   try {
-    await admin.listen({ port: config.adminPort, host: config.listenAddress ?? everyAddress() })
+    await fleet.start()
   } catch (error) {
-    // Threads that nobody can reach would keep the process alive.
-    await fleet.stop()
+    await admin.close()
     throw error
   }
-  stream = startStream({ sink: fleet, counters: reports })
-  const ports = {
-    http: fleet.ports.httpPort,
-    https: fleet.ports.httpsPort,
-    admin: (admin.server.address() as AddressInfo).port,
+  const ports = (): RunningProxy['ports'] => {
+    const { httpPort: http, httpsPort: https } = fleet.ports
+    return { http, https, admin: adminPort }
   }
-  log.info({ ports, workers: config.workers }, 'serving')
+  log.info({ port: adminPort, workers: config.workers }, 'started; connections are refused until there is a table')
+  void fleet.opened.then(() => log.info({ ports: ports(), workers: config.workers }, 'serving'))
+  stream = parts.startStream({ sink: fleet, counters: reports })
 
   const end = async (): Promise<void> => {
     draining = true
     fleet.announceDrain()
-    log.info({ delay: config.drainDelay, timeout: config.drainTimeout }, 'draining')
-    await new Promise(resolve => setTimeout(resolve, config.drainDelay))
+    // Nobody was ever sent here who would have to learn of it.
+    const delay = fleet.appliedAt === null ? 0 : config.drainDelay
+    log.info({ delay, timeout: config.drainTimeout }, 'draining')
+    await new Promise(resolve => setTimeout(resolve, delay))
     await fleet.drain(config.drainTimeout)
     await stream.close()
     await fleet.stop()
     await admin.close()
+    await accessLog?.end(LOG_END_MS)
     log.info({}, 'ended')
   }
   let ended: Promise<void> | null = null
-  return { ports, shutdown: () => (ended ??= end()) }
+  return {
+    get ports() {
+      return ports()
+    },
+    shutdown: () => (ended ??= end()),
+  }
+}
+
+function accessOutput({ accessLog: to, accessLogBuffer }: DataPlaneConfig, stdout: Output | undefined): Output | null {
+  if (to === 'off') return null
+  return to === 'stdout' && stdout ? stdout : new Output({ to, limit: accessLogBuffer })
 }

@@ -1,11 +1,16 @@
 /** Entry of a worker thread: traffic. Everything it knows comes from the main thread. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { DataPlaneError } from './errors.ts'
+import { BatchedLines, LogCredit } from './log/lines.ts'
 import { DataPlane } from './workers/data-plane.ts'
 import type { FromWorker, ToWorker, WorkerSetup } from './workers/messages.ts'
+import { startBeating, Vitals } from './workers/vitals.ts'
 
 /** Counts reach the main thread at least this often: what a worker that is killed outright may lose. */
 const FLUSH_MS = 250
+
+/** Lines of the access log that a worker may have on their way whatever the settings leave it, in bytes: a line is some 500. */
+const LEAST_LOG_BYTES = 16_384
 
 async function main(): Promise<void> {
   const port = parentPort
@@ -16,7 +21,14 @@ async function main(): Promise<void> {
     const { message, stack = '' } = error instanceof Error ? error : new Error(String(error))
     say({ type: 'log', level: 'error', message: `a request or connection was ended by a defect: ${message}`, stack })
   }
-  const plane = await DataPlane.create({ ...setup, onDefect })
+  const stopBeating = startBeating(new Vitals(setup.vitals))
+  const { accessLogBuffer, workers } = setup.config
+  const lines = new BatchedLines({
+    credit: new LogCredit(setup.logCredit),
+    limit: Math.max(accessLogBuffer / workers, LEAST_LOG_BYTES),
+    post: (data, count) => port.postMessage({ type: 'lines', data, lines: count } satisfies FromWorker, [data.buffer]),
+  })
+  const plane = await DataPlane.create({ ...setup, lines, onDefect })
   const flush = (): void => {
     const delta = plane.recorder.flush()
     if (delta) say({ type: 'counts', delta })
@@ -34,17 +46,19 @@ async function main(): Promise<void> {
   process.on('unhandledRejection', crash)
 
   const timer = setInterval(flush, FLUSH_MS)
-  let listening = false
+  let listening: Promise<unknown> = Promise.resolve()
   const handle = async (message: ToWorker): Promise<void> => {
     switch (message.type) {
       case 'update':
         plane.apply(message.update)
         say({ type: 'applied', sequence: message.sequence })
-        if (!listening) {
-          listening = true
-          say({ type: 'listening', ...(await plane.listen(setup.httpPort, setup.httpsPort)) })
-        }
         return
+      case 'listen': {
+        const open = plane.listen(message.httpPort, message.httpsPort)
+        listening = open
+        say({ type: 'listening', ...(await open) })
+        return
+      }
       case 'flush':
         flush()
         say({ type: 'flushed', sequence: message.sequence })
@@ -53,14 +67,17 @@ async function main(): Promise<void> {
         plane.announceDrain()
         return
       case 'drain':
+        await listening
         await plane.drain()
         flush()
         say({ type: 'drained' })
         return
       case 'stop':
         clearInterval(timer)
+        await listening
         await plane.close()
         flush()
+        stopBeating()
         port.close()
         return
       default:
@@ -68,6 +85,7 @@ async function main(): Promise<void> {
     }
   }
   port.on('message', (message: ToWorker) => void handle(message))
+  say({ type: 'started' })
 }
 
 await main()

@@ -181,12 +181,14 @@ it('deploy/base is accepted by the API server without a warning', async () => {
   expect(out.trim().split('\n')).toHaveLength(base.length)
 })
 
-it('the local overlay sets pull policy and replica counts, and nothing else', async () => {
+it('the local overlay sets pull policy, replica counts and DRAIN_DELAY, and nothing else', async () => {
   const neutral = (manifests: readonly Manifest[]): unknown =>
     JSON.parse(
-      JSON.stringify(manifests, (field, value: unknown) =>
-        ['imagePullPolicy', 'replicas'].includes(field) ? null : value,
-      ),
+      JSON.stringify(manifests, (field, value: unknown) => {
+        if (['imagePullPolicy', 'replicas'].includes(field)) return null
+        if (field !== 'env') return value
+        return (value as readonly { readonly name: string }[]).filter(({ name }) => name !== 'DRAIN_DELAY')
+      }),
     )
   expect(neutral(await render(server.kubectl, join(deploy, 'overlays/local')))).toEqual(neutral(base))
 })

@@ -81,16 +81,18 @@ class Link {
   }
 
   /** False: everything was read. */
-  read(lines: number): boolean {
+  async read(lines: number): Promise<boolean> {
     for (let i = 0; i < lines; i++) {
       const text = this.#feed?.next() ?? null
       if (text === null) return false
-      for (const line of this.#splitter.push(Buffer.from(text))) this.rig.receiver.receive(parseStreamMessage(line))
+      for (const line of this.#splitter.push(Buffer.from(text))) {
+        await this.rig.receiver.receive(parseStreamMessage(line))
+      }
     }
     return true
   }
 
-  apply(change: Step): void {
+  async apply(change: Step): Promise<void> {
     const { world } = this
     switch (change.do) {
       case 'put': {
@@ -116,7 +118,7 @@ class Link {
         this.publish([], [])
         return
       case 'read':
-        this.read(change.lines)
+        await this.read(change.lines)
         return
       case 'connect':
         this.connect(change.resume)
@@ -140,12 +142,12 @@ describe('what the operator sends', () => {
       fc.asyncProperty(fc.array(step, { maxLength: 40, size: 'max' }), async steps => {
         const link = new Link()
         link.connect(false)
-        for (const s of steps) link.apply(s)
+        for (const s of steps) await link.apply(s)
         // The end: the right checksum is published, and the client does what it does after a refusal.
-        link.apply({ do: 'publish', right: true })
-        while (link.read(100));
+        await link.apply({ do: 'publish', right: true })
+        while (await link.read(100));
         if (link.rig.receiver.resumeHash === null) link.connect(false)
-        while (link.read(100));
+        while (await link.read(100));
         await link.rig.receiver.settled()
 
         const { hash, revisions } = link.expected()
@@ -178,7 +180,7 @@ describe('what the operator sends', () => {
         link.connect(false)
         note()
         for (const s of steps) {
-          link.apply(s)
+          await link.apply(s)
           note()
           await link.rig.receiver.settled()
           const { stateHash } = link.rig.receiver.served

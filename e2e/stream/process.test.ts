@@ -24,6 +24,8 @@ afterEach(() => cleanup.run())
 
 interface Line {
   readonly message?: string
+  /** Of the admin server. */
+  readonly port?: number
   readonly ports?: { readonly http: number; readonly https: number; readonly admin: number }
 }
 
@@ -56,7 +58,12 @@ class Process {
     return this.lines.find(line => line.ports !== undefined)!.ports!
   }
 
-  signal(name: 'SIGTERM' | 'SIGINT'): void {
+  async adminPort(): Promise<number> {
+    await until('started', () => this.has('started'), 20_000)
+    return this.lines.find(line => line.port !== undefined)!.port!
+  }
+
+  signal(name: 'SIGTERM' | 'SIGINT' | 'SIGSTOP' | 'SIGCONT'): void {
     this.#child.kill(name)
   }
 }
@@ -120,15 +127,30 @@ describe('the proxy process', () => {
 
   it('starts without a table where there is none: alive, not ready, and patient', async () => {
     const proxy = new Process(1, 1, { STATE_DIR: '', DRAIN_DELAY: '30s' })
-    const { admin } = await proxy.ports()
+    const admin = await proxy.adminPort()
     expect(await ask(admin, '/healthz')).toBe('200 ok')
     expect(await ask(admin, '/readyz')).toBe('503 no table yet')
     await until('tried', () => proxy.has('trying again'))
     await new Promise(resolve => setTimeout(resolve, 1_500))
     expect(proxy.lines.filter(line => line.message?.includes('trying again')).length).toBeLessThanOrEqual(2)
+    expect(proxy.has('serving')).toBe(false)
+    // Nobody was sent here who would have to be sent elsewhere.
+    proxy.signal('SIGTERM')
+    expect(await proxy.exited).toBe(0)
+  }, 60_000)
+
+  it('ends no worker after the whole process was stopped, and does not wait after a second signal', async () => {
+    const operator = await startOperator()
+    const proxy = new Process(operator.port, 2, { DRAIN_DELAY: '30s', WORKER_STALL_TIMEOUT: '1s' })
+    const { http } = await proxy.ports()
+    proxy.signal('SIGSTOP')
+    await new Promise(resolve => setTimeout(resolve, 3_000))
+    proxy.signal('SIGCONT')
+    expect(await ask(http, '/')).toBe('200 from the backend')
+    await new Promise(resolve => setTimeout(resolve, 1_500))
+    expect(proxy.has('hangs')).toBe(false)
     proxy.signal('SIGTERM')
     await until('draining', () => proxy.has('draining'))
-    // A second signal does not wait.
     proxy.signal('SIGTERM')
     expect(await proxy.exited).toBe(1)
   }, 60_000)

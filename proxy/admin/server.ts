@@ -1,26 +1,46 @@
 /** The admin server: probes, metrics, and what the table says, for people and tests. No key material, no way to change anything. */
+import { Readable } from 'node:stream'
 import Fastify, { type FastifyInstance } from 'fastify'
-import type { Registry } from 'prom-client'
+import type { Metrics } from '../report/metrics.ts'
 
 export interface AdminParts {
-  readonly metrics: Registry
+  readonly metrics: Metrics
   /** Null: ready. Else why not. */
   readonly notReady: () => string | null
+  /** Null: the process works. Else why only a new one would. */
+  readonly broken: () => string | null
   /** Plain data for /table. */
   readonly table: () => object
 }
 
-export function createAdminServer({ metrics, notReady, table }: AdminParts): FastifyInstance {
+/** A scrape that takes longer, in milliseconds, is cut: a scraper that reads nothing keeps all others away. */
+const SCRAPE_MS = 30_000
+
+export function createAdminServer({ metrics, notReady, broken, table }: AdminParts): FastifyInstance {
   const app = Fastify({ logger: false, forceCloseConnections: true })
-  app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.metrics()))
-  app.get('/healthz', (_request, reply) => reply.type('text/plain').send('ok\n'))
-  app.get('/readyz', (_request, reply) => {
-    const reason = notReady()
-    return reply
-      .code(reason === null ? 200 : 503)
-      .type('text/plain')
-      .send(`${reason ?? 'ok'}\n`)
+  let scraping = false
+  app.get('/metrics', (_request, reply) => {
+    // Scrapers that come before the last one is served would add up.
+    if (scraping) return reply.code(503).header('retry-after', '1').type('text/plain').send('a scrape is under way\n')
+    scraping = true
+    const text = Readable.from(metrics.portions(), { objectMode: false })
+    const timer = setTimeout(() => text.destroy(), SCRAPE_MS).unref()
+    text.once('close', () => {
+      clearTimeout(timer)
+      scraping = false
+    })
+    return reply.type(metrics.contentType).send(text)
   })
+  const probe = (path: string, wrong: () => string | null): unknown =>
+    app.get(path, (_request, reply) => {
+      const reason = wrong()
+      return reply
+        .code(reason === null ? 200 : 503)
+        .type('text/plain')
+        .send(`${reason ?? 'ok'}\n`)
+    })
+  probe('/healthz', broken)
+  probe('/readyz', notReady)
   app.get('/table', () => table())
   return app
 }

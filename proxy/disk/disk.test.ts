@@ -5,7 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { Receiver } from '../stream/receiver.ts'
-import { entry, FakeLog, FakeSink, ReceiverRig, site, SILENT, snapshot, unassigned } from '../stream/testing.ts'
+import { checksumsOf, entry, FakeLog, FakeSink, hashOf, ReceiverRig } from '../stream/testing.ts'
+import { site, SILENT, snapshot, unassigned } from '../stream/testing.ts'
 import { certificate } from '../table/fixtures.ts'
 import type { TableContents } from './contents.ts'
 import { DiskCopy } from './copy.ts'
@@ -15,11 +16,9 @@ const addresses = { 'ns/web:80': ['10.0.0.1:80', '[fd00::1]:80'], 'ns/gone:80': 
 const secret = { ...certificate('web', 'RSA'), privateKey: 'PRIVATE\nKEY' }
 
 function contents(...names: readonly string[]): TableContents {
-  const rig = new ReceiverRig()
-  rig.receiver.connect(null)
   const entries = [...names.map(name => entry(site(name))), entry(secret), unassigned('Ingress/ns/next', 'r1')]
-  rig.feed(...snapshot(entries, addresses))
-  return rig.receiver.contents()!
+  const endpoints = Object.entries(addresses)
+  return { entries, endpoints, checksums: checksumsOf(entries), stateHash: hashOf(entries) }
 }
 
 let folder: string
@@ -38,7 +37,7 @@ describe('the file', () => {
     expect(read).toEqual(written)
     const sink = new FakeSink()
     const events = { served: () => 0, refusals: () => 0, observe: () => 0, leader: () => 0, changed: () => 0 }
-    expect(new Receiver({ sink, log: SILENT, events }).restore(read!)).toBe(true)
+    expect(await new Receiver({ sink, log: SILENT, events }).restore(read!)).toBe(true)
     expect(sink.table.snapshot().certificates.upsert).toEqual([secret])
     expect(sink.table.snapshot().endpoints.upsert).toEqual(addresses)
   })
@@ -215,7 +214,7 @@ describe('the copy', () => {
     const copy = new DiskCopy({ file, contents: () => rig.receiver.contents(), log: rig.log, interval: 5 })
     rig.receiver.connect(null)
     for (let i = 0; i < 20; i++) {
-      rig.feed(...snapshot([entry(site('web', `r${i}`)), entry(secret)], addresses))
+      await rig.feed(...snapshot([entry(site('web', `r${i}`)), entry(secret)], addresses))
       copy.changed()
       await sleep(2)
     }

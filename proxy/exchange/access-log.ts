@@ -1,41 +1,24 @@
 /** One JSON line per request. Authorization, cookies and query strings' owners are never looked at: only what is listed here is written. */
 import { pino } from 'pino'
 import { parseObjectKey } from '../../protocol/ids.ts'
+import type { LineSink } from '../log/lines.ts'
 import { countedStatus, type Exchange } from './exchange.ts'
 import { fieldValue } from './headers.ts'
 
 export interface AccessLog {
   write(exchange: Exchange): void
-  /** Writes what is buffered, waiting for it. */
+  /** Hands on what is buffered. */
   flush(): void
 }
 
-/**
- * Atomic on a pipe (PIPE_BUF on Linux is 4096): lines of several workers never mix. A longer line may.
- */
-const MAX_WRITE = 4096
-
-/** @param to `off`, `stdout`, or a file to append to */
-export function openAccessLog(to: string): AccessLog {
-  if (to === 'off') return { write: () => undefined, flush: () => undefined }
-  const destination = pino.destination({
-    dest: to === 'stdout' ? 1 : to,
-    sync: false,
-    maxWrite: MAX_WRITE,
-    append: true,
-  })
-  // A closed or full output must not end the worker: the line is lost.
-  destination.on('error', () => undefined)
-  const log = pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: 'message' }, destination)
+/** @param lines where they go; null: nowhere */
+export function openAccessLog(lines: LineSink | null): AccessLog {
+  if (lines === null) return { write: () => undefined, flush: () => undefined }
+  const options = { base: null, timestamp: pino.stdTimeFunctions.isoTime, messageKey: 'message' }
+  const log = pino(options, { write: text => lines.line(text) })
   return {
     write: exchange => log.info(accessEntry(exchange)),
-    flush: () => {
-      try {
-        destination.flushSync()
-      } catch {
-        // Not open yet, or gone: there is nobody to tell.
-      }
-    },
+    flush: () => lines.flush(),
   }
 }
 

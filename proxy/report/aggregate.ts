@@ -1,8 +1,8 @@
-/** Counts of all workers, merged in the main thread: what reports take, and what metrics keep. */
+/** Counts of all workers, merged in the main thread for reports. Those for metrics: totals.ts. */
 import { LATENCY_BUCKETS_MS, type HostCounters, type ObjectCounters } from '../../protocol/messages.ts'
 import type { ObjectKey } from '../../protocol/objects.ts'
 import type { CounterSource, Counts } from '../table/update.ts'
-import { addRequestCounts, requestCounts, type CountsDelta, type RequestCounts } from './counts.ts'
+import type { CountsDelta, RequestCounts } from './counts.ts'
 
 export interface AggregateParts {
   /** Makes workers hand over what they counted. */
@@ -91,63 +91,4 @@ function addToHost(sum: HostSum, counts: RequestCounts): void {
 function addStatus(into: [number, number, number, number, number], { status, internal }: RequestCounts): void {
   status.forEach((count, i) => (into[i as 0] += count))
   into[4] -= internal
-}
-
-/** Totals since the start, per host and Ingress, for /metrics. Hosts that nobody configured are one: `other`. */
-export class TotalCounts {
-  readonly #requests = new Map<string, RequestCounts>()
-  readonly #tls = new Map<string, { handshakes: number; failures: number }>()
-  readonly #knows: (host: string, object: ObjectKey | null) => boolean
-  readonly #refused = new Map<string, number>()
-  #connectFailures = 0
-  #defects = 0
-
-  /** @param knows the host, and the object if there is one, are in the table */
-  constructor(knows: (host: string, object: ObjectKey | null) => boolean) {
-    this.#knows = knows
-  }
-
-  get connectFailures(): number {
-    return this.#connectFailures
-  }
-
-  get defects(): number {
-    return this.#defects
-  }
-
-  /** Requests and connections that were refused: [`request <code>` or `connection <code>`, how many]. */
-  get refused(): ReadonlyMap<string, number> {
-    return this.#refused
-  }
-
-  add(delta: CountsDelta): void {
-    this.#connectFailures += delta.connectFailures
-    this.#defects += delta.defects
-    for (const [id, count] of delta.refused) this.#refused.set(id, (this.#refused.get(id) ?? 0) + count)
-    for (const counts of delta.requests) {
-      const id = `${counts.host ?? ' '} ${counts.object ?? ''}`
-      const sum = this.#requests.get(id) ?? requestCounts(counts)
-      addRequestCounts(sum, counts)
-      this.#requests.set(id, sum)
-    }
-    for (const { host, handshakes, failures } of delta.tls) {
-      const sum = this.#tls.get(host ?? ' ') ?? { handshakes: 0, failures: 0 }
-      sum.handshakes += handshakes
-      sum.failures += failures
-      this.#tls.set(host ?? ' ', sum)
-    }
-  }
-
-  /** Series of hosts and Ingresses that left the table end, or they would grow for ever. */
-  requests(): readonly RequestCounts[] {
-    for (const [id, { host, object }] of this.#requests) {
-      if (host !== null && !this.#knows(host, object)) this.#requests.delete(id)
-    }
-    return [...this.#requests.values()]
-  }
-
-  tls(): readonly { readonly host: string | null; readonly handshakes: number; readonly failures: number }[] {
-    for (const host of this.#tls.keys()) if (host !== ' ' && !this.#knows(host, null)) this.#tls.delete(host)
-    return [...this.#tls].map(([host, sum]) => ({ host: host === ' ' ? null : host, ...sum }))
-  }
 }

@@ -2,9 +2,6 @@
 import { LATENCY_BUCKETS_MS } from '../../protocol/messages.ts'
 import type { ObjectKey, Revision } from '../../protocol/objects.ts'
 
-/** Upper bounds in bytes of the size histograms; one more bucket counts what is bigger. */
-export const SIZE_BUCKETS = [100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000] as const
-
 export interface Histogram {
   /** One count per bound and one for more. Not cumulative. */
   readonly counts: number[]
@@ -26,8 +23,9 @@ export interface RequestCounts {
   internal: number
   /** Milliseconds. */
   readonly latency: Histogram
-  readonly requestBytes: Histogram
-  readonly responseBytes: Histogram
+  /** Head and body, all requests together: their mean is of use, and two histograms per host are not worth their size. */
+  requestBytes: number
+  responseBytes: number
 }
 
 export interface TlsCounts {
@@ -66,10 +64,9 @@ export function requestCounts(of: Pick<RequestCounts, 'host' | 'object' | 'revis
   const { host, object, revision, governed } = of
   return {
     ...{ host, object, revision, governed, requests: 0, notFound: 0, upstreamErrors: 0, internal: 0 },
+    ...{ requestBytes: 0, responseBytes: 0 },
     status: [0, 0, 0, 0, 0],
     latency: histogram(LATENCY_BUCKETS_MS),
-    requestBytes: histogram(SIZE_BUCKETS),
-    responseBytes: histogram(SIZE_BUCKETS),
   }
 }
 
@@ -80,6 +77,6 @@ export function addRequestCounts(into: RequestCounts, from: RequestCounts): void
   into.upstreamErrors += from.upstreamErrors
   into.internal += from.internal
   addHistogram(into.latency, from.latency)
-  addHistogram(into.requestBytes, from.requestBytes)
-  addHistogram(into.responseBytes, from.responseBytes)
+  into.requestBytes += from.requestBytes
+  into.responseBytes += from.responseBytes
 }

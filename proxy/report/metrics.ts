@@ -1,14 +1,25 @@
-/** The metrics of a proxy. prom-client writes the text; the figures are merged from the workers' counts. */
-import { Counter, Gauge, Registry, collectDefaultMetrics, type Metric } from 'prom-client'
+/**
+ * The metrics of a proxy. prom-client writes those of the process; those of hosts are written here, in portions: with a
+ * listed host in every line of a large table one text would hold up the main thread, and with it probes and the stream.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client'
 import { LATENCY_BUCKETS_MS } from '../../protocol/messages.ts'
-import { parseObjectKey } from '../../protocol/ids.ts'
-import type { TotalCounts } from './aggregate.ts'
-import { SIZE_BUCKETS, type Histogram, type RequestCounts } from './counts.ts'
+import type { WorkerState } from '../workers/fleet.ts'
+import type { RequestCounts } from './counts.ts'
+import { escapeLabel, type Series, type TotalCounts } from './totals.ts'
 
 export interface MetricsSource {
   readonly totals: TotalCounts
   readonly version: string
-  readonly workers: () => { readonly listening: number; readonly crashes: number }
+  readonly workers: () => {
+    readonly serving: number
+    readonly crashes: number
+    readonly stalls: number
+  }
+  /** Lines that nobody read in time: of the access log, and of the process's own. */
+  readonly logDropped: () => { readonly access: number; readonly own: number }
+  readonly workerStates: () => readonly WorkerState[]
   readonly table: () => {
     readonly ingresses: number
     readonly hosts: number
@@ -26,85 +37,119 @@ export interface MetricsSource {
   }
 }
 
-const CLASSES = ['1xx', '2xx', '3xx', '4xx', '5xx'] as const
-
-export function createMetrics(source: MetricsSource): Registry {
-  const registry = new Registry()
-  collectDefaultMetrics({ register: registry })
-  requestMetrics(registry, source.totals)
-  stateMetrics(registry, source)
-  return registry
+export interface Metrics {
+  readonly contentType: string
+  /** The text, piece by piece; the loop turns between two pieces. */
+  portions(): AsyncGenerator<string, void>
 }
 
-function requestMetrics(registry: Registry, totals: TotalCounts): void {
-  const registers = [registry]
-  new Counter({
-    name: 'sluice_requests_total',
-    help: 'Answered requests by host, Ingress (namespace/name) and status class; 499 (client gone) is 4xx.',
-    labelNames: ['host', 'ingress', 'status'],
-    registers,
-    collect() {
-      this.reset()
-      for (const counts of totals.requests()) {
-        CLASSES.forEach((status, i) => {
-          const count = counts.status[i as 0]
-          if (count > 0) this.inc({ ...labelsOf(counts), status }, count)
-        })
+const CLASSES = ['1xx', '2xx', '3xx', '4xx', '5xx'] as const
+
+/** Series written in one go: some 60 KiB of text and a millisecond where they are histograms. */
+const PORTION = 32
+
+export function createMetrics(source: MetricsSource): Metrics {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry })
+  stateMetrics(registry, source)
+  return {
+    contentType: registry.contentType,
+    portions: async function* () {
+      yield await registry.metrics()
+      for (const text of hostMetrics(source.totals)) {
+        await nextTurn()
+        yield text
       }
     },
-  })
-  const simple = (name: string, help: string, of: (counts: RequestCounts) => number): unknown =>
-    new Counter({
-      ...{ name, help, labelNames: ['host', 'ingress'], registers },
-      collect() {
-        this.reset()
-        for (const counts of totals.requests()) if (of(counts) > 0) this.inc(labelsOf(counts), of(counts))
-      },
+  }
+}
+
+type Write = (series: Series) => string
+
+/** Families of metrics, one after the other as the format wants it. What is 0 is left out, except of histograms. */
+function* hostMetrics(totals: TotalCounts): Generator<string, void> {
+  const all = totals.series()
+  function* family(name: string, type: string, help: string, write: Write): Generator<string, void> {
+    yield `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`
+    for (let from = 0; from < all.length; from += PORTION) {
+      const text = all
+        .slice(from, from + PORTION)
+        .map(write)
+        .join('')
+      if (text !== '') yield text
+    }
+  }
+  const counter = (name: string, help: string, of: (counts: RequestCounts) => number): Generator<string, void> =>
+    family(name, 'counter', help, series => {
+      const value = of(series.counts)
+      return value === 0 ? '' : `${name}{${series.labels}} ${value}\n`
     })
-  simple('sluice_not_found_total', 'Requests answered 404 because no route matched.', c => c.notFound)
-  simple(
+  /** Without quantiles: a sum and a number of observations. */
+  const summary = (name: string, help: string, of: (counts: RequestCounts) => number): Generator<string, void> =>
+    family(name, 'summary', help, series => {
+      const at = series.labels
+      return `${name}_sum{${at}} ${of(series.counts)}\n${name}_count{${at}} ${series.counts.requests}\n`
+    })
+
+  yield* family(
+    'sluice_requests_total',
+    'counter',
+    'Answered requests by host, Ingress (namespace/name) and status class; 499 (client gone) is 4xx.',
+    series =>
+      CLASSES.map((status, i) => {
+        const count = series.counts.status[i as 0]
+        return count === 0 ? '' : `sluice_requests_total{${series.labels},status="${status}"} ${count}\n`
+      }).join(''),
+  )
+  yield* counter('sluice_not_found_total', 'Requests answered 404 because no route matched.', c => c.notFound)
+  yield* counter(
     'sluice_upstream_errors_total',
     'Requests answered 502, 503 or 504 by the proxy itself.',
     c => c.upstreamErrors,
   )
-  registry.registerMetric(
-    merged('sluice_request_duration_seconds', 'From the head of a request to the last byte of its answer.', totals, {
-      ...{ bounds: LATENCY_BUCKETS_MS, scale: 1000, of: counts => counts.latency },
-    }),
+  yield* family(
+    'sluice_request_duration_seconds',
+    'histogram',
+    'From the head of a request to the last byte of its answer.',
+    series => durations(series.labels, series.counts),
   )
-  registry.registerMetric(
-    merged('sluice_request_size_bytes', 'Size of requests, head and body.', totals, {
-      ...{ bounds: SIZE_BUCKETS, scale: 1, of: counts => counts.requestBytes },
-    }),
-  )
-  registry.registerMetric(
-    merged('sluice_response_size_bytes', 'Size of answers, head and body.', totals, {
-      ...{ bounds: SIZE_BUCKETS, scale: 1, of: counts => counts.responseBytes },
-    }),
-  )
-  const tls = (name: string, help: string, of: (c: { handshakes: number; failures: number }) => number): unknown =>
-    new Counter({
-      ...{ name, help, labelNames: ['host'], registers },
-      collect() {
-        this.reset()
-        for (const counts of totals.tls()) this.inc({ host: counts.host ?? 'other' }, of(counts))
-      },
-    })
-  tls('sluice_tls_handshakes_total', 'TLS handshakes finished, by host.', c => c.handshakes)
-  tls(
-    'sluice_tls_failures_total',
-    'TLS handshakes not finished, and connections closed by the client after it without a request, by host.',
-    c => c.failures,
-  )
-  new Counter({
-    name: 'sluice_upstream_connect_failures_total',
-    help: 'Attempts to connect to an endpoint that failed; the request may have gone to another one.',
-    registers,
-    collect() {
-      this.reset()
-      this.inc(totals.connectFailures)
-    },
+  yield* summary('sluice_request_size_bytes', 'Size of requests, head and body.', c => c.requestBytes)
+  yield* summary('sluice_response_size_bytes', 'Size of answers, head and body.', c => c.responseBytes)
+  yield* tlsMetrics(totals)
+}
+
+function* tlsMetrics(totals: TotalCounts): Generator<string, void> {
+  const all = totals.tls()
+  for (const [name, help, of] of [
+    ['sluice_tls_handshakes_total', 'TLS handshakes finished, by host.', 'handshakes'],
+    [
+      'sluice_tls_failures_total',
+      'TLS handshakes not finished, and connections closed by the client after it without a request, by host.',
+      'failures',
+    ],
+  ] as const) {
+    yield `# HELP ${name} ${help}\n# TYPE ${name} counter\n`
+    for (let from = 0; from < all.length; from += PORTION) {
+      yield all
+        .slice(from, from + PORTION)
+        .map(series => `${name}{host="${escapeLabel(series.host)}"} ${series[of]}\n`)
+        .join('')
+    }
+  }
+}
+
+const DURATION_BOUNDS = [...LATENCY_BUCKETS_MS.map(bound => String(bound / 1_000)), '+Inf']
+
+/** Prometheus counts in seconds, and a bucket holds what is in those below it. */
+function durations(labels: string, { latency }: RequestCounts): string {
+  let total = 0
+  let text = ''
+  DURATION_BOUNDS.forEach((bound, i) => {
+    total += latency.counts[i] ?? 0
+    text += `sluice_request_duration_seconds_bucket{${labels},le="${bound}"} ${total}\n`
   })
+  text += `sluice_request_duration_seconds_sum{${labels}} ${latency.sum / 1_000}\n`
+  return `${text}sluice_request_duration_seconds_count{${labels}} ${total}\n`
 }
 
 function stateMetrics(registry: Registry, source: MetricsSource): void {
@@ -123,16 +168,50 @@ function stateMetrics(registry: Registry, source: MetricsSource): void {
         this.set(labels(), 1)
       },
     })
-  gauge('sluice_workers', 'Worker threads that accept connections.', () => source.workers().listening)
-  new Counter({
-    name: 'sluice_worker_crashes_total',
-    help: 'Worker threads that ended by themselves.',
-    registers: [registry],
+  const counter = (name: string, help: string, value: () => number): unknown =>
+    new Counter({
+      ...{ name, help, registers: [registry] },
+      collect() {
+        this.reset()
+        this.inc(value())
+      },
+    })
+  gauge(
+    'sluice_workers',
+    'Worker threads that accept connections and give signs of life.',
+    () => source.workers().serving,
+  )
+  counter('sluice_worker_crashes_total', 'Worker threads that ended by themselves.', () => source.workers().crashes)
+  counter('sluice_worker_stalls_total', 'Worker threads that hung and were replaced.', () => source.workers().stalls)
+  counter(
+    'sluice_access_log_dropped_total',
+    'Lines of the access log that were dropped: nobody read them in time, or they could not be written.',
+    () => source.logDropped().access,
+  )
+  counter('sluice_log_dropped_total', 'The same of the own lines of the process.', () => source.logDropped().own)
+  const worker = { labelNames: ['worker'] as const, registers: [registry] }
+  const heap = new Gauge({
+    name: 'sluice_worker_heap_bytes',
+    help: 'Heap that a worker uses.',
+    ...worker,
+    registers: [],
+  })
+  new Gauge({
+    name: 'sluice_worker_event_loop_lag_seconds',
+    help: 'The longest lag of the event loop of a worker since the last scrape; one that hangs: for how long by now.',
+    ...worker,
+    // Asked once for both: the lag is gone then.
     collect() {
       this.reset()
-      this.inc(source.workers().crashes)
+      heap.reset()
+      for (const { number, lagSeconds, heapBytes } of source.workerStates()) {
+        this.set({ worker: String(number) }, lagSeconds)
+        heap.set({ worker: String(number) }, heapBytes)
+      }
     },
   })
+  // After the one that fills it.
+  registry.registerMetric(heap)
   gauge('sluice_table_ingresses', 'Ingresses in the table.', () => source.table().ingresses)
   gauge('sluice_table_hosts', 'Hosts in the table.', () => source.table().hosts)
   gauge('sluice_table_certificates', 'Certificates in the table.', () => source.table().certificates)
@@ -158,43 +237,4 @@ function stateMetrics(registry: Registry, source: MetricsSource): void {
     version: source.version,
     node: process.version,
   }))
-}
-
-function labelsOf({ host, object }: RequestCounts): { host: string; ingress: string } {
-  const key = object === null ? null : parseObjectKey(object)
-  return { host: host ?? 'other', ingress: key ? `${key.namespace}/${key.name}` : '' }
-}
-
-interface MergedHistogram {
-  readonly bounds: readonly number[]
-  /** Bounds and sums are divided by it: Prometheus counts in seconds. */
-  readonly scale: number
-  readonly of: (counts: RequestCounts) => Histogram
-}
-
-/** A histogram whose buckets were counted elsewhere; prom-client's own takes single observations only. */
-function merged(name: string, help: string, totals: TotalCounts, { bounds, scale, of }: MergedHistogram): Metric {
-  const get = () => {
-    const values = totals.requests().flatMap(counts => {
-      const { counts: buckets, sum } = of(counts)
-      const labels = labelsOf(counts)
-      let total = 0
-      const lines = buckets.map((count, i) => {
-        const bound = bounds[i]
-        total += count
-        return {
-          metricName: `${name}_bucket`,
-          labels: { ...labels, le: bound === undefined ? '+Inf' : bound / scale },
-          value: total,
-        }
-      })
-      return [
-        ...lines,
-        { metricName: `${name}_sum`, labels, value: sum / scale },
-        { metricName: `${name}_count`, labels, value: total },
-      ]
-    })
-    return Promise.resolve({ name, help, type: 'histogram', aggregator: 'sum', values })
-  }
-  return { name, help, get, reset: () => undefined } as unknown as Metric
 }

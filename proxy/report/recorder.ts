@@ -1,7 +1,7 @@
 /** What one worker counts between two flushes. */
 import { LATENCY_BUCKETS_MS } from '../../protocol/messages.ts'
 import type { Route } from '../table/contract.ts'
-import { SIZE_BUCKETS, observe, requestCounts, type CountsDelta, type RequestCounts, type TlsCounts } from './counts.ts'
+import { observe, requestCounts, type CountsDelta, type RequestCounts, type TlsCounts } from './counts.ts'
 
 export interface FinishedRequest {
   /** Table.requestHost of the request. */
@@ -41,8 +41,8 @@ export class Recorder {
     if (finished.notFound) counts.notFound++
     if (finished.upstreamError) counts.upstreamErrors++
     observe(counts.latency, LATENCY_BUCKETS_MS, finished.milliseconds)
-    observe(counts.requestBytes, SIZE_BUCKETS, finished.requestBytes)
-    observe(counts.responseBytes, SIZE_BUCKETS, finished.responseBytes)
+    counts.requestBytes += finished.requestBytes
+    counts.responseBytes += finished.responseBytes
   }
 
   tlsHandshake(host: string | null): void {

@@ -1,9 +1,10 @@
 import { describe, expect, it } from '@jest/globals'
 import type { Route } from '../table/contract.ts'
 import { OPEN } from '../table/policy.ts'
-import { ReportCounts, TotalCounts } from './aggregate.ts'
-import { createMetrics } from './metrics.ts'
+import { ReportCounts } from './aggregate.ts'
+import { createMetrics, type Metrics } from './metrics.ts'
 import { Recorder, type FinishedRequest } from './recorder.ts'
+import { TotalCounts } from './totals.ts'
 
 const route = (more: Partial<Route> = {}): Route => ({
   ...{ host: 'a.example', type: 'Prefix', path: '/', cluster: null, policy: OPEN, id: 0 },
@@ -101,6 +102,43 @@ describe('ReportCounts', () => {
   })
 })
 
+function metricsOf(totals: TotalCounts, appliedAt: number | null = null): Metrics {
+  return createMetrics({
+    ...{ totals, version: '1', workers: () => ({ serving: 1, crashes: 0, stalls: 2 }), appliedAt: () => appliedAt },
+    ...{ table: () => ({ ingresses: 0, hosts: 0, certificates: 0, services: 0 }) },
+    logDropped: () => ({ access: 7, own: 1 }),
+    workerStates: () => [{ number: 3, lagSeconds: 0.5, heapBytes: 1_024 }],
+    stream: () => ({ stateHash: '', source: 'none', connected: true, refusals: 2, diskError: null }),
+  })
+}
+
+async function textOf(metrics: Metrics): Promise<string> {
+  return (await portionsOf(metrics)).join('')
+}
+
+async function portionsOf(metrics: Metrics): Promise<readonly string[]> {
+  const portions: string[] = []
+  for await (const portion of metrics.portions()) portions.push(portion)
+  return portions
+}
+
+/** One request for each of the hosts, answered by an Ingress of its own. */
+function visit(totals: TotalCounts, hosts: readonly string[], times = 1): void {
+  const recorder = new Recorder()
+  for (const host of hosts) {
+    for (let i = 0; i < times; i++) recorder.request(finished({ host, route: route({ object: `Ingress/ns/${host}` }) }))
+  }
+  totals.add(recorder.flush()!)
+}
+
+const hostsNamed = (count: number): readonly string[] =>
+  Array.from({ length: count }, (_, i) => `host-${i}.example.com`)
+
+/** Requests by host and Ingress. */
+function requestsOf(totals: TotalCounts): Readonly<Record<string, number>> {
+  return Object.fromEntries(totals.series().map(s => [`${s.host} ${s.ingress}`.trim(), s.counts.requests]))
+}
+
 describe('metrics', () => {
   it('end the series of hosts and Ingresses that are gone, and keep unknown hosts in one', async () => {
     const known = new Set(['a.example', 'Ingress/ns/web'])
@@ -111,22 +149,18 @@ describe('metrics', () => {
     recorder.tlsFailure('a.example')
     recorder.tlsFailure(null)
     totals.add(recorder.flush()!)
-    const registry = createMetrics({
-      ...{ totals, version: '1', workers: () => ({ listening: 1, crashes: 0 }), appliedAt: () => null },
-      ...{ table: () => ({ ingresses: 0, hosts: 0, certificates: 0, services: 0 }) },
-      stream: () => ({ stateHash: '', source: 'none', connected: true, refusals: 2, diskError: null }),
-    })
+    const metrics = metricsOf(totals)
     const hosts = async (): Promise<string[]> => {
-      const text = await registry.metrics()
+      const text = await textOf(metrics)
       return [...new Set([...text.matchAll(/^sluice_.*host="([^"]*)"/gm)].map(match => match[1] ?? ''))].sort()
     }
     expect(await hosts()).toEqual(['a.example', 'other'])
-    expect(await registry.metrics()).toContain('sluice_tls_failures_total{host="other"} 1')
+    expect(await textOf(metrics)).toContain('sluice_tls_failures_total{host="other"} 1')
     known.delete('Ingress/ns/web')
-    expect(await registry.metrics()).not.toContain('ingress="ns/web"')
+    expect(await textOf(metrics)).not.toContain('ingress="ns/web"')
     known.delete('a.example')
     expect(await hosts()).toEqual(['other'])
-    expect(await registry.metrics()).toMatch(/^sluice_table_age_seconds nan$/im)
+    expect(await textOf(metrics)).toMatch(/^sluice_table_age_seconds nan$/im)
   })
 
   it('write histograms as Prometheus reads them: buckets that only grow, in seconds', async () => {
@@ -134,20 +168,153 @@ describe('metrics', () => {
     const recorder = new Recorder()
     for (const milliseconds of [0.5, 1, 30, 60_000]) recorder.request(finished({ milliseconds }))
     totals.add(recorder.flush()!)
-    const registry = createMetrics({
-      ...{ totals, version: '1', workers: () => ({ listening: 1, crashes: 0 }), appliedAt: () => Date.now() },
-      ...{ table: () => ({ ingresses: 0, hosts: 0, certificates: 0, services: 0 }) },
-      stream: () => ({ stateHash: '', source: 'none', connected: true, refusals: 2, diskError: null }),
-    })
-    const text = await registry.metrics()
+    const text = await textOf(metricsOf(totals, Date.now()))
     expect(text).toContain('\nsluice_stream_connected 1\n')
     expect(text).toContain('\nsluice_updates_refused 2\n')
     expect(text).toContain('\nsluice_disk_copy_failed 0\n')
+    expect(text).toContain('\nsluice_worker_stalls_total 2\n')
+    expect(text).toContain('\nsluice_access_log_dropped_total 7\n')
+    expect(text).toContain('\nsluice_log_dropped_total 1\n')
+    expect(text).toContain('\nsluice_worker_event_loop_lag_seconds{worker="3"} 0.5\n')
+    expect(text).toContain('\nsluice_worker_heap_bytes{worker="3"} 1024\n')
     expect(text).toContain('# TYPE sluice_request_duration_seconds histogram')
     const bucket = (le: string): RegExp =>
       new RegExp(`sluice_request_duration_seconds_bucket\\{[^}]*host="a.example"[^}]*le="${le}"[^}]*\\} (\\d+)`)
     const counts = ['0.001', '0.025', '0.05', '30', '\\+Inf'].map(le => Number(bucket(le).exec(text)?.[1]))
     expect(counts).toEqual([2, 2, 3, 3, 4])
     expect(text).toMatch(/sluice_request_duration_seconds_sum\{[^}]*\} 60\.0315\n/)
+    expect(text).toContain('# TYPE sluice_response_size_bytes summary')
+    expect(text).toContain('sluice_response_size_bytes_sum{host="a.example",ingress="ns/web"} 20000\n')
+    expect(text).toContain('sluice_response_size_bytes_count{host="a.example",ingress="ns/web"} 4\n')
+  })
+
+  it('are lines of the text format, each family in one piece', async () => {
+    const totals = new TotalCounts(() => true)
+    visit(totals, ['a.example', 'b"\\.example'])
+    const text = await textOf(metricsOf(totals))
+    expect(text).toContain('{host="b\\"\\\\.example",')
+    const line = /^(# (HELP|TYPE) \w+ .+|\w+(\{\w+="([^"\\\n]|\\.)*"(,\w+="([^"\\\n]|\\.)*")*\})? (\S+))$/
+    expect(
+      text
+        .trimEnd()
+        .split('\n')
+        .filter(l => l !== '' && !line.test(l)),
+    ).toEqual([])
+    const families = [...text.matchAll(/^# TYPE (\w+)/gm)].map(match => match[1])
+    expect(new Set(families).size).toBe(families.length)
+  })
+
+  it('of 20 000 hosts are below 2 MB, and written in small portions', async () => {
+    const totals = new TotalCounts(() => true)
+    visit(totals, hostsNamed(20_000))
+    const portions = await portionsOf(metricsOf(totals))
+    expect(portions.join('').length).toBeLessThan(2_000_000)
+    expect(Math.max(...portions.slice(1).map(portion => portion.length))).toBeLessThan(100_000)
+  })
+
+  it('are written in small portions even where every one of 20 000 hosts is wanted, and the loop turns between two', async () => {
+    const totals = new TotalCounts(() => true, { hosts: 20_000 })
+    visit(totals, hostsNamed(20_000))
+    let turns = 0
+    const turn = (): void => {
+      turns++
+      next = setImmediate(turn)
+    }
+    let next = setImmediate(turn)
+    const portions = await portionsOf(metricsOf(totals))
+    clearImmediate(next)
+    expect(Math.max(...portions.map(portion => portion.length))).toBeLessThan(100_000)
+    expect(portions.length).toBeGreaterThan(1_000)
+    expect(turns).toBeGreaterThanOrEqual(portions.length - 1)
+  }, 30_000)
+})
+
+describe('TotalCounts', () => {
+  const MINUTE = 60_000
+
+  it('names the first hosts until there are too many, and books every request once', () => {
+    const totals = new TotalCounts(() => true, { hosts: 2 })
+    visit(totals, ['a', 'b', 'c', 'd'])
+    visit(totals, ['a', 'c'])
+    expect(requestsOf(totals)).toEqual({ other: 3, 'a ns/a': 2, 'b ns/b': 1 })
+    const recorder = new Recorder()
+    recorder.tlsFailure('a')
+    recorder.tlsFailure('c')
+    totals.add(recorder.flush()!)
+    expect(totals.tls()).toEqual([
+      { host: 'other', handshakes: 0, failures: 1 },
+      { host: 'a', handshakes: 0, failures: 1 },
+    ])
+  })
+
+  it('lists none where none is wanted', () => {
+    const totals = new TotalCounts(() => true, { hosts: 0 })
+    visit(totals, ['a', 'b'])
+    expect(requestsOf(totals)).toEqual({ other: 2 })
+  })
+
+  it('gives the place of a host to one that is busier for five minutes, and no series ever goes back', () => {
+    let now = 0
+    const totals = new TotalCounts(() => true, { hosts: 2, now: () => now })
+    visit(totals, ['a', 'b'], 10)
+    const seen = new Map<string, number>()
+    for (let minute = 1; minute <= 8; minute++) {
+      now += MINUTE
+      visit(totals, ['c'], 100)
+      visit(totals, ['a'], 50)
+      visit(totals, ['b'], 10)
+      for (const [series, requests] of Object.entries(requestsOf(totals))) {
+        expect(requests).toBeGreaterThanOrEqual(seen.get(series) ?? 0)
+        seen.set(series, requests)
+      }
+      expect(requestsOf(totals)).toHaveProperty(['a ns/a'])
+      if (minute < 5) expect(requestsOf(totals)).toHaveProperty(['b ns/b'])
+    }
+    expect(requestsOf(totals)).toHaveProperty(['c ns/c'])
+    expect(requestsOf(totals)).not.toHaveProperty(['b ns/b'])
+    // What was counted for it before it had a place stays where it was.
+    expect(seen.get('c ns/c')! + seen.get('other')! + seen.get('b ns/b')! + seen.get('a ns/a')!).toBe(
+      20 + 8 * (100 + 50 + 10),
+    )
+  })
+
+  it('lets two hosts that are alike not take turns', () => {
+    let now = 0
+    const totals = new TotalCounts(() => true, { hosts: 1, now: () => now })
+    for (let minute = 1; minute <= 20; minute++) {
+      visit(totals, ['a'], 10)
+      visit(totals, ['b'], 15)
+      now += MINUTE
+    }
+    expect(requestsOf(totals)).toEqual({ other: 300, 'a ns/a': 200 })
+  })
+
+  it('gives the place of a host that left the table, or went quiet, to another', () => {
+    let now = 0
+    const known = new Set(['a', 'b', 'c', 'd', 'e'])
+    const totals = new TotalCounts(host => known.has(host), { hosts: 2, now: () => now })
+    visit(totals, ['a', 'b', 'c'])
+    known.delete('a')
+    now += MINUTE
+    visit(totals, ['d'], 3)
+    expect(requestsOf(totals)).toHaveProperty(['b ns/b'])
+    for (let minute = 1; minute <= 10; minute++) {
+      visit(totals, ['c', 'd'], 3)
+      now += MINUTE
+    }
+    visit(totals, ['c', 'd'])
+    expect(Object.keys(requestsOf(totals)).sort()).toEqual(['c ns/c', 'd ns/d', 'other'])
+  })
+
+  it('sums up the Ingresses of a host that has too many', () => {
+    const totals = new TotalCounts(() => true, { hosts: 2 })
+    const recorder = new Recorder()
+    for (let i = 0; i < 50; i++) recorder.request(finished({ route: route({ object: `Ingress/ns/web-${i}` }) }))
+    recorder.request(finished({ host: 'b', route: route({ object: 'Ingress/ns/b' }) }))
+    totals.add(recorder.flush()!)
+    const requests = requestsOf(totals)
+    expect(requests['a.example other']).toBe(46)
+    expect(Object.keys(requests)).toHaveLength(6)
+    expect(requests['b other']).toBe(1)
   })
 })

@@ -107,7 +107,7 @@ export class StreamClient {
       receiver.connect(resumeHash)
       for await (const lines of readLines(response, this.#timings.silence)) {
         for (const line of lines) {
-          const received = this.#take(line)
+          const received = await untilAborted(this.#take(line), signal)
           if (received === 'unsupported') return 'pause-long'
           if (received === 'verified') connection.verified = true
           this.#schedule(received, connection)
@@ -123,6 +123,7 @@ export class StreamClient {
       return 'pause'
     } finally {
       this.#connected = false
+      receiver.disconnect()
       if (connection.timer !== null) clearTimeout(connection.timer)
       const lived = connection.openedAt === null ? 0 : performance.now() - connection.openedAt
       if (lived >= (connection.verified ? this.#timings.livedVerified : this.#timings.lived)) this.#backoff.reset()
@@ -130,7 +131,7 @@ export class StreamClient {
     }
   }
 
-  #take(line: string): Received {
+  async #take(line: string): Promise<Received> {
     const { receiver, log } = this.#parts
     let message: StreamMessage
     try {
@@ -146,7 +147,7 @@ export class StreamClient {
       }
       return 'taken'
     }
-    const received = receiver.receive(message)
+    const received = await receiver.receive(message)
     if (received === 'unsupported' && message.type === 'hello') {
       log.error(
         { theirs: message.protocol, ours: PROTOCOL_VERSION, operator: message.operator },
@@ -210,12 +211,12 @@ function violation({ message }: ProtocolError): Refusal {
 }
 
 /** @throws the signal's reason: workers that hang must not keep a connection, or the process, from ending */
-async function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted()
   let stop: () => void = () => undefined
   const aborted = new Promise<never>((_resolve, reject) => {
     stop = () => reject(signal.reason as Error)
     signal.addEventListener('abort', stop)
   })
-  await Promise.race([work, aborted]).finally(() => signal.removeEventListener('abort', stop))
+  return await Promise.race([work, aborted]).finally(() => signal.removeEventListener('abort', stop))
 }

@@ -46,6 +46,11 @@ describe('listedDifference', () => {
     ['a missing one', ['a', 'c'], ['a', 'b', 'c'], 'b'],
     ['one too many', ['a', 'b', 'c', 'x'], ['a', 'b', 'c'], 'x'],
     ['one of several differences that alone explains it', ['a', 'y'], ['a', 'b', 'y'], 'b'],
+    ['the first one missing', ['b', 'c'], ['a', 'b', 'c'], 'a'],
+    ['the last one missing', ['a', 'b'], ['a', 'b', 'c'], 'c'],
+    ['the first one too many', ['Z', 'a', 'b', 'c'], ['a', 'b', 'c'], 'Z'],
+    ['the only one too many', ['x'], [], 'x'],
+    ['one that is there twice', ['a', 'b', 'c', 'x', 'x'], ['a', 'b', 'c', 'x'], 'x'],
   ])('finds %s', (_name, ids, published, suspect) => {
     expect(listedDifference(served, ids, idsChecksum(published)).suspect).toBe(suspect)
   })
@@ -54,6 +59,32 @@ describe('listedDifference', () => {
     const { suspect, text } = listedDifference(served, ['a', 'x', 'y'], idsChecksum(['q']))
     expect(suspect).toBeNull()
     expect(text).toBe('; no longer there: b, c; not served before: x, y')
+  })
+
+  it('finds what trying every ID would find', () => {
+    fc.assert(
+      fc.property(fc.array(id), fc.array(id), fc.nat(), (one, other, n) => {
+        const sorted = (list: readonly string[]): readonly string[] => list.filter(i => i !== '').sort()
+        const [from, ids] = [sorted(one), sorted(other)]
+        const missing = from.filter(i => !ids.includes(i))
+        const unexpected = ids.filter(i => !from.includes(i))
+        const candidates = [...missing, ...unexpected]
+        const wanted = candidates[n % (candidates.length + 1)]
+        if (wanted === undefined) return
+        const published = idsChecksum(missing.includes(wanted) ? [...ids, wanted] : withIds(ids, [wanted], []))
+        expect(listedDifference(from, ids, published).suspect).toBe(wanted)
+      }),
+    )
+  })
+
+  it('is found in a moment in long lists that differ in much', () => {
+    const name = (n: number): string => `namespace/web-${String(n).padStart(6, '0')}:revision`
+    const served = Array.from({ length: 50_000 }, (_, i) => name(i))
+    const ids = served.filter((_, i) => i % 1_000 !== 500)
+    const from = performance.now()
+    expect(listedDifference(served, ids, idsChecksum([...ids, name(500)])).suspect).toBe(name(500))
+    expect(listedDifference(served, ids, 'x').suspect).toBeNull()
+    expect(performance.now() - from).toBeLessThan(2_000)
   })
 
   it('cuts long lists', () => {

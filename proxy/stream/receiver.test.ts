@@ -13,8 +13,8 @@ const schemaViolation = { reason: 'SchemaViolation', object: null, message: 'del
 async function serving(entries: readonly Entry[] = both, endpoints = addresses): Promise<ReceiverRig> {
   const rig = new ReceiverRig()
   rig.receiver.connect(null)
-  expect(rig.feed(...snapshot(entries, endpoints))).toBe('verified')
-  rig.feed(observe())
+  expect(await rig.feed(...snapshot(entries, endpoints))).toBe('verified')
+  await rig.feed(observe())
   await rig.receiver.settled()
   rig.events.length = 0
   return rig
@@ -35,9 +35,9 @@ describe('a snapshot', () => {
     const rig = new ReceiverRig()
     rig.receiver.connect(null)
     const [begin, items, end] = snapshot(both, addresses)
-    rig.feed(begin!, items!)
+    await rig.feed(begin!, items!)
     expect(rig.sink.updates).toEqual([])
-    expect(rig.feed(end!)).toBe('verified')
+    expect(await rig.feed(end!)).toBe('verified')
     expect(rig.sink.updates).toHaveLength(1)
     expect(rig.sink.updates[0]).toMatchObject({ reset: true, endpoints: { upsert: addresses } })
     await rig.receiver.settled()
@@ -51,7 +51,7 @@ describe('a snapshot', () => {
     const rig = new ReceiverRig()
     rig.sink.hold()
     rig.receiver.connect(null)
-    rig.feed(...snapshot(both))
+    await rig.feed(...snapshot(both))
     await new Promise(resolve => setImmediate(resolve))
     expect(rig.receiver.served.stateHash).toBe('')
     rig.sink.release()
@@ -62,17 +62,33 @@ describe('a snapshot', () => {
   it('cut off by a new connection leaves nothing behind', async () => {
     const rig = await serving()
     rig.receiver.connect(rig.receiver.resumeHash)
-    rig.feed(...snapshot([entry(site('web', 'r2'))]).slice(0, 2))
+    await rig.feed(...snapshot([entry(site('web', 'r2'))]).slice(0, 2))
     rig.receiver.connect(rig.receiver.resumeHash)
-    expect(rig.feed(...snapshot([web]))).toBe('verified')
+    expect(await rig.feed(...snapshot([web]))).toBe('verified')
     expect(rig.sink.table.revisions()).toEqual({ 'Ingress/ns/web': 'r1' })
+  })
+
+  it('whose proof is under way when the connection ends is forgotten', async () => {
+    const many = Array.from({ length: 3_000 }, (_, i) => entry(site(`web-${i}`)))
+    for (const end of ['disconnect', 'connect'] as const) {
+      const rig = await serving()
+      const before = rig.receiver.resumeHash
+      rig.receiver.connect(null)
+      const received = rig.feed(...snapshot(many))
+      await new Promise(resolve => setImmediate(resolve))
+      if (end === 'connect') rig.receiver.connect(before)
+      else rig.receiver.disconnect()
+      expect(await received).toBe('taken')
+      expect(rig.receiver.resumeHash).toBe(before)
+      expect(rig.sink.table.sizes.ingresses).toBe(2)
+    }
   })
 
   it('a later one changes only what differs', async () => {
     const rig = await serving()
     rig.sink.updates.length = 0
     rig.receiver.connect(null)
-    rig.feed(...snapshot([entry(site('web', 'r2')), shop], addresses))
+    await rig.feed(...snapshot([entry(site('web', 'r2')), shop], addresses))
     expect(rig.sink.updates).toHaveLength(1)
     expect(rig.sink.updates[0]).toMatchObject({ reset: false, fragments: { upsert: [{ key: 'Ingress/ns/web' }] } })
   })
@@ -81,7 +97,7 @@ describe('a snapshot', () => {
 describe('a refused update', () => {
   it('leaves the table as it is, says why, and asks for everything anew', async () => {
     const rig = await serving()
-    expect(rig.feed(corrupted())).toBe('refused')
+    expect(await rig.feed(corrupted())).toBe('refused')
     expect(rig.receiver.refusals).toMatchObject([{ reason: 'DigestMismatch', object: 'Ingress/ns/web' }])
     expect(rig.sink.table.revision('Ingress/ns/web')).toBe('r1')
     expect(rig.receiver.served.stateHash).toBe(hashOf(both))
@@ -91,42 +107,42 @@ describe('a refused update', () => {
 
   it('is told once, however often it comes', async () => {
     const rig = await serving()
-    rig.feed(corrupted())
+    await rig.feed(corrupted())
     rig.receiver.connect(null)
     const [begin, items, end] = snapshot(both)
     const broken = { ...items!, fragments: [site('web', 'r1')].map(f => ({ ...f, createdAt: 1 })) } as typeof items
-    expect(rig.feed(begin!, broken!, end!)).toBe('refused')
+    expect(await rig.feed(begin!, broken!, end!)).toBe('refused')
     rig.receiver.connect(null)
-    expect(rig.feed(begin!, broken!, end!)).toBe('refused')
+    expect(await rig.feed(begin!, broken!, end!)).toBe('refused')
     expect(rig.events.filter(e => e === 'refusals')).toHaveLength(2)
     expect(rig.log.lines.filter(l => l.startsWith('error'))).toHaveLength(2)
   })
 
   it('does not stop endpoints', async () => {
     const rig = await serving()
-    rig.feed(corrupted())
-    rig.feed({ type: 'endpoints', upsert: { 'ns/web:80': ['10.0.0.9:80'] }, remove: [] })
+    await rig.feed(corrupted())
+    await rig.feed({ type: 'endpoints', upsert: { 'ns/web:80': ['10.0.0.9:80'] }, remove: [] })
     expect(addressesOf(rig)['ns/web:80']).toEqual(['10.0.0.9:80'])
   })
 
   it('does not take away the addresses that the served table needs', async () => {
     const rig = await serving()
     const message = { ...delta(both, [shop]), checksums: { ingress: '0'.repeat(32), secret: null } }
-    expect(rig.feed(message, { type: 'endpoints', upsert: {}, remove: ['ns/web:80'] })).toBe('taken')
+    expect(await rig.feed(message, { type: 'endpoints', upsert: {}, remove: ['ns/web:80'] })).toBe('taken')
     expect(rig.reasons).toEqual(['ChecksumMismatch'])
     expect(addressesOf(rig)['ns/web:80']).toEqual(['10.0.0.1:80'])
     // The removal is verified at last: the addresses go with the fragment.
     rig.receiver.connect(null)
-    expect(rig.feed(...snapshot([shop], { 'ns/shop:80': ['10.0.0.2:80'] }))).toBe('verified')
+    expect(await rig.feed(...snapshot([shop], { 'ns/shop:80': ['10.0.0.2:80'] }))).toBe('verified')
     expect(addressesOf(rig)).toEqual({ 'ns/shop:80': ['10.0.0.2:80'] })
   })
 
   it('what follows it waits for the snapshot, which ends it', async () => {
     const rig = await serving()
-    rig.feed(corrupted())
-    expect(rig.feed(delta([entry(site('web', 'r2')), shop], both))).toBe('waiting')
+    await rig.feed(corrupted())
+    expect(await rig.feed(delta([entry(site('web', 'r2')), shop], both))).toBe('waiting')
     rig.receiver.connect(null)
-    expect(rig.feed(...snapshot([entry(site('web', 'r2')), shop]))).toBe('verified')
+    expect(await rig.feed(...snapshot([entry(site('web', 'r2')), shop]))).toBe('verified')
     expect(rig.receiver.refusals).toEqual([])
     expect(rig.receiver.resumeHash).toBe(hashOf([entry(site('web', 'r2')), shop]))
     expect(rig.sink.table.revision('Ingress/ns/web')).toBe('r2')
@@ -138,9 +154,9 @@ describe('a line that was lost', () => {
     const rig = await serving()
     rig.receiver.connect(null)
     const [begin, items, end] = snapshot([web])
-    rig.feed(begin!)
+    await rig.feed(begin!)
     expect(rig.receiver.refuse(schemaViolation)).toBe('refused')
-    expect(rig.feed(items!, end!)).toBe('taken')
+    expect(await rig.feed(items!, end!)).toBe('taken')
     expect(rig.receiver.refusals).toEqual([schemaViolation])
     expect(rig.sink.table.revision('Ingress/ns/shop')).toBe('r1')
   })
@@ -149,7 +165,7 @@ describe('a line that was lost', () => {
     const rig = await serving([web], addresses)
     rig.receiver.connect(rig.receiver.resumeHash)
     rig.receiver.refuse(schemaViolation)
-    rig.feed(observe())
+    await rig.feed(observe())
     expect(addressesOf(rig)).toEqual(addresses)
   })
 
@@ -157,21 +173,21 @@ describe('a line that was lost', () => {
     const rig = await serving()
     rig.receiver.connect(rig.receiver.resumeHash)
     rig.receiver.refuse(schemaViolation)
-    expect(rig.feed(observe())).toBe('taken')
+    expect(await rig.feed(observe())).toBe('taken')
     expect(rig.reasons).toEqual(['SchemaViolation'])
   })
 
-  it.each(['snapshot-items', 'snapshot-end'])('%s out of order is one, too', type => {
+  it.each(['snapshot-items', 'snapshot-end'])('%s out of order is one, too', async type => {
     const rig = new ReceiverRig()
     rig.receiver.connect(null)
-    expect(rig.feed(snapshot(both).find(m => m.type === type)!)).toBe('refused')
+    expect(await rig.feed(snapshot(both).find(m => m.type === type)!)).toBe('refused')
     expect(rig.reasons).toEqual(['SchemaViolation'])
   })
 
-  it('a delta before any snapshot is refused', () => {
+  it('a delta before any snapshot is refused', async () => {
     const rig = new ReceiverRig()
     rig.receiver.connect(null)
-    expect(rig.feed(delta([], both))).toBe('refused')
+    expect(await rig.feed(delta([], both))).toBe('refused')
     expect(rig.reasons).toEqual(['SchemaViolation'])
   })
 })
@@ -180,8 +196,8 @@ describe('resuming', () => {
   it('ends with observe, and drops endpoints that were not named before it', async () => {
     const rig = await serving([web], addresses)
     rig.receiver.connect(rig.receiver.resumeHash)
-    rig.feed({ type: 'endpoints', upsert: { 'ns/web:80': ['10.0.0.7:80'] }, remove: [] })
-    expect(rig.feed(observe('Ingress/ns/web'))).toBe('verified')
+    await rig.feed({ type: 'endpoints', upsert: { 'ns/web:80': ['10.0.0.7:80'] }, remove: [] })
+    expect(await rig.feed(observe('Ingress/ns/web'))).toBe('verified')
     expect(addressesOf(rig)).toEqual({ 'ns/web:80': ['10.0.0.7:80'] })
     expect(rig.events).toContain('observe Ingress/ns/web')
   })
@@ -189,12 +205,12 @@ describe('resuming', () => {
   it('makes a table from disk one of the stream', async () => {
     const from = await serving()
     const rig = new ReceiverRig()
-    expect(rig.receiver.restore(from.receiver.contents()!)).toBe(true)
+    expect(await rig.receiver.restore(from.receiver.contents()!)).toBe(true)
     await rig.receiver.settled()
     expect(rig.receiver.served.source).toBe('disk')
     expect(addressesOf(rig)).toEqual(addresses)
     rig.receiver.connect(rig.receiver.resumeHash)
-    rig.feed({ type: 'endpoints', upsert: addresses, remove: [] }, observe())
+    await rig.feed({ type: 'endpoints', upsert: addresses, remove: [] }, observe())
     await rig.receiver.settled()
     expect(rig.receiver.served.source).toBe('stream')
     expect(rig.sink.updates.filter(u => u.reset)).toHaveLength(1)
@@ -203,7 +219,7 @@ describe('resuming', () => {
   it('a table from disk that does not prove right is not used', async () => {
     const contents = (await serving()).receiver.contents()!
     const rig = new ReceiverRig()
-    expect(rig.receiver.restore({ ...contents, entries: contents.entries.slice(1) })).toBe(false)
+    expect(await rig.receiver.restore({ ...contents, entries: contents.entries.slice(1) })).toBe(false)
     expect(rig.sink.updates).toEqual([])
     expect(rig.receiver.resumeHash).toBeNull()
     expect(rig.receiver.refusals).toEqual([])
@@ -215,30 +231,30 @@ describe('what a replica holds back', () => {
 
   it('is a refusal until it is resolved', async () => {
     const rig = await serving()
-    rig.feed({ type: 'held', kind: 'Ingress', mismatch })
+    await rig.feed({ type: 'held', kind: 'Ingress', mismatch })
     expect(rig.receiver.refusals).toEqual([{ reason: 'Held', object: 'ns/x:1', message: 'it differs' }])
-    rig.feed({ type: 'held', kind: 'Ingress', mismatch: null })
+    await rig.feed({ type: 'held', kind: 'Ingress', mismatch: null })
     expect(rig.receiver.refusals).toEqual([])
   })
 
   it('is forgotten when another replica says that it holds nothing', async () => {
     const rig = await serving()
-    rig.feed({ type: 'held', kind: 'Secret', mismatch })
+    await rig.feed({ type: 'held', kind: 'Secret', mismatch })
     rig.receiver.connect(rig.receiver.resumeHash)
     expect(rig.reasons).toEqual(['Held'])
-    rig.feed(observe())
+    await rig.feed(observe())
     expect(rig.reasons).toEqual([])
   })
 
   it('stays held when the same replica has something else to observe', async () => {
     const rig = await serving()
-    rig.feed({ type: 'held', kind: 'Secret', mismatch }, observe('Ingress/ns/web'))
+    await rig.feed({ type: 'held', kind: 'Secret', mismatch }, observe('Ingress/ns/web'))
     expect(rig.reasons).toEqual(['Held'])
   })
 
   it('does not keep the state from being resumed', async () => {
     const rig = await serving()
-    rig.feed({ type: 'held', kind: 'Secret', mismatch })
+    await rig.feed({ type: 'held', kind: 'Secret', mismatch })
     expect(rig.receiver.resumeHash).toBe(hashOf(both))
   })
 })
@@ -248,15 +264,15 @@ describe('other messages', () => {
     ...{ type: 'hello', protocol: 1, operator: 'v', leader: '10.0.0.1:8443', pod: 'p', ordinal: 0 },
   }
 
-  it('hello and ping name the leader', () => {
+  it('hello and ping name the leader', async () => {
     const rig = new ReceiverRig()
-    rig.feed(hello, { type: 'ping', leader: null })
+    await rig.feed(hello, { type: 'ping', leader: null })
     expect(rig.events).toEqual(['leader 10.0.0.1:8443', 'leader none'])
   })
 
-  it('another version of the protocol is not listened to', () => {
+  it('another version of the protocol is not listened to', async () => {
     const rig = new ReceiverRig()
-    expect(rig.feed({ ...hello, protocol: 2 })).toBe('unsupported')
+    expect(await rig.feed({ ...hello, protocol: 2 })).toBe('unsupported')
     expect(rig.events).toEqual([])
   })
 
@@ -265,7 +281,7 @@ describe('other messages', () => {
     const rig = await serving([web, entry(secret)])
     expect(rig.sink.table.sizes.certificates).toBe(1)
     const broken = delta([web, entry(secret)], [web, entry({ ...secret, revision: 'r2' })])
-    rig.feed({ ...broken, certificates: broken.certificates.map(c => ({ ...c, chain: 'x' })) })
+    await rig.feed({ ...broken, certificates: broken.certificates.map(c => ({ ...c, chain: 'x' })) })
     expect(rig.reasons).toEqual(['DigestMismatch'])
     expect(rig.log.lines.join()).not.toContain('PRIVATE')
   })
@@ -276,7 +292,7 @@ describe('back pressure', () => {
     const rig = await serving()
     rig.sink.hold()
     for (let i = 0; i < 64; i++)
-      rig.feed({ type: 'endpoints', upsert: { 'ns/web:80': [`10.0.1.${i}:80`] }, remove: [] })
+      await rig.feed({ type: 'endpoints', upsert: { 'ns/web:80': [`10.0.1.${i}:80`] }, remove: [] })
     let room = false
     const waited = rig.receiver.room().then(() => (room = true))
     await new Promise(resolve => setImmediate(resolve))

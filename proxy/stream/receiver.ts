@@ -14,8 +14,8 @@ import { Served } from './served.ts'
 import type { TableSource } from './served.ts'
 import { StateHolder } from './state.ts'
 import type { Step } from './state.ts'
-import { verifyDelta, verifySnapshot } from './verify.ts'
-import type { Verdict } from './verify.ts'
+import { inPortions, proveDelta, proveSnapshot } from './verify.ts'
+import type { Proof } from './verify.ts'
 import type { TableContents } from '../disk/contents.ts'
 import type { Assignment, Certificate, Fragment } from '../../protocol/objects.ts'
 
@@ -66,6 +66,8 @@ export class Receiver {
   #hasTable = false
   /** The operator was told our hash, and has not yet said that it differs. */
   #resuming = false
+  /** Counts connections: what belongs to an old one does not count any more. */
+  #connection = 0
   /** No `observe` came over this connection yet. */
   #fresh = false
   #observed: readonly string[] | null = null
@@ -90,13 +92,23 @@ export class Receiver {
 
   /** A new connection that asked to resume from this hash. What the old one left unfinished is forgotten. */
   connect(resumeHash: string | null): void {
-    this.#parts = null
+    this.disconnect()
     this.#resuming = resumeHash !== null
     this.#fresh = true
     this.#endpoints.beginListing()
   }
 
-  receive(message: StreamMessage): Received {
+  /** The connection ended. A proof that is under way is forgotten: what is resumed from is the state as it is now. */
+  disconnect(): void {
+    this.#connection++
+    this.#parts = null
+  }
+
+  /**
+   * Takes a message. Resolves when it is known what it comes to, and only then the next one may come: a proof takes its
+   * time.
+   */
+  async receive(message: StreamMessage): Promise<Received> {
     switch (message.type) {
       case 'hello':
         if (message.protocol !== PROTOCOL_VERSION) return 'unsupported'
@@ -122,12 +134,12 @@ export class Receiver {
         const parts = this.#parts
         this.#parts = null
         if (parts === null) return this.#unasked('snapshot-end without snapshot-begin')
-        return this.#conclude(verifySnapshot(this.#state, parts, message), 'stream')
+        return this.#conclude(proveSnapshot(this.#state, parts, message))
       }
       case 'delta':
         if (this.#refusal !== null) return 'waiting'
         if (!this.#hasTable) return this.refuse(outOfOrder('a delta before the first snapshot'))
-        return this.#conclude(verifyDelta(this.#state, message), 'stream')
+        return this.#conclude(proveDelta(this.#state, message))
       case 'endpoints':
         this.#changeEndpoints(this.#endpoints.change(message.upsert, message.remove))
         return 'taken'
@@ -162,7 +174,7 @@ export class Receiver {
   }
 
   /** Takes a table read from disk, if it proves right; false: it is not used. Only before the first connection. */
-  restore(contents: TableContents): boolean {
+  async restore(contents: TableContents): Promise<boolean> {
     if (this.#hasTable) return false
     const parts: Parts = { assignments: [], fragments: [], certificates: [] }
     for (const { assignment, payload } of contents.entries) {
@@ -171,7 +183,7 @@ export class Receiver {
       if ('chain' in payload) parts.certificates.push(payload)
       else parts.fragments.push(payload)
     }
-    const verdict = verifySnapshot(this.#state, parts, contents)
+    const verdict = await inPortions(proveSnapshot(this.#state, parts, contents))
     if (!verdict.ok) {
       this.#log.error({ ...verdict.refusal }, 'the table on disk does not prove right: not used')
       return false
@@ -207,9 +219,12 @@ export class Receiver {
     return this.#refusal === null ? this.refuse(outOfOrder(message)) : 'taken'
   }
 
-  #conclude(verdict: Verdict, source: TableSource): Received {
+  async #conclude(proof: Proof): Promise<Received> {
+    const connection = this.#connection
+    const verdict = await inPortions(proof)
+    if (connection !== this.#connection) return 'taken'
     if (!verdict.ok) return this.#refuse(verdict.refusal)
-    this.#apply(verdict.step, source)
+    this.#apply(verdict.step, 'stream')
     this.#accepted()
     this.#events.changed('table')
     return 'verified'

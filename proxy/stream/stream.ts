@@ -89,7 +89,7 @@ async function restore(file: TableFile, receiver: Receiver, log: StreamLog): Pro
   try {
     const contents = await file.read()
     if (contents === null) log.info({}, 'no table on disk')
-    else if (receiver.restore(contents)) {
+    else if (await receiver.restore(contents)) {
       log.info({ objects: contents.entries.length, stateHash: contents.stateHash }, 'table restored from disk')
     }
   } catch (error) {

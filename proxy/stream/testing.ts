@@ -138,8 +138,10 @@ export class ReceiverRig {
   })
 
   /** Says what the last message came to. */
-  feed(...messages: readonly StreamMessage[]): Received {
-    return messages.map(message => this.receiver.receive(message)).at(-1) ?? 'taken'
+  async feed(...messages: readonly StreamMessage[]): Promise<Received> {
+    let received: Received = 'taken'
+    for (const message of messages) received = await this.receiver.receive(message)
+    return received
   }
 
   get reasons(): readonly Refusal['reason'][] {

@@ -5,7 +5,7 @@ import { certificate } from '../table/fixtures.ts'
 import { StateHolder } from './state.ts'
 import type { Entry } from './state.ts'
 import { checksumsOf, delta, entry, hashOf, partsOf, site, unassigned } from './testing.ts'
-import { verifyDelta, verifySnapshot } from './verify.ts'
+import { inPortions, proveSnapshot, verifyDelta, verifySnapshot } from './verify.ts'
 import type { SnapshotParts, Verdict } from './verify.ts'
 
 const web = entry(site('web'))
@@ -111,6 +111,35 @@ describe('a snapshot', () => {
     ],
   ])('is refused with %s', (_name, tamper, object) => {
     expect(afterTampering(tamper)).toMatchObject({ reason: 'AssignmentInvalid', object })
+  })
+})
+
+describe('a proof in portions', () => {
+  const many = Array.from({ length: 3_000 }, (_, i) => entry(site(`web-${i}`)))
+
+  it('comes to the same as one in one go', async () => {
+    for (const entries of [many, many.slice(1)]) {
+      const verdict = await inPortions(proveSnapshot(new StateHolder(), partsOf(entries), announced(many)), 0)
+      expect(verdict).toEqual(verifySnapshot(new StateHolder(), partsOf(entries), announced(many)))
+      expect(verdict.ok).toBe(entries === many)
+    }
+  })
+
+  it('lets the loop turn between small steps', async () => {
+    let steps = 0
+    const proof = proveSnapshot(new StateHolder(), partsOf(many), announced(many))
+    for (let step = proof.next(); step.done !== true; step = proof.next()) steps++
+    // Each object is proven in a step, and added to the state in another one.
+    expect(steps).toBeGreaterThanOrEqual(2 * many.length)
+    let turns = 0
+    const turn = (): void => {
+      turns++
+      next = setImmediate(turn)
+    }
+    let next = setImmediate(turn)
+    await inPortions(proveSnapshot(new StateHolder(), partsOf(many), announced(many)), 1)
+    clearImmediate(next)
+    expect(turns).toBeGreaterThan(5)
   })
 })
 

@@ -1,9 +1,11 @@
 /**
- * Proves a snapshot or delta before any of it is applied, all or nothing. Pure.
+ * Proves a snapshot or delta before any of it is applied, all or nothing. Pure. A proof of 100 000 objects takes seconds:
+ * it goes on in small steps, between which the main thread answers probes.
  * DESIGN "The consistency check": every payload is the one that was assigned, every assigned revision is the announced
  * or the current one, the IDs have the published MD5, and the state has the announced hash. What cannot be proven is
  * refused, and the table stays as it is.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { idsChecksum, payloadDigest, StateHash } from '../../protocol/hash.ts'
 import { parseObjectKey } from '../../protocol/ids.ts'
 import type { Checksums, DeltaMessage, Refusal } from '../../protocol/messages.ts'
@@ -13,6 +15,9 @@ import { listedDifference, withIds } from './id-lists.ts'
 import type { Entry, IdLists, Step, StreamState } from './state.ts'
 
 export type Verdict = { readonly ok: true; readonly step: Step } | { readonly ok: false; readonly refusal: Refusal }
+
+/** Used in one go, in milliseconds: half of what a single payload may take at worst. */
+const PORTION_MS = 10
 
 /** The collected items of a snapshot. */
 export interface SnapshotParts {
@@ -27,25 +32,63 @@ export interface Announced {
   readonly stateHash: string
 }
 
+/** A proof that is under way: every step is a small one, the last one says the verdict. */
+export type Proof = Generator<void, Verdict, void>
+
+/** The same in one go. */
 export function verifySnapshot(served: StreamState, parts: SnapshotParts, announced: Announced): Verdict {
-  const built = buildEntries(parts, () => undefined)
+  return atOnce(proveSnapshot(served, parts, announced))
+}
+
+/** The same in one go. */
+export function verifyDelta(served: StreamState, delta: Delta): Verdict {
+  return atOnce(proveDelta(served, delta))
+}
+
+function atOnce(proof: Proof): Verdict {
+  let step = proof.next()
+  while (step.done !== true) step = proof.next()
+  return step.value
+}
+
+/** Resolves with the verdict; lets the loop turn whenever this much time was used, in milliseconds. */
+export async function inPortions(proof: Proof, milliseconds = PORTION_MS): Promise<Verdict> {
+  let until = performance.now() + milliseconds
+  for (;;) {
+    const step = proof.next()
+    if (step.done === true) return step.value
+    if (performance.now() < until) continue
+    await nextTurn()
+    until = performance.now() + milliseconds
+  }
+}
+
+/** The state must not change until the proof has ended. */
+export function* proveSnapshot(served: StreamState, parts: SnapshotParts, announced: Announced): Proof {
+  const built = yield* buildEntries(parts, () => undefined)
   if (!built.ok) return built
   const hash = new StateHash()
   const ids: Record<ObjectKind, string[]> = { Ingress: [], Secret: [] }
   for (const { assignment } of built.entries.values()) {
     hash.toggle(assignment)
     if (assignment.id !== '') ids[parseObjectKey(assignment.key).kind].push(assignment.id)
+    yield
   }
   ids.Ingress.sort()
+  yield
   ids.Secret.sort()
-  return conclude(served, { removed: null, upsert: built.entries, ids, hash }, announced)
+  yield
+  return yield* conclude(served, { removed: null, upsert: built.entries, ids, hash }, announced)
 }
 
-export function verifyDelta(served: StreamState, delta: Omit<DeltaMessage, 'type' | 'sequence'>): Verdict {
+type Delta = Omit<DeltaMessage, 'type' | 'sequence'>
+
+/** The state must not change until the proof has ended. */
+export function* proveDelta(served: StreamState, delta: Delta): Proof {
   if (delta.base !== served.hash.hex) {
     return refuse('StateHashMismatch', null, 'the delta starts from a state that is not the served one')
   }
-  const built = buildEntries(delta, key => served.entries.get(key))
+  const built = yield* buildEntries(delta, key => served.entries.get(key))
   if (!built.ok) return built
   const hash = new StateHash(served.hash)
   const gone: Record<ObjectKind, string[]> = { Ingress: [], Secret: [] }
@@ -66,17 +109,22 @@ export function verifyDelta(served: StreamState, delta: Omit<DeltaMessage, 'type
     drop(key)
     hash.toggle(assignment)
     come[parseObjectKey(key).kind].push(assignment.id)
+    yield
   }
   const ids = {
     Ingress: withIds(served.ids.Ingress, gone.Ingress, come.Ingress),
     Secret: withIds(served.ids.Secret, gone.Secret, come.Secret),
   }
-  return conclude(served, { removed: [...removed], upsert: built.entries, ids, hash }, delta)
+  yield
+  return yield* conclude(served, { removed: [...removed], upsert: built.entries, ids, hash }, delta)
 }
 
 type Built = { readonly ok: true; readonly entries: ReadonlyMap<ObjectKey, Entry> } | Extract<Verdict, { ok: false }>
 
-function buildEntries(parts: SnapshotParts, before: (key: ObjectKey) => Entry | undefined): Built {
+function* buildEntries(
+  parts: SnapshotParts,
+  before: (key: ObjectKey) => Entry | undefined,
+): Generator<void, Built, void> {
   const payloads = new Map<ObjectKey, Fragment | Certificate>()
   for (const payload of [...parts.fragments, ...parts.certificates]) {
     if (payloads.has(payload.key)) return refuse('AssignmentInvalid', payload.key, `${payload.key} came twice`)
@@ -84,6 +132,7 @@ function buildEntries(parts: SnapshotParts, before: (key: ObjectKey) => Entry | 
   }
   const entries = new Map<ObjectKey, Entry>()
   for (const assignment of parts.assignments) {
+    yield
     const { key } = assignment
     if (entries.has(key)) return refuse('AssignmentInvalid', key, `${key} is assigned twice`)
     const wrong = wrongAssignment(assignment)
@@ -131,11 +180,14 @@ function wrongAssignment({ announced, current, assigned, digest }: Assignment): 
   return `assigned revision ${assigned} is neither the announced ${announced} nor the current ${current ?? 'none'}`
 }
 
-function conclude(served: StreamState, made: Omit<Step, 'checksums'>, announced: Announced): Verdict {
+function* conclude(served: StreamState, made: Omit<Step, 'checksums'>, announced: Announced): Proof {
   if (announced.checksums.ingress === null && announced.checksums.secret === null) {
     return refuse('Held', null, 'no checksum is published yet: waiting for an IngressCheckSum and a SecretCheckSum')
   }
-  const checksums = { ingress: checksumOf(served, made.ids, 'Ingress'), secret: checksumOf(served, made.ids, 'Secret') }
+  const ingress = checksumOf(served, made.ids, 'Ingress')
+  yield
+  const checksums = { ingress, secret: checksumOf(served, made.ids, 'Secret') }
+  yield
   const refusal =
     checkIds('Ingress', announced.checksums.ingress, checksums.ingress, served, made) ??
     checkIds('Secret', announced.checksums.secret, checksums.secret, served, made)

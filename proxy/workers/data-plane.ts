@@ -13,6 +13,8 @@ import { FrontDoor } from '../frontdoor/frontdoor.ts'
 import { FullPath } from '../gateway/full-path.ts'
 import { Gateway } from '../gateway/gateway.ts'
 import type { Transport } from '../gateway/transport.ts'
+import type { LineSink } from '../log/lines.ts'
+import { Output } from '../log/output.ts'
 import { Recorder } from '../report/recorder.ts'
 import { MapTable } from '../table/map-table.ts'
 import type { TableUpdate } from '../table/update.ts'
@@ -24,6 +26,8 @@ export interface DataPlaneSetup {
   readonly ticketSecret: Uint8Array
   /** Told of what threw; it ended one request or connection. */
   readonly onDefect?: (error: unknown) => void
+  /** Where lines of the access log go, if there is one; none given: right to where the settings say. */
+  readonly lines?: LineSink
 }
 
 /** How long a chunked body, whose size nobody knows, is waited for before its head goes on, in milliseconds. */
@@ -48,11 +52,11 @@ export class DataPlane {
   readonly #parts: Parts
 
   static async create(setup: DataPlaneSetup): Promise<DataPlane> {
-    const { config, defaultCertificate, ticketSecret, onDefect } = setup
+    const { config, defaultCertificate, ticketSecret, onDefect, lines } = setup
     const recorder = new Recorder()
     const clusters = new ClusterSet(config.upstream, { connectFailed: () => recorder.connectFailure() })
     const table = new MapTable(clusters)
-    const accessLog = openAccessLog(config.accessLog)
+    const accessLog = openAccessLog(config.accessLog === 'off' ? null : (lines ?? directLines(config)))
     const context: ForwardContext = {
       ...{ table, recorder, accessLog, publicPorts: config.publicPorts, date: new HttpDate() },
       trusted: new TrustedAddresses(config.trustedAddresses),
@@ -166,6 +170,11 @@ export class DataPlane {
   flushLog(): void {
     this.#parts.accessLog.flush()
   }
+}
+
+function directLines({ accessLog: to, accessLogBuffer: limit }: DataPlaneConfig): LineSink {
+  const output = new Output({ to, limit })
+  return { line: text => output.write(text), flush: () => output.flushSync() }
 }
 
 async function listen(server: Server, host: string | null, port: number): Promise<number> {

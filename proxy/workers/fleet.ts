@@ -1,10 +1,12 @@
-/** The main thread's side of the workers: starts them, replaces them, keeps their tables the same. */
+/** The main thread's side of the workers: starts them, replaces those that end or hang, keeps their tables the same. */
 import type { Worker } from 'node:worker_threads'
 import { DataPlaneError } from '../errors.ts'
 import type { CountsDelta } from '../report/counts.ts'
 import type { TableSink, TableUpdate } from '../table/update.ts'
 import { MasterTable } from './master-table.ts'
 import type { FromWorker, ToWorker, WorkerSetup } from './messages.ts'
+import { LogCredit } from '../log/lines.ts'
+import { BEAT_MS, Vitals } from './vitals.ts'
 
 export interface FleetLog {
   warn(fields: object, message: string): void
@@ -12,15 +14,38 @@ export interface FleetLog {
 }
 
 export interface FleetParts {
-  readonly setup: Omit<WorkerSetup, 'httpPort' | 'httpsPort'>
+  readonly setup: Omit<WorkerSetup, 'vitals' | 'logCredit'>
   /** Makes a thread that runs proxy/worker.ts with this workerData. */
   readonly spawn: (setup: WorkerSetup) => Worker
   readonly onCounts: (delta: CountsDelta) => void
+  /** Lines of the access log; `done` is called when they are written or dropped. */
+  readonly onLines: (data: Uint8Array, lines: number, done: () => void) => void
   readonly log: FleetLog
 }
 
+/** A worker as metrics tell of it. */
+export interface WorkerState {
+  /** From 0; its successors have the same. */
+  readonly number: number
+  /** The longest lag of its event loop since this was last asked, in seconds; one that hangs: for how long by now. */
+  readonly lagSeconds: number
+  readonly heapBytes: number
+}
+
 interface Slot {
+  readonly number: number
   worker: Worker | null
+  vitals: Vitals
+  logCredit: LogCredit
+  /** Vitals.beats when it was last looked at. */
+  beats: number
+  /** Time without a beat, in milliseconds; only time in which this thread ran. */
+  silent: number
+  started: boolean
+  /** It was told to listen. */
+  invited: boolean
+  /** It hung, and is being ended. */
+  stalled: boolean
   /** Newest update that it confirmed. */
   applied: number
   flushed: number
@@ -33,6 +58,15 @@ interface Slot {
 /** A worker that died this soon after its start is replaced only after a pause, in milliseconds. */
 const CRASH_LOOP_MS = 1_000
 
+/** How often beats are looked for, in milliseconds. */
+const WATCH_MS = BEAT_MS
+
+/** A worker that was silent for so long (milliseconds) is not counted on any more: see `/readyz`. */
+const SILENT_MS = 3_000
+
+/** How many times longer a worker may be silent before its first table: it loads code, then takes the whole table in one go. */
+const PATIENCE_AT_START = 6
+
 export class WorkerFleet implements TableSink {
   readonly table = new MasterTable()
   readonly #parts: FleetParts
@@ -41,12 +75,18 @@ export class WorkerFleet implements TableSink {
   #sequence = 0
   #flushSequence = 0
   #crashes = 0
+  #stalls = 0
+  #logDropped = 0
+  #watch: NodeJS.Timeout | null = null
   #ports: { httpPort: number; httpsPort: number }
   #started: Promise<void> | null = null
   #draining: 'no' | 'announced' | 'draining' = 'no'
   #stopped = false
   #starting = false
+  /** There is a table: workers are to listen. */
+  #open = false
   #appliedAt: number | null = null
+  readonly #opened = Promise.withResolvers<void>()
 
   constructor(parts: FleetParts) {
     this.#parts = parts
@@ -59,6 +99,18 @@ export class WorkerFleet implements TableSink {
     return this.#crashes
   }
 
+  /** Workers that hung and were replaced. */
+  get stalls(): number {
+    return this.#stalls
+  }
+
+  /** Lines of the access log that workers dropped: the main thread could not write them in time. */
+  get logDropped(): number {
+    for (const { logCredit } of this.#slots) this.#logDropped += logCredit.takeDropped()
+    return this.#logDropped
+  }
+
+  /** What the workers listen on; before they do: as set, 0 where any free port will be taken. */
   get ports(): { readonly httpPort: number; readonly httpsPort: number } {
     return this.#ports
   }
@@ -67,9 +119,33 @@ export class WorkerFleet implements TableSink {
     return this.#slots.filter(slot => slot.listening).length
   }
 
+  /** Workers that listen and gave a sign of life lately. */
+  get serving(): number {
+    return this.#slots.filter(slot => slot.listening && slot.silent < SILENT_MS).length
+  }
+
   /** A table was applied from outside, and somebody serves it: while a worker is replaced the others do. */
   get ready(): boolean {
-    return this.#appliedAt !== null && this.listening > 0
+    return this.#appliedAt !== null && this.serving > 0
+  }
+
+  /** A worker hangs where no thread can be ended, inside of native code: only a new process helps. */
+  get stuck(): boolean {
+    return this.#slots.some(slot => slot.stalled && slot.silent > this.#patience(slot) + CRASH_LOOP_MS * 10)
+  }
+
+  /** The workers that run. Asking resets their lag. */
+  states(): readonly WorkerState[] {
+    return this.#slots.flatMap(({ number, worker, vitals, silent }) => {
+      if (!worker) return []
+      const lag = Math.max(vitals.takeLag(), silent - BEAT_MS * 2)
+      return [{ number, lagSeconds: lag / 1_000, heapBytes: vitals.heapBytes }]
+    })
+  }
+
+  /** Resolves when the first table is served. */
+  get opened(): Promise<void> {
+    return this.#opened.promise
   }
 
   /** When the newest update was served by every worker, in milliseconds since the epoch; null: never. */
@@ -77,19 +153,32 @@ export class WorkerFleet implements TableSink {
     return this.#appliedAt
   }
 
-  /** Starts the workers with the table as it is; resolves when all listen. @throws if one cannot start at all */
+  /**
+   * Starts the workers; resolves when all take messages. They listen when there is a table: until then connections are
+   * refused, and nobody takes a 404 for an answer. @throws if one cannot start at all
+   */
   start(): Promise<void> {
     this.#started ??= this.#startAll()
     return this.#started
   }
 
-  /** Resolves when every worker serves the update. Workers that are being replaced start from a table that has it. */
+  /**
+   * Resolves when every worker serves the update. Workers that are being replaced start from a table that has it. The
+   * first one is the first table, and lets the workers listen.
+   */
   async apply(update: TableUpdate): Promise<void> {
     this.table.apply(update)
     const sequence = ++this.#sequence
     this.#send({ type: 'update', sequence, update })
-    await this.#until(() => this.#slots.every(slot => slot.worker === null || slot.applied >= sequence))
+    if (this.#draining === 'no') this.#open = true
+    this.#invite()
+    await this.#until(() =>
+      this.#slots.every(
+        slot => slot.worker === null || (slot.applied >= sequence && (slot.listening || !this.#accepting)),
+      ),
+    )
     this.#appliedAt = Date.now()
+    if (this.listening > 0) this.#opened.resolve()
   }
 
   /** Resolves when every worker sent what it counted, or after the time (milliseconds): a busy worker sends it later. */
@@ -110,6 +199,7 @@ export class WorkerFleet implements TableSink {
   /** Stops accepting; resolves when the last request and tunnel ended, at the latest after the time. */
   async drain(withinMs: number): Promise<void> {
     this.#draining = 'draining'
+    this.#wake()
     this.#send({ type: 'drain' })
     const drained = this.#until(() => this.#slots.every(slot => slot.worker === null || slot.drained))
     let timer: NodeJS.Timeout | undefined
@@ -120,6 +210,7 @@ export class WorkerFleet implements TableSink {
   /** Cuts what is still open and ends the workers. */
   async stop(): Promise<void> {
     this.#stopped = true
+    if (this.#watch) clearInterval(this.#watch)
     for (const slot of this.#slots) if (slot.retry) clearTimeout(slot.retry)
     this.#send({ type: 'stop' })
     const ended = this.#until(() => this.#slots.every(slot => slot.worker === null))
@@ -133,57 +224,109 @@ export class WorkerFleet implements TableSink {
   async #startAll(): Promise<void> {
     const { workers } = this.#parts.setup.config
     this.#starting = true
-    // The first one alone: where the settings say port 0 the others need the port that it got.
-    for (let i = 0; i < workers; i++) {
+    for (let number = 0; number < workers; number++) {
       const slot: Slot = {
-        worker: null,
-        applied: 0,
-        flushed: 0,
-        listening: false,
-        drained: false,
-        startedAt: 0,
-        retry: null,
+        ...{ number, worker: null, vitals: new Vitals(), logCredit: new LogCredit(), beats: 0, silent: 0 },
+        ...{
+          started: false,
+          invited: false,
+          stalled: false,
+          applied: 0,
+          flushed: 0,
+          listening: false,
+          drained: false,
+          startedAt: 0,
+          retry: null,
+        },
       }
       this.#slots.push(slot)
       this.#spawn(slot)
-      if (i === 0) await this.#listened(slot)
     }
-    for (const slot of this.#slots) await this.#listened(slot)
-    this.#starting = false
-  }
-
-  /** At the very start a worker that dies is no crash to recover from: a port is taken, or the build is broken. */
-  async #listened(slot: Slot): Promise<void> {
-    await this.#until(() => slot.listening || slot.worker === null)
-    if (!slot.listening) {
+    this.#watch = setInterval(() => this.#look(), WATCH_MS).unref()
+    await this.#until(() => this.#slots.every(slot => slot.started || slot.worker === null))
+    // At the very start a worker that dies is no crash to recover from: the build is broken.
+    if (!this.#slots.every(slot => slot.started)) {
       await this.stop()
       throw new DataPlaneError(
         'SLUICE_WORKER_START',
-        'a worker ended before it listened; its error is in the log above',
+        'a worker ended before it had started; its error is in the log above',
       )
     }
+    this.#starting = false
   }
 
   #spawn(slot: Slot): void {
-    const worker = this.#parts.spawn({ ...this.#parts.setup, ...this.#ports })
+    // New memory: one that is being ended may still write into the old one.
+    const vitals = new Vitals()
+    this.#logDropped += slot.logCredit.takeDropped()
+    const logCredit = new LogCredit()
+    const memory = { vitals: vitals.memory, logCredit: logCredit.memory }
+    const worker = this.#parts.spawn({ ...this.#parts.setup, ...memory })
     Object.assign(slot, {
-      worker,
-      applied: 0,
-      flushed: 0,
-      listening: false,
-      drained: false,
-      startedAt: performance.now(),
+      ...{ worker, vitals, logCredit, beats: 0, silent: 0, started: false, invited: false, stalled: false },
+      ...{ applied: 0, flushed: 0, listening: false, drained: false, startedAt: performance.now() },
     })
     worker.on('message', (message: FromWorker) => this.#receive(slot, message))
-    worker.on('error', error => this.#parts.log.error({ err: error }, 'a worker failed'))
+    worker.on('error', error => this.#parts.log.error({ worker: slot.number, err: error }, 'a worker failed'))
     worker.once('exit', code => this.#ended(slot, worker, code))
     // Updates that come from now on queue up behind it.
-    post(worker, { type: 'update', sequence: this.#sequence, update: this.table.snapshot() })
+    if (this.#sequence > 0) {
+      post(worker, { type: 'update', sequence: this.#sequence, update: this.table.snapshot() })
+    }
     if (this.#draining !== 'no') post(worker, { type: 'announce-drain' })
+    this.#invite()
+  }
+
+  get #accepting(): boolean {
+    return this.#open && this.#draining !== 'draining' && !this.#stopped
+  }
+
+  /** Tells workers to listen. Where the settings say port 0 the others need the port that the first one got. */
+  #invite(): void {
+    if (!this.#accepting) return
+    const { httpPort, httpsPort } = this.#ports
+    for (const slot of this.#slots) {
+      if (!slot.worker || slot.invited) continue
+      const known = httpPort !== 0 && httpsPort !== 0
+      if (!known && this.#slots.some(other => other.worker !== null && other.invited)) return
+      slot.invited = true
+      post(slot.worker, { type: 'listen', httpPort, httpsPort })
+    }
+  }
+
+  /**
+   * Replaces workers that hang: the kernel goes on giving them their share of the connections, and no update is ever
+   * confirmed. A round adds the time between two rounds and no more, however long ago the last one was: when the whole
+   * process was stopped, or its machine suspended, the workers could not beat either.
+   */
+  #look(): void {
+    const { workerStallTimeout } = this.#parts.setup.config
+    for (const slot of this.#slots) {
+      if (!slot.worker) continue
+      const { beats } = slot.vitals
+      if (beats !== slot.beats) Object.assign(slot, { beats, silent: 0 })
+      else slot.silent += WATCH_MS
+      if (workerStallTimeout === 0 || slot.stalled || slot.silent < this.#patience(slot)) continue
+      slot.stalled = true
+      this.#stalls++
+      this.#parts.log.error(
+        { worker: slot.number, thread: slot.worker.threadId, milliseconds: slot.silent },
+        `worker ${slot.number} hangs: it is ended and replaced`,
+      )
+      void slot.worker.terminate()
+    }
+  }
+
+  #patience(slot: Slot): number {
+    const { workerStallTimeout } = this.#parts.setup.config
+    return slot.applied > 0 ? workerStallTimeout : workerStallTimeout * PATIENCE_AT_START
   }
 
   #receive(slot: Slot, message: FromWorker): void {
     switch (message.type) {
+      case 'started':
+        slot.started = true
+        break
       case 'applied':
         slot.applied = message.sequence
         break
@@ -191,6 +334,8 @@ export class WorkerFleet implements TableSink {
         const { httpPort, httpsPort } = message
         this.#ports = { httpPort, httpsPort }
         slot.listening = true
+        this.#invite()
+        if (this.#appliedAt !== null) this.#opened.resolve()
         break
       }
       case 'counts':
@@ -202,8 +347,14 @@ export class WorkerFleet implements TableSink {
       case 'drained':
         slot.drained = true
         break
+      case 'lines': {
+        const { data, lines } = message
+        const { logCredit } = slot
+        this.#parts.onLines(data, lines, () => logCredit.release(data.length))
+        return
+      }
       case 'log':
-        this.#parts.log[message.level]({ worker: slot.worker?.threadId, stack: message.stack }, message.message)
+        this.#parts.log[message.level]({ worker: slot.number, stack: message.stack }, message.message)
         return
     }
     this.#wake()
@@ -211,11 +362,11 @@ export class WorkerFleet implements TableSink {
 
   #ended(slot: Slot, worker: Worker, code: number): void {
     if (slot.worker !== worker) return
-    const early = !slot.listening
+    const early = !slot.started
     Object.assign(slot, { worker: null, listening: false })
     if (!this.#stopped) {
-      this.#crashes++
-      this.#parts.log.error({ code }, 'a worker ended; its connections are lost')
+      if (!slot.stalled) this.#crashes++
+      this.#parts.log.error({ worker: slot.number, code }, 'a worker ended; its connections are lost')
       // While draining nobody needs a new one; and one that never listened at the start fails the start.
       if (this.#draining !== 'draining' && !(early && this.#starting)) {
         const wait = performance.now() - slot.startedAt < CRASH_LOOP_MS ? CRASH_LOOP_MS : 0

@@ -9,14 +9,17 @@ export interface WorkerSetup {
   readonly config: DataPlaneConfig
   readonly defaultCertificate: KeyPair
   readonly ticketSecret: Uint8Array
-  /** The ports that the first worker got, where the settings say 0. */
-  readonly httpPort: number
-  readonly httpsPort: number
+  /** Of its Vitals. */
+  readonly vitals: SharedArrayBuffer
+  /** Of its LogCredit. */
+  readonly logCredit: SharedArrayBuffer
 }
 
 export type ToWorker =
-  /** The first one is the whole table; the worker listens when it is applied. */
+  /** The first one is the whole table. */
   | { readonly type: 'update'; readonly sequence: number; readonly update: TableUpdate }
+  /** Accept connections. Comes after the first table: a worker without one would answer 404 to everything. */
+  | { readonly type: 'listen'; readonly httpPort: number; readonly httpsPort: number }
   /** Send the counts now. */
   | { readonly type: 'flush'; readonly sequence: number }
   /** Answers say Connection: close from now on. */
@@ -27,10 +30,14 @@ export type ToWorker =
   | { readonly type: 'stop' }
 
 export type FromWorker =
+  /** Its code is loaded, and it takes messages. */
+  | { readonly type: 'started' }
   | { readonly type: 'listening'; readonly httpPort: number; readonly httpsPort: number }
   | { readonly type: 'applied'; readonly sequence: number }
   | { readonly type: 'counts'; readonly delta: CountsDelta }
   /** All counts up to the flush of this number were sent. */
   | { readonly type: 'flushed'; readonly sequence: number }
   | { readonly type: 'drained' }
+  /** Lines of the access log. The data is handed over, not copied. */
+  | { readonly type: 'lines'; readonly data: Uint8Array<ArrayBuffer>; readonly lines: number }
   | { readonly type: 'log'; readonly level: 'warn' | 'error'; readonly message: string; readonly stack: string }

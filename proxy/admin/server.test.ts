@@ -1,0 +1,76 @@
+import { afterEach, describe, expect, it } from '@jest/globals'
+import type { AddressInfo } from 'node:net'
+import { ask, Ends, eventually, RawClient } from '../workers/harness.ts'
+import { createAdminServer } from './server.ts'
+
+const ends = new Ends()
+afterEach(() => ends.all())
+
+interface Rig {
+  readonly port: number
+  /** Ends the scrape under way. */
+  readonly finish: () => void
+  broken: string | null
+}
+
+async function start(portion = 'text\n'): Promise<Rig> {
+  let finish = (): void => undefined
+  const rig: { broken: string | null } = { broken: null }
+  const app = createAdminServer({
+    metrics: {
+      contentType: 'text/plain; version=0.0.4',
+      portions: async function* () {
+        yield portion
+        await new Promise<void>(resolve => (finish = resolve))
+        yield 'end\n'
+      },
+    },
+    notReady: () => 'no table yet',
+    broken: () => rig.broken,
+    table: () => ({}),
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  ends.add(() => app.close())
+  return Object.assign(rig, { port: (app.server.address() as AddressInfo).port, finish: () => finish() })
+}
+
+describe('/metrics', () => {
+  it('serves one scrape at a time, and the next one after it', async () => {
+    const rig = await start()
+    for (let i = 0; i < 2; i++) {
+      const first = new RawClient(rig.port)
+      ends.add(() => first.socket.destroy())
+      first.send('GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+      await first.until(/text\n/)
+      const second = await ask(rig.port, { path: '/metrics' })
+      expect([second.status, second.headers['retry-after'], second.body]).toEqual([503, '1', 'a scrape is under way\n'])
+      rig.finish()
+      expect(await first.ended()).toMatch(/text\n[^]*end\n/)
+    }
+  })
+
+  it('is free again when a scraper goes away in the middle', async () => {
+    const rig = await start()
+    const first = new RawClient(rig.port)
+    first.send('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n')
+    await first.until(/text\n/)
+    first.socket.destroy()
+    const second = new RawClient(rig.port)
+    ends.add(() => second.socket.destroy())
+    await eventually(() => {
+      second.send('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n')
+      rig.finish()
+      return /200 OK/.test(second.received)
+    })
+  })
+})
+
+describe('probes', () => {
+  it('tell why', async () => {
+    const rig = await start()
+    expect(await ask(rig.port, { path: '/readyz' })).toMatchObject({ status: 503, body: 'no table yet\n' })
+    expect(await ask(rig.port, { path: '/healthz' })).toMatchObject({ status: 200, body: 'ok\n' })
+    rig.broken = 'a worker hangs'
+    expect(await ask(rig.port, { path: '/healthz' })).toMatchObject({ status: 503, body: 'a worker hangs\n' })
+  })
+})

@@ -1,0 +1,153 @@
+import { EventEmitter } from 'node:events'
+import type { Worker } from 'node:worker_threads'
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
+import { dataPlaneConfig } from '../config.ts'
+import { EMPTY_UPDATE } from '../table/update.ts'
+import { WorkerFleet } from './fleet.ts'
+import { TEST_ENVIRONMENT } from './harness.ts'
+import type { FromWorker, ToWorker, WorkerSetup } from './messages.ts'
+import { Vitals } from './vitals.ts'
+
+/** A worker that does at once what it is told, and beats when the test says so. */
+class FakeWorker extends EventEmitter {
+  readonly threadId = 1
+  readonly vitals: Vitals
+  readonly told: ToWorker['type'][] = []
+  /** Native code that never returns: no thread can be ended there. */
+  endless = false
+
+  constructor(setup: WorkerSetup) {
+    super()
+    this.vitals = new Vitals(setup.vitals)
+    queueMicrotask(() => this.#say({ type: 'started' }))
+  }
+
+  postMessage(message: ToWorker): void {
+    this.told.push(message.type)
+    if (message.type === 'update') this.#say({ type: 'applied', sequence: message.sequence })
+    if (message.type === 'listen') this.#say({ type: 'listening', httpPort: 1, httpsPort: 2 })
+    if (message.type === 'stop') this.emit('exit', 0)
+  }
+
+  terminate(): Promise<number> {
+    if (!this.endless) queueMicrotask(() => this.emit('exit', 1))
+    return Promise.resolve(1)
+  }
+
+  #say(message: FromWorker): void {
+    queueMicrotask(() => this.emit('message', message))
+  }
+}
+
+const logged: string[] = []
+let workers: FakeWorker[] = []
+beforeEach(() => {
+  jest.useFakeTimers({ doNotFake: ['queueMicrotask', 'nextTick'] })
+  logged.length = 0
+  workers = []
+})
+afterEach(() => {
+  jest.useRealTimers()
+})
+
+async function start(env: Readonly<Record<string, string>> = {}): Promise<WorkerFleet> {
+  const note = (_fields: object, message: string): number => logged.push(message)
+  const fleet = new WorkerFleet({
+    setup: {
+      config: dataPlaneConfig({ ...TEST_ENVIRONMENT, WORKERS: '2', ...env }),
+      defaultCertificate: { chain: '', privateKey: '' },
+      ticketSecret: new Uint8Array(32),
+    },
+    spawn: setup => {
+      const worker = new FakeWorker(setup)
+      workers.push(worker)
+      return worker as unknown as Worker
+    },
+    ...{ onCounts: () => undefined, onLines: () => undefined, log: { warn: note, error: note } },
+  })
+  await fleet.start()
+  return fleet
+}
+
+/** Time passes; these workers beat meanwhile. */
+async function pass(milliseconds: number, ...beating: readonly FakeWorker[]): Promise<void> {
+  for (let i = 0; i < milliseconds; i += 250) {
+    for (const { vitals } of beating) vitals.beat(1, 2_048)
+    await jest.advanceTimersByTimeAsync(250)
+  }
+}
+
+describe('WorkerFleet', () => {
+  it('lets nobody listen before the first table, and the others follow the port that the first one got', async () => {
+    const fleet = await start()
+    expect(workers.flatMap(({ told }) => told)).toEqual([])
+    await fleet.apply(EMPTY_UPDATE)
+    expect(workers.map(({ told }) => told)).toEqual([
+      ['update', 'listen'],
+      ['update', 'listen'],
+    ])
+    expect(fleet.ports).toEqual({ httpPort: 1, httpsPort: 2 })
+    expect([fleet.ready, fleet.serving]).toEqual([true, 2])
+    await fleet.stop()
+  })
+
+  it('lets nobody listen whose first table comes while it drains', async () => {
+    const fleet = await start()
+    fleet.announceDrain()
+    await fleet.apply(EMPTY_UPDATE)
+    expect(workers.flatMap(({ told }) => told)).not.toContain('listen')
+    await fleet.stop()
+  })
+
+  it('counts a silent worker out after 3 s, replaces it after the time set, and leaves the other one alone', async () => {
+    const fleet = await start()
+    await fleet.apply(EMPTY_UPDATE)
+    const [first, second] = workers as [FakeWorker, FakeWorker]
+    await pass(3_250, second)
+    expect([fleet.ready, fleet.serving]).toEqual([true, 1])
+    expect(fleet.states()).toMatchObject([
+      { number: 0, lagSeconds: 2.75 },
+      { number: 1, lagSeconds: 0.001, heapBytes: 2_048 },
+    ])
+    await pass(6_500, second)
+    expect(workers).toHaveLength(2)
+    await pass(500, second)
+    // It lived longer than a second: no pause.
+    expect(workers).toHaveLength(3)
+    expect([fleet.stalls, fleet.crashes, fleet.listening]).toEqual([1, 0, 2])
+    expect(logged).toContain('worker 0 hangs: it is ended and replaced')
+    expect(first.told).toEqual(['update', 'listen'])
+    expect(workers[2]?.told).toEqual(['update', 'listen'])
+    await fleet.stop()
+  })
+
+  it('is patient with a worker that has no table yet', async () => {
+    const fleet = await start()
+    await pass(50_000)
+    expect(fleet.stalls).toBe(0)
+    await pass(11_000)
+    expect(fleet.stalls).toBe(2)
+    await fleet.stop()
+  })
+
+  it('replaces none where that is switched off', async () => {
+    const fleet = await start({ WORKER_STALL_TIMEOUT: '0' })
+    await fleet.apply(EMPTY_UPDATE)
+    await pass(100_000)
+    expect([fleet.stalls, fleet.ready]).toEqual([0, false])
+    expect(fleet.stuck).toBe(false)
+    await fleet.stop()
+  })
+
+  it('says when a worker cannot be ended', async () => {
+    const fleet = await start()
+    await fleet.apply(EMPTY_UPDATE)
+    const [first, second] = workers as [FakeWorker, FakeWorker]
+    first.endless = true
+    await pass(15_000, second)
+    expect([fleet.stalls, fleet.stuck]).toEqual([1, false])
+    await pass(6_000, second)
+    expect([fleet.stalls, fleet.stuck]).toEqual([1, true])
+    expect(workers).toHaveLength(2)
+  })
+})
