@@ -61,11 +61,18 @@ export function compileSecret(
   content: SecretContent,
   governed: boolean,
   now: number | null,
-): { readonly certificate: Certificate | null; readonly problems: readonly Problem[] } {
-  const { problems, keyType } = inspectCertificate(object.key, content, now)
-  if (keyType === null || problems.some(problem => problem.effect === 'reject')) return { certificate: null, problems }
-  const { chain, privateKey } = content
-  return { certificate: { key: object.key, revision, governed, chain, privateKey, keyType }, problems }
+): {
+  readonly certificate: Certificate | null
+  readonly problems: readonly Problem[]
+  /** When time alone changes the answer next, in milliseconds; null: never. */
+  readonly nextDate: number | null
+} {
+  const { problems, keyType, chain, nextDate } = inspectCertificate(object.key, content, now)
+  if (keyType === null || chain === null || problems.some(problem => problem.effect === 'reject')) {
+    return { certificate: null, problems, nextDate }
+  }
+  const { privateKey } = content
+  return { certificate: { key: object.key, revision, governed, chain, privateKey, keyType }, problems, nextDate }
 }
 
 function hostFragments(namespace: string, content: IngressContent, closed: string | null): readonly HostFragment[] {
