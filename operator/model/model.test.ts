@@ -191,8 +191,9 @@ describe('parseSecret', () => {
     })
   })
 
-  it('takes only TLS Secrets, and those without data for empty', () => {
-    expect(parseSecret({ metadata, type: 'Opaque', data })).toMatchObject({ ours: false, revision: ABSENT_REVISION })
+  it('takes Secrets of every type, and those without data for empty', () => {
+    const { revision } = parseSecret({ metadata, type: 'kubernetes.io/tls', data })
+    expect(parseSecret({ metadata, type: 'Opaque', data })).toMatchObject({ ours: true, revision })
     expect(parseSecret({ metadata, type: 'kubernetes.io/tls' })).toMatchObject({
       content: { chain: '', privateKey: '' },
     })
