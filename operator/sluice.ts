@@ -74,6 +74,8 @@ export class SluiceOperator extends OperatorBase {
   readonly #checksums: Readonly<Record<ObjectKind, Checksums>>
   #scheduled = false
   #flushed = false
+  /** As it was said last. */
+  #hasDefault = true
   #policiesDirty = false
   #heldTimer: ReturnType<typeof setTimeout> | null = null
   /** For the next date of a certificate, whichever it is. */
@@ -283,7 +285,22 @@ export class SluiceOperator extends OperatorBase {
     )
     this.leader.viewed(change.viewed)
     this.#checkHeld()
+    this.#checkDefault()
     if (!this.pipeline.idle) this.#schedule()
+  }
+
+  /** It belongs to no Ingress that could say so. */
+  #checkDefault(): void {
+    const key = this.#options.config.defaultCertificate
+    if (key === null || this.#hasDefault === this.pipeline.live.has(key)) return
+    this.#hasDefault = !this.#hasDefault
+    if (this.#hasDefault) {
+      this.#log.info({ secret: key }, 'the default certificate is served')
+      return
+    }
+    const problems = this.pipeline.view(key)?.problems.map(({ field, message }) => `${field}: ${message}`) ?? []
+    const why = problems.length === 0 ? 'it does not exist' : problems.join('; ')
+    this.#log.error({ secret: key, why }, 'there is no default certificate: proxies use a self-signed one')
   }
 
   #armDates(): void {

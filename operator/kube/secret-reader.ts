@@ -47,7 +47,8 @@ export class SecretReader {
 
   ask(target: ObjectName): void {
     const name = nameKey(target)
-    if (!this.#asked.has(name)) this.#asked.set(name, { target, failures: 0 })
+    // Another one than before: what is on its way was asked for too early.
+    this.#asked.set(name, { target, failures: this.#asked.get(name)?.failures ?? 0 })
     this.#queue.add(name)
   }
 
@@ -65,7 +66,7 @@ export class SecretReader {
     if (asked === undefined) return
     try {
       const secret = await this.#options.client.find(resources.secrets, asked.target)
-      this.#asked.delete(name)
+      if (this.#asked.get(name) === asked) this.#asked.delete(name)
       if (secret !== null) this.#options.read(secret)
     } catch (error) {
       asked.failures++
