@@ -95,7 +95,7 @@ describeOwn('Secrets at a real API server', () => {
     const backend = { service: { name: 'web', port: { number: 80 } } }
     const rules = [{ host, http: { paths: [{ path: '/', pathType: 'Prefix', backend }] } }]
     const spec = { ingressClassName: 'sluice', rules, tls: [{ hosts: [host], secretName }] }
-    return client.create(resources.ingresses, { metadata: { namespace: NAMESPACE, name }, spec } as SpecObject<never>)
+    return client.create(resources.ingresses, { metadata: { namespace: NAMESPACE, name }, spec })
   }
   const chainOf = (name: string): string | null => {
     const payload = operator.releases.entry(`Secret/${NAMESPACE}/${name}`, 0)?.payload

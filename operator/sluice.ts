@@ -261,7 +261,7 @@ export class SluiceOperator extends OperatorBase {
     const keys = this.releases.record(change)
     this.pipeline.touchReferences(keys)
     for (const key of change.unread) this.#reader.ask(parseObjectKey(key))
-    this.#armDates()
+    if (this.#dateTimer === null || change.viewed.some(key => key.startsWith('Secret/'))) this.#armDates()
     if (!this.#flushed && (!this.pipeline.idle || this.#reader.waiting)) {
       // Nothing is given out before it is known what the certificates are, and which hosts they name.
       if (!this.pipeline.idle) this.#schedule()
@@ -303,12 +303,14 @@ export class SluiceOperator extends OperatorBase {
     this.#log.error({ secret: key, why }, 'there is no default certificate: proxies use a self-signed one')
   }
 
+  /** One timer for all certificates: each is looked at when time alone changes what is to be said of it. */
   #armDates(): void {
     if (this.#dateTimer !== null) clearTimeout(this.#dateTimer)
     const next = this.pipeline.nextDate
     const left = next === null ? LONGEST_SLEEP_MS : next - this.#clock.wall().getTime()
     this.#dateTimer = setTimeout(
       () => {
+        this.#dateTimer = null
         this.pipeline.touchDue()
         if (this.pipeline.idle) this.#armDates()
         else this.#schedule()
