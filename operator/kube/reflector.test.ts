@@ -114,7 +114,7 @@ describe('list', () => {
     })
     const handler = recorder as unknown as Handler<KubeObject>
     const reflector = new Reflector<KubeObject>({ client, resource: resources.secretMetadata, handler })
-    reflectors.push(reflector as unknown as Reflector<ConfigMap>)
+    reflectors.push(reflector)
     reflector.start()
     await until('b', () => calls.includes('b:->-'))
     expect(calls).toEqual(['a:->-', 'synced', 'b:->-'])

@@ -1,4 +1,4 @@
-/** What becomes of the Secrets that Ingresses name: which count, what is sent of them, what is said of them and where. */
+/** What becomes of the Secrets that Ingresses name: which count, what is sent of them, what is said of them and where. And how a solver's Ingress gets one. */
 import { beforeAll, describe, expect, it } from '@jest/globals'
 import { Authority } from '../../e2e/pki/pki.ts'
 import type { Leaf } from '../../e2e/pki/pki.ts'
@@ -268,6 +268,19 @@ describe('which hosts have the certificate', () => {
     for (const each of objects.toReversed()) two.put(each).publish()
     expect(two.releases.entry(WEB, 0)).toEqual(one.releases.entry(WEB, 0))
   })
+})
+
+it('the Ingress of a solver that lets everybody in is open, one that lets somebody in is not', () => {
+  const annotation = 'nginx.ingress.kubernetes.io/whitelist-source-range'
+  const open = (ranges: string): unknown => {
+    const replica = new Replica().put(ingress({ annotations: { [annotation]: ranges } })).publish()
+    const payload = replica.releases.entry(WEB, 0)?.payload
+    return payload && 'hosts' in payload ? payload.hosts[0]?.paths[0]?.backend : null
+  }
+  expect(open('0.0.0.0/0,::/0')).toEqual({ service: 'shop/web:80' })
+  expect(open('0.0.0.0/0,::/0,10.0.0.0/8')).toEqual({ service: 'shop/web:80' })
+  expect(open('10.0.0.0/8')).toMatchObject({ status: 503 })
+  expect(open('0.0.0.0/0')).toMatchObject({ status: 503 })
 })
 
 describe('the default certificate', () => {
