@@ -1,4 +1,6 @@
 /** The operator's settings, read once from the environment and checked as a whole. */
+import { objectKey } from '../protocol/ids.ts'
+import type { ObjectKey } from '../protocol/objects.ts'
 
 export interface Config {
   readonly podName: string
@@ -16,6 +18,8 @@ export interface Config {
   readonly checksumMode: 'operator' | 'external'
   readonly checksumIds: 'content' | 'upstream'
   readonly annotationPrefix: string
+  /** The Secret for names without a certificate of their own, as `--default-ssl-certificate`; null: none. */
+  readonly defaultCertificate: ObjectKey | null
   readonly logLevel: string
 }
 
@@ -44,6 +48,13 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     if (found === undefined) errors.push(`${name}=${value} must be one of ${allowed.join(', ')}`)
     return found ?? allowed[0]
   }
+  const secret = (name: string): ObjectKey | null => {
+    const value = env[name] ?? ''
+    if (value === '') return null
+    const [namespace = '', own = '', ...more] = value.split('/')
+    if (namespace === '' || own === '' || more.length > 0) errors.push(`${name}=${value} must be <namespace>/<name>`)
+    return objectKey('Secret', namespace, own)
+  }
   const config: Config = {
     podName: text('POD_NAME'),
     namespace: text('POD_NAMESPACE'),
@@ -56,6 +67,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     checksumMode: oneOf('CHECKSUM_MODE', ['operator', 'external']),
     checksumIds: oneOf('CHECKSUM_IDS', ['content', 'upstream']),
     annotationPrefix: text('ANNOTATIONS_PREFIX', 'nginx.ingress.kubernetes.io'),
+    defaultCertificate: secret('DEFAULT_SSL_CERTIFICATE'),
     logLevel: oneOf('LOG_LEVEL', ['info', 'debug', 'warn', 'error']),
   }
   if (errors.length > 0) throw new ConfigError(errors.join('; '))

@@ -2,19 +2,16 @@
  * The operator as a process, with the permissions of deploy/base and no others, against a real API server. There are
  * no proxies, so nothing is ever confirmed: rollouts go on when somebody promotes or aborts them.
  */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { execFile } from 'node:child_process'
-import { promisify } from 'node:util'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
-import { parse, stringify } from 'yaml'
 import { foreignCluster, startApiServer } from '../e2e/apiserver/apiserver.ts'
 import type { ApiServer } from '../e2e/apiserver/apiserver.ts'
 import { Component } from '../e2e/apiserver/component.ts'
 import { freePorts } from '../e2e/apiserver/ports.ts'
-import { render } from '../e2e/deploy/render.ts'
+import { installBase } from '../e2e/deploy/install.ts'
 import { stampFor } from './assign/stamps.ts'
 import type { ReleaseRecord } from './assign/types.ts'
 import { FINALIZER } from './control/finalizer.ts'
@@ -29,7 +26,6 @@ import { kubeShardApi } from './records/kube.ts'
 import { ReleaseStore } from './records/store.ts'
 
 const SYSTEM = 'sluice-system'
-const ACCOUNT = 'sluice-operator'
 const describeOwn = foreignCluster ? describe.skip : describe
 const WEB = { namespace: 'shop', name: 'web' }
 const rollouts = as<SpecObject<unknown, IngressRolloutStatus>>(resources.ingressRollouts)
@@ -96,9 +92,6 @@ describeOwn('the operator against a real API server', () => {
   let b: Operator
   let restarted = 0
 
-  const kubectl = async (...args: readonly string[]): Promise<string> =>
-    (await promisify(execFile)(server.kubectl, ['--kubeconfig', server.kubeconfig, ...args])).stdout
-
   async function until(what: string, condition: () => Promise<boolean>, ms = 15_000): Promise<void> {
     const end = performance.now() + ms
     while (!(await condition())) {
@@ -156,21 +149,7 @@ describeOwn('the operator against a real API server', () => {
     server = await startApiServer()
     folder = await mkdtemp(join(tmpdir(), 'sluice-operator-'))
     client = connect(loadKubeConfig(server.kubeconfig))
-    const all = await render(server.kubectl, join(__dirname, '../deploy/base'))
-    // Without what needs controllers.
-    const kinds = /^(Namespace|ServiceAccount|(Cluster)?Role(Binding)?|IngressClass|CustomResourceDefinition)$/
-    const file = join(folder, 'base.yaml')
-    const wanted = all.filter(({ kind }) => kinds.test(kind))
-    await writeFile(file, wanted.map(manifest => stringify(manifest)).join('---\n'))
-    await kubectl('apply', '--server-side', '-f', file)
-    const names = ['ingressrolloutpolicies', 'ingressrollouts', 'ingresschecksums', 'secretchecksums']
-    const crds = names.map(name => `crd/${name}.tengine.taobao.org`)
-    await kubectl('wait', '--for=condition=Established', ...crds, '--timeout=30s')
-    const token = (await kubectl('create', 'token', ACCOUNT, '-n', SYSTEM)).trim()
-    const config = parse(await readFile(server.kubeconfig, 'utf8')) as { readonly users: { readonly name: string }[] }
-    kubeconfig = join(folder, 'kubeconfig')
-    const users = config.users.map(({ name }) => ({ name, user: { token } }))
-    await writeFile(kubeconfig, stringify({ ...config, users }), { mode: 0o600 })
+    kubeconfig = await installBase(server, folder)
     a = await Operator.create('sluice-operator-a', folder, kubeconfig)
     b = await Operator.create('sluice-operator-b', folder, kubeconfig)
     await client.create(resources.namespaces, { metadata: { name: 'shop' } })

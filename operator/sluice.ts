@@ -3,6 +3,7 @@
  * controllers beside it. The flow runs once per turn of the event loop, over everything that was touched in it.
  */
 import type { Report } from '../protocol/messages.ts'
+import { parseObjectKey } from '../protocol/ids.ts'
 import type { ObjectKey, ObjectKind } from '../protocol/objects.ts'
 import type { Config } from './config.ts'
 import { Addresses } from './control/addresses.ts'
@@ -25,6 +26,7 @@ import { describeError } from './kube/errors.ts'
 import { KubeEventRecorder } from './kube/events.ts'
 import type { Log } from './kube/log.ts'
 import type { Service } from './kube/objects.ts'
+import { SecretReader } from './kube/secret-reader.ts'
 import { CONTROLLER_NAME } from './model/ingress-class.ts'
 import { Caches } from './pipeline/caches.ts'
 import { Pipeline } from './pipeline/pipeline.ts'
@@ -34,7 +36,7 @@ import { ReleaseStore } from './records/store.ts'
 import { Figures } from './rollout/analysis/window.ts'
 import type { PodIdentity } from './stream/auth.ts'
 import type { Observation, WorldChange } from './stream/world.ts'
-import { watchAll } from './watches.ts'
+import { slimSecret, watchAll } from './watches.ts'
 
 export interface SluiceOptions extends OperatorOptions {
   readonly config: Config
@@ -50,8 +52,8 @@ export interface SluiceOptions extends OperatorOptions {
 const IDLE_REPORT_MS = 10_000
 const BUSY_REPORT_MS = 2_000
 const FASTEST_REPORT_MS = 1_000
-/** Certificates expire without an event. */
-const EXPIRY_ROUND_MS = 3_600_000
+/** Certificates begin and end without an event. A clock that is set is noticed after this time, too. */
+const LONGEST_SLEEP_MS = 3_600_000
 /** After which a difference from the published checksum counts as lasting, and a little more. */
 const HELD_CHECK_MS = 2_100
 
@@ -72,9 +74,13 @@ export class SluiceOperator extends OperatorBase {
   readonly #checksums: Readonly<Record<ObjectKind, Checksums>>
   #scheduled = false
   #flushed = false
+  /** As it was said last. */
+  #hasDefault = true
   #policiesDirty = false
   #heldTimer: ReturnType<typeof setTimeout> | null = null
-  #expiry: ReturnType<typeof setInterval> | null = null
+  /** For the next date of a certificate, whichever it is. */
+  #dateTimer: ReturnType<typeof setTimeout> | null = null
+  readonly #reader: SecretReader
   /** What waits for the first flush. */
   readonly #whenReady: (() => void)[] = []
 
@@ -102,8 +108,14 @@ export class SluiceOperator extends OperatorBase {
       controllerName: CONTROLLER_NAME,
       annotationPrefix: config.annotationPrefix,
       idForm: config.checksumIds,
+      defaultCertificate: config.defaultCertificate,
       malformed: error => log.error({ object: error.object, field: error.field }, `malformed object: ${error.message}`),
       now: () => clock.wall().getTime(),
+    })
+    this.#reader = new SecretReader({
+      ...{ client, clock, log },
+      read: secret => this.pipeline.touch([this.#caches.putRead(slimSecret(secret))]),
+      settled: () => this.#schedule(),
     })
     this.releases = new Releases({
       endpoints: () => this.pipeline.endpoints,
@@ -140,7 +152,7 @@ export class SluiceOperator extends OperatorBase {
       keeper: new Keeper({
         ...{ records, writer, wall, annotationPrefix: config.annotationPrefix },
         fresh: uid => this.leader.isFresh(uid),
-        needed: key => this.pipeline.secretReferences.from(key).size > 0,
+        needed: key => this.pipeline.isNeeded(key),
         say: (object, condition) => sayCondition(this.events, object, condition),
       }),
       starter: new Starter({ client, rollouts: this.#rollouts, records, mayWrite, wall }),
@@ -184,10 +196,11 @@ export class SluiceOperator extends OperatorBase {
 
   override async close(): Promise<void> {
     if (this.#heldTimer !== null) clearTimeout(this.#heldTimer)
-    if (this.#expiry !== null) clearInterval(this.#expiry)
+    if (this.#dateTimer !== null) clearTimeout(this.#dateTimer)
     for (const kind of KINDS) this.#checksums[kind].stop()
     await this.leader.stop()
     await super.close()
+    await this.#reader.stop()
     await this.events.stop()
   }
 
@@ -198,6 +211,10 @@ export class SluiceOperator extends OperatorBase {
       {
         ...{ namespace: config.namespace, caches: this.#caches, store: this.store, fleet: this.fleet, log: this.#log },
         ...{ policies: this.#policies, rollouts: this.#rollouts, checksums: this.#checksums },
+        others: {
+          isNeeded: key => this.pipeline.isNeeded(key),
+          read: ({ metadata }) => this.#reader.ask(metadata),
+        },
       },
       {
         objects: keys => this.#touch(keys),
@@ -216,7 +233,7 @@ export class SluiceOperator extends OperatorBase {
         synced: () => this.#schedule(),
       },
     )
-    this.#expiry = setInterval(() => this.#touch(this.#caches.secrets.keys()), EXPIRY_ROUND_MS)
+    this.#reader.start()
     return Promise.resolve()
   }
 
@@ -243,6 +260,13 @@ export class SluiceOperator extends OperatorBase {
     const change = this.pipeline.flush()
     const keys = this.releases.record(change)
     this.pipeline.touchReferences(keys)
+    for (const key of change.unread) this.#reader.ask(parseObjectKey(key))
+    if (this.#dateTimer === null || change.viewed.some(key => key.startsWith('Secret/'))) this.#armDates()
+    if (!this.#flushed && (!this.pipeline.idle || this.#reader.waiting)) {
+      // Nothing is given out before it is known what the certificates are, and which hosts they name.
+      if (!this.pipeline.idle) this.#schedule()
+      return
+    }
     for (const kind of KINDS) {
       if (!this.#flushed || change.live.some(({ key }) => key.startsWith(`${kind}/`))) this.#checksums[kind].want()
     }
@@ -261,7 +285,38 @@ export class SluiceOperator extends OperatorBase {
     )
     this.leader.viewed(change.viewed)
     this.#checkHeld()
+    this.#checkDefault()
     if (!this.pipeline.idle) this.#schedule()
+  }
+
+  /** It belongs to no Ingress that could say so. */
+  #checkDefault(): void {
+    const key = this.#options.config.defaultCertificate
+    if (key === null || this.#hasDefault === this.pipeline.live.has(key)) return
+    this.#hasDefault = !this.#hasDefault
+    if (this.#hasDefault) {
+      this.#log.info({ secret: key }, 'the default certificate is served')
+      return
+    }
+    const problems = this.pipeline.view(key)?.problems.map(({ field, message }) => `${field}: ${message}`) ?? []
+    const why = problems.length === 0 ? 'it does not exist' : problems.join('; ')
+    this.#log.error({ secret: key, why }, 'there is no default certificate: proxies use a self-signed one')
+  }
+
+  /** One timer for all certificates: each is looked at when time alone changes what is to be said of it. */
+  #armDates(): void {
+    if (this.#dateTimer !== null) clearTimeout(this.#dateTimer)
+    const next = this.pipeline.nextDate
+    const left = next === null ? LONGEST_SLEEP_MS : next - this.#clock.wall().getTime()
+    this.#dateTimer = setTimeout(
+      () => {
+        this.#dateTimer = null
+        this.pipeline.touchDue()
+        if (this.pipeline.idle) this.#armDates()
+        else this.#schedule()
+      },
+      Math.min(Math.max(left, 1), LONGEST_SLEEP_MS),
+    )
   }
 
   #checksumChanged(kind: ObjectKind): void {

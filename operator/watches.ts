@@ -25,6 +25,13 @@ export type Watch = <T extends KubeObject>(
   settings?: WatchSettings<T>,
 ) => unknown
 
+/** Secrets of other types than kubernetes.io/tls: known by name alone, until something refers to one. */
+export interface OtherSecrets {
+  readonly isNeeded: (key: ObjectKey) => boolean
+  /** Its content is to be read: it is not here, or another version is. */
+  readonly read: (object: KubeObject) => void
+}
+
 /** Told after a cache took a change. Cheap: they mark something for the next turn. */
 export interface WatchEvents {
   readonly objects: (keys: Iterable<ObjectKey>) => void
@@ -45,6 +52,7 @@ export interface WatchTargets {
   readonly policies: Policies
   readonly rollouts: Rollouts
   readonly checksums: Readonly<Record<ObjectKind, Checksums>>
+  readonly others: OtherSecrets
   readonly log: Log
 }
 
@@ -64,12 +72,12 @@ export function watchAll(watch: Watch, targets: WatchTargets, events: WatchEvent
         synced,
       },
       {
-        transform: slim,
-        // What is not of this type is none of ours: neither read nor kept.
+        transform: kind === 'Secret' ? slimSecret : slim,
         ...(kind === 'Secret' ? { fieldSelector: `type=${TLS_SECRET_TYPE}` } : {}),
       },
     )
   }
+  watchOtherSecrets(watch, targets, events)
   watch(resources.ingressClasses, { ...intoMap(caches.classes, () => events.everyIngress()), synced })
   watch(
     resources.services,
@@ -144,6 +152,23 @@ export function watchAll(watch: Watch, targets: WatchTargets, events: WatchEvent
   watchShards(watch, targets, synced)
 }
 
+/** Tokens, Helm releases, passwords: of these nothing but the name is transferred and kept (docs/adr/0013-certificates.md). */
+function watchOtherSecrets(watch: Watch, { caches, others }: WatchTargets, { objects, synced }: WatchEvents): void {
+  watch(
+    resources.secretMetadata,
+    {
+      upsert: stub => {
+        const key = caches.putStub(stub)
+        if (others.isNeeded(key)) others.read(stub)
+        else if (caches.dropRead(key)) objects([key])
+      },
+      remove: stub => objects([caches.removeStub(stub)]),
+      synced,
+    },
+    { transform: nameOnly, fieldSelector: `type!=${TLS_SECRET_TYPE}` },
+  )
+}
+
 function watchShards(watch: Watch, { namespace, store, log }: WatchTargets, synced: () => void): void {
   watch(
     resources.secrets,
@@ -179,6 +204,19 @@ function intoMap<T extends KubeObject>(
       changed(object)
     },
   }
+}
+
+/** Certificate and key; what else is in it (the authority, passwords of an Opaque one) is none of our business. */
+export function slimSecret<T extends KubeObject>(secret: T): T {
+  const { data } = secret as { readonly data?: Readonly<Record<string, string>> | null }
+  if (data === undefined || data === null || typeof data !== 'object') return slim(secret)
+  const kept = ['tls.crt', 'tls.key'].flatMap(name => (data[name] === undefined ? [] : [[name, data[name]] as const]))
+  return { ...slim(secret), data: Object.fromEntries(kept) }
+}
+
+function nameOnly({ metadata }: KubeObject): KubeObject {
+  const { name, namespace = '', uid = '', resourceVersion = '' } = metadata
+  return { metadata: { name, namespace, uid, resourceVersion } }
 }
 
 function slim<T extends KubeObject>(object: T): T {

@@ -66,6 +66,8 @@ export interface Certificate {
   /** PEM. */
   readonly privateKey: string
   readonly keyType: 'ECDSA' | 'RSA'
+  /** It is for names that have no other. At most one certificate of a state says so. */
+  readonly isDefault?: true
 }
 
 /**

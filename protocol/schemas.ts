@@ -18,10 +18,13 @@ const hex = (digits: number): Schema => ({ type: 'string', pattern: `^[0-9a-f]{$
 const nullable = (schema: Schema): Schema => ({ anyOf: [{ type: 'null' }, schema] })
 const list = (items: Schema): Schema => ({ type: 'array', items })
 const record = (values: Schema): Schema => ({ type: 'object', additionalProperties: values })
-const object = (properties: Readonly<Record<string, Schema>>): Schema => ({
+const object = (
+  properties: Readonly<Record<string, Schema>>,
+  optional: Readonly<Record<string, Schema>> = {},
+): Schema => ({
   type: 'object',
   required: Object.keys(properties),
-  properties,
+  properties: { ...properties, ...optional },
 })
 
 const objectKey: Schema = { type: 'string', pattern: '^(Ingress|Secret)/[^/]+/[^/]+$' }
@@ -52,14 +55,17 @@ const fragment = object({
     object({ hosts: { ...list(text), minItems: 1 }, secret: { type: 'string', pattern: '^Secret/[^/]+/[^/]+$' } }),
   ),
 })
-const certificate = object({
-  key: { type: 'string', pattern: '^Secret/[^/]+/[^/]+$' },
-  revision,
-  governed: { type: 'boolean' },
-  chain: text,
-  privateKey: text,
-  keyType: { enum: ['ECDSA', 'RSA'] },
-})
+const certificate = object(
+  {
+    key: { type: 'string', pattern: '^Secret/[^/]+/[^/]+$' },
+    revision,
+    governed: { type: 'boolean' },
+    chain: text,
+    privateKey: text,
+    keyType: { enum: ['ECDSA', 'RSA'] },
+  },
+  { isDefault: { const: true } },
+)
 const mismatch = object({ expected: text, actual: text, missing: list(text), unexpected: list(text), message: text })
 
 const messages: Readonly<Record<StreamMessage['type'], Schema>> = {

@@ -59,9 +59,44 @@ describe('compileIngress', () => {
       tls: [
         { hosts: ['a.example.com'], secret: 'Secret/shop/ecdsa' },
         { hosts: ['a.example.com'], secret: 'Secret/shop/rsa' },
-        { hosts: ['a.example.com', '*.example.com'], secret: 'Secret/shop/all' },
+        { hosts: ['*.example.com'], secret: 'Secret/shop/all' },
       ],
     })
+  })
+
+  it('uses a certificate where it names the host: of entries, and of rules that no entry names', () => {
+    const names: Readonly<Record<string, readonly string[]>> = {
+      'Secret/shop/one': ['b.c', 'd.e'],
+      'Secret/shop/two': ['x.y', 'd.e'],
+    }
+    const covers = (key: string, host: string): boolean | null => names[key]?.includes(host) ?? null
+    const rules = ['a.b', 'b.c', 'd.e', 'f.g', ''].map(host => ({ host, http: { paths: [path('/')] } }))
+    const tls = (...entries: IngressSpec['tls'] & object): unknown => {
+      const of = content({ rules, tls: entries })
+      return compileIngress(object, 'r1', of, true, { covers, hasDefault: false }).fragment?.tls
+    }
+    // As extractTLSSecretName of ingress-nginx: the entry that names the host, else each whose certificate does.
+    expect(tls({ hosts: ['a.b'], secretName: 'missing' }, { hosts: ['B.c'], secretName: 'one' })).toEqual([
+      { hosts: ['a.b'], secret: 'Secret/shop/missing' },
+      { hosts: ['b.c', 'd.e'], secret: 'Secret/shop/one' },
+    ])
+    expect(tls({ hosts: ['a.b'], secretName: 'one' })).toEqual([{ hosts: ['b.c', 'd.e'], secret: 'Secret/shop/one' }])
+    expect(tls({ secretName: 'two' })).toEqual([{ hosts: ['d.e'], secret: 'Secret/shop/two' }])
+    // Not there yet: as if it named whatever it is asked for by an entry, so that it is served as soon as it comes.
+    expect(tls({ secretName: 'missing' })).toEqual([
+      { hosts: ['a.b', 'b.c', 'd.e', 'f.g'], secret: 'Secret/shop/missing' },
+    ])
+    expect(tls({ hosts: ['d.e'], secretName: 'one' }, { secretName: 'two' }, { hosts: ['a.b'] })).toEqual([
+      { hosts: ['d.e', 'b.c'], secret: 'Secret/shop/one' },
+    ])
+  })
+
+  it('has nothing against an entry without a Secret where there is a default certificate', () => {
+    const of = content({ rules: [{ host: 'a.b', http: { paths: [path('/')] } }], tls: [{ hosts: ['a.b'] }] })
+    const reasons = (hasDefault: boolean): unknown =>
+      compileIngress(object, 'r1', of, true, { covers: () => null, hasDefault }).problems.map(p => p.reason)
+    expect(reasons(true)).toEqual([])
+    expect(reasons(false)).toEqual(['SecretMissing'])
   })
 
   it('puts the default backend last on every host, or on every other host where there is no rule', () => {

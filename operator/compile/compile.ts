@@ -1,5 +1,5 @@
 /** Content → what a proxy serves from. Pure: the same content compiles to the same bytes on every replica. */
-import { objectKey, parseObjectKey } from '../../protocol/ids.ts'
+import { parseObjectKey } from '../../protocol/ids.ts'
 import type {
   Backend,
   Certificate,
@@ -16,13 +16,22 @@ import { roleOf } from '../model/annotations.ts'
 import { inspectCertificate } from '../model/certificate.ts'
 import type { IngressBackend, IngressContent, Problem, SecretContent } from '../model/types.ts'
 import { validateIngress } from '../model/validate.ts'
-import { hostsOf, serviceOfBackend } from './references.ts'
+import { hostsOf, serviceOfBackend, tlsClaims } from './references.ts'
 
 export interface CompiledObject {
   readonly key: ObjectKey
   /** Milliseconds since the epoch. */
   readonly createdAt: number
 }
+
+/** What is known of certificates while an Ingress is compiled. */
+export interface KnownCertificates {
+  /** Whether the certificate that is served of the Secret names the host; null: there is none, or none yet. */
+  readonly covers: (secret: ObjectKey, host: string) => boolean | null
+  readonly hasDefault: boolean
+}
+
+const NONE_KNOWN: KnownCertificates = { covers: () => null, hasDefault: false }
 
 /**
  * The fragment of an Ingress's content. Null if a Problem rejects it; with every path closed (503) if a Problem
@@ -33,9 +42,10 @@ export function compileIngress(
   revision: Revision,
   content: IngressContent,
   governed: boolean,
+  known: KnownCertificates = NONE_KNOWN,
 ): { readonly fragment: Fragment | null; readonly problems: readonly Problem[] } {
   const { key, createdAt } = object
-  const problems = validateIngress(key, content)
+  const problems = validateIngress(key, content, known.hasDefault)
   if (problems.some(problem => problem.effect === 'reject')) return { fragment: null, problems }
   const closed = problems.find(problem => problem.effect === 'close')
   const inert = roleOf(content) === 'canary'
@@ -46,7 +56,7 @@ export function compileIngress(
     createdAt,
     governed,
     hosts: inert ? [] : hostFragments(namespace, content, closed?.message ?? null),
-    tls: inert ? [] : tlsFragments(namespace, content),
+    tls: tlsFragments(namespace, content, known),
   }
   return { fragment, problems }
 }
@@ -62,11 +72,18 @@ export function compileSecret(
   content: SecretContent,
   governed: boolean,
   now: number | null,
-): { readonly certificate: Certificate | null; readonly problems: readonly Problem[] } {
-  const { problems, keyType } = inspectCertificate(object.key, content, now)
-  if (keyType === null || problems.some(problem => problem.effect === 'reject')) return { certificate: null, problems }
-  const { chain, privateKey } = content
-  return { certificate: { key: object.key, revision, governed, chain, privateKey, keyType }, problems }
+): {
+  readonly certificate: Certificate | null
+  readonly problems: readonly Problem[]
+  /** When time alone changes the answer next, in milliseconds; null: never. */
+  readonly nextDate: number | null
+} {
+  const { problems, keyType, chain, nextDate } = inspectCertificate(object.key, content, now)
+  if (keyType === null || chain === null || problems.some(problem => problem.effect === 'reject')) {
+    return { certificate: null, problems, nextDate }
+  }
+  const { privateKey } = content
+  return { certificate: { key: object.key, revision, governed, chain, privateKey, keyType }, problems, nextDate }
 }
 
 function hostFragments(namespace: string, content: IngressContent, closed: string | null): readonly HostFragment[] {
@@ -96,13 +113,18 @@ function hostFragments(namespace: string, content: IngressContent, closed: strin
   })
 }
 
-/** An entry without hosts stands for all named hosts of the rules, one without a Secret for nothing. */
-function tlsFragments(namespace: string, content: IngressContent): readonly TlsFragment[] {
-  const named = hostsOf(content).filter(host => host !== '')
-  return (content.spec.tls ?? []).flatMap(({ hosts = [], secretName }) => {
-    const covered = hosts.length === 0 ? named : [...new Set(hosts.map(host => host.toLowerCase()))]
-    return secretName === undefined || secretName === '' || covered.length === 0
-      ? []
-      : [{ hosts: covered, secret: objectKey('Secret', namespace, secretName) }]
+/**
+ * A certificate that is there and does not name a host is not used for it (the default certificate is), one that is not
+ * there (yet) is: when it comes it is served without another fragment.
+ */
+function tlsFragments(
+  namespace: string,
+  content: IngressContent,
+  { covers }: KnownCertificates,
+): readonly TlsFragment[] {
+  return tlsClaims(namespace, content).flatMap(({ secret, hosts, offered }) => {
+    const asked = hosts.filter(host => covers(secret, host) !== false)
+    const covered = [...asked, ...offered.filter(host => covers(secret, host) === true)]
+    return covered.length === 0 ? [] : [{ hosts: covered, secret }]
   })
 }

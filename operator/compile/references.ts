@@ -26,6 +26,30 @@ export function referencesOf(namespace: string, content: Content): References {
   }
 }
 
+/** What one entry of `tls` asks for. Only entries with a Secret and rules or hosts make one. */
+export interface TlsClaim {
+  /** JSON path of its secretName. */
+  readonly field: string
+  readonly secret: ObjectKey
+  /** Named by the entry; for one without hosts those of the rules that no entry names. Lower case, wildcards allowed. */
+  readonly hosts: readonly string[]
+  /** Of rules, named by no entry: they get the certificate if it names them (ingress-nginx, extractTLSSecretName). */
+  readonly offered: readonly string[]
+}
+
+/** What the content asks of certificates, as ingress-nginx reads it (NGINX.md 139): by entry. */
+export function tlsClaims(namespace: string, content: IngressContent): readonly TlsClaim[] {
+  const { tls = [] } = content.spec
+  const named = new Set(tls.flatMap(({ hosts = [] }) => hosts.map(host => host.toLowerCase())))
+  const unnamed = hostsOf(content).filter(host => host !== '' && !named.has(host))
+  return tls.flatMap(({ hosts = [], secretName }, i) => {
+    if (secretName === undefined || secretName === '' || roleOf(content) === 'canary') return []
+    const own = [...new Set(hosts.map(host => host.toLowerCase()))]
+    const claim = { field: `spec.tls[${i}].secretName`, secret: objectKey('Secret', namespace, secretName) }
+    return own.length === 0 ? [{ ...claim, hosts: unnamed, offered: [] }] : [{ ...claim, hosts: own, offered: unnamed }]
+  })
+}
+
 /** Where the content first names each of its Services: the JSON path of the backend's `service`. */
 export function serviceFields(namespace: string, { spec }: IngressContent): ReadonlyMap<ServiceKey, string> {
   const fields = new Map<ServiceKey, string>()

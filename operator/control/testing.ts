@@ -16,6 +16,7 @@ import { FakeApi } from '../kube/testing/fake-api.ts'
 import type { FakeEvent } from '../kube/testing/fake-api.ts'
 import { FakeClock } from '../kube/testing/fake-clock.ts'
 import { CONTROLLER_NAME } from '../model/ingress-class.ts'
+import { TLS_SECRET_TYPE } from '../model/secret.ts'
 import { stampNames } from '../model/stamp.ts'
 import { Caches } from '../pipeline/caches.ts'
 import { assignmentFor } from '../pipeline/live.ts'
@@ -262,14 +263,15 @@ export class LeaderProcess {
         releases: undefined as never,
       })
     watchAll(
-      (resource, handler, { labelSelector = '' } = {}) => {
+      (resource, handler, { labelSelector = '', fieldSelector = '' } = {}) => {
         const before = this.#handlers.get(resource.plural)
         this.#handlers.set(resource.plural, event => {
           before?.(event)
           const object = (event.now ?? event.was) as never
           const { type, metadata } = object as KubeObject & { readonly type?: string }
           const [label = '', value] = labelSelector.split('=')
-          const selected = label === '' ? type === undefined || type === 'kubernetes.io/tls' : true
+          const others = fieldSelector.startsWith('type!=')
+          const selected = label === '' ? ((type ?? TLS_SECRET_TYPE) === TLS_SECRET_TYPE) !== others : true
           if (!selected || (label !== '' && metadata.labels?.[label] !== value)) return
           if (event.now === null) handler.remove(object)
           else handler.upsert(object, (event.was ?? undefined) as never)
@@ -279,6 +281,7 @@ export class LeaderProcess {
         ...{ namespace: SYSTEM, caches, store: this.store, fleet: new Fleet('sluice-proxy'), log: silentLog },
         ...{ policies: this.policies, rollouts: this.rollouts },
         checksums: { Ingress: checksums('Ingress'), Secret: checksums('Secret') },
+        others: { isNeeded: () => false, read: () => undefined },
       },
       {
         objects: keys => this.pipeline.touch(keys),

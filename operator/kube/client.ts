@@ -112,7 +112,7 @@ export interface ClientSettings {
 
 const DEFAULT_TIMEOUT_MS = 10_000
 /** Their contents are secret: what the server says about a refused one could quote them. */
-const CONFIDENTIAL: ReadonlySet<string> = new Set(['Secret', 'TokenReview'])
+const CONFIDENTIAL: ReadonlySet<string> = new Set(['Secret', 'PartialObjectMetadata', 'TokenReview'])
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -125,6 +125,7 @@ interface Call {
   readonly subresource?: string | undefined
   readonly query?: Readonly<Record<string, string | undefined>>
   readonly contentType?: string
+  readonly accept?: string
   readonly body?: unknown
   readonly options: RequestOptions
 }
@@ -168,6 +169,7 @@ export class HttpKubeClient implements KubeClient {
       resource,
       target: { namespace },
       query: { labelSelector, fieldSelector, limit: limit?.toString(), continue: continueToken },
+      accept: acceptOf(resource, 'PartialObjectMetadataList'),
       options: rest,
     })
     const metadata = isRecord(answer) && isRecord(answer['metadata']) ? answer['metadata'] : {}
@@ -304,6 +306,7 @@ export class HttpKubeClient implements KubeClient {
         labelSelector,
         fieldSelector,
       },
+      accept: acceptOf(resource, 'PartialObjectMetadata'),
       signal: options.signal,
       headTimeoutMs: this.#timeoutMs,
     })
@@ -360,6 +363,7 @@ export class HttpKubeClient implements KubeClient {
         path: pathOf(call.resource, call.target, call.subresource),
         ...(call.query === undefined ? {} : { query: call.query }),
         ...(call.contentType === undefined ? {} : { contentType: call.contentType }),
+        ...(call.accept === undefined ? {} : { accept: call.accept }),
         ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
         signal: controller.signal,
         headTimeoutMs: timeoutMs,
@@ -386,6 +390,11 @@ export class HttpKubeClient implements KubeClient {
       throw new KubeError(error.code, `${what}: ${error.message}`, { cause: error.cause })
     }
   }
+}
+
+/** A server that did not know it would send whole objects: there is none left (Kubernetes 1.15). */
+function acceptOf(resource: Resource<unknown>, as: string): string {
+  return resource.metadataOnly === true ? `application/json;as=${as};g=meta.k8s.io;v=v1` : 'application/json'
 }
 
 function withKind(resource: Resource<unknown>, object: unknown): Readonly<Record<string, unknown>> {

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import type { KubeClient } from './client.ts'
 import { connect } from './connect.ts'
 import type { Handler } from './handler.ts'
-import type { ConfigMap } from './objects.ts'
+import type { ConfigMap, KubeObject } from './objects.ts'
 import { Reflector } from './reflector.ts'
 import { silentLog } from './log.ts'
 import type { ReflectorOptions } from './reflector.ts'
@@ -93,6 +93,35 @@ describe('list', () => {
       expect(url.searchParams.get('labelSelector')).toBe('x=y')
       expect(url.searchParams.get('fieldSelector')).toBe('type=z')
     }
+  })
+
+  it('asks for metadata alone of a kind of which it wants no more, and takes what comes then', async () => {
+    const accepted: (string | undefined)[] = []
+    const kind = 'PartialObjectMetadata'
+    const stub = (name: string): object => ({
+      ...{ apiVersion: 'meta.k8s.io/v1', kind },
+      metadata: { name, namespace: 'ns', uid: name, resourceVersion: '7' },
+    })
+    server.nextOthers.push((url, response, request) => {
+      expect(url.pathname).toBe('/api/v1/secrets')
+      accepted.push(request.headers.accept)
+      sendJson(response, 200, { kind: `${kind}List`, metadata: { resourceVersion: '8' }, items: [stub('a')] })
+    })
+    server.nextWatches.push((_url, response, request) => {
+      accepted.push(request.headers.accept)
+      response.writeHead(200, { 'content-type': 'application/json' })
+      response.write(`${JSON.stringify({ type: 'ADDED', object: stub('b') })}\n`)
+    })
+    const handler = recorder as unknown as Handler<KubeObject>
+    const reflector = new Reflector<KubeObject>({ client, resource: resources.secretMetadata, handler })
+    reflectors.push(reflector)
+    reflector.start()
+    await until('b', () => calls.includes('b:->-'))
+    expect(calls).toEqual(['a:->-', 'synced', 'b:->-'])
+    expect(accepted).toEqual([
+      'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1',
+      'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1',
+    ])
   })
 
   it('starts again when the continue token expires, without pages when that repeats', async () => {

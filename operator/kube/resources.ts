@@ -24,6 +24,8 @@ export interface Resource<T> {
   readonly kind: string
   readonly plural: string
   readonly namespaced: boolean
+  /** Lists and watches ask for metadata alone (API concepts, "Metadata-only fetches"): the server leaves out the rest. */
+  readonly metadataOnly?: true
   /** Never set: carries T. */
   readonly shape?: T
 }
@@ -38,6 +40,8 @@ export const resources = {
   ingresses: resource<SpecObject<IngressSpec>>('networking.k8s.io/v1', 'Ingress', 'ingresses'),
   ingressClasses: resource<IngressClass>('networking.k8s.io/v1', 'IngressClass', 'ingressclasses', false),
   secrets: resource<Secret>('v1', 'Secret', 'secrets'),
+  /** That they exist, and in which version: nothing of their content comes over. Its kind is what the server says then. */
+  secretMetadata: { ...resource<KubeObject>('v1', 'PartialObjectMetadata', 'secrets'), metadataOnly: true as const },
   configMaps: resource<ConfigMap>('v1', 'ConfigMap', 'configmaps'),
   services: resource<Service>('v1', 'Service', 'services'),
   endpointSlices: resource<EndpointSlice>('discovery.k8s.io/v1', 'EndpointSlice', 'endpointslices'),

@@ -11,6 +11,8 @@ export interface Ask {
   readonly path: string
   readonly query?: Readonly<Record<string, string | undefined>>
   readonly contentType?: string
+  /** Default: application/json. */
+  readonly accept?: string
   readonly body?: string
   readonly signal: AbortSignal
   /** Milliseconds until the head of the answer must be here. */
@@ -66,7 +68,7 @@ export class HttpTransport implements Transport {
         method: ask.method,
         dispatcher: this.#dispatcherFor(access),
         headers: {
-          accept: 'application/json',
+          accept: ask.accept ?? 'application/json',
           'user-agent': 'sluice-operator',
           ...access.headers,
           ...(ask.body === undefined ? {} : { 'content-type': ask.contentType ?? 'application/json' }),

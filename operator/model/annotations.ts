@@ -3,14 +3,7 @@
  * annotation that is not supported is never silently ignored: what protects something closes its paths.
  */
 import type { ObjectKey, ObjectKind } from '../../protocol/objects.ts'
-import {
-  HARMLESS,
-  PROTECTIVE,
-  PROTECTIVE_FAMILIES,
-  PROTECTIVE_SNIPPET,
-  SNIPPETS,
-  SWITCHES,
-} from './known-annotations.ts'
+import { HARMLESS, OFF, PROTECTIVE, PROTECTIVE_FAMILIES, PROTECTIVE_SNIPPET, SNIPPETS } from './known-annotations.ts'
 import { DEFAULT_ANNOTATION_PREFIX, parseGoBoolean, stampNames } from './stamp.ts'
 import type { IngressContent, Problem } from './types.ts'
 
@@ -51,10 +44,12 @@ export function roleOf(content: IngressContent): 'normal' | 'canary' {
 
 /** One Problem per annotation that asks for what this version does not do. */
 export function annotationProblems(key: ObjectKey, content: IngressContent): readonly Problem[] {
+  const byShortName = new Map(Object.entries(content.annotations).map(([name, value]) => [shortName(name), value]))
+  const of = (name: string): string | undefined => byShortName.get(name)
   return Object.entries(content.annotations).flatMap(([name, value]): readonly Problem[] => {
     const short = shortName(name)
     const field = `metadata.annotations[${name}]`
-    if (asksForNothing(short, value)) return []
+    if (Object.hasOwn(OFF, short) && OFF[short]?.(value, of) === true) return []
     if (short === 'canary') {
       return [
         {
@@ -91,13 +86,6 @@ export function annotationProblems(key: ObjectKey, content: IngressContent): rea
       },
     ]
   })
-}
-
-/** What is asked for is what happens anyway. */
-function asksForNothing(short: string, value: string): boolean {
-  if (short === 'canary') return parseGoBoolean(value) === false
-  if (short === 'backend-protocol') return value.trim().toUpperCase() === 'HTTP'
-  return SWITCHES.has(short) && parseGoBoolean(value) === false
 }
 
 /** What the annotation would protect; null: nothing. */

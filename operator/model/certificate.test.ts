@@ -1,8 +1,15 @@
 import { beforeAll, describe, expect, it } from '@jest/globals'
+import { execFile } from 'node:child_process'
 import { createHash, generateKeyPairSync, X509Certificate } from 'node:crypto'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createSecureContext } from 'node:tls'
+import { promisify } from 'node:util'
 import { Authority, mismatched } from '../../e2e/pki/pki.ts'
 import type { Leaf } from '../../e2e/pki/pki.ts'
-import { certificateCovers, inspectCertificate, leafSha1 } from './certificate.ts'
+import { certificateCovers, inspectCertificate, leafSha1, writtenChain } from './certificate.ts'
+import { revisionOf } from './revision.ts'
 
 const KEY = 'Secret/shop/tls'
 const DAY = 86_400_000
@@ -27,12 +34,22 @@ function reasons(leaf: Leaf, now: number | null = Date.now()): string[] {
 
 describe('inspectCertificate', () => {
   it('has nothing against good ones, of both types', () => {
-    expect(inspectCertificate(KEY, { kind: 'Secret', ...good }, Date.now())).toEqual({ problems: [], keyType: 'ECDSA' })
-    expect(inspectCertificate(KEY, { kind: 'Secret', ...rsa }, Date.now())).toEqual({ problems: [], keyType: 'RSA' })
+    for (const [leaf, keyType] of [
+      [good, 'ECDSA'],
+      [rsa, 'RSA'],
+    ] as const) {
+      expect(inspectCertificate(KEY, { kind: 'Secret', ...leaf }, Date.now())).toEqual({
+        problems: [],
+        keyType,
+        chain: leaf.chain,
+        nextDate: Date.parse(new X509Certificate(leaf.chain).validTo) - (30 * DAY + 3_600_000) / 4,
+      })
+    }
   })
 
   it('refuses what cannot be read', () => {
     expect(reasons({ ...good, chain: '' })).toEqual(['data[tls.crt] CertificateUnreadable reject'])
+    expect(reasons({ chain: '', privateKey: '' })).toEqual(['data SecretIncomplete reject'])
     expect(reasons({ ...good, chain: '-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n' })).toEqual([
       'data[tls.crt] CertificateUnreadable reject',
     ])
@@ -51,19 +68,55 @@ describe('inspectCertificate', () => {
     expect(turned.problems.find(p => p.reason === 'KeyMismatch')?.message).toContain('must be the first')
   })
 
-  it('refuses a chain with a certificate that issued none of the others, warns of another order', async () => {
+  it('refuses a chain that another authority meant', async () => {
     const stranger = await Authority.root('Stranger')
-    expect(reasons({ ...good, chain: good.chain + stranger.pem })).toEqual(['data[tls.crt] ChainBroken reject'])
-    const lower = await (await middle.intermediate('Lower')).issue({ hosts: ['a.example.com'] })
-    const [leaf, first, second] = lower.chain.match(/-----BEGIN[\s\S]*?-----END CERTIFICATE-----\n/g) ?? []
-    expect(reasons({ ...lower, chain: `${leaf}${first}${second}` })).toEqual([])
-    expect(reasons({ ...lower, chain: `${leaf}${second}${first}` })).toEqual(['data[tls.crt] ChainUnordered warn'])
+    const between = await stranger.intermediate('Between')
+    expect(reasons({ ...rsa, chain: rsa.chain + between.pem })).toEqual(['data[tls.crt] ChainBroken reject'])
+    expect(reasons({ ...rsa, chain: rsa.chain + stranger.pem + between.pem })).toEqual([
+      'data[tls.crt] ChainBroken reject',
+    ])
+    // Somebody's root alone: the leaf is as good as without it.
+    expect(reasons({ ...rsa, chain: rsa.chain + stranger.pem })).toEqual(['data[tls.crt] ChainSuperfluous warn'])
+  })
+
+  it('refuses what OpenSSL does not load, with its reason', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'sluice-weak-'))
+    const openssl = (...args: readonly string[]): Promise<unknown> =>
+      promisify(execFile)('openssl', args, { cwd: folder })
+    // An authority whose key is of the last century.
+    await openssl('req', '-x509', '-newkey', 'rsa:512', '-nodes', '-subj', '/CN=ca', '-keyout', 'ca.key', '-out', 'ca')
+    await openssl('req', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=a.b', '-keyout', 'key', '-out', 'csr')
+    await openssl('x509', '-req', '-in', 'csr', '-CA', 'ca', '-CAkey', 'ca.key', '-CAcreateserial', '-out', 'crt')
+    const file = (name: string): Promise<string> => readFile(join(folder, name), 'utf8')
+    const weak = { chain: (await file('crt')) + (await file('ca')), privateKey: await file('key') }
+    await rm(folder, { recursive: true })
+    expect(reasons(weak)).toEqual(['data[tls.crt] CertificateRefused reject'])
+    const { problems } = inspectCertificate(KEY, { kind: 'Secret', ...weak }, null)
+    expect(problems[0]?.message).toBe('OpenSSL refuses to load it: ca key too small')
   })
 
   it('goes by the clock it is given, and by none for what was released', () => {
     expect(reasons(good, Date.now() + 60 * DAY)).toEqual(['data[tls.crt] CertificateExpired reject'])
     expect(reasons(good, Date.now() - 60 * DAY)).toEqual(['data[tls.crt] CertificateNotYetValid reject'])
     expect(reasons(good, null)).toEqual([])
+    expect(reasons(good, Date.now() + 25 * DAY)).toEqual(['data[tls.crt] CertificateExpiring warn'])
+  })
+
+  it('says when time alone changes the answer next', async () => {
+    const [from, to] = [Date.now() + DAY, Date.now() + 101 * DAY].map(date => Math.floor(date / 1000) * 1000) as [
+      number,
+      number,
+    ]
+    const later = await root.issue({ hosts: ['a.b'], notBefore: new Date(from), notAfter: new Date(to) })
+    const nextDate = (now: number): number | null => inspectCertificate(KEY, { kind: 'Secret', ...later }, now).nextDate
+    expect(nextDate(from - 1)).toBe(from)
+    expect(nextDate(from)).toBe(to - 14 * DAY)
+    expect(nextDate(to - 14 * DAY)).toBe(to + 1)
+    expect(nextDate(to + 1)).toBeNull()
+    expect(reasons(later, from - 1)).toEqual(['data[tls.crt] CertificateNotYetValid reject'])
+    expect(reasons(later, from)).toEqual([])
+    expect(reasons(later, to)).toEqual(['data[tls.crt] CertificateExpiring warn'])
+    expect(reasons(later, to + 1)).toEqual(['data[tls.crt] CertificateExpired reject'])
   })
 
   it('refuses keys that clients do not take', () => {
@@ -87,6 +140,64 @@ describe('inspectCertificate', () => {
     )
     expect(problems.length).toBeGreaterThan(0)
     expect(JSON.stringify(problems)).not.toContain(secret.slice(0, 12))
+  })
+})
+
+describe('the chain that is sent', () => {
+  let lower: Leaf
+  let blocks: readonly [string, string, string]
+  beforeAll(async () => {
+    lower = await (await middle.intermediate('Lower')).issue({ hosts: ['a.example.com'] })
+    blocks = (lower.chain.match(/-----BEGIN[\s\S]*?-----END CERTIFICATE-----\n/g) ?? []) as unknown as typeof blocks
+  })
+  const written = (chain: string): string | null =>
+    writtenChain({ kind: 'Secret', chain, privateKey: lower.privateKey })
+
+  it.each([
+    ['without a line break between blocks', (): string => blocks.map(block => block.trimEnd()).join('')],
+    ['with CRLF', (): string => lower.chain.replaceAll('\n', '\r\n')],
+    ['indented', (): string => lower.chain.replaceAll(/^/gm, '    ')],
+    ['in one line per block', (): string => lower.chain.replaceAll(/(?<!-)\n(?!-)/g, '')],
+    ['with words around', (): string => `\uFEFFsubject=/CN=x\n${blocks.join('\nBag Attributes: <none>\n')}# end`],
+    ['with the key behind', (): string => lower.chain + lower.privateKey],
+  ])('%s is written as it should be, of the same revision', (_, mangled) => {
+    const chain = mangled()
+    expect(chain).not.toBe(lower.chain)
+    expect(written(chain)).toBe(lower.chain)
+    expect(reasons({ ...lower, chain })).toEqual([])
+    const of = (text: string): string => revisionOf({ kind: 'Secret', chain: text, privateKey: '' })
+    expect(of(chain)).toBe(of(lower.chain))
+  })
+
+  it.each([
+    ['the leaf twice', (): string => blocks[0] + lower.chain, 'ChainSuperfluous', 'certificate 2 '],
+    ['an intermediate twice', (): string => lower.chain + blocks[1], 'ChainSuperfluous', 'certificate 4 '],
+    ['in another order', (): string => blocks[0] + blocks[2] + blocks[1], 'ChainUnordered', 'sent in order'],
+  ])('%s: dropped or put in order, with a warning', (_, mangled, reason, words) => {
+    const chain = mangled()
+    expect(written(chain)).toBe(lower.chain)
+    expect(reasons({ ...lower, chain })).toEqual([`data[tls.crt] ${reason} warn`])
+    const { problems } = inspectCertificate(KEY, { kind: 'Secret', ...lower, chain }, null)
+    expect(problems[0]?.message).toContain(words)
+  })
+
+  it('keeps its own root and drops a foreign one', async () => {
+    const stranger = await Authority.root('Stranger')
+    expect(written(lower.chain + stranger.pem + root.pem)).toBe(lower.chain + root.pem)
+    expect(reasons({ ...lower, chain: lower.chain + root.pem })).toEqual([])
+    expect(reasons({ ...lower, chain: lower.chain + stranger.pem + root.pem })).toEqual([
+      'data[tls.crt] ChainSuperfluous warn',
+    ])
+  })
+
+  it('has at most as many certificates as anybody may mean', () => {
+    expect(reasons({ ...lower, chain: blocks[0].repeat(33) })).toEqual(['data[tls.crt] CertificateUnreadable reject'])
+  })
+
+  it('is what OpenSSL takes', () => {
+    const text = blocks.map(block => block.trimEnd()).join('')
+    expect(() => createSecureContext({ cert: text, key: lower.privateKey })).toThrow()
+    expect(() => createSecureContext({ cert: written(text) ?? '', key: lower.privateKey })).not.toThrow()
   })
 })
 

@@ -191,8 +191,9 @@ describe('parseSecret', () => {
     })
   })
 
-  it('takes only TLS Secrets, and those without data for empty', () => {
-    expect(parseSecret({ metadata, type: 'Opaque', data })).toMatchObject({ ours: false, revision: ABSENT_REVISION })
+  it('takes Secrets of every type, and those without data for empty', () => {
+    const { revision } = parseSecret({ metadata, type: 'kubernetes.io/tls', data })
+    expect(parseSecret({ metadata, type: 'Opaque', data })).toMatchObject({ ours: true, revision })
     expect(parseSecret({ metadata, type: 'kubernetes.io/tls' })).toMatchObject({
       content: { chain: '', privateKey: '' },
     })
@@ -233,6 +234,28 @@ describe('annotations', () => {
     ['configuration-snippet', 'deny all;'],
     ['server-snippet', 'if ($http_x != "1") { return 403; }'],
     ['auth-something-new', 'x'],
+    ['whitelist-source-range', '0.0.0.0/0'],
+    ['whitelist-source-range', '::/0'],
+    ['allowlist-source-range', ''],
+    ['allowlist-source-range', '0.0.0.0/0,::/0,example.com'],
+    ['allowlist-source-range', '0.0.0.0/0,::/0,'],
+    ['allowlist-source-range', '0.0.0.0/1,128.0.0.0/1,::/0'],
+    ['allowlist-source-range', '0.0.0.0/0/0,::/0'],
+    ['allowlist-source-range', '0.0.0.0/00x,::/0'],
+    ['allowlist-source-range', '0.0.0.0/0 ::/0'],
+    ['denylist-source-range', '0.0.0.0/0,::/0'],
+    ['satisfy', 'some'],
+    ['enable-global-auth', 'true'],
+    ['modsecurity-snippet', 'SecRuleEngine On'],
+    ['modsecurity-snippet', 'SecRuleEngine Off\nSecRule ARGS "@rx x" "id:1,deny"'],
+    ['auth-tls-verify-client', 'optional'],
+    ['auth-tls-verify-client', 'Off'],
+    ['auth-tls-pass-certificate-to-upstream', 'true'],
+    ['auth-url', ''],
+    ['limit-rps', '-1'],
+    ['limit-rpm', 'none'],
+    ['limit-connections', '1'],
+    ['proxy-ssl-verify', 'nonsense'],
   ])('%s: %s closes', (name, value) => {
     expect(effects({ [name]: value })).toEqual(['UnsupportedAnnotation close'])
   })
@@ -240,6 +263,7 @@ describe('annotations', () => {
   it.each([
     ['rewrite-target', '/', 'UnsupportedAnnotation warn'],
     ['ssl-redirect', 'true', 'UnsupportedAnnotation warn'],
+    ['force-ssl-redirect', 'true', 'UnsupportedAnnotation warn'],
     ['backend-protocol', 'GRPC', 'UnsupportedAnnotation warn'],
     ['configuration-snippet', 'more_set_headers "X: y";', 'UnsupportedAnnotation warn'],
     ['canary', 'true', 'UnsupportedAnnotation warn'],
@@ -254,8 +278,46 @@ describe('annotations', () => {
     ['canary', 'false'],
     ['enable-modsecurity', 'false'],
     ['ssl-passthrough', '0'],
+    // What cert-manager writes on the Ingress of its HTTP-01 solver.
+    ['whitelist-source-range', '0.0.0.0/0,::/0'],
+    ['whitelist-source-range', ' ::/0 , 0.0.0.0/0 '],
+    ['allowlist-source-range', '0.0.0.0/0, ::/0, 10.0.0.0/8, 2001:db8::1'],
+    ['allowlist-source-range', '0:0:0:0:0:0:0:0/0,10.1.2.3/0'],
+    ['satisfy', 'all'],
+    ['enable-global-auth', 'false'],
+    ['enable-owasp-core-rules', 'F'],
+    ['modsecurity-snippet', '# nothing\n  SecRuleEngine Off\n'],
+    ['modsecurity-snippet', ''],
+    ['auth-tls-verify-client', 'off'],
+    ['auth-tls-pass-certificate-to-upstream', 'false'],
+    ['limit-rps', '0'],
+    ['limit-rpm', '0'],
+    ['limit-connections', ' 0'],
+    ['limit-rate', '0'],
+    ['global-rate-limit', '0'],
+    ['proxy-ssl-verify', 'off'],
+    ['proxy-ssl-server-name', 'off'],
+    ['force-ssl-redirect', 'false'],
+    ['ssl-redirect', 'false'],
+    ['enable-cors', 'false'],
+    ['use-regex', 'false'],
   ])('%s: %s asks for nothing', (name, value) => {
     expect(effects({ [name]: value })).toEqual([])
+  })
+
+  it('asks an open allow list before the old name of it, as ingress-nginx', () => {
+    const everybody = '::/0,0.0.0.0/0'
+    expect(effects({ 'allowlist-source-range': everybody, 'whitelist-source-range': '10.0.0.0/8' })).toEqual([])
+    expect(effects({ 'allowlist-source-range': '10.0.0.0/8', 'whitelist-source-range': everybody })).toEqual([
+      'UnsupportedAnnotation close',
+    ])
+  })
+
+  it('asks for nothing of client certificates where none is asked for, but for what would still refuse', () => {
+    const off = { 'auth-tls-secret': 'shop/ca', 'auth-tls-verify-client': 'off', 'auth-tls-verify-depth': '1' }
+    expect(effects(off)).toEqual([])
+    expect(effects({ ...off, 'auth-tls-match-cn': 'CN=me' })).toEqual(['UnsupportedAnnotation close'])
+    expect(effects({ ...off, 'auth-tls-verify-client': 'on' })).toHaveLength(3)
   })
 
   it('names the annotation as the field', () => {

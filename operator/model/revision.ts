@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { canonicalJson } from '../../protocol/hash.ts'
 import type { Revision } from '../../protocol/objects.ts'
+import { writtenChain } from './certificate.ts'
 import type { Content } from './types.ts'
 
 const ALPHABET = '0123456789abcdefghijklmnopqrstuv'
@@ -9,13 +10,13 @@ const LENGTH = 10
 
 /**
  * The revision of a content: 10 lower-case characters (50 bits of SHA-256), so that it may be part of a name.
- * Of a TLS Secret nothing but the certificate chain takes part: the key belongs to the leaf, and no hash of it may
- * be in public.
+ * Of a TLS Secret nothing but the certificate chain takes part, as it is sent: the key belongs to the leaf, and no hash
+ * of it may be in public.
  */
 export function revisionOf(content: Content): Revision {
   return content.kind === 'Ingress'
     ? short(canonicalJson({ annotations: content.annotations, spec: content.spec }))
-    : short(canonicalChain(content.chain))
+    : short(canonicalChain(writtenChain(content) ?? content.chain))
 }
 
 /** The certificates of a PEM text without what is around them and without line breaks; the text itself if there are none. */

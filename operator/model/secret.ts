@@ -1,4 +1,4 @@
-/** TLS Secret as JSON → SourceObject. Nothing here may put a value of the Secret into a message. */
+/** Secret with a certificate, of any type, as JSON → SourceObject. Nothing here may put a value of the Secret into a message. */
 import { objectKey } from '../../protocol/ids.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import { checked, compileSchema, metadataSchema, millisecondsOf } from './metadata.ts'
@@ -7,11 +7,11 @@ import { revisionOf } from './revision.ts'
 import { DEFAULT_ANNOTATION_PREFIX, parseStamp } from './stamp.ts'
 import type { SecretContent, SourceObject } from './types.ts'
 
+/** What cert-manager and `kubectl create secret tls` make. Others count as well, by their keys, as at ingress-nginx (NGINX.md 138). */
 export const TLS_SECRET_TYPE = 'kubernetes.io/tls'
 
 interface RawSecret {
   readonly metadata: Metadata
-  readonly type?: string
   readonly data?: Readonly<Record<string, string>> | null
 }
 
@@ -20,17 +20,15 @@ const validate = compileSchema<RawSecret>({
   required: ['metadata'],
   properties: {
     metadata: metadataSchema,
-    type: { type: 'string' },
     data: { type: 'object', nullable: true, additionalProperties: { type: 'string' } },
   },
 })
 
-/** Throws ModelError for an object without the shape of a Secret. A bad certificate is found by validateSecret. */
+/** Throws ModelError for an object without the shape of a Secret. Bad and missing certificates are found by inspectCertificate. */
 export function parseSecret(raw: unknown, options: { readonly prefix?: string } = {}): SourceObject {
   const { prefix = DEFAULT_ANNOTATION_PREFIX } = options
-  const { metadata, type, data } = checked('Secret', raw, validate)
+  const { metadata, data } = checked('Secret', raw, validate)
   const deleting = metadata.deletionTimestamp !== undefined
-  const ours = type === TLS_SECRET_TYPE
   const content: SecretContent = {
     kind: 'Secret',
     chain: decode(data?.['tls.crt']),
@@ -42,12 +40,12 @@ export function parseSecret(raw: unknown, options: { readonly prefix?: string } 
     resourceVersion: metadata.resourceVersion,
     createdAt: millisecondsOf('Secret', raw, 'metadata.creationTimestamp', metadata.creationTimestamp),
     deleting,
-    ours,
+    ours: true,
     className: null,
     labels: metadata.labels ?? {},
     finalizers: metadata.finalizers ?? [],
     content,
-    revision: deleting || !ours ? ABSENT_REVISION : revisionOf(content),
+    revision: deleting ? ABSENT_REVISION : revisionOf(content),
     stamp: parseStamp(metadata.annotations ?? {}, 'Secret', prefix),
   }
 }

@@ -45,7 +45,7 @@ export interface SourceObject {
   readonly createdAt: number
   /** metadata.deletionTimestamp is set. */
   readonly deleting: boolean
-  /** Its class is ours (Secrets: referenced by nothing is fine, type kubernetes.io/tls). False: it is on its way out, like a deletion. */
+  /** Its class is ours; Secrets: always, whatever their type. False: it is on its way out, like a deletion. */
   readonly ours: boolean
   /** Name of the IngressClass that the Ingress asks for, or the default one of ours; null: none, and for Secrets. */
   readonly className: string | null

@@ -9,8 +9,13 @@ const PATH_TYPES: ReadonlySet<string> = new Set(['Exact', 'Prefix', 'Implementat
 
 type Report = (field: string, reason: string, message: string, effect?: Problem['effect']) => void
 
-/** All Problems of an Ingress's content, those of its annotations included. Whether Services exist is not looked at. */
-export function validateIngress(key: ObjectKey, content: IngressContent): readonly Problem[] {
+/**
+ * All Problems of an Ingress's content, those of its annotations included. Whether Services and Secrets exist is not
+ * looked at.
+ *
+ * @param hasDefault There is a default certificate: an entry of `tls` without a Secret asks for it.
+ */
+export function validateIngress(key: ObjectKey, content: IngressContent, hasDefault = false): readonly Problem[] {
   const problems: Problem[] = [...annotationProblems(key, content)]
   const report: Report = (field, reason, message, effect = 'reject') => {
     problems.push({ key, field, reason, message, effect })
@@ -30,7 +35,7 @@ export function validateIngress(key: ObjectKey, content: IngressContent): readon
       else report(at, 'DuplicatePath', `the same host, path and pathType as ${first}, which wins`, 'warn')
     }
   }
-  checkTls(content, report)
+  checkTls(content, hasDefault, report)
   if (roleOf(content) === 'normal' && spec.defaultBackend === undefined && (spec.rules ?? []).length === 0) {
     report('spec', 'NothingToServe', 'neither rules nor defaultBackend: this Ingress serves nothing', 'warn')
   }
@@ -93,12 +98,17 @@ function checkBackend(field: string, backend: IngressBackend, report: Report): v
   }
 }
 
-function checkTls(content: IngressContent, report: Report): void {
+function checkTls(content: IngressContent, hasDefault: boolean, report: Report): void {
   const ruleHosts = (content.spec.rules ?? []).some(rule => rule.host !== undefined && rule.host !== '')
   for (const [i, tls] of (content.spec.tls ?? []).entries()) {
     const field = `spec.tls[${i}]`
-    if (tls.secretName === undefined || tls.secretName === '') {
-      report(`${field}.secretName`, 'SecretMissing', 'names no Secret: its hosts get the default certificate', 'warn')
+    if (!hasDefault && (tls.secretName === undefined || tls.secretName === '')) {
+      report(
+        `${field}.secretName`,
+        'SecretMissing',
+        'names no Secret, and the operator has no DEFAULT_SSL_CERTIFICATE: its hosts get a self-signed one',
+        'warn',
+      )
     }
     const hosts = tls.hosts ?? []
     for (const [j, host] of hosts.entries()) checkHost(`${field}.hosts[${j}]`, host, report)

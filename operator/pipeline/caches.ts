@@ -17,6 +17,9 @@ export interface RawObject {
   }
 }
 
+/** A Secret without what is in it. */
+export type SecretStub = Pick<RawObject, 'metadata'>
+
 export interface RawNamespace extends RawObject {
   readonly status?: { readonly phase?: string }
 }
@@ -31,7 +34,10 @@ export function nameOf(object: RawObject): string {
 
 export class Caches {
   readonly ingresses = new Map<ObjectKey, RawObject>()
+  /** With their content: those of type kubernetes.io/tls, and others that were read because something refers to them. */
   readonly secrets = new Map<ObjectKey, RawObject>()
+  /** Secrets of other types: that they exist, and in which version. */
+  readonly #stubs = new Map<ObjectKey, SecretStub>()
   readonly classes = new Map<string, RawObject>()
   readonly services = new Map<string, RawObject>()
   readonly namespaces = new Map<string, RawNamespace>()
@@ -43,6 +49,9 @@ export class Caches {
   putGoverned(kind: 'Ingress' | 'Secret', object: RawObject): ObjectKey {
     const namespace = object.metadata.namespace ?? ''
     const key = objectKey(kind, namespace, object.metadata.name)
+    const held = this.#of(kind).get(key)
+    // Secrets come by several ways: one that was deleted and made again with another type may come in any order.
+    if (held !== undefined && held.metadata.uid !== object.metadata.uid && isOlder(object, held)) return key
     this.#of(kind).set(key, object)
     const keys = this.#keysByNamespace.get(namespace)
     if (keys === undefined) this.#keysByNamespace.set(namespace, new Set([key]))
@@ -53,9 +62,44 @@ export class Caches {
   removeGoverned(kind: 'Ingress' | 'Secret', object: RawObject): ObjectKey {
     const namespace = object.metadata.namespace ?? ''
     const key = objectKey(kind, namespace, object.metadata.name)
+    const held = this.#of(kind).get(key)
+    if (held !== undefined && held.metadata.uid !== object.metadata.uid) return key
     this.#of(kind).delete(key)
     this.#keysByNamespace.get(namespace)?.delete(key)
     return key
+  }
+
+  /** A Secret of another type exists in this version. */
+  putStub(stub: SecretStub): ObjectKey {
+    const key = objectKey('Secret', stub.metadata.namespace ?? '', stub.metadata.name)
+    this.#stubs.set(key, stub)
+    return key
+  }
+
+  removeStub(stub: SecretStub): ObjectKey {
+    const key = this.removeGoverned('Secret', stub)
+    this.#stubs.delete(key)
+    return key
+  }
+
+  /** What was read of a Secret of another type. Not taken if it is not the one that exists as far as is known here. */
+  putRead(object: RawObject): ObjectKey {
+    const key = objectKey('Secret', object.metadata.namespace ?? '', object.metadata.name)
+    return this.#stubs.get(key)?.metadata.uid === object.metadata.uid ? this.putGoverned('Secret', object) : key
+  }
+
+  /** Nothing refers to the Secret any more: its content is not kept, if it is one that is read on demand. */
+  dropRead(key: ObjectKey): boolean {
+    const stub = this.#stubs.get(key)
+    const held = this.secrets.get(key)
+    if (stub === undefined || held === undefined || held.metadata.uid !== stub.metadata.uid) return false
+    this.removeGoverned('Secret', held)
+    return true
+  }
+
+  /** It exists, and nothing of its content is here: whoever needs it has to read it first. */
+  isUnread(key: ObjectKey): boolean {
+    return this.#stubs.has(key) && !this.secrets.has(key)
   }
 
   raw(key: ObjectKey): RawObject | null {
@@ -104,6 +148,12 @@ export class Caches {
   #of(kind: 'Ingress' | 'Secret'): Map<ObjectKey, RawObject> {
     return kind === 'Ingress' ? this.ingresses : this.secrets
   }
+}
+
+/** Versions of one kind are numbers that grow (Kubernetes, API concepts, "Resource versions"). */
+function isOlder(a: RawObject, b: RawObject): boolean {
+  const [left, right] = [a.metadata.resourceVersion ?? '', b.metadata.resourceVersion ?? '']
+  return left.length === right.length ? left < right : left.length < right.length
 }
 
 function serviceOfSlice(slice: RawObject): string | null {

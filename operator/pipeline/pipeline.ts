@@ -10,8 +10,10 @@ import { governanceOf, plan } from '../assign/plan.ts'
 import { serve } from '../assign/records.ts'
 import type { Governance, Hold, Plan, ReleaseRecord } from '../assign/types.ts'
 import { compileIngress, compileSecret } from '../compile/compile.ts'
+import type { KnownCertificates } from '../compile/compile.ts'
 import { contentId, upstreamIngressId, upstreamSecretId } from '../checksum/ids.ts'
-import { referencesOf } from '../compile/references.ts'
+import { referencesOf, tlsClaims } from '../compile/references.ts'
+import type { TlsClaim } from '../compile/references.ts'
 import { ModelError } from '../model/errors.ts'
 import { parseIngress } from '../model/ingress.ts'
 import { parseSecret } from '../model/secret.ts'
@@ -36,6 +38,8 @@ export interface PipelineOptions {
   readonly controllerName: string
   readonly annotationPrefix: string
   readonly idForm: 'content' | 'upstream'
+  /** The Secret whose certificate is for names that have no other. */
+  readonly defaultCertificate?: ObjectKey | null
   /** An object without the shape of its kind: its last good state stays. Must not throw. */
   readonly malformed: (error: ModelError) => void
   /** Wall clock in milliseconds: certificates expire by it. */
@@ -72,6 +76,8 @@ export interface PipelineChange {
   /** Objects that were looked at again, changed or not. */
   readonly viewed: readonly ObjectKey[]
   readonly services: readonly ServiceKey[]
+  /** Secrets that are needed and that nobody has read yet. Whoever reads one touches it then. */
+  readonly unread: readonly ObjectKey[]
 }
 
 export class Pipeline {
@@ -86,11 +92,26 @@ export class Pipeline {
   /** Ungoverned content that is served and that the store does not have yet: the leader stores it within a second. */
   readonly #ahead = new Map<ObjectKey, SourceObject>()
   #policies: readonly Policy[] = []
+  /** What Ingresses ask of certificates, over the same revisions as secretReferences. */
+  readonly #claims = new Map<ObjectKey, readonly TlsClaim[]>()
+  /** By Ingress: which of its claims were met when it was compiled. */
+  readonly #met = new Map<ObjectKey, string>()
+  /** What Ingresses say of a Secret that they name. */
+  readonly #said = new Map<ObjectKey, string>()
+  /** When time alone changes what is to be said of a Secret, in milliseconds since the epoch. */
+  readonly #dates = new Map<ObjectKey, number>()
+  readonly #sources = new WeakMap<RawObject, SourceObject>()
+  readonly #names = new WeakMap<Certificate, Map<string, boolean>>()
+  readonly #certificates: KnownCertificates
 
   constructor(options: PipelineOptions) {
     this.#options = options
     this.#caches = options.caches
     this.#services = new ServiceEndpoints(options.caches)
+    this.#certificates = {
+      covers: (secret, host): boolean | null => this.#served(secret, host),
+      hasDefault: (options.defaultCertificate ?? null) !== null,
+    }
   }
 
   get endpoints(): ReadonlyMap<ServiceKey, readonly string[]> {
@@ -129,6 +150,24 @@ export class Pipeline {
     this.touch(this.#services.touch(name))
   }
 
+  /** Something that is served refers to the Secret, or it is the default one. */
+  isNeeded(secret: ObjectKey): boolean {
+    return secret === this.#options.defaultCertificate || this.secretReferences.from(secret).size > 0
+  }
+
+  /** When touchDue() has something to do next, in milliseconds since the epoch; null: never. */
+  get nextDate(): number | null {
+    let next: number | null = null
+    for (const date of this.#dates.values()) if (next === null || date < next) next = date
+    return next
+  }
+
+  /** Certificates begin and end without an event. */
+  touchDue(): void {
+    const now = this.#options.now()
+    for (const [key, date] of this.#dates) if (date <= now) this.#touched.add(key)
+  }
+
   get idle(): boolean {
     return this.#touched.size === 0 && this.#services.idle
   }
@@ -137,25 +176,78 @@ export class Pipeline {
   flush(): PipelineChange {
     const live: { key: ObjectKey; before: LiveEntry | null; after: LiveEntry | null }[] = []
     const viewed: ObjectKey[] = []
+    const unread: ObjectKey[] = []
     for (const kind of ['Ingress', 'Secret'] as const) {
       for (const key of [...this.#touched].filter(k => k.startsWith(`${kind}/`))) {
         this.#touched.delete(key)
-        viewed.push(key)
         const before = this.#live.get(key) ?? null
+        if (kind === 'Secret' && this.#caches.isUnread(key)) {
+          // What is not known is not absent: what was served stays, and what is recorded.
+          if (this.isNeeded(key)) unread.push(key)
+          else this.#forget(key)
+          this.#tell(key)
+          continue
+        }
+        viewed.push(key)
         const after = this.#look(kind, key, before)
         if (after === null) this.#live.delete(key)
         else this.#live.set(key, after)
         const changed = after === null ? before !== null : !sameEntry(before ?? undefined, after)
+        if (kind === 'Secret') this.#tell(key)
         if (!changed) continue
         live.push({ key, before, after })
         // Which hosts a certificate must name depends on the Ingresses that serve with it.
         if (kind === 'Ingress') this.touch(this.secretReferences.to(key))
       }
     }
-    return { live, viewed, services: this.#services.flush() }
+    return { live, viewed, services: this.#services.flush(), unread }
+  }
+
+  /** Ingresses that name a Secret say what is wrong with it, and have its certificate only where it names the host. */
+  #tell(secret: ObjectKey): void {
+    const refused = (this.#views.get(secret)?.problems ?? []).filter(problem => problem.effect === 'reject')
+    const words = refused.map(problem => `${problem.reason} ${problem.message}`)
+    const said = JSON.stringify([this.#exists(secret), this.#live.has(secret), words])
+    const news = this.#said.get(secret) !== said
+    if (this.isNeeded(secret)) this.#said.set(secret, said)
+    else this.#said.delete(secret)
+    for (const ingress of this.secretReferences.from(secret)) {
+      if (news || this.#met.get(ingress) !== this.#metOf(ingress)) this.#touched.add(ingress)
+    }
+  }
+
+  #exists(secret: ObjectKey): boolean {
+    return this.#caches.raw(secret) !== null || this.#caches.isUnread(secret)
+  }
+
+  #metOf(ingress: ObjectKey): string {
+    const digit = (met: boolean): string => (met ? '1' : '0')
+    return (this.#claims.get(ingress) ?? [])
+      .flatMap(({ secret, hosts, offered }) => [
+        ...hosts.map(host => digit(this.#served(secret, host) !== false)),
+        ...offered.map(host => digit(this.#served(secret, host) === true)),
+      ])
+      .join('')
+  }
+
+  /** Whether what is served of the Secret names the host; null: nothing is. */
+  #served(secret: ObjectKey, host: string): boolean | null {
+    const entry = this.#live.get(secret)
+    const values = [entry?.update?.value, entry?.current?.value].filter(value => value !== undefined)
+    return values.length === 0 ? null : values.some(value => 'chain' in value && this.#isNamed(value, host))
+  }
+
+  /** A certificate is asked for the same names again and again. */
+  #isNamed(certificate: Certificate, host: string): boolean {
+    const answers = this.#names.get(certificate) ?? new Map<string, boolean>()
+    this.#names.set(certificate, answers)
+    const answer = answers.get(host) ?? certificateCovers(certificate.chain, host)
+    answers.set(host, answer)
+    return answer
   }
 
   #look(kind: ObjectKind, key: ObjectKey, before: LiveEntry | null): LiveEntry | null {
+    if (kind === 'Secret') this.#dates.delete(key)
     const raw = this.#caches.raw(key)
     let source: SourceObject | null
     try {
@@ -192,7 +284,10 @@ export class Pipeline {
       if (source.revision !== ABSENT_REVISION && !isStored(stored, source)) this.#ahead.set(key, source)
     }
     if (kind === 'Ingress') this.#refer(key, decided, source, record)
-    if (kind === 'Ingress') problems.push(...this.#services.problems(key, source))
+    if (kind === 'Ingress') {
+      problems.push(...this.#services.problems(key, source), ...this.#secretProblems(key, source))
+      this.#met.set(key, this.#metOf(key))
+    }
     this.#views.set(key, {
       key,
       raw,
@@ -209,7 +304,7 @@ export class Pipeline {
     })
     const { announced } = decided
     if (announced === null) return null
-    if (kind === 'Secret' && this.secretReferences.from(key).size === 0) return null
+    if (kind === 'Secret' && !this.isNeeded(key)) return null
     const payloadOf = (revision: Revision | null): Payload | null => {
       if (revision === null || revision === ABSENT_REVISION) return null
       if (checked !== null && checked.revision === revision) return checked
@@ -247,10 +342,12 @@ export class Pipeline {
   }
 
   #parse(kind: ObjectKind, raw: RawObject): SourceObject {
-    const { annotationPrefix: prefix } = this.#options
-    return kind === 'Ingress'
-      ? parseIngress(raw, { classes: this.#caches.classes.values(), controller: this.#options.controllerName, prefix })
-      : parseSecret(raw, { prefix })
+    const { annotationPrefix: prefix, controllerName: controller } = this.#options
+    if (kind === 'Ingress') return parseIngress(raw, { classes: this.#caches.classes.values(), controller, prefix })
+    // The same content stays the same object: what was found out about it need not be found out again.
+    const source = this.#sources.get(raw) ?? parseSecret(raw, { prefix })
+    this.#sources.set(raw, source)
+    return source
   }
 
   #policyOf(kind: ObjectKind, source: SourceObject, namespace: string): Policy | null {
@@ -269,6 +366,12 @@ export class Pipeline {
       const source = this.#views.get(ingress)?.source
       if (source) classes.add(classOf(source))
     }
+    if (secret === this.#options.defaultCertificate) {
+      for (const [name, raw] of this.#caches.classes) {
+        const { spec } = raw as { readonly spec?: { readonly controller?: string } }
+        if (spec?.controller === this.#options.controllerName) classes.add(name)
+      }
+    }
     return [...classes]
   }
 
@@ -284,13 +387,16 @@ export class Pipeline {
     const object = { key, createdAt }
     let value: Fragment | Certificate | null
     if (content.kind === 'Ingress') {
-      const compiled = compileIngress(object, revision, content, governed)
+      const compiled = compileIngress(object, revision, content, governed, this.#certificates)
       problems.push(...compiled.problems)
       value = compiled.fragment
     } else {
       const compiled = compileSecret(object, revision, content, governed, now)
       problems.push(...compiled.problems)
-      value = compiled.certificate
+      const { certificate, nextDate } = compiled
+      if (nextDate !== null && this.isNeeded(key)) this.#dates.set(key, nextDate)
+      const isDefault = key === this.#options.defaultCertificate
+      value = certificate === null || !isDefault ? certificate : { ...certificate, isDefault }
     }
     if (value === null) return null
     const made = payload(value)
@@ -303,19 +409,65 @@ export class Pipeline {
     const next = checked.value
     const content = record?.revisions[record.current ?? '']?.content
     const good = content?.kind === 'Secret' ? content.chain : null
-    const hosts = this.hostsOfSecret(key)
-    const missed = hosts.filter(host => !certificateCovers(next.chain, host))
-    if (missed.length === 0) return true
-    const lost = missed.filter(host => good !== null && certificateCovers(good, host))
-    const refused = lost.length > 0 || missed.length === hosts.length
+    const { asked, offered } = this.#claimsOn(key)
+    const names = (host: string): boolean => this.#isNamed(next, host)
+    const missed = asked.filter(host => !names(host))
+    const wasNamed = (host: string): boolean => good !== null && certificateCovers(good, host)
+    const lost = [...asked, ...offered].filter(host => !names(host) && wasNamed(host))
+    if (missed.length === 0 && lost.length === 0) return true
+    const useless = asked.length > 0 && missed.length === asked.length && !offered.some(names)
+    const refused = lost.length > 0 || useless
+    const listed = [...new Set([...lost, ...missed])].slice(0, 5).join(', ')
     problems.push({
       key,
       field: 'data[tls.crt]',
       reason: 'HostNotCovered',
-      message: `the certificate does not name ${missed.slice(0, 5).join(', ')}, which Ingresses serve with this Secret${refused ? '; the last good certificate stays' : ''}`,
+      message: `the certificate does not name ${listed}, which Ingresses serve with this Secret${refused ? '; the last good certificate stays' : ''}`,
       effect: refused ? 'reject' : 'warn',
     })
     return !refused
+  }
+
+  /** What Ingresses ask of this Secret, met or not, in any revision that is served or on its way. */
+  #claimsOn(secret: ObjectKey): { readonly asked: readonly string[]; readonly offered: readonly string[] } {
+    const claims = [...this.secretReferences.from(secret)]
+      .flatMap(ingress => this.#claims.get(ingress) ?? [])
+      .filter(claim => claim.secret === secret)
+    const asked = new Set(claims.flatMap(({ hosts }) => hosts))
+    const offered = new Set(claims.flatMap(claim => claim.offered))
+    return { asked: [...asked], offered: [...offered].filter(host => !asked.has(host)) }
+  }
+
+  /** What is wrong with the Secrets of an Ingress: who wrote it looks there, and one that is not there cannot say it. */
+  #secretProblems(key: ObjectKey, source: SourceObject | null): readonly Problem[] {
+    if (source?.content.kind !== 'Ingress') return []
+    const { namespace } = parseObjectKey(key)
+    const needed = this.secretReferences.to(key)
+    return tlsClaims(namespace, source.content).flatMap(({ field, secret, hosts }): readonly Problem[] => {
+      if (!needed.has(secret)) return []
+      const { name } = parseObjectKey(secret)
+      const served = this.#live.has(secret)
+      const instead = served ? 'its last good certificate is served' : 'the default certificate is served instead'
+      const warn = (reason: string, message: string): Problem => ({
+        ...{ key, field, reason, effect: 'warn' },
+        message: `Secret ${namespace}/${name} ${message}`,
+      })
+      if (!this.#exists(secret)) return [warn('SecretNotFound', `does not exist: ${instead}`)]
+      const refused = (this.#views.get(secret)?.problems ?? []).filter(problem => problem.effect === 'reject')
+      if (refused.length > 0) {
+        return refused.map(({ field: at, reason, message }) => warn(reason, `(${at}): ${message}: ${instead}`))
+      }
+      const missed = hosts.filter(host => this.#served(secret, host) === false)
+      const listed = missed.slice(0, 5).join(', ')
+      return missed.length === 0
+        ? []
+        : [
+            warn(
+              'HostNotCovered',
+              `holds a certificate that does not name ${listed}: the default certificate is served there`,
+            ),
+          ]
+    })
   }
 
   /** TLS hosts that Ingresses serve with this Secret, in any revision that is served or on its way. */
@@ -329,6 +481,8 @@ export class Pipeline {
         }
       }
     }
+    // The name under which names without a certificate of their own are counted.
+    if (secret === this.#options.defaultCertificate) hosts.add('')
     return [...hosts]
   }
 
@@ -343,12 +497,16 @@ export class Pipeline {
       if (content) contents.add(content)
     }
     const { namespace } = parseObjectKey(key)
+    const claims: TlsClaim[] = []
     for (const content of contents) {
       if (content.kind !== 'Ingress') continue
+      claims.push(...tlsClaims(namespace, content))
       const references = referencesOf(namespace, content)
       for (const s of references.secrets) secrets.add(s)
       for (const s of references.services) services.add(s)
     }
+    if (claims.length > 0) this.#claims.set(key, claims)
+    else this.#claims.delete(key)
     this.#replaceReferences(key, secrets, services)
   }
 
@@ -366,6 +524,8 @@ export class Pipeline {
     this.#views.delete(key)
     this.#ahead.delete(key)
     if (!key.startsWith('Ingress/')) return
+    this.#claims.delete(key)
+    this.#met.delete(key)
     const secrets = new Set<ObjectKey>()
     const services = new Set<ServiceKey>()
     this.#addReleased(key, secrets, services)

@@ -4,6 +4,7 @@ import type { ReleaseRecord } from '../assign/types.ts'
 import type { Published } from '../checksum/diff.ts'
 import type { ModelError } from '../model/errors.ts'
 import { CONTROLLER_NAME } from '../model/ingress-class.ts'
+import { TLS_SECRET_TYPE } from '../model/secret.ts'
 import { parsePolicy } from '../model/policy.ts'
 import type { SourceObject } from '../model/types.ts'
 import type { RawObject } from './caches.ts'
@@ -21,6 +22,7 @@ const CREATED = '2026-01-01T00:00:00Z'
 export type Raw = RawObject & {
   readonly kind: string
   readonly spec?: unknown
+  readonly type?: string
   readonly data?: Readonly<Record<string, string>>
 }
 
@@ -134,6 +136,7 @@ export interface ReplicaOptions {
   readonly idForm?: 'content' | 'upstream'
   /** Default: those that were given to store(). */
   readonly record?: (uid: string) => ReleaseRecord | null
+  readonly defaultCertificate?: ObjectKey
 }
 
 /** Fed as the watches would, one turn of the event loop at a time. Gates open at publish(). */
@@ -145,6 +148,13 @@ export class Replica {
   /** Certificates of tests are made when the test begins. */
   wall = Date.now()
   now = 1_000
+  /** What the API server has of Secrets that are read on demand. */
+  readonly #api = new Map<ObjectKey, Raw>()
+  /** False: no answer comes. */
+  answers = true
+  /** Secrets that were asked for, in order. */
+  readonly asked: ObjectKey[] = []
+  readonly #unanswered = new Set<ObjectKey>()
   readonly #records = new Map<string, ReleaseRecord>()
 
   constructor(options: ReplicaOptions = {}) {
@@ -157,6 +167,7 @@ export class Replica {
       controllerName: CONTROLLER_NAME,
       annotationPrefix: PREFIX,
       idForm: options.idForm ?? 'content',
+      defaultCertificate: options.defaultCertificate ?? null,
       malformed: error => this.malformed.push(error),
       now: () => this.wall,
     })
@@ -244,7 +255,35 @@ export class Replica {
   #flush(): PipelineChange {
     const change = this.pipeline.flush()
     this.pipeline.touchReferences(this.releases.record(change))
+    this.#read(change.unread)
     return change
+  }
+
+  #read(keys: readonly ObjectKey[]): void {
+    for (const key of keys) this.#unanswered.add(key)
+    if (!this.answers) return
+    for (const key of this.#unanswered) {
+      this.asked.push(key)
+      const found = this.#api.get(key)
+      if (found !== undefined) this.pipeline.touch([this.caches.putRead(found)])
+    }
+    this.#unanswered.clear()
+  }
+
+  #takeStub(raw: Raw, there: boolean): void {
+    const { caches, pipeline } = this
+    const { name, namespace, uid, resourceVersion } = raw.metadata
+    const stub = { metadata: { name, namespace, uid, resourceVersion } } as RawObject
+    if (!there) {
+      const key = caches.removeStub(stub)
+      this.#api.delete(key)
+      pipeline.touch([key])
+      return
+    }
+    const key = caches.putStub(stub)
+    this.#api.set(key, raw)
+    if (pipeline.isNeeded(key)) this.#read([key])
+    else if (caches.dropRead(key)) pipeline.touch([key])
   }
 
   #take(raw: Raw, there: boolean): void {
@@ -256,6 +295,10 @@ export class Replica {
     switch (raw.kind) {
       case 'Ingress':
       case 'Secret':
+        if (raw.kind === 'Secret' && raw.type !== TLS_SECRET_TYPE) {
+          this.#takeStub(raw, there)
+          break
+        }
         pipeline.touch([there ? caches.putGoverned(raw.kind, raw) : caches.removeGoverned(raw.kind, raw)])
         break
       case 'Service':
