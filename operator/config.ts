@@ -1,4 +1,6 @@
 /** The operator's settings, read once from the environment and checked as a whole. */
+import { parseAddresses } from './status/addresses.ts'
+import type { Address } from './status/addresses.ts'
 
 export interface Config {
   readonly podName: string
@@ -16,6 +18,8 @@ export interface Config {
   readonly checksumMode: 'operator' | 'external'
   readonly checksumIds: 'content' | 'upstream'
   readonly annotationPrefix: string
+  /** What Ingresses show as their address; empty: what the Service in front of the fleet has. */
+  readonly publishAddresses: readonly Address[]
   readonly logLevel: string
 }
 
@@ -44,6 +48,15 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     if (found === undefined) errors.push(`${name}=${value} must be one of ${allowed.join(', ')}`)
     return found ?? allowed[0]
   }
+  const addresses = (name: string): readonly Address[] => {
+    const value = env[name] ?? ''
+    const parsed = parseAddresses(value)
+    if (parsed.ok) return parsed.addresses
+    errors.push(
+      `${name}=${value}: ${parsed.problem}; allowed are IP addresses and host names, separated by commas or spaces`,
+    )
+    return []
+  }
   const config: Config = {
     podName: text('POD_NAME'),
     namespace: text('POD_NAMESPACE'),
@@ -56,6 +69,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     checksumMode: oneOf('CHECKSUM_MODE', ['operator', 'external']),
     checksumIds: oneOf('CHECKSUM_IDS', ['content', 'upstream']),
     annotationPrefix: text('ANNOTATIONS_PREFIX', 'nginx.ingress.kubernetes.io'),
+    publishAddresses: addresses('PUBLISH_STATUS_ADDRESS'),
     logLevel: oneOf('LOG_LEVEL', ['info', 'debug', 'warn', 'error']),
   }
   if (errors.length > 0) throw new ConfigError(errors.join('; '))

@@ -18,6 +18,7 @@ import { KINDS } from './pipeline/releases.ts'
 import { SHARD_SELECTOR, storedShard } from './records/kube.ts'
 import type { ReleaseStore } from './records/store.ts'
 import { TLS_SECRET_TYPE } from './model/secret.ts'
+import { ownAddressFields } from './status/addresses.ts'
 
 export type Watch = <T extends KubeObject>(
   resource: Resource<T>,
@@ -64,7 +65,7 @@ export function watchAll(watch: Watch, targets: WatchTargets, events: WatchEvent
         synced,
       },
       {
-        transform: slim,
+        transform: kind === 'Ingress' ? slimIngress : slim,
         // What is not of this type is none of ours: neither read nor kept.
         ...(kind === 'Secret' ? { fieldSelector: `type=${TLS_SECRET_TYPE}` } : {}),
       },
@@ -179,6 +180,13 @@ function intoMap<T extends KubeObject>(
       changed(object)
     },
   }
+}
+
+/** An Ingress keeps what tells whose its addresses are. */
+function slimIngress(object: KubeObject, managedFields: readonly unknown[]): KubeObject {
+  const { metadata, ...rest } = slim(object)
+  const own = ownAddressFields(managedFields)
+  return { ...rest, metadata: own.length === 0 ? metadata : { ...metadata, managedFields: own } }
 }
 
 function slim<T extends KubeObject>(object: T): T {

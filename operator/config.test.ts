@@ -1,0 +1,23 @@
+import { describe, expect, it } from '@jest/globals'
+import { ConfigError, readConfig } from './config.ts'
+
+const NEEDED = { POD_NAME: 'sluice-operator-0', POD_NAMESPACE: 'sluice-system', POD_IP: '192.0.2.1' }
+
+describe('PUBLISH_STATUS_ADDRESS', () => {
+  it('is a list, by default an empty one', () => {
+    expect(readConfig(NEEDED).publishAddresses).toEqual([])
+    expect(readConfig({ ...NEEDED, PUBLISH_STATUS_ADDRESS: '' }).publishAddresses).toEqual([])
+    const set = { ...NEEDED, PUBLISH_STATUS_ADDRESS: '203.0.113.1, lb.example' }
+    expect(readConfig(set).publishAddresses).toEqual([{ ip: '203.0.113.1' }, { hostname: 'lb.example' }])
+  })
+
+  it('is refused with the variable, its value and what is allowed', () => {
+    const bad = { ...NEEDED, PUBLISH_STATUS_ADDRESS: '203.0.113.1:443', LOG_LEVEL: 'loud' }
+    expect(() => readConfig(bad)).toThrow(ConfigError)
+    expect(() => readConfig(bad)).toThrow(
+      'PUBLISH_STATUS_ADDRESS=203.0.113.1:443: "203.0.113.1:443" is neither an IP address nor a host name; ' +
+        'allowed are IP addresses and host names, separated by commas or spaces; ' +
+        'LOG_LEVEL=loud must be one of info, debug, warn, error',
+    )
+  })
+})
