@@ -1,4 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
+import { ABSENT_REVISION } from '../../protocol/objects.ts'
+import { NOBODY, POLICY } from '../assign/testing.ts'
 import { FakeApi } from '../kube/testing/fake-api.ts'
 import { ingress } from '../pipeline/testing.ts'
 import type { Address } from '../status/addresses.ts'
@@ -69,7 +71,13 @@ describe('an Ingress of our class', () => {
 
 describe('an Ingress that is not of our class', () => {
   const wanted = [{ ip: '192.0.2.1' }]
-  const gone: ViewOf = { source: { ours: false }, record: null }
+  /** A view of one that is not ours, with what its record says of it. */
+  const left = (record: ViewOf['record'] = {}, governance = NOBODY): ViewOf => ({
+    content: ABSENT_REVISION,
+    source: { ours: false, deleting: false },
+    ...{ record, governance },
+  })
+  const gone = left(null)
 
   it('loses what we published', async () => {
     expect(await after({ wanted, status: IP, of: gone, managedFields: [OURS] })).toEqual([NONE, 1])
@@ -85,9 +93,15 @@ describe('an Ingress that is not of our class', () => {
     expect(await after({ wanted, status: IP, of: gone })).toEqual([IP, 0])
   })
 
-  it('keeps it as long as its leaving is on its way: proxies serve it still', async () => {
-    const of: ViewOf = { source: { ours: false } }
-    expect(await after({ wanted, status: IP, of, managedFields: [OURS] })).toEqual([IP, 0])
+  it.each<readonly [string, boolean, ViewOf]>([
+    ['nobody governs it: at once, whatever is noted of it', true, left()],
+    ['its leaving is on no pod yet', false, left({ update: ABSENT_REVISION, index: 0 }, POLICY)],
+    ['its leaving is on one pod', false, left({ update: ABSENT_REVISION, index: 1 }, POLICY)],
+    ['its leaving is on all pods', true, left({ update: ABSENT_REVISION, index: -1 }, POLICY)],
+    ['its leaving is complete', true, left({ current: ABSENT_REVISION }, POLICY)],
+  ])('loses it when no proxy serves it any more: %s', async (_, taken, of) => {
+    const expected = taken ? [NONE, 1] : [IP, 0]
+    expect(await after({ wanted, status: IP, of, managedFields: [OURS] })).toEqual(expected)
   })
 
   it('gets none', async () => {

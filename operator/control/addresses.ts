@@ -1,5 +1,8 @@
 /** Puts the fleet's addresses into the status of every Ingress of our class, and takes them off one that left it. */
 import { parseObjectKey } from '../../protocol/ids.ts'
+import { ABSENT_REVISION } from '../../protocol/objects.ts'
+import { revisionFor } from '../assign/plan.ts'
+import type { Plan } from '../assign/types.ts'
 import type { KubeClient } from '../kube/client.ts'
 import { resources } from '../kube/resources.ts'
 import type { ObjectView } from '../pipeline/pipeline.ts'
@@ -42,10 +45,18 @@ export class Addresses {
   }
 
   /** Null: what stands there stays. */
-  #wanted({ key, source, raw, record }: ObjectView): readonly Address[] | null {
+  #wanted({ key, source, raw, plan }: ObjectView): readonly Address[] | null {
     if (source === null || raw === null || !key.startsWith('Ingress/') || source.deleting) return null
     if (source.ours) return this.#options.wanted()
-    // While a record is kept its leaving is being rolled out: proxies serve it still, at these addresses.
-    return record === null && showsOurs(raw) ? [] : null
+    // Its leaving is rolled out like any change: until it is complete, proxies serve it at these addresses.
+    return !isServed(plan) && showsOurs(raw) ? [] : null
   }
+}
+
+/** By the first pod, or by one of an ordinal as high as can be. */
+function isServed(plan: Plan | null): boolean {
+  return [0, -1].some(ordinal => {
+    const revision = plan === null ? null : revisionFor(plan, ordinal)
+    return revision !== null && revision !== ABSENT_REVISION
+  })
 }
