@@ -37,6 +37,7 @@ replace_image() { # FOLDER
 build() {
   local tmp=$out.building
   [ ! -e "$out/done" ] || return 0
+  command -v go > /dev/null || die "the suite is built with Go, and there is no go in PATH"
   rm -rf "$tmp" "$out"
   fetch "$tmp/suite"
   replace_image "$tmp/suite"
@@ -54,7 +55,6 @@ build() {
   mv "$tmp" "$out"
 }
 
-require_go
 install_packages
 # Old builds would fill the disk, and buildah's store is the images' own.
 with_lock "$cache_root/images.lock" "another build of images is under way: waiting for it" build
