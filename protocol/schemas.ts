@@ -7,6 +7,7 @@ import type { ValidateFunction } from 'ajv'
 import { ProtocolError } from './errors.ts'
 import { LATENCY_BUCKETS_MS } from './messages.ts'
 import type { Report, StreamMessage } from './messages.ts'
+import { normaliseRoutePath } from './path.ts'
 
 type Schema = Readonly<Record<string, unknown>>
 
@@ -38,7 +39,7 @@ const assignment = object({
 })
 const path = object({
   type: { enum: ['Exact', 'Prefix', 'ImplementationSpecific', 'Default'] },
-  path: text,
+  path: { type: 'string', format: 'normalised-path' },
   backend: { anyOf: [object({ service: text }), object({ status: { const: 503 }, reason: text })] },
 })
 const fragment = object({
@@ -135,6 +136,8 @@ const report = object({
 })
 
 const ajv = new Ajv({ strict: true, allowUnionTypes: true })
+// Requests are compared with it as it is: one of another form would never match, or match what it should not.
+ajv.addFormat('normalised-path', path => normaliseRoutePath(path) === path)
 const streamValidators: ReadonlyMap<string, ValidateFunction> = new Map(
   Object.entries(messages).map(([type, schema]) => [type, ajv.compile(schema)]),
 )

@@ -17,6 +17,20 @@ describe('dataPlaneConfig', () => {
     })
   })
 
+  it('reads what is said about connections to backends', () => {
+    expect(dataPlaneConfig({}).upstream).toEqual({
+      ...{ connectTimeout: 2_000, maxAttempts: 3, attemptTime: 0, idleTimeout: 60_000, maxIdlePerEndpoint: 64 },
+      ...{ maxRequestsPerConnection: 10_000, maxAge: 3_600_000, maxConnectionsPerEndpoint: 0 },
+    })
+    const times = { UPSTREAM_CONNECT_TIMEOUT: '250ms', UPSTREAM_TRIES_TIME: '10s', UPSTREAM_MAX_AGE: '0' }
+    const numbers = { UPSTREAM_TRIES: '1', UPSTREAM_MAX_IDLE: '0', UPSTREAM_MAX_REQUESTS: '1' }
+    const env = { ...times, ...numbers, UPSTREAM_IDLE_TIMEOUT: '4s', UPSTREAM_MAX_CONNECTIONS: '100' }
+    expect(dataPlaneConfig(env).upstream).toEqual({
+      ...{ connectTimeout: 250, maxAttempts: 1, attemptTime: 10_000, idleTimeout: 4_000, maxIdlePerEndpoint: 0 },
+      ...{ maxRequestsPerConnection: 1, maxAge: 0, maxConnectionsPerEndpoint: 100 },
+    })
+  })
+
   it.each([
     ['WORKERS', '0', 'a whole number from 1 to 256'],
     ['WORKERS', '1.5', 'a whole number from 1 to 256'],
@@ -26,6 +40,11 @@ describe('dataPlaneConfig', () => {
     ['DRAIN_DELAY', '-1s', 'a duration from 0 to 24h'],
     ['DRAIN_DELAY', '25h', 'a duration from 0 to 24h'],
     ['TLS_HANDSHAKE_TIMEOUT', '0', 'a duration from 1 to 24h'],
+    ['UPSTREAM_CONNECT_TIMEOUT', '0', 'a duration from 1 to 24h'],
+    ['UPSTREAM_IDLE_TIMEOUT', '0', 'a duration from 1 to 24h'],
+    ['UPSTREAM_TRIES', '0', 'a whole number from 1 to 100'],
+    ['UPSTREAM_MAX_REQUESTS', '0', 'a whole number from 1 to 1000000000'],
+    ['UPSTREAM_MAX_CONNECTIONS', '-1', 'a whole number from 0 to 65535'],
     ['LISTEN_ADDRESS', 'localhost', 'an IP address'],
     ['ACCESS_LOG', 'file', 'off, stdout, or the absolute path'],
   ])('refuses %s=%s and says what is allowed', (name, value, allowed) => {

@@ -2,6 +2,7 @@
 import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { DataPlaneError } from './errors.ts'
+import { UPSTREAM_DEFAULTS, type UpstreamSettings } from './upstream/settings.ts'
 
 export interface DataPlaneConfig {
   /** Worker threads that serve traffic. */
@@ -25,10 +26,33 @@ export interface DataPlaneConfig {
   readonly keepAliveTimeout: number
   readonly bodyIdleTimeout: number
   readonly handshakeTimeout: number
-  readonly upstreamConnectTimeout: number
   readonly upstreamHeadersTimeout: number
   readonly upstreamBodyTimeout: number
+  /** Connections to backends. */
+  readonly upstream: UpstreamSettings
   readonly maxHeaderBytes: number
+  /** Of a request's first line. */
+  readonly maxLineBytes: number
+  /** Of the head of a backend's answer. */
+  readonly maxResponseHeaderBytes: number
+  /** How long what a client still sends after its answer is thrown away: in all, and between two pieces. */
+  readonly lingerTimeout: number
+  readonly lingerIdleTimeout: number
+  /** A tunnel (WebSocket) through which nothing goes for so long is closed. */
+  readonly tunnelIdleTimeout: number
+  /** Requests on one client connection, and its age, before it is closed with an answer; 0: no limit. */
+  readonly keepAliveRequests: number
+  readonly keepAliveAge: number
+  /** Per worker; 0: no limit. */
+  readonly maxConnections: number
+  readonly maxRequests: number
+  readonly maxHandshakes: number
+  /** Bodies up to this size are read before a backend is chosen. */
+  readonly bodyBuffer: number
+  /** Header names with `_` reach backends. */
+  readonly underscoresInHeaders: boolean
+  /** Whose X-Forwarded-* are believed. */
+  readonly trustedAddresses: readonly string[]
   /** SecureContexts kept per worker. */
   readonly tlsContexts: number
 }
@@ -55,11 +79,44 @@ export function dataPlaneConfig(env: Environment): DataPlaneConfig {
     keepAliveTimeout: milliseconds(env, 'KEEP_ALIVE_TIMEOUT', 75_000),
     bodyIdleTimeout: milliseconds(env, 'BODY_IDLE_TIMEOUT', 60_000),
     handshakeTimeout: milliseconds(env, 'TLS_HANDSHAKE_TIMEOUT', 10_000, 1),
-    upstreamConnectTimeout: milliseconds(env, 'UPSTREAM_CONNECT_TIMEOUT', 5_000, 1),
     upstreamHeadersTimeout: milliseconds(env, 'UPSTREAM_HEADERS_TIMEOUT', 60_000),
     upstreamBodyTimeout: milliseconds(env, 'UPSTREAM_BODY_TIMEOUT', 60_000),
+    upstream: upstreamSettings(env),
     maxHeaderBytes: integer(env, 'MAX_HEADER_BYTES', 32_768, 1_024, 1_048_576),
+    maxLineBytes: integer(env, 'MAX_LINE_BYTES', 16_384, 256, 1_048_576),
+    maxResponseHeaderBytes: integer(env, 'MAX_RESPONSE_HEADER_BYTES', 65_536, 1_024, 1_048_576),
+    lingerTimeout: milliseconds(env, 'LINGER_TIMEOUT', 30_000, 1),
+    lingerIdleTimeout: milliseconds(env, 'LINGER_IDLE_TIMEOUT', 5_000, 1),
+    tunnelIdleTimeout: milliseconds(env, 'TUNNEL_IDLE_TIMEOUT', 3_600_000),
+    keepAliveRequests: integer(env, 'KEEP_ALIVE_REQUESTS', 1_000, 0, 1_000_000_000),
+    keepAliveAge: milliseconds(env, 'KEEP_ALIVE_AGE', 3_600_000),
+    maxConnections: integer(env, 'MAX_CONNECTIONS', 16_384, 0, 1_000_000),
+    maxRequests: integer(env, 'MAX_REQUESTS', 8_192, 0, 1_000_000),
+    maxHandshakes: integer(env, 'MAX_HANDSHAKES', 1_024, 0, 1_000_000),
+    bodyBuffer: integer(env, 'BODY_BUFFER', 65_536, 0, 1_048_576),
+    underscoresInHeaders: flag(env, 'UNDERSCORES_IN_HEADERS'),
+    trustedAddresses: ranges(env, 'TRUSTED_ADDRESSES'),
     tlsContexts: integer(env, 'TLS_CONTEXTS', 2_000, 1, 1_000_000),
+  }
+}
+
+function upstreamSettings(env: Environment): UpstreamSettings {
+  const defaults = UPSTREAM_DEFAULTS
+  return {
+    connectTimeout: milliseconds(env, 'UPSTREAM_CONNECT_TIMEOUT', defaults.connectTimeout, 1),
+    maxAttempts: integer(env, 'UPSTREAM_TRIES', defaults.maxAttempts, 1, 100),
+    attemptTime: milliseconds(env, 'UPSTREAM_TRIES_TIME', defaults.attemptTime),
+    idleTimeout: milliseconds(env, 'UPSTREAM_IDLE_TIMEOUT', defaults.idleTimeout, 1),
+    maxIdlePerEndpoint: integer(env, 'UPSTREAM_MAX_IDLE', defaults.maxIdlePerEndpoint, 0, 65_535),
+    maxRequestsPerConnection: integer(
+      env,
+      'UPSTREAM_MAX_REQUESTS',
+      defaults.maxRequestsPerConnection,
+      1,
+      1_000_000_000,
+    ),
+    maxAge: milliseconds(env, 'UPSTREAM_MAX_AGE', defaults.maxAge),
+    maxConnectionsPerEndpoint: integer(env, 'UPSTREAM_MAX_CONNECTIONS', defaults.maxConnectionsPerEndpoint, 0, 65_535),
   }
 }
 
@@ -89,6 +146,28 @@ function milliseconds(env: Environment, name: string, fallback: number, min = 0)
     throw refuse(name, text, `a duration from ${min} to 24h, such as 500ms, 5s or 2m, or nothing for ${fallback}ms`)
   }
   return value
+}
+
+function flag(env: Environment, name: string): boolean {
+  const text = env[name]
+  if (text === undefined || text === '' || text === 'false') return false
+  if (text !== 'true') throw refuse(name, text, 'true or false')
+  return true
+}
+
+/** Addresses and ranges in CIDR notation, separated by commas or spaces. */
+function ranges(env: Environment, name: string): readonly string[] {
+  const text = env[name] ?? ''
+  const list = text.split(/[\s,]+/).filter(entry => entry !== '')
+  for (const entry of list) {
+    const [ip = '', bits, ...more] = entry.split('/')
+    const most = isIP(ip) === 6 ? 128 : 32
+    const sane = bits === undefined || (/^[0-9]{1,3}$/.test(bits) && Number(bits) <= most)
+    if (isIP(ip) === 0 || !sane || more.length > 0) {
+      throw refuse(name, text, 'addresses or ranges such as 10.0.0.0/8, separated by commas')
+    }
+  }
+  return list
 }
 
 function address(env: Environment, name: string): string | null {

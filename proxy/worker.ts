@@ -12,7 +12,11 @@ async function main(): Promise<void> {
   if (!port) throw new DataPlaneError('SLUICE_WORKER_PROTOCOL', 'worker.ts runs as a worker thread only')
   const setup = workerData as WorkerSetup
   const say = (message: FromWorker): void => port.postMessage(message)
-  const plane = await DataPlane.create(setup)
+  const onDefect = (error: unknown): void => {
+    const { message, stack = '' } = error instanceof Error ? error : new Error(String(error))
+    say({ type: 'log', level: 'error', message: `a request or connection was ended by a defect: ${message}`, stack })
+  }
+  const plane = await DataPlane.create({ ...setup, onDefect })
   const flush = (): void => {
     const delta = plane.recorder.flush()
     if (delta) say({ type: 'counts', delta })

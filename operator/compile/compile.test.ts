@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { Authority } from '../../e2e/pki/pki.ts'
 import type { Leaf } from '../../e2e/pki/pki.ts'
 import { payloadDigest } from '../../protocol/hash.ts'
+import { normaliseRoutePath } from '../../protocol/path.ts'
 import type { IngressContent, IngressPath, IngressSpec } from '../model/types.ts'
 import { compileIngress, compileSecret } from './compile.ts'
 import { hostsOf, referencesOf } from './references.ts'
@@ -126,12 +127,19 @@ describe('compileIngress', () => {
     expect(fragment?.hosts[0]?.paths).toEqual([{ type: 'Prefix', path: '/', backend: { service: 'shop/one:80' } }])
   })
 
+  it('brings paths into the form in which requests are compared', () => {
+    const texts = ['/a//b', '/a/b', '/caf\u00e9', '/%7euser', '/a/', '/x/../y', '/a%2fb']
+    const { fragment } = compiled({ rules: [{ host: 'a.b', http: { paths: texts.map(text => path(text)) } }] })
+    const expected = ['/a/b', '/caf%C3%A9', '/~user', '/a/', '/y', '/a%2Fb']
+    expect(fragment?.hosts[0]?.paths.map(p => p.path)).toEqual(expected)
+  })
+
   it('never gives a fragment that refers to what referencesOf does not name, nor an invalid one', () => {
     const hosts = fc.constantFrom('a.example.com', 'B.example.com', '*.c', 'bad_host', '', undefined)
     const service = fc.constantFrom('one', 'two', '')
     const paths = fc.array(
       fc.record({
-        path: fc.constantFrom('/', '/x', 'x', '', '/x/'),
+        path: fc.constantFrom('/', '/x', 'x', '', '/x/', '/x//y', '/%78'),
         pathType: fc.constantFrom('Exact', 'Prefix', 'ImplementationSpecific', 'Other'),
         backend: fc.oneof(
           service.map(name => backend(name)),
@@ -163,6 +171,7 @@ describe('compileIngress', () => {
           expect(host.host).toBe(host.host.toLowerCase())
           for (const p of host.paths) {
             expect(p.path.startsWith('/')).toBe(true)
+            expect(normaliseRoutePath(p.path)).toBe(p.path)
             if ('service' in p.backend) expect(services).toContain(p.backend.service)
           }
         }

@@ -11,6 +11,7 @@ import type {
   Revision,
   TlsFragment,
 } from '../../protocol/objects.ts'
+import { normaliseRoutePath } from '../../protocol/path.ts'
 import { roleOf } from '../model/annotations.ts'
 import { inspectCertificate } from '../model/certificate.ts'
 import type { IngressBackend, IngressContent, Problem, SecretContent } from '../model/types.ts'
@@ -81,7 +82,8 @@ function hostFragments(namespace: string, content: IngressContent, closed: strin
       if ((rule.host ?? '').toLowerCase() !== host) continue
       for (const path of rule.http?.paths ?? []) {
         const type = path.pathType as PathType
-        const text = path.path === undefined || path.path === '' ? '/' : path.path
+        // Here once, and not in every worker of every proxy at every update.
+        const text = normaliseRoutePath(path.path === undefined || path.path === '' ? '/' : path.path)
         const identity = `${type} ${text}`
         // Of the same path twice the first counts, as the Problem DuplicatePath says.
         if (!paths.has(identity)) paths.set(identity, { type, path: text, backend: backendOf(path.backend) })

@@ -55,6 +55,8 @@ describe('validateIngress', () => {
     ['a path without leading slash', withPath({ path: 'a' }), [`${at}.path InvalidPath reject`]],
     ['an empty path', withPath({ path: '' }), [`${at}.path InvalidPath reject`]],
     ['a path with a line break', withPath({ path: '/a\nb' }), [`${at}.path InvalidPath reject`]],
+    ['a path with parameters', withPath({ path: '/a;v=1' }), [`${at}.path AmbiguousPath warn`]],
+    ['a path with an encoded slash', withPath({ path: '/a%2Fb' }), [`${at}.path AmbiguousPath warn`]],
     ['an unknown type of path', withPath({ pathType: 'Regex' }), [`${at}.pathType InvalidPathType reject`]],
     [
       'a resource',

@@ -68,6 +68,10 @@ function checkPath(field: string, path: IngressPath, report: Report): void {
   if (text === '' ? path.pathType === 'Exact' || path.pathType === 'Prefix' : !text.startsWith('/')) {
     report(`${field}.path`, 'InvalidPath', `${JSON.stringify(shorten(text))} must start with /`)
   }
+  if (/[;\\]|%(?:2f|5c|3b|3f|23)/i.test(text)) {
+    const message = `${JSON.stringify(shorten(text))} can be read in two ways: requests for it are refused`
+    report(`${field}.path`, 'AmbiguousPath', message, 'warn')
+  }
   if (hasControlCharacter(text)) report(`${field}.path`, 'InvalidPath', 'holds a control character or a blank')
   checkBackend(`${field}.backend`, path.backend, report)
 }

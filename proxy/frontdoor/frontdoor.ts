@@ -4,20 +4,32 @@
  */
 import { createServer, type Server, type Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
+import { plainAddress, type Peer } from '../exchange/peer.ts'
 import type { Recorder } from '../report/recorder.ts'
-import type { Table } from '../table/contract.ts'
+import type { TableReader } from '../table/contract.ts'
 import { readClientHello } from './client-hello.ts'
 import type { Contexts } from './contexts.ts'
 
 export interface FrontDoorParts {
-  readonly table: Table
+  readonly table: TableReader
   readonly contexts: Contexts
   readonly recorder: Recorder
   /** For the ClientHello, and again for the rest of the handshake, in milliseconds. */
   readonly handshakeTimeout: number
+  /** Handshakes under way; 0: no limit. */
+  readonly maxHandshakes: number
   /** Takes the decrypted connection. */
-  readonly onConnection: (socket: TLSSocket) => void
+  readonly onConnection: (socket: TLSSocket, peer: Peer) => void
 }
+
+const HANDSHAKE = 22
+/** A fatal alert, decode_error (RFC 8446 6.2), in a record of its own. */
+const DECODE_ERROR = Buffer.from([21, 3, 3, 0, 2, 2, 50])
+/** As nginx: whoever speaks HTTP here gets to know what is wrong. */
+const PLAIN_TEXT = '400 Bad Request: a plain HTTP request was sent to the HTTPS port\n'
+const PLAIN_ON_TLS =
+  'HTTP/1.1 400 Bad Request\r\nServer: sluice\r\nContent-Type: text/plain; charset=utf-8\r\n' +
+  `Content-Length: ${PLAIN_TEXT.length}\r\nConnection: close\r\n\r\n${PLAIN_TEXT}`
 
 export class FrontDoor {
   readonly server: Server
@@ -28,8 +40,9 @@ export class FrontDoor {
 
   constructor(parts: FrontDoorParts) {
     this.#parts = parts
-    this.server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, socket =>
-      this.#peek(socket),
+    this.server = createServer(
+      { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000, allowHalfOpen: true },
+      socket => this.#peek(socket),
     )
   }
 
@@ -40,8 +53,18 @@ export class FrontDoor {
 
   /** A connection that ends before a ClientHello is no TLS failure: health checks do that. */
   #peek(socket: Socket): void {
-    this.#opening.add(socket)
+    const { maxHandshakes, recorder } = this.#parts
     socket.on('error', () => undefined)
+    if (maxHandshakes > 0 && this.#opening.size >= maxHandshakes) {
+      recorder.refusedConnection('handshakes')
+      socket.destroy()
+      return
+    }
+    this.#opening.add(socket)
+    // Before its end nothing was asked that could be answered.
+    socket.once('end', () => {
+      if (this.#opening.has(socket)) socket.destroy()
+    })
     socket.once('close', () => this.#opening.delete(socket))
     const timer = setTimeout(() => socket.destroy(), this.#parts.handshakeTimeout)
     socket.once('close', () => clearTimeout(timer))
@@ -55,7 +78,9 @@ export class FrontDoor {
       socket.pause()
       clearTimeout(timer)
       if (hello.state === 'invalid') {
-        socket.destroy()
+        recorder.refusedConnection('client-hello')
+        socket.end(bytes[0] === HANDSHAKE ? DECODE_ERROR : PLAIN_ON_TLS)
+        socket.destroySoon()
         return
       }
       // Back for OpenSSL to read. Once only: each time makes the stream readable again.
@@ -87,7 +112,7 @@ export class FrontDoor {
       this.#opening.delete(socket)
       watch.secured = true
       recorder.tlsHandshake(host)
-      onConnection(tls)
+      onConnection(tls, peerOf(socket, tls, serverName))
     })
     tls.once('close', () => {
       clearTimeout(timer)
@@ -95,5 +120,18 @@ export class FrontDoor {
       const refused = watch.secured ? watch.byClient && tls.bytesRead === 0 : !this.#ending
       if (refused) recorder.tlsFailure(host)
     })
+  }
+}
+
+function peerOf(socket: Socket, tls: TLSSocket, serverName: string): Peer {
+  return {
+    address: plainAddress(socket.remoteAddress),
+    port: socket.remotePort ?? 0,
+    tls: {
+      version: tls.getProtocol() ?? '',
+      cipher: tls.getCipher().name,
+      serverName: serverName === '' ? null : serverName,
+      resumed: tls.isSessionReused(),
+    },
   }
 }

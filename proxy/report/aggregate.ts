@@ -73,18 +73,24 @@ export class ReportCounts implements CounterSource {
     const sums = this.#objects.get(key) ?? new Map<string, ObjectSum>()
     const { revision } = counts
     const sum = sums.get(revision) ?? { revision, requests: 0, status: [0, 0, 0, 0, 0] }
-    sum.requests += counts.requests
-    counts.status.forEach((count, i) => (sum.status[i as 0] += count))
+    sum.requests += counts.requests - counts.internal
+    addStatus(sum.status, counts)
     this.#objects.set(key, sums.set(revision, sum))
   }
 }
 
 function addToHost(sum: HostSum, counts: RequestCounts): void {
-  sum.requests += counts.requests
+  sum.requests += counts.requests - counts.internal
   sum.notFound += counts.notFound
   sum.upstreamErrors += counts.upstreamErrors
-  counts.status.forEach((count, i) => (sum.status[i as 0] += count))
+  addStatus(sum.status, counts)
   counts.latency.counts.forEach((count, i) => (sum.latency[i] = (sum.latency[i] ?? 0) + count))
+}
+
+/** Without our own faults, which all are 5xx: no gate may see them. */
+function addStatus(into: [number, number, number, number, number], { status, internal }: RequestCounts): void {
+  status.forEach((count, i) => (into[i as 0] += count))
+  into[4] -= internal
 }
 
 /** Totals since the start, per host and Ingress, for /metrics. Hosts that nobody configured are one: `other`. */
@@ -92,7 +98,9 @@ export class TotalCounts {
   readonly #requests = new Map<string, RequestCounts>()
   readonly #tls = new Map<string, { handshakes: number; failures: number }>()
   readonly #knows: (host: string, object: ObjectKey | null) => boolean
+  readonly #refused = new Map<string, number>()
   #connectFailures = 0
+  #defects = 0
 
   /** @param knows the host, and the object if there is one, are in the table */
   constructor(knows: (host: string, object: ObjectKey | null) => boolean) {
@@ -103,8 +111,19 @@ export class TotalCounts {
     return this.#connectFailures
   }
 
+  get defects(): number {
+    return this.#defects
+  }
+
+  /** Requests and connections that were refused: [`request <code>` or `connection <code>`, how many]. */
+  get refused(): ReadonlyMap<string, number> {
+    return this.#refused
+  }
+
   add(delta: CountsDelta): void {
     this.#connectFailures += delta.connectFailures
+    this.#defects += delta.defects
+    for (const [id, count] of delta.refused) this.#refused.set(id, (this.#refused.get(id) ?? 0) + count)
     for (const counts of delta.requests) {
       const id = `${counts.host ?? ' '} ${counts.object ?? ''}`
       const sum = this.#requests.get(id) ?? requestCounts(counts)

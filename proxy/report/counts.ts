@@ -22,6 +22,8 @@ export interface RequestCounts {
   readonly status: [number, number, number, number, number]
   notFound: number
   upstreamErrors: number
+  /** Our own faults (part of 5xx). Reports leave them out: they are evidence of nothing. */
+  internal: number
   /** Milliseconds. */
   readonly latency: Histogram
   readonly requestBytes: Histogram
@@ -38,6 +40,10 @@ export interface CountsDelta {
   readonly requests: readonly RequestCounts[]
   readonly tls: readonly TlsCounts[]
   readonly connectFailures: number
+  /** Things of ours that threw. */
+  readonly defects: number
+  /** [`request <code>` or `connection <code>`, how many] */
+  readonly refused: readonly (readonly [string, number])[]
 }
 
 export function histogram(bounds: readonly number[]): Histogram {
@@ -59,7 +65,7 @@ export function addHistogram(into: Histogram, from: Histogram): void {
 export function requestCounts(of: Pick<RequestCounts, 'host' | 'object' | 'revision' | 'governed'>): RequestCounts {
   const { host, object, revision, governed } = of
   return {
-    ...{ host, object, revision, governed, requests: 0, notFound: 0, upstreamErrors: 0 },
+    ...{ host, object, revision, governed, requests: 0, notFound: 0, upstreamErrors: 0, internal: 0 },
     status: [0, 0, 0, 0, 0],
     latency: histogram(LATENCY_BUCKETS_MS),
     requestBytes: histogram(SIZE_BUCKETS),
@@ -72,6 +78,7 @@ export function addRequestCounts(into: RequestCounts, from: RequestCounts): void
   from.status.forEach((count, i) => (into.status[i as 0] += count))
   into.notFound += from.notFound
   into.upstreamErrors += from.upstreamErrors
+  into.internal += from.internal
   addHistogram(into.latency, from.latency)
   addHistogram(into.requestBytes, from.requestBytes)
   addHistogram(into.responseBytes, from.responseBytes)

@@ -12,6 +12,8 @@ export interface FinishedRequest {
   readonly status: number
   readonly notFound: boolean
   readonly upstreamError: boolean
+  /** Our own fault: counted apart, and left out of what reports and gates see. */
+  readonly internal: boolean
   readonly milliseconds: number
   readonly requestBytes: number
   readonly responseBytes: number
@@ -21,6 +23,8 @@ export class Recorder {
   #requests = new Map<string, RequestCounts>()
   #tls = new Map<string | null, TlsCounts>()
   #connectFailures = 0
+  #defects = 0
+  #refused = new Map<string, number>()
 
   request(finished: FinishedRequest): void {
     const { host, route } = finished
@@ -32,6 +36,7 @@ export class Recorder {
       this.#requests.set(id, counts)
     }
     counts.requests++
+    if (finished.internal) counts.internal++
     counts.status[classOf(finished.status)]++
     if (finished.notFound) counts.notFound++
     if (finished.upstreamError) counts.upstreamErrors++
@@ -52,17 +57,41 @@ export class Recorder {
     this.#connectFailures++
   }
 
+  /** Something of ours threw: it ended one request or connection. */
+  defect(): void {
+    this.#defects++
+  }
+
+  /** What could not be read as a request. @param code one of a few fixed words */
+  refusedRequest(code: string): void {
+    this.#refuse(`request ${code}`)
+  }
+
+  /** A connection that was not taken, or ended before it said anything of use. @param code one of a few fixed words */
+  refusedConnection(code: string): void {
+    this.#refuse(`connection ${code}`)
+  }
+
+  #refuse(id: string): void {
+    this.#refused.set(id, (this.#refused.get(id) ?? 0) + 1)
+  }
+
   /** What was counted since the last call; null: nothing. */
   flush(): CountsDelta | null {
-    if (this.#requests.size === 0 && this.#tls.size === 0 && this.#connectFailures === 0) return null
+    const rest = this.#connectFailures + this.#defects + this.#refused.size
+    if (this.#requests.size === 0 && this.#tls.size === 0 && rest === 0) return null
     const delta = {
       requests: [...this.#requests.values()],
       tls: [...this.#tls.values()],
       connectFailures: this.#connectFailures,
+      defects: this.#defects,
+      refused: [...this.#refused],
     }
     this.#requests = new Map()
     this.#tls = new Map()
     this.#connectFailures = 0
+    this.#defects = 0
+    this.#refused = new Map()
     return delta
   }
 

@@ -1,11 +1,12 @@
 import { describe, expect, it } from '@jest/globals'
 import type { Route } from '../table/contract.ts'
+import { OPEN } from '../table/policy.ts'
 import { ReportCounts, TotalCounts } from './aggregate.ts'
 import { createMetrics } from './metrics.ts'
 import { Recorder, type FinishedRequest } from './recorder.ts'
 
 const route = (more: Partial<Route> = {}): Route => ({
-  ...{ host: 'a.example', type: 'Prefix', path: '/', backend: { service: 'ns/web:80' } },
+  ...{ host: 'a.example', type: 'Prefix', path: '/', cluster: null, policy: OPEN, id: 0 },
   ...{ object: 'Ingress/ns/web', revision: 'r1', governed: true, ...more },
 })
 

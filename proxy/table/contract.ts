@@ -2,42 +2,53 @@
  * The small contract between the data plane and the table it serves from. The first implementation holds Maps; one in
  * shared memory will replace it. table.cases.ts is the suite that every implementation passes.
  */
-import type { Backend, Certificate, ObjectKey, PathFragment, Revision, ServiceKey } from '../../protocol/objects.ts'
+import type { Certificate, ObjectKey, PathFragment, Revision } from '../../protocol/objects.ts'
+import type { Cluster } from '../upstream/contract.ts'
+import type { Policy } from './policy.ts'
 import type { TableUpdate } from './update.ts'
 
 /** One path of one Ingress at one revision. Immutable: a request that holds one keeps it to its end, whatever is applied meanwhile. */
 export interface Route {
+  /**
+   * A small number, no two routes of the table have the same: the slot of its counters. Given anew only after the route
+   * is gone *and* the owner of the table called `reclaim()`. Compare routes by it, never by identity. A request may
+   * outlive its route by hours: who counts it at its end by the number first looks whether the slot is still the route's.
+   */
+  readonly id: number
   /** As the table writes it: lower case, `*.example.com`, or empty for every other host. */
   readonly host: string
   readonly type: PathFragment['type']
-  /** As the Ingress wrote it. */
+  /** Normalised, as the fragment has it. */
   readonly path: string
-  readonly backend: Backend
+  /** Where its requests go; null if and only if the policy is closed. */
+  readonly cluster: Cluster | null
+  readonly policy: Policy
   readonly object: ObjectKey
   readonly revision: Revision
   /** Answers are counted for the object in reports. */
   readonly governed: boolean
 }
 
-export interface Table {
-  /** Takes one step, in one go. Only the hosts that the step names are rebuilt. */
-  apply(update: TableUpdate): void
-
+/** What traffic asks. */
+export interface TableReader {
   /**
    * The route of a request, or null for 404.
    * @param host lower case, without port and trailing dot; empty if the request named none
-   * @param path normalised (path.ts)
-   * Host: exact, else the wildcard of one label, else ''. Path within that host: Exact, else the longest Prefix by path
-   * element, else the longest ImplementationSpecific by path element, else Default. Then the Default of the '' host.
-   * Ties: the oldest object, then namespace/name.
+   * @param path normalised (protocol/path.ts)
+   * Host: exact, else the wildcard of one label, else ''. Path within that host: the longest, whatever its type; Exact
+   * fits only the same path, Prefix and ImplementationSpecific fit by path element, and one that ends in a slash fits
+   * the path without it, too, where no other of the same elements does. Of equal paths Exact, then Prefix, then
+   * ImplementationSpecific; then the oldest object, then namespace/name, then whatever the object names first.
+   * Else the Default of the host, else that of the '' host.
    */
   route(host: string, path: string): Route | null
 
-  /** Certificates for a server name, at most one per key type, those of the oldest Ingress first; empty: there is none. */
+  /**
+   * Certificates for a server name: at most one per key type, all of one Ingress, the oldest that has any for the name
+   * (else another namespace could push its own before them with a better key type). Empty: there is none.
+   * The same array until one of them changes.
+   */
   certificates(serverName: string): readonly Certificate[]
-
-  /** Addresses `ip:port` that may serve now. Undefined: a Service that the operator never named. */
-  endpoints(service: ServiceKey): readonly string[] | undefined
 
   /** Under which name a request is counted: the host as the table writes it, or an observed host; null: neither. */
   requestHost(host: string): string | null
@@ -45,6 +56,22 @@ export interface Table {
   /** The same for a TLS connection: hosts that have only a certificate count too. */
   tlsHost(serverName: string): string | null
 }
+
+export interface TableWriter {
+  /**
+   * Takes one step, in one go: no reader sees half of it. Fragments that did not change keep their routes.
+   * Endpoints are not the table's: whoever implements Clusters follows them.
+   */
+  apply(update: TableUpdate): void
+
+  /**
+   * Numbers of routes that are gone may be given anew from now on. To be called when all that was counted under them
+   * has been read (after a flush of the counters); without it numbers only grow.
+   */
+  reclaim(): void
+}
+
+export interface Table extends TableReader, TableWriter {}
 
 /** `*.example.com` for `www.example.com`; null for a name of one label. */
 export function wildcardOf(host: string): string | null {

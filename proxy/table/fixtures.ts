@@ -1,11 +1,12 @@
 /** Short forms of table data for tests. */
 import type { Backend, Certificate, Fragment, HostFragment, PathFragment, TlsFragment } from '../../protocol/objects.ts'
+import { normaliseRoutePath } from '../../protocol/path.ts'
 import { EMPTY_UPDATE, type TableUpdate } from './update.ts'
 
-/** `Prefix /foo`, to a Service named after it or to the one given. */
+/** `Prefix /foo`, normalised as the operator does it, to `ns/web:80` or to the Service given. */
 export function path(text: string, service = 'ns/web:80'): PathFragment {
   const [type = '', value = '/'] = text.split(' ')
-  return { type: type as PathFragment['type'], path: value, backend: { service } }
+  return { type: type as PathFragment['type'], path: normaliseRoutePath(value), backend: { service } }
 }
 
 export function closed(text: string): PathFragment {

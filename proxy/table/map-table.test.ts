@@ -1,4 +1,5 @@
 import { MapTable } from './map-table.ts'
+import { FakeClusters } from './testing/clusters.ts'
 import { tableCases } from './table.cases.ts'
 
-tableCases('MapTable', () => new MapTable())
+tableCases('MapTable', (clusters = new FakeClusters()) => new MapTable(clusters))

@@ -1,115 +1,192 @@
-/** The table as Maps, one per worker. Each update rebuilds only the hosts it names. */
-import type { Certificate, Fragment, HostFragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
+/** The table as Maps, one per worker. Each update touches only the hosts it names; an Ingress that did not change keeps its routes. */
+import type {
+  Backend,
+  Certificate,
+  Fragment,
+  HostFragment,
+  ObjectKey,
+  PathFragment,
+  TlsFragment,
+} from '../../protocol/objects.ts'
+import type { Clusters } from '../upstream/contract.ts'
 import { wildcardOf, type Route, type Table } from './contract.ts'
-import { HostRoutes, byAge, type HostShare } from './host-routes.ts'
+import { exchange } from './groups.ts'
+import { HostRoutes, fits } from './host-routes.ts'
+import { Owner, TableRoute, listOf, routesOf, type HostShare, type Some } from './owner.ts'
+import { OPEN, closedPolicy, type Policy } from './policy.ts'
+import { RouteIds } from './route-ids.ts'
+import { NO_CERTIFICATES, SecretSlot, TlsName, type TlsShare } from './tls-names.ts'
 import type { TableUpdate } from './update.ts'
 
-/** What one Ingress says about the certificates of one server name, in the order in which it says it. */
-interface TlsShare {
-  readonly fragment: Fragment
-  readonly secrets: readonly ObjectKey[]
+const HOSTS = {
+  isGroup: (value: HostShare | HostRoutes): value is HostRoutes => value instanceof HostRoutes,
+  needsGroup: (share: HostShare) => !(share instanceof TableRoute),
+  make: () => new HostRoutes(),
+}
+const NAMES = {
+  isGroup: (value: TlsShare | TlsName): value is TlsName => value instanceof TlsName,
+  needsGroup: ({ secrets }: TlsShare) => Array.isArray(secrets),
+  make: () => new TlsName(),
 }
 
 export class MapTable implements Table {
-  readonly #fragments = new Map<ObjectKey, Fragment>()
-  readonly #certificates = new Map<ObjectKey, Certificate>()
-  readonly #endpoints = new Map<ServiceKey, readonly string[]>()
-  readonly #shares = new Map<string, Map<ObjectKey, HostShare>>()
-  readonly #routes = new Map<string, HostRoutes>()
-  readonly #tls = new Map<string, Map<ObjectKey, TlsShare>>()
+  readonly #clusters: Clusters
+  readonly #ids = new RouteIds()
+  readonly #owners = new Map<ObjectKey, Owner>()
+  /** A single route stands by itself. */
+  readonly #hosts = new Map<string, HostShare | HostRoutes>()
+  readonly #names = new Map<string, TlsShare | TlsName>()
+  readonly #secrets = new Map<ObjectKey, SecretSlot>()
+  #certificateVersion = 0
   #observed: ReadonlySet<string> = new Set()
 
+  constructor(clusters: Clusters) {
+    this.#clusters = clusters
+  }
+
   apply(update: TableUpdate): void {
-    const touched = new Set<string>()
-    if (update.reset) this.#clear(touched)
-    for (const key of update.fragments.remove) this.#removeFragment(key, touched)
+    this.#applyCertificates(update)
+    const named = new Set<ObjectKey>()
     for (const fragment of update.fragments.upsert) {
-      this.#removeFragment(fragment.key, touched)
-      this.#addFragment(fragment, touched)
+      named.add(fragment.key)
+      const old = this.#owners.get(fragment.key) ?? null
+      if (old === null || !sameContent(old, fragment)) this.#replace(old, this.#own(fragment))
     }
-    for (const host of touched) this.#rebuild(host)
-    for (const key of update.certificates.remove) this.#certificates.delete(key)
-    for (const certificate of update.certificates.upsert) this.#certificates.set(certificate.key, certificate)
-    for (const service of update.endpoints.remove) this.#endpoints.delete(service)
-    for (const [service, addresses] of Object.entries(update.endpoints.upsert)) this.#endpoints.set(service, addresses)
+    // After what is new: a path that moves from one Ingress to another keeps its cluster, with its connections.
+    const removed = update.reset ? [...this.#owners.keys()] : update.fragments.remove
+    for (const key of removed) {
+      const old = named.has(key) ? undefined : this.#owners.get(key)
+      if (old) this.#replace(old, null)
+    }
     if (update.observed !== null) this.#observed = new Set(update.observed)
   }
 
+  reclaim(): void {
+    this.#ids.reclaim()
+  }
+
   route(host: string, path: string): Route | null {
-    const any = this.#routes.get('')
-    const chosen = this.#routes.get(host) ?? this.#routes.get(wildcardOf(host) ?? '') ?? any
-    return chosen?.match(path) ?? any?.default ?? null
+    const any = this.#hosts.get('')
+    const chosen = this.#hosts.get(host) ?? this.#hosts.get(wildcardOf(host) ?? '') ?? any
+    return (chosen && match(chosen, path)) ?? (any === undefined || any === chosen ? null : defaultOf(any))
   }
 
   certificates(serverName: string): readonly Certificate[] {
-    const own = this.#choose(serverName)
+    const own = this.#ready(serverName)
     if (own.length > 0) return own
     const wildcard = wildcardOf(serverName)
-    return wildcard === null ? [] : this.#choose(wildcard)
-  }
-
-  endpoints(service: ServiceKey): readonly string[] | undefined {
-    return this.#endpoints.get(service)
+    return wildcard === null ? NO_CERTIFICATES : this.#ready(wildcard)
   }
 
   requestHost(host: string): string | null {
-    return countedAs(host, name => this.#routes.has(name) || this.#observed.has(name))
+    return countedAs(host, name => this.#hosts.has(name) || this.#observed.has(name))
   }
 
   tlsHost(serverName: string): string | null {
-    return countedAs(serverName, name => this.#routes.has(name) || this.#tls.has(name) || this.#observed.has(name))
+    return countedAs(serverName, name => this.#hosts.has(name) || this.#names.has(name) || this.#observed.has(name))
   }
 
-  #clear(touched: Set<string>): void {
-    for (const host of this.#routes.keys()) touched.add(host)
-    this.#fragments.clear()
-    this.#certificates.clear()
-    this.#endpoints.clear()
-    this.#shares.clear()
-    this.#tls.clear()
+  #ready(name: string): readonly Certificate[] {
+    const found = this.#names.get(name)
+    if (found === undefined) return NO_CERTIFICATES
+    return found instanceof TlsName ? found.ready(this.#certificateVersion) : (found.secrets as SecretSlot).ready
   }
 
-  #addFragment(fragment: Fragment, touched: Set<string>): void {
-    this.#fragments.set(fragment.key, fragment)
-    for (const [host, hosts] of Map.groupBy(fragment.hosts, (h: HostFragment) => h.host)) {
-      inner(this.#shares, host).set(fragment.key, { fragment, hosts })
-      touched.add(host)
+  #applyCertificates({ certificates, reset }: TableUpdate): void {
+    const named = new Set<ObjectKey>()
+    for (const certificate of certificates.upsert) {
+      named.add(certificate.key)
+      const slot = this.#slot(certificate.key)
+      if (!sameCertificate(slot.certificate, certificate)) slot.set(certificate)
     }
-    for (const host of new Set(fragment.tls.flatMap(t => t.hosts))) {
-      const secrets = fragment.tls.filter(t => t.hosts.includes(host)).map(t => t.secret)
-      inner(this.#tls, host).set(fragment.key, { fragment, secrets })
+    for (const key of reset ? [...this.#secrets.keys()] : certificates.remove) {
+      const slot = named.has(key) ? undefined : this.#secrets.get(key)
+      if (slot === undefined) continue
+      slot.set(null)
+      this.#prune(slot)
     }
+    this.#certificateVersion++
   }
 
-  #removeFragment(key: ObjectKey, touched: Set<string>): void {
-    const fragment = this.#fragments.get(key)
-    if (!fragment) return
-    this.#fragments.delete(key)
-    for (const { host } of fragment.hosts) {
-      prune(this.#shares, host, key)
-      touched.add(host)
+  #own(fragment: Fragment): Owner {
+    const owner = new Owner(fragment)
+    let closed: Policy | null = null
+    const policyOf = (backend: Backend): Policy => {
+      if (!('status' in backend)) return OPEN
+      if (closed?.closed?.reason !== backend.reason) closed = closedPolicy(backend.status, backend.reason)
+      return closed
     }
-    for (const host of fragment.tls.flatMap(t => t.hosts)) prune(this.#tls, host, key)
+    const route = (host: string, path: PathFragment): TableRoute => {
+      const { backend } = path
+      const cluster = 'service' in backend ? this.#clusters.hold(backend.service) : null
+      return new TableRoute(this.#ids.take(), host, path, cluster, policyOf(backend), owner)
+    }
+    owner.shares = some(
+      byHost(fragment.hosts).map(({ host, paths }): HostShare => {
+        const routes = paths.map(path => route(host, path))
+        return routes.length === 1 && routes[0] !== undefined ? routes[0] : { host, owner, routes }
+      }),
+    )
+    owner.tls = some(
+      byName(fragment.tls).map(({ name, keys }): TlsShare => {
+        const secrets = keys.map(key => this.#slot(key))
+        for (const slot of secrets) slot.uses++
+        return { name, owner, secrets: some(secrets) }
+      }),
+    )
+    return owner
   }
 
-  #rebuild(host: string): void {
-    const shares = this.#shares.get(host)
-    if (shares) this.#routes.set(host, new HostRoutes(host, shares.values()))
-    else this.#routes.delete(host)
+  #replace(old: Owner | null, next: Owner | null): void {
+    if (next !== null) this.#owners.set(next.key, next)
+    else if (old !== null) this.#owners.delete(old.key)
+    pairs(old?.shares ?? null, next?.shares ?? null, hostOf, this.#exchangeHost)
+    pairs(old?.tls ?? null, next?.tls ?? null, nameOf, this.#exchangeName)
+    if (old !== null) this.#drop(old)
   }
 
-  #choose(name: string): readonly Certificate[] {
-    const shares = this.#tls.get(name)
-    if (!shares) return []
-    const chosen = new Map<Certificate['keyType'], Certificate>()
-    for (const { secrets } of [...shares.values()].sort((a, b) => byAge(a.fragment, b.fragment))) {
-      for (const secret of secrets) {
-        const certificate = this.#certificates.get(secret)
-        if (certificate && !chosen.has(certificate.keyType)) chosen.set(certificate.keyType, certificate)
+  readonly #exchangeHost = (host: string, old: HostShare | null, next: HostShare | null): void => {
+    exchange<HostShare, HostRoutes>(this.#hosts, host, old, next, HOSTS)
+  }
+
+  readonly #exchangeName = (name: string, old: TlsShare | null, next: TlsShare | null): void => {
+    exchange<TlsShare, TlsName>(this.#names, name, old, next, NAMES)
+  }
+
+  #drop({ shares, tls }: Owner): void {
+    for (const share of listOf(shares)) {
+      for (const { id, cluster } of routesOf(share)) {
+        this.#ids.give(id)
+        if (cluster !== null) this.#clusters.release(cluster.service)
       }
     }
-    return [...chosen.values()]
+    for (const { secrets } of listOf(tls)) {
+      for (const slot of listOf(secrets)) {
+        slot.uses--
+        this.#prune(slot)
+      }
+    }
   }
+
+  #slot(key: ObjectKey): SecretSlot {
+    const slot = this.#secrets.get(key) ?? new SecretSlot(key)
+    this.#secrets.set(key, slot)
+    return slot
+  }
+
+  #prune(slot: SecretSlot): void {
+    if (slot.certificate === null && slot.uses === 0) this.#secrets.delete(slot.key)
+  }
+}
+
+function match(chosen: HostShare | HostRoutes, path: string): TableRoute | null {
+  if (chosen instanceof TableRoute) return fits(chosen, path) ? chosen : null
+  return chosen instanceof HostRoutes ? chosen.match(path) : null
+}
+
+function defaultOf(any: HostShare | HostRoutes): TableRoute | null {
+  if (any instanceof TableRoute) return any.type === 'Default' ? any : null
+  return any instanceof HostRoutes ? any.default : null
 }
 
 function countedAs(host: string, known: (name: string) => boolean): string | null {
@@ -119,13 +196,109 @@ function countedAs(host: string, known: (name: string) => boolean): string | nul
   return known('') ? '' : null
 }
 
-function inner<V>(outer: Map<string, Map<ObjectKey, V>>, host: string): Map<ObjectKey, V> {
-  const found = outer.get(host) ?? new Map<ObjectKey, V>()
-  outer.set(host, found)
-  return found
+/** Of the same revision alone one cannot tell: an operator of another version may compile it differently. */
+function sameContent(owner: Owner, fragment: Fragment): boolean {
+  const { revision, createdAt, governed } = fragment
+  return (
+    owner.revision === revision &&
+    owner.createdAt === createdAt &&
+    owner.governed === governed &&
+    sameList(owner.shares, byHost(fragment.hosts), sameHost) &&
+    sameList(owner.tls, byName(fragment.tls), sameName)
+  )
 }
 
-function prune<V>(outer: Map<string, Map<ObjectKey, V>>, host: string, key: ObjectKey): void {
-  const found = outer.get(host)
-  if (found?.delete(key) && found.size === 0) outer.delete(host)
+function sameList<A extends object, B>(some: Some<A>, list: readonly B[], same: (a: A, b: B) => boolean): boolean {
+  if (!Array.isArray(some)) return list.length === 1 && list[0] !== undefined && same(some as A, list[0])
+  const own = some as readonly A[]
+  return own.length === list.length && list.every((item, i) => own[i] !== undefined && same(own[i], item))
+}
+
+function sameHost(share: HostShare, { host, paths }: HostFragment): boolean {
+  if (share.host !== host) return false
+  return sameList(share instanceof TableRoute ? share : share.routes, paths, samePath)
+}
+
+function sameName({ name, secrets }: TlsShare, named: NamedSecrets): boolean {
+  return name === named.name && sameList(secrets, named.keys, (slot, key) => slot.key === key)
+}
+
+function samePath(route: TableRoute, { type, path, backend }: PathFragment): boolean {
+  if (route.type !== type || route.path !== path) return false
+  return 'service' in backend
+    ? route.cluster?.service === backend.service
+    : route.policy.closed?.reason === backend.reason
+}
+
+function sameCertificate(a: Certificate | null, b: Certificate): boolean {
+  return (
+    a !== null &&
+    a.revision === b.revision &&
+    a.governed === b.governed &&
+    a.chain === b.chain &&
+    a.privateKey === b.privateKey
+  )
+}
+
+/** A host that is named twice is one host. */
+function byHost(hosts: readonly HostFragment[]): readonly HostFragment[] {
+  if (hosts.length < 2) return hosts
+  return [...Map.groupBy(hosts, ({ host }) => host)].map(([host, all]) => ({ host, paths: all.flatMap(h => h.paths) }))
+}
+
+interface NamedSecrets {
+  readonly name: string
+  readonly keys: readonly ObjectKey[]
+}
+
+function byName(tls: readonly TlsFragment[]): readonly NamedSecrets[] {
+  const [first] = tls
+  if (first === undefined) return []
+  if (tls.length === 1 && first.hosts.length === 1) return [{ name: first.hosts[0] ?? '', keys: [first.secret] }]
+  const names = new Map<string, ObjectKey[]>()
+  for (const { hosts, secret } of tls) {
+    for (const host of hosts) {
+      const keys = names.get(host)
+      if (keys === undefined) names.set(host, [secret])
+      else if (!keys.includes(secret)) keys.push(secret)
+    }
+  }
+  return [...names].map(([name, keys]) => ({ name, keys }))
+}
+
+function hostOf(share: HostShare): string {
+  return share.host
+}
+
+function nameOf(share: TlsShare): string {
+  return share.name
+}
+
+function some<T extends object>(list: readonly T[]): Some<T> {
+  return list.length === 1 && list[0] !== undefined ? list[0] : list
+}
+
+/** Calls for each name of either side, with what each side says of it. */
+function pairs<T extends object>(
+  old: Some<T> | null,
+  next: Some<T> | null,
+  nameOf: (share: T) => string,
+  call: (name: string, before: T | null, after: T | null) => void,
+): void {
+  // Nearly always one name, and the same: an update of thousands should not make a Map for each.
+  if (!Array.isArray(old) && !Array.isArray(next)) {
+    const [before, after] = [old as T | null, next as T | null]
+    if (before === null || after === null || nameOf(before) === nameOf(after)) {
+      const name = before ?? after
+      if (name !== null) call(nameOf(name), before, after)
+      return
+    }
+  }
+  const before = new Map((old === null ? [] : listOf(old)).map(share => [nameOf(share), share]))
+  for (const share of next === null ? [] : listOf(next)) {
+    const name = nameOf(share)
+    call(name, before.get(name) ?? null, share)
+    before.delete(name)
+  }
+  for (const [name, share] of before) call(name, share, null)
 }

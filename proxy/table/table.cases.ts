@@ -3,32 +3,29 @@ import { describe, expect, it } from '@jest/globals'
 import * as fc from 'fast-check'
 import type { Fragment, PathFragment } from '../../protocol/objects.ts'
 import { wildcardOf, type Table } from './contract.ts'
-import {
-  certificate,
-  certificates,
-  closed,
-  endpoints,
-  fragment,
-  host,
-  observed,
-  path,
-  remove,
-  tls,
-  upsert,
-} from './fixtures.ts'
-import { normalisePath } from './path.ts'
+import { certificate, certificates, closed, fragment, host, observed, path, remove, tls, upsert } from './fixtures.ts'
+import { isAmbiguous, normalisePath } from './path.ts'
+import { FakeClusters } from './testing/clusters.ts'
 import { EMPTY_UPDATE } from './update.ts'
 
 /** The service that a request reaches; `503` for a closed path, null for none. */
 function reach(table: Table, name: string, target: string): string | null {
   const normal = normalisePath(target)
   if (!normal.ok) throw new Error(normal.reason)
-  const backend = table.route(name, normal.path)?.backend
-  if (!backend) return null
-  return 'service' in backend ? backend.service : '503'
+  const route = table.route(name, normal.path)
+  return route && (route.cluster?.service ?? String(route.policy.closed?.status))
 }
 
-export function tableCases(name: string, create: () => Table): void {
+/** The same, `400` where the readings of the path lead to different routes. */
+function answer(table: Table, name: string, target: string): string | null {
+  const normal = normalisePath(target)
+  if (!normal.ok) throw new Error(normal.reason)
+  return isAmbiguous(table, name, table.route(name, normal.path), normal.alternates)
+    ? '400'
+    : reach(table, name, target)
+}
+
+export function tableCases(name: string, create: (clusters?: FakeClusters) => Table): void {
   const given = (...fragments: readonly Fragment[]): Table => {
     const table = create()
     table.apply(upsert(...fragments))
@@ -60,7 +57,6 @@ export function tableCases(name: string, create: () => Table): void {
       [['Prefix /', 'Prefix /aaa', 'Prefix /bbb'], '/ccc', 'Prefix /'],
       [['Prefix /foo', 'Exact /foo'], '/foo', 'Exact /foo'],
       [['Prefix /foo/bar/baz', 'Prefix /foo'], '/foo/bar', 'Prefix /foo'],
-      [['ImplementationSpecific /foo', 'Prefix /'], '/foo', 'Prefix /'],
       [['ImplementationSpecific /foo', 'ImplementationSpecific /'], '/foo/x', 'ImplementationSpecific /foo'],
       [['ImplementationSpecific /foo'], '/foobar', null],
       [['Default /', 'ImplementationSpecific /x'], '/x', 'ImplementationSpecific /x'],
@@ -74,6 +70,23 @@ export function tableCases(name: string, create: () => Table): void {
       [['Exact /'], '/', 'Exact /'],
       [['Exact /'], '/x', null],
       [['Prefix /a%20b'], '/a%20b', 'Prefix /a%20b'],
+      // The longest, whatever its type.
+      [['Prefix /', 'ImplementationSpecific /foo'], '/foo', 'ImplementationSpecific /foo'],
+      [['Exact /foo', 'Prefix /foo/bar'], '/foo/bar', 'Prefix /foo/bar'],
+      [['Exact /foo', 'Prefix /foo/'], '/foo', 'Exact /foo'],
+      [['Exact /foo/', 'Prefix /foo'], '/foo/', 'Exact /foo/'],
+      [['Exact /foo/', 'Prefix /foo'], '/foo', 'Prefix /foo'],
+      [['Exact /foo/', 'Prefix /foo'], '/foo/x', 'Prefix /foo'],
+      // With and without the slash are two locations of nginx, too.
+      [['Prefix /foo', 'Prefix /foo/'], '/foo', 'Prefix /foo'],
+      [['Prefix /foo', 'Prefix /foo/'], '/foo/', 'Prefix /foo/'],
+      [['Prefix /foo', 'Prefix /foo/'], '/foo/x', 'Prefix /foo/'],
+      [['Prefix /foo', 'ImplementationSpecific /foo/'], '/foo', 'Prefix /foo'],
+      [['Prefix /foo/', 'ImplementationSpecific /foo'], '/foo', 'ImplementationSpecific /foo'],
+      [['ImplementationSpecific /foo', 'Prefix /foo'], '/foo/x', 'Prefix /foo'],
+      [['ImplementationSpecific /foo', 'Prefix /foo', 'Exact /foo'], '/foo', 'Exact /foo'],
+      [['Default /', 'Prefix /foo/'], '/foo', 'Prefix /foo/'],
+      [['Default /', 'Prefix /foo/'], '/fo', 'Default /'],
     ]
     it.each(cases)('%j: %s goes to %s', (paths, target, expected) => {
       const table = given(fragment('web', [host('a.example', ...paths.map(text => path(text, text)))]))
@@ -90,6 +103,113 @@ export function tableCases(name: string, create: () => Table): void {
       const table = given(fragment('web', [host('a.example', path('Prefix /a/a/a'), path('Exact /'))]))
       const long = '/a'.repeat(8_000)
       for (let i = 0; i < 2_000; i++) expect(reach(table, 'a.example', long)).toBe('ns/web:80')
+    })
+  })
+
+  // NGINX.md has what nginx, HAProxy and ingress-nginx do; the numbers are its rows.
+  describe(`${name}: as ingress-nginx`, () => {
+    const rows: readonly [number, readonly string[], string, string | null][] = [
+      [131, ['Exact /foo', 'Prefix /foo'], '/foo', 'Exact /foo'],
+      [131, ['Exact /foo', 'Prefix /foo'], '/foo/', 'Prefix /foo'],
+      [131, ['Exact /foo', 'Prefix /foo'], '/foo/bar', 'Prefix /foo'],
+      [131, ['Exact /foo', 'Prefix /foo'], '/foobar', null],
+      [131, ['Exact /foo', 'Prefix /foo'], '/FOO', null],
+      // There /foo is redirected to /foo/, which the conformance suite does not allow.
+      [132, ['Prefix /foo/'], '/foo', 'Prefix /foo/'],
+      [132, ['Prefix /foo/'], '/foo/', 'Prefix /foo/'],
+      [132, ['Prefix /foo/'], '/foo/x', 'Prefix /foo/'],
+      [132, ['Prefix /foo/'], '/foox', null],
+      [132, ['Prefix /', 'Prefix /foo', 'Prefix /foo/bar'], '/foo/bar', 'Prefix /foo/bar'],
+      [132, ['Prefix /', 'Prefix /foo', 'Prefix /foo/bar'], '/foo/bar/x', 'Prefix /foo/bar'],
+      [132, ['Prefix /', 'Prefix /foo', 'Prefix /foo/bar'], '/foo/barx', 'Prefix /foo'],
+      [132, ['Prefix /', 'Prefix /foo', 'Prefix /foo/bar'], '/foo', 'Prefix /foo'],
+      [132, ['Prefix /', 'Prefix /foo', 'Prefix /foo/bar'], '/foox', 'Prefix /'],
+      [133, ['ImplementationSpecific /foo'], '/foo', 'ImplementationSpecific /foo'],
+      [133, ['ImplementationSpecific /foo'], '/foo/', 'ImplementationSpecific /foo'],
+      [133, ['ImplementationSpecific /foo'], '/foo/bar', 'ImplementationSpecific /foo'],
+      [133, ['ImplementationSpecific /foo'], '/foobar', null],
+      [133, ['ImplementationSpecific /foo'], '/FOO', null],
+      [133, ['ImplementationSpecific /', 'Prefix /foo', 'ImplementationSpecific /foo/bar'], '/foo', 'Prefix /foo'],
+      [133, ['ImplementationSpecific /', 'Prefix /foo'], '/foobar', 'ImplementationSpecific /'],
+      [133, ['Prefix /foo', 'ImplementationSpecific /foo/bar'], '/foo/bar', 'ImplementationSpecific /foo/bar'],
+      [133, ['ImplementationSpecific /', 'Prefix /foo'], '/x', 'ImplementationSpecific /'],
+      [135, ['Prefix /', 'Prefix /a/b'], '/a//b', 'Prefix /a/b'],
+      [135, ['Prefix /', 'Prefix /a/b'], '/a/../b', 'Prefix /'],
+      [135, ['Prefix /', 'Prefix /a/b'], '/a/./b', 'Prefix /a/b'],
+      [135, ['Prefix /', 'Prefix /a/b'], '/%61/b', 'Prefix /a/b'],
+      [135, ['Prefix /', 'Prefix /a/b'], '//a/b', 'Prefix /a/b'],
+      [135, ['Prefix /', 'Prefix /a/b'], '/x/../a/b', 'Prefix /a/b'],
+      [135, ['Prefix /', 'Prefix /a/b'], '/A/b', 'Prefix /'],
+      // There decided one way or the other; here the readings lead to different routes.
+      [135, ['Prefix /', 'Prefix /a/b'], '/a%2Fb', '400'],
+      [135, ['Prefix /', 'Prefix /a/b'], '/a;x/b', '400'],
+      // And here to the same.
+      [135, ['Prefix /', 'Prefix /b'], '/a%2Fb', 'Prefix /'],
+      [135, ['Prefix /', 'Prefix /a'], '/a/b;x=1', 'Prefix /a'],
+    ]
+    it.each(rows)('row %i: %j: %s goes to %s', (_row, paths, target, expected) => {
+      const table = given(fragment('web', [host('a.example', ...paths.map(text => path(text, text)))]))
+      expect(answer(table, 'a.example', target)).toBe(expected)
+    })
+
+    it.each([
+      ['x.w.example', 'exact'],
+      ['y.w.example', 'wild'],
+      ['a.b.w.example', null],
+      ['w.example', null],
+    ])('row 136: %s goes to %s', (name_, expected) => {
+      const table = given(
+        fragment('wild', [host('*.w.example', path('Prefix /', 'wild'))]),
+        fragment('exact', [host('x.w.example', path('Prefix /', 'exact'))], { createdAt: 2000 }),
+      )
+      expect(reach(table, name_, '/')).toBe(expected)
+    })
+
+    it('row 137: an exact host without TLS of its own gets the certificate of the wildcard', () => {
+      const table = given(
+        fragment('wild', [host('*.w.example', path('Prefix /'))], { tls: [tls('wild', '*.w.example')] }),
+        fragment('exact', [host('x.w.example', path('Prefix /'))]),
+      )
+      table.apply(certificates([certificate('wild', 'ECDSA')]))
+      for (const name_ of ['x.w.example', 'y.w.example']) {
+        expect(table.certificates(name_).map(c => c.key)).toEqual(['Secret/ns/wild'])
+      }
+    })
+
+    it('row 140: of two Ingresses with different Secrets the older is served', () => {
+      const table = given(
+        fragment('second', [host('a.example', path('Prefix /two', 'b'))], {
+          createdAt: 2000,
+          tls: [tls('second', 'a.example')],
+        }),
+        fragment('first', [host('a.example', path('Prefix /one', 'a'))], { tls: [tls('first', 'a.example')] }),
+      )
+      table.apply(certificates([certificate('second', 'ECDSA'), certificate('first', 'RSA')]))
+      expect(table.certificates('a.example').map(c => c.key)).toEqual(['Secret/ns/first'])
+      expect(reach(table, 'a.example', '/two')).toBe('b')
+    })
+
+    it.each([
+      ['a.example', '/y', null],
+      ['a.example', '/x', 'a'],
+      ['unknown.example', '/y', 'b'],
+    ])('row 143: rules with and without a host: %s%s goes to %s', (name_, target, expected) => {
+      const table = given(fragment('web', [host('a.example', path('Prefix /x', 'a')), host('', path('Prefix /', 'b'))]))
+      expect(reach(table, name_, target)).toBe(expected)
+    })
+
+    it('case 01: a longer ImplementationSpecific path beside Prefix /, as of the ACME solver of cert-manager', () => {
+      const name_ = 'r01.example'
+      const table = given(
+        fragment('main', [host(name_, path('Prefix /', 'main'), path('ImplementationSpecific /api', 'solver'))]),
+        fragment('cm-acme-http-solver-x', [
+          host(name_, path('ImplementationSpecific /.well-known/acme-challenge/token-1', 'solver')),
+        ]),
+      )
+      for (const target of ['/api', '/api/v1', '/.well-known/acme-challenge/token-1']) {
+        expect(reach(table, name_, target)).toBe('solver')
+      }
+      expect(reach(table, name_, '/apix')).toBe('main')
     })
   })
 
@@ -156,32 +276,73 @@ export function tableCases(name: string, create: () => Table): void {
       const table = given(fragment('web', [host('a.example', path('Prefix /', 'before'))]))
       const held = table.route('a.example', '/')
       table.apply(upsert(fragment('web', [host('a.example', path('Prefix /', 'after'))])))
-      expect(held?.backend).toEqual({ service: 'before' })
+      expect(held?.cluster?.service).toBe('before')
       expect(reach(table, 'a.example', '/')).toBe('after')
     })
 
     it('replaces everything at a reset, keeping the observed hosts when they are unchanged', () => {
       const table = given(fragment('web', [host('a.example', path('Prefix /'))]))
-      table.apply(endpoints({ 'ns/web:80': ['10.0.0.1:80'] }))
       table.apply(observed('seen.example'))
       table.apply({ ...upsert(fragment('other', [host('b.example', path('Prefix /'))])), reset: true })
       expect(reach(table, 'a.example', '/')).toBeNull()
       expect(reach(table, 'b.example', '/')).toBe('ns/web:80')
-      expect(table.endpoints('ns/web:80')).toBeUndefined()
       expect(table.requestHost('seen.example')).toBe('seen.example')
       table.apply({ ...EMPTY_UPDATE, reset: true })
       expect(reach(table, 'b.example', '/')).toBeNull()
       expect(table.requestHost('b.example')).toBeNull()
     })
 
-    it('follows endpoints', () => {
-      const table = create()
-      table.apply(endpoints({ 'ns/web:80': ['10.0.0.1:80'], 'ns/none:80': [] }))
-      expect(table.endpoints('ns/web:80')).toEqual(['10.0.0.1:80'])
-      expect(table.endpoints('ns/none:80')).toEqual([])
-      table.apply(endpoints({ 'ns/web:80': ['10.0.0.2:80'] }, ['ns/none:80']))
-      expect(table.endpoints('ns/web:80')).toEqual(['10.0.0.2:80'])
-      expect(table.endpoints('ns/none:80')).toBeUndefined()
+    it('keeps the routes of what is the same, also at a reset', () => {
+      const web = fragment('web', [host('a.example', path('Prefix /'), closed('Prefix /x'))])
+      const other = fragment('other', [host('b.example', path('Prefix /'))])
+      const table = given(web, other)
+      const before = [table.route('a.example', '/'), table.route('a.example', '/x'), table.route('b.example', '/')]
+      table.apply({ ...upsert(structuredClone(web), structuredClone(other)), reset: true })
+      const after = [table.route('a.example', '/'), table.route('a.example', '/x'), table.route('b.example', '/')]
+      expect(after.map(r => r?.id)).toEqual(before.map(r => r?.id))
+      // The same revision compiled otherwise is not the same.
+      table.apply(upsert(fragment('web', [host('a.example', path('Prefix /'), path('Prefix /x'))])))
+      expect(reach(table, 'a.example', '/x')).toBe('ns/web:80')
+    })
+  })
+
+  describe(`${name}: numbers and clusters of routes`, () => {
+    const all = fragment('web', [
+      host('a.example', path('Prefix /', 'one'), path('Prefix /x', 'two'), closed('Prefix /y')),
+    ])
+
+    it('numbers routes from 0 up, and gives a number anew only after reclaim', () => {
+      const table = given(all)
+      const ids = (...targets: readonly string[]): unknown[] => targets.map(t => table.route('a.example', t)?.id).sort()
+      expect(ids('/', '/x', '/y')).toEqual([0, 1, 2])
+      table.apply(upsert({ ...all, revision: 'r2' }))
+      expect(ids('/', '/x', '/y')).toEqual([3, 4, 5])
+      table.reclaim()
+      table.apply(upsert({ ...all, revision: 'r3' }))
+      expect(ids('/', '/x', '/y')).toEqual([0, 1, 2])
+    })
+
+    it('holds the cluster of every route as long as it lives, and none for a closed path', () => {
+      const clusters = new FakeClusters()
+      const table = create(clusters)
+      table.apply(upsert(all, fragment('more', [host('b.example', path('Prefix /', 'one'))])))
+      expect(clusters.counts).toEqual({ one: 2, two: 1 })
+      expect(table.route('a.example', '/y')).toMatchObject({ cluster: null, policy: { closed: { status: 503 } } })
+      expect(table.route('a.example', '/')).toMatchObject({ policy: { needs: 0, closed: null } })
+      expect(table.route('a.example', '/')?.policy).toBe(table.route('b.example', '/')?.policy)
+      const { cluster } = table.route('a.example', '/x') ?? {}
+      // The path moves to another Ingress: the cluster is never without a holder, or its connections would be lost.
+      table.apply({
+        ...upsert(fragment('new', [host('a.example', path('Prefix /x', 'two'))])),
+        fragments: {
+          upsert: [fragment('new', [host('a.example', path('Prefix /x', 'two'))])],
+          remove: ['Ingress/ns/web'],
+        },
+      })
+      expect(table.route('a.example', '/x')?.cluster).toBe(cluster)
+      expect(clusters.counts).toEqual({ one: 1, two: 1 })
+      table.apply({ ...EMPTY_UPDATE, reset: true })
+      expect(clusters.counts).toEqual({})
     })
   })
 
@@ -191,17 +352,62 @@ export function tableCases(name: string, create: () => Table): void {
     const ec2 = certificate('ec2', 'ECDSA')
     const names = (table: Table, serverName: string): string[] => table.certificates(serverName).map(c => c.chain)
 
-    it('offers at most one per key type, those of the oldest Ingress first', () => {
+    it('offers those of the oldest Ingress that has any, at most one per key type', () => {
       const table = create()
       table.apply(certificates([rsa, ec, ec2]))
       table.apply(upsert(fragment('young', [], { createdAt: 2000, tls: [tls('ec2', 'a.example')] })))
       expect(names(table, 'a.example')).toEqual(['ec2'])
-      table.apply(upsert(fragment('old', [], { tls: [tls('ec', 'a.example', 'b.example'), tls('rsa', 'a.example')] })))
-      expect(names(table, 'a.example')).toEqual(['ec', 'rsa'])
+      table.apply(upsert(fragment('old', [], { tls: [tls('rsa', 'a.example')] })))
+      // Not the ECDSA one of the younger beside it: that could be of another namespace.
+      expect(names(table, 'a.example')).toEqual(['rsa'])
+      const dual = [tls('rsa', 'a.example'), tls('ec', 'a.example', 'b.example'), tls('ec2', 'a.example')]
+      table.apply(upsert(fragment('old', [], { tls: dual })))
+      expect(names(table, 'a.example')).toEqual(['rsa', 'ec'])
       expect(names(table, 'b.example')).toEqual(['ec'])
       table.apply(remove('old'))
       expect(names(table, 'a.example')).toEqual(['ec2'])
       expect(names(table, 'b.example')).toEqual([])
+    })
+
+    it('falls to a younger Ingress while the older has no certificate, by age and then by name', () => {
+      const table = create()
+      table.apply(
+        upsert(
+          fragment('young', [], { createdAt: 2000, tls: [tls('ec2', 'a.example')] }),
+          fragment('old', [], { tls: [tls('rsa', 'a.example'), tls('ec', 'a.example')] }),
+          fragment('pld', [], { tls: [tls('ec', 'a.example')] }),
+        ),
+      )
+      table.apply(certificates([ec2]))
+      expect(names(table, 'a.example')).toEqual(['ec2'])
+      table.apply(certificates([ec]))
+      expect(table.certificates('a.example')).toEqual([ec])
+      table.apply(certificates([rsa]))
+      expect(names(table, 'a.example')).toEqual(['rsa', 'ec'])
+      table.apply(certificates([], ['rsa', 'ec']))
+      expect(names(table, 'a.example')).toEqual(['ec2'])
+    })
+
+    it('gives the same array until something changes', () => {
+      const table = create()
+      table.apply(certificates([rsa, ec, ec2]))
+      const dual = fragment('dual', [], { tls: [tls('rsa', 'dual.example'), tls('ec', 'dual.example')] })
+      table.apply(upsert(dual, fragment('one', [], { tls: [tls('ec2', 'one.example')] })))
+      const before = [table.certificates('dual.example'), table.certificates('one.example')]
+      table.apply(certificates([structuredClone(rsa), certificate('new', 'RSA')]))
+      table.apply(upsert(structuredClone(dual)))
+      expect(table.certificates('dual.example')).toBe(before[0])
+      expect(table.certificates('one.example')).toBe(before[1])
+      table.apply(certificates([{ ...rsa, revision: 'r2', chain: 'renewed' }]))
+      expect(names(table, 'dual.example')).toEqual(['renewed', 'ec'])
+    })
+
+    it('lets no Secret survive a reset that does not name it', () => {
+      const table = create()
+      const web = fragment('web', [], { tls: [tls('ec', 'a.example')] })
+      table.apply({ ...upsert(web), certificates: { upsert: [ec], remove: [] } })
+      table.apply({ ...upsert(web), reset: true })
+      expect(names(table, 'a.example')).toEqual([])
     })
 
     it('takes the wildcard of one label, and an exact name before it', () => {
@@ -305,7 +511,7 @@ export function tableCases(name: string, create: () => Table): void {
             if (!normal.ok) throw new Error(normal.reason)
             const route = table.route(name_, normal.path)
             const expected = naive([...model.values()], name_, normal.path)
-            expect(route && { object: route.object, backend: route.backend }).toEqual(expected)
+            expect(route && { object: route.object, service: route.cluster?.service }).toEqual(expected)
           }
         }),
         { numRuns: 1_000 },
@@ -324,16 +530,22 @@ function naive(all: readonly Fragment[], name: string, target: string): object |
   const chosen = [name, wildcardOf(name) ?? '', ''].find(h => named.includes(h))
   const elements = (text: string): string[] => text.split('/').filter(e => e !== '')
   const isPrefix = (prefix: string): boolean => elements(prefix).every((e, i) => elements(target)[i] === e)
-  const pick = (type: string, test: (path: string) => boolean): (typeof flat)[number] | undefined => {
-    const fits = flat.filter(c => c.h === chosen && c.p.type === type && test(c.p.path))
-    const longest = Math.max(...fits.map(c => elements(c.p.path).length))
-    return fits.find(c => type === 'Exact' || type === 'Default' || elements(c.p.path).length === longest)
-  }
-  const found =
-    pick('Exact', p => p === target) ??
-    pick('Prefix', isPrefix) ??
-    pick('ImplementationSpecific', isPrefix) ??
-    pick('Default', () => true) ??
+  const ranks = ['Exact', 'Prefix', 'ImplementationSpecific']
+  const [found] = flat
+    .filter(c => c.h === chosen && ranks.includes(c.p.type))
+    .filter(c => (c.p.type === 'Exact' ? c.p.path === target : isPrefix(c.p.path)))
+    .map(c => ({ ...c, count: elements(c.p.path).length, stretched: c.p.path === `${target}/` ? 1 : 0 }))
+    .sort(
+      (a, b) =>
+        b.count - a.count ||
+        a.stretched - b.stretched ||
+        b.p.path.length - a.p.path.length ||
+        ranks.indexOf(a.p.type) - ranks.indexOf(b.p.type),
+    )
+  const winner =
+    found ??
+    flat.find(c => c.h === chosen && c.p.type === 'Default') ??
     flat.find(c => c.h === '' && c.p.type === 'Default')
-  return found ? { object: found.f.key, backend: found.p.backend } : null
+  if (!winner) return null
+  return { object: winner.f.key, service: 'service' in winner.p.backend ? winner.p.backend.service : undefined }
 }

@@ -1,136 +1,170 @@
 /** All of one worker: table, front door, gateway, upstream. Knows nothing of threads. */
 import { once } from 'node:events'
-import type { AddressInfo, Server } from 'node:net'
+import { createServer, type AddressInfo, type Server } from 'node:net'
 import type { DataPlaneConfig } from '../config.ts'
+import type { Connections } from '../connection/connections.ts'
+import { openAccessLog, type AccessLog } from '../exchange/access-log.ts'
+import { HttpDate } from '../exchange/http-date.ts'
+import { plainAddress } from '../exchange/peer.ts'
+import { TrustedAddresses } from '../exchange/trust.ts'
+import type { ForwardContext } from '../forward/forward.ts'
 import { Contexts, type KeyPair } from '../frontdoor/contexts.ts'
 import { FrontDoor } from '../frontdoor/frontdoor.ts'
-import { openAccessLog, type AccessLog } from '../gateway/access-log.ts'
-import { Connections } from '../gateway/connections.ts'
-import { createGateway } from '../gateway/gateway.ts'
+import { FullPath } from '../gateway/full-path.ts'
+import { Gateway } from '../gateway/gateway.ts'
+import type { Transport } from '../gateway/transport.ts'
 import { Recorder } from '../report/recorder.ts'
 import { MapTable } from '../table/map-table.ts'
 import type { TableUpdate } from '../table/update.ts'
-import { Upstream } from '../upstream/upstream.ts'
+import { ClusterSet } from '../upstream/cluster-set.ts'
 
 export interface DataPlaneSetup {
   readonly config: DataPlaneConfig
   readonly defaultCertificate: KeyPair
   readonly ticketSecret: Uint8Array
+  /** Told of what threw; it ended one request or connection. */
+  readonly onDefect?: (error: unknown) => void
+}
+
+/** How long a chunked body, whose size nobody knows, is waited for before its head goes on, in milliseconds. */
+const BUFFER_TIME_MS = 250
+
+interface Parts {
+  readonly config: DataPlaneConfig
+  readonly recorder: Recorder
+  readonly accessLog: AccessLog
+  readonly clusters: ClusterSet
+  readonly table: MapTable
+  readonly contexts: Contexts
+  readonly transport: Transport
+  readonly gateway: Gateway
+  readonly frontDoor: FrontDoor
+  readonly plain: Server
 }
 
 export class DataPlane {
   readonly recorder: Recorder
   readonly connections: Connections
-  readonly #table: MapTable
-  readonly #contexts: Contexts
-  readonly #upstream: Upstream
-  readonly #http: Server
-  readonly #frontDoor: FrontDoor
-  readonly #accessLog: AccessLog
-  readonly #drain: { announced: boolean }
-  readonly #config: DataPlaneConfig
+  readonly #parts: Parts
 
-  static async create({ config, defaultCertificate, ticketSecret }: DataPlaneSetup): Promise<DataPlane> {
+  static async create(setup: DataPlaneSetup): Promise<DataPlane> {
+    const { config, defaultCertificate, ticketSecret, onDefect } = setup
     const recorder = new Recorder()
-    const connections = new Connections()
+    const clusters = new ClusterSet(config.upstream, { connectFailed: () => recorder.connectFailure() })
+    const table = new MapTable(clusters)
     const accessLog = openAccessLog(config.accessLog)
-    const table = new MapTable()
-    const drain = { announced: false }
-    const upstream = new Upstream(
-      {
-        connect: config.upstreamConnectTimeout,
-        headers: config.upstreamHeadersTimeout,
-        body: config.upstreamBodyTimeout,
+    const context: ForwardContext = {
+      ...{ table, recorder, accessLog, publicPorts: config.publicPorts, date: new HttpDate() },
+      trusted: new TrustedAddresses(config.trustedAddresses),
+      forward: {
+        headersTimeout: config.upstreamHeadersTimeout,
+        bodyTimeout: config.upstreamBodyTimeout,
+        maxResponseHeadBytes: config.maxResponseHeaderBytes,
+        bufferedBody: config.bodyBuffer,
+        bufferTime: BUFFER_TIME_MS,
+        maxTries: config.upstream.maxAttempts,
+        triesTime: config.upstream.attemptTime,
+        underscores: config.underscoresInHeaders,
       },
-      () => recorder.connectFailure(),
-    )
-    const http = await createGateway({
-      ...{ table, upstream, recorder, accessLog, connections },
-      timeouts: {
+      onDefect: error => {
+        recorder.defect()
+        onDefect?.(error)
+      },
+    }
+    const transport = await FullPath.create(context)
+    const gateway = new Gateway({
+      ...{ context, transport, maxConnections: config.maxConnections, maxRequests: config.maxRequests },
+      limits: {
         headers: config.headersTimeout,
         request: config.requestTimeout,
         keepAlive: config.keepAliveTimeout,
         bodyIdle: config.bodyIdleTimeout,
+        linger: config.lingerTimeout,
+        lingerIdle: config.lingerIdleTimeout,
+        tunnelIdle: config.tunnelIdleTimeout,
+        maxHeadBytes: config.maxHeaderBytes,
+        maxLineBytes: config.maxLineBytes,
+        maxRequests: config.keepAliveRequests,
+        maxAge: config.keepAliveAge,
       },
-      publicPorts: config.publicPorts,
-      maxHeaderBytes: config.maxHeaderBytes,
-      draining: () => drain.announced,
     })
     const contexts = new Contexts(defaultCertificate, Buffer.from(ticketSecret), config.tlsContexts)
     const frontDoor = new FrontDoor({
       ...{ table, contexts, recorder },
       handshakeTimeout: config.handshakeTimeout,
-      onConnection: socket => http.emit('connection', socket),
+      maxHandshakes: config.maxHandshakes,
+      onConnection: (socket, peer) => gateway.accept(socket, peer),
     })
+    // allowHalfOpen: what a client's end means depends on what is under way; the connection's owner decides.
+    const plain = createServer(
+      { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000, allowHalfOpen: true },
+      socket => {
+        const { remoteAddress, remotePort = 0 } = socket
+        gateway.accept(socket, { address: plainAddress(remoteAddress), port: remotePort, tls: null })
+      },
+    )
     return new DataPlane({
-      ...{ recorder, connections, table, contexts, upstream, http, frontDoor, accessLog, drain, config },
+      ...{ config, recorder, accessLog, clusters, table, contexts, transport, gateway, frontDoor, plain },
     })
   }
 
-  private constructor(parts: {
-    recorder: Recorder
-    connections: Connections
-    table: MapTable
-    contexts: Contexts
-    upstream: Upstream
-    http: Server
-    frontDoor: FrontDoor
-    accessLog: AccessLog
-    drain: { announced: boolean }
-    config: DataPlaneConfig
-  }) {
+  private constructor(parts: Parts) {
+    this.#parts = parts
     this.recorder = parts.recorder
-    this.connections = parts.connections
-    this.#table = parts.table
-    this.#contexts = parts.contexts
-    this.#upstream = parts.upstream
-    this.#http = parts.http
-    this.#frontDoor = parts.frontDoor
-    this.#accessLog = parts.accessLog
-    this.#drain = parts.drain
-    this.#config = parts.config
+    this.connections = parts.gateway.connections
+  }
+
+  /** Open and idle connections to backends, for metrics and tests. */
+  get upstream(): ClusterSet['sizes'] {
+    return this.#parts.clusters.sizes
   }
 
   /** Synchronous, so that no request sees a half. */
   apply(update: TableUpdate): void {
-    this.#table.apply(update)
-    this.#contexts.apply(update)
-    this.#upstream.apply(update)
+    const { table, contexts, clusters } = this.#parts
+    table.apply(update)
+    contexts.apply(update)
+    clusters.apply(update)
   }
 
   /** @returns the ports in use */
   async listen(httpPort: number, httpsPort: number): Promise<{ httpPort: number; httpsPort: number }> {
+    const { config, plain, frontDoor } = this.#parts
     return {
-      httpPort: await listen(this.#http, this.#config.listenAddress, httpPort),
-      httpsPort: await listen(this.#frontDoor.server, this.#config.listenAddress, httpsPort),
+      httpPort: await listen(plain, config.listenAddress, httpPort),
+      httpsPort: await listen(frontDoor.server, config.listenAddress, httpsPort),
     }
   }
 
   /** From now on answers ask their clients to reconnect elsewhere. */
   announceDrain(): void {
-    this.#drain.announced = true
+    this.#parts.gateway.announceDrain()
   }
 
   /** Accepts no more and resolves when the last connection ended by itself. */
   async drain(): Promise<void> {
+    const { plain, frontDoor, config } = this.#parts
     this.announceDrain()
-    this.#http.close()
-    this.#frontDoor.server.close()
-    this.#frontDoor.destroyOpening()
-    await this.connections.drain()
+    plain.close()
+    frontDoor.server.close()
+    frontDoor.destroyOpening()
+    // The last tenth is for the slowest.
+    await this.connections.drain(config.drainTimeout * 0.9)
   }
 
   async close(): Promise<void> {
-    this.#http.close()
-    this.#frontDoor.server.close()
-    this.#frontDoor.destroyOpening()
+    const { plain, frontDoor, clusters, transport, accessLog } = this.#parts
+    plain.close()
+    frontDoor.server.close()
+    frontDoor.destroyOpening()
     this.connections.destroyAll()
-    await this.#upstream.destroy()
-    this.#accessLog.flush()
+    clusters.destroy()
+    await transport.close()
+    accessLog.flush()
   }
 
   flushLog(): void {
-    this.#accessLog.flush()
+    this.#parts.accessLog.flush()
   }
 }
 

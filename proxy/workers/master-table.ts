@@ -1,13 +1,14 @@
 /** The main thread's copy of what the workers serve: for workers that start later, and for what the admin server says. */
 import type { Certificate, Fragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
+import type { Held } from '../table/portions.ts'
 import type { TableUpdate } from '../table/update.ts'
 
-export class MasterTable {
+export class MasterTable implements Held {
   readonly #fragments = new Map<ObjectKey, Fragment>()
   readonly #certificates = new Map<ObjectKey, Certificate>()
   readonly #endpoints = new Map<ServiceKey, readonly string[]>()
-  /** Which fragments name a host, in rules or TLS. */
-  readonly #byHost = new Map<string, Set<ObjectKey>>()
+  /** Which fragments name a host, in rules or TLS: nearly always one, and a Set of one costs more than all the rest. */
+  readonly #byHost = new Map<string, ObjectKey | Set<ObjectKey>>()
   #observed: readonly string[] = []
   #observedSet: ReadonlySet<string> = new Set()
 
@@ -22,9 +23,7 @@ export class MasterTable {
     for (const fragment of update.fragments.upsert) {
       this.#removeFragment(fragment.key)
       this.#fragments.set(fragment.key, fragment)
-      for (const host of hostsOf(fragment)) {
-        this.#byHost.set(host, (this.#byHost.get(host) ?? new Set()).add(fragment.key))
-      }
+      for (const host of hostsOf(fragment)) this.#name(host, fragment.key)
     }
     for (const key of update.certificates.remove) this.#certificates.delete(key)
     for (const certificate of update.certificates.upsert) this.#certificates.set(certificate.key, certificate)
@@ -78,12 +77,29 @@ export class MasterTable {
   /** Reports carry the figures of observed hosts and of those of governed objects. */
   reports(host: string): boolean {
     if (this.#observedSet.has(host)) return true
-    for (const key of this.#byHost.get(host) ?? []) {
+    const keys = this.#byHost.get(host) ?? []
+    for (const key of typeof keys === 'string' ? [keys] : keys) {
       const fragment = this.#fragments.get(key)
       if (fragment?.governed) return true
       if (fragment?.tls.some(t => t.hosts.includes(host) && this.#certificates.get(t.secret)?.governed)) return true
     }
     return false
+  }
+
+  fragmentKeys(): Iterable<ObjectKey> {
+    return this.#fragments.keys()
+  }
+
+  certificateKeys(): Iterable<ObjectKey> {
+    return this.#certificates.keys()
+  }
+
+  services(): Iterable<ServiceKey> {
+    return this.#endpoints.keys()
+  }
+
+  fragment(key: ObjectKey): Fragment | undefined {
+    return this.#fragments.get(key)
   }
 
   #removeFragment(key: ObjectKey): void {
@@ -92,8 +108,16 @@ export class MasterTable {
     this.#fragments.delete(key)
     for (const host of hostsOf(fragment)) {
       const keys = this.#byHost.get(host)
-      if (keys?.delete(key) && keys.size === 0) this.#byHost.delete(host)
+      if (keys === key) this.#byHost.delete(host)
+      else if (keys instanceof Set && keys.delete(key) && keys.size === 0) this.#byHost.delete(host)
     }
+  }
+
+  #name(host: string, key: ObjectKey): void {
+    const keys = this.#byHost.get(host)
+    if (keys === undefined) this.#byHost.set(host, key)
+    else if (typeof keys === 'string') this.#byHost.set(host, new Set([keys, key]))
+    else keys.add(key)
   }
 }
 

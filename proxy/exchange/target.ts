@@ -11,7 +11,7 @@ export type Target =
       /** Origin form as it goes to the backend: the original bytes. */
       readonly forward: string
       readonly path: string
-      readonly alternate: string | null
+      readonly alternates: readonly string[]
     }
   | { readonly ok: false; readonly reason: string; readonly host: string }
 
@@ -27,15 +27,11 @@ export function parseHost(authority: string): string | null {
 
 /**
  * @param target request target as sent
- * @param hosts all Host headers, in order
- * @param needsHost HTTP/1.1 requires exactly one Host header
+ * @param sent value of the only Host field; null: there is none (HTTP/1.0)
  */
-export function parseTarget(target: string, hosts: readonly string[], needsHost: boolean): Target {
-  const sent = hosts[0] ?? null
+export function parseTarget(target: string, sent: string | null): Target {
   const host = sent === null ? '' : parseHost(sent)
-  if (hosts.length > 1) return { ok: false, reason: 'more than one Host header', host: '' }
   if (host === null) return { ok: false, reason: 'malformed Host header', host: '' }
-  if (sent === null && needsHost) return { ok: false, reason: 'missing Host header', host: '' }
   if (target.startsWith('/')) return originForm(target, host, sent)
   const absolute = ABSOLUTE.exec(target)
   if (!absolute) return { ok: false, reason: 'request target is neither a path nor an absolute URL', host }
@@ -55,5 +51,5 @@ function originForm(forward: string, host: string, authority: string | null): Ta
   if (query !== -1 && /[\u0000-\u0020\u007f#]/.test(forward.slice(query))) {
     return { ok: false, reason: 'the query holds a character that is not allowed', host }
   }
-  return { ok: true, host, authority, forward, path: path.path, alternate: path.alternate }
+  return { ok: true, host, authority, forward, path: path.path, alternates: path.alternates }
 }

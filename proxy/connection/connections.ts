@@ -1,0 +1,114 @@
+/** The open client connections of a worker: their number, their time, and their end. */
+import type { ClientConnection, ConnectionState } from './client-connection.ts'
+
+export interface ConnectionCounts {
+  readonly open: number
+  readonly idle: number
+  /** Requests under way. */
+  readonly busy: number
+  readonly tunnels: number
+}
+
+/** How often deadlines are looked at, in milliseconds: at most, at least. A deadline is met this much late. */
+const LOOK = { most: 500, least: 20 }
+
+export class Connections {
+  readonly #open = new Set<ClientConnection>()
+  readonly #counts: Record<ConnectionState, number> = {
+    ...{ idle: 0, head: 0, busy: 0, discarding: 0, tunnel: 0, closing: 0, closed: 0 },
+  }
+  readonly #every: number
+  #timer: NodeJS.Timeout | null = null
+  #onEmpty: (() => void) | null = null
+  #staggered: NodeJS.Timeout | null = null
+
+  /** @param shortest the shortest time limit of a connection, in milliseconds */
+  constructor(shortest: number) {
+    this.#every = Math.max(LOOK.least, Math.min(LOOK.most, shortest / 4))
+  }
+
+  get size(): number {
+    return this.#open.size
+  }
+
+  get busy(): number {
+    return this.#counts.busy
+  }
+
+  get counts(): ConnectionCounts {
+    const { idle, busy, tunnel } = this.#counts
+    return { open: this.#open.size, idle, busy, tunnels: tunnel }
+  }
+
+  add(connection: ClientConnection): void {
+    this.#open.add(connection)
+    this.#counts[connection.state]++
+    this.#timer ??= setInterval(() => this.#tick(), this.#every)
+  }
+
+  changed(connection: ClientConnection, from: ConnectionState): void {
+    this.#counts[from]--
+    this.#counts[connection.state]++
+  }
+
+  remove(connection: ClientConnection): void {
+    if (!this.#open.delete(connection)) return
+    this.#counts[connection.state]--
+    if (this.#open.size > 0) return
+    if (this.#timer) clearInterval(this.#timer)
+    this.#timer = null
+    this.#onEmpty?.()
+  }
+
+  /** Makes room: closes the connection that has been idle for longest. @returns false: none is idle */
+  closeOldestIdle(): boolean {
+    // Sets keep the order of opening; the first idle ones are nearly the oldest, and a full look costs too much here.
+    let oldest: ClientConnection | null = null
+    let looked = 0
+    for (const connection of this.#open) {
+      if (connection.state === 'idle' && (oldest === null || connection.idleSince < oldest.idleSince)) oldest = connection
+      if (++looked >= 64 && oldest !== null) break
+    }
+    oldest?.close()
+    return oldest !== null
+  }
+
+  /**
+   * Closes idle connections now, the others with their answer, and tunnels one after the other over the time, so that
+   * their clients do not all come back at the same moment; resolves when none is open.
+   * @param tunnelsWithin milliseconds
+   */
+  drain(tunnelsWithin: number): Promise<void> {
+    const tunnels: ClientConnection[] = []
+    for (const connection of this.#open) {
+      if (connection.state === 'tunnel') tunnels.push(connection)
+      else connection.close()
+    }
+    this.#stagger(tunnels, tunnelsWithin)
+    if (this.#open.size === 0) return Promise.resolve()
+    return new Promise(resolve => (this.#onEmpty = resolve))
+  }
+
+  destroyAll(): void {
+    if (this.#staggered) clearTimeout(this.#staggered)
+    for (const connection of this.#open) connection.socket.destroy()
+  }
+
+  #stagger(tunnels: ClientConnection[], within: number): void {
+    const pause = within / (tunnels.length + 1)
+    const next = (): void => {
+      const tunnel = tunnels.pop()
+      if (!tunnel) return
+      this.#staggered = setTimeout(() => {
+        tunnel.socket.destroySoon()
+        next()
+      }, pause)
+    }
+    next()
+  }
+
+  #tick(): void {
+    const now = performance.now()
+    for (const connection of this.#open) connection.tick(now)
+  }
+}

@@ -1,0 +1,45 @@
+/** One decision per request, made once from one reading of the table: forward it, or answer it. */
+import type { Cluster } from '../upstream/contract.ts'
+import type { Route, TableReader } from '../table/contract.ts'
+import { isAmbiguous } from '../table/path.ts'
+import type { Target } from './target.ts'
+
+export type Decision =
+  | {
+      readonly kind: 'forward'
+      readonly route: Route
+      /** It had endpoints when the request came. */
+      readonly cluster: Cluster
+    }
+  | {
+      readonly kind: 'answer'
+      readonly status: 400 | 404 | 405 | 503 | 508
+      /** For people; names no backend. */
+      readonly reason: string
+      readonly route: Route | null
+      readonly cause: AnswerCause
+    }
+
+/** What counters and log call an answer of our own that no failure led to. */
+export type AnswerCause = 'bad-request' | 'no-route' | 'closed' | 'no-endpoint' | 'method' | 'loop' | 'busy'
+
+/** @param answered what is to be answered whatever the table says; null: nothing */
+export function decide(target: Target, table: TableReader, answered: Decision | null = null): Decision {
+  if (answered !== null) return answered
+  if (!target.ok) return { kind: 'answer', status: 400, reason: target.reason, route: null, cause: 'bad-request' }
+  const route = table.route(target.host, target.path)
+  if (isAmbiguous(table, target.host, route, target.alternates)) {
+    const reason = 'the path is ambiguous: read in another way it leads to another route'
+    return { kind: 'answer', status: 400, reason, route: null, cause: 'bad-request' }
+  }
+  if (!route)
+    return { kind: 'answer', status: 404, reason: 'no route for this host and path', route, cause: 'no-route' }
+  const { cluster } = route
+  if (cluster === null) {
+    return { kind: 'answer', status: 503, reason: 'this path is closed', route, cause: 'closed' }
+  }
+  if (cluster.size === 0) {
+    return { kind: 'answer', status: 503, reason: 'no backend is available', route, cause: 'no-endpoint' }
+  }
+  return { kind: 'forward', route, cluster }
+}

@@ -1,0 +1,166 @@
+/**
+ * One request and its answer as data: begun from a head, finished with an outcome. Whoever carries it (full path, relay,
+ * tunnel) writes down what happened; nothing here knows sockets.
+ */
+import { randomUUID } from 'node:crypto'
+import type { RequestHead } from '../http1/contract.ts'
+import type { Recorder } from '../report/recorder.ts'
+import type { TableReader } from '../table/contract.ts'
+import type { AccessLog } from './access-log.ts'
+import { decide, type Decision } from './decide.ts'
+import type { Failure } from './error-answer.ts'
+import type { HttpDate } from './http-date.ts'
+import { HOPS_HEADER, fieldValue, saneRequestId, type Forwarded } from './headers.ts'
+import type { Peer } from './peer.ts'
+import { parseTarget, type Target } from './target.ts'
+import type { TrustedAddresses } from './trust.ts'
+
+export interface PublicPorts {
+  readonly http: number
+  readonly https: number
+}
+
+/** What the beginning of every exchange needs, the same for all of a worker. */
+export interface ExchangeContext {
+  readonly table: TableReader
+  readonly publicPorts: PublicPorts
+  readonly trusted: TrustedAddresses
+  readonly recorder: Recorder
+  readonly accessLog: AccessLog
+  readonly date: HttpDate
+}
+
+/** A request that came through so many fleets is taken for a loop. */
+export const MOST_HOPS = 10
+
+export interface Exchange {
+  readonly head: RequestHead
+  readonly peer: Peer
+  readonly id: string
+  readonly startedAt: number
+  readonly target: Target
+  readonly decision: Decision
+  /** How it is counted: TableReader.requestHost at the time of the decision. */
+  readonly countedHost: string | null
+  readonly forwarded: Forwarded
+  /** Number of the request on its connection, from 1. */
+  readonly number: number
+  /** Bytes of the client's body that were read. */
+  bodyBytesIn: number
+  /** Bytes written for the answer: head and framing, and data of the body. */
+  headBytesOut: number
+  bodyBytesOut: number
+  /** Endpoints that were tried, in order. */
+  readonly endpoints: string[]
+  /** Status that the backend gave; 0: none. */
+  upstreamStatus: number
+  /** Milliseconds; null: a connection was there already, or none came. */
+  connectMs: number | null
+  /** From the beginning to the head of the backend's answer; null: there was none. */
+  firstByteMs: number | null
+  /** Status that the client got; 0: none yet. */
+  status: number
+  failure: Failure | null
+}
+
+/** @param number of the request on its connection, from 1 @param busy no more requests are taken right now */
+export function begin(
+  head: RequestHead,
+  peer: Peer,
+  context: ExchangeContext,
+  number: number,
+  busy: boolean,
+): Exchange {
+  const { table, publicPorts, trusted } = context
+  const target = parseTarget(head.target, head.host)
+  const hops = Number(fieldValue(head.fields, HOPS_LOWER) ?? 0)
+  const decision = decide(target, table, answeredAnyway(head, hops, busy))
+  const id = saneRequestId(head.requestId) ?? randomUUID().replaceAll('-', '')
+  const claims = trusted.claims(peer.address, head.fields)
+  const authority = target.ok ? target.authority : null
+  const secure = peer.tls !== null
+  return {
+    ...{ head, peer, id, target, decision, number },
+    startedAt: performance.now(),
+    countedHost: table.requestHost(target.host),
+    forwarded: {
+      client: claims?.client ?? peer.address,
+      authority,
+      host: claims?.host ?? authority ?? '',
+      scheme: claims?.scheme ?? (secure ? 'https' : 'http'),
+      port: claims?.port ?? String(secure ? publicPorts.https : publicPorts.http),
+      requestId: id,
+      prefix: claims?.prefix ?? null,
+      hops: Number.isSafeInteger(hops) && hops > 0 ? hops + 1 : 1,
+    },
+    ...{ bodyBytesIn: 0, headBytesOut: 0, bodyBytesOut: 0, endpoints: [] },
+    ...{ upstreamStatus: 0, connectMs: null, firstByteMs: null, status: 0, failure: null },
+  }
+}
+
+const HOPS_LOWER = HOPS_HEADER.toLowerCase()
+
+/** What is answered whatever the table says. */
+function answeredAnyway(head: RequestHead, hops: number, busy: boolean): Decision | null {
+  // TRACE gives cookies and more to whoever can make a browser send it; CONNECT asks for a tunnel to anywhere.
+  if (head.method === 'TRACE' || head.method === 'CONNECT') {
+    const reason = `${head.method} is not served`
+    return { kind: 'answer', status: 405, reason, route: null, cause: 'method' }
+  }
+  if (hops >= MOST_HOPS) {
+    const reason = 'the request came through here too often: a Service points back at the proxies'
+    return { kind: 'answer', status: 508, reason, route: null, cause: 'loop' }
+  }
+  if (busy) return { kind: 'answer', status: 503, reason: 'too many requests at once', route: null, cause: 'busy' }
+  return null
+}
+
+const UPSTREAM_FAILURES: ReadonlySet<Failure | null> = new Set<Failure>([
+  ...(['connect', 'upstream', 'upstream-timeout', 'upstream-aborted'] as const),
+])
+
+/** What the client got, or what kept it from getting it. */
+export function countedStatus({ failure, status }: Pick<Exchange, 'failure' | 'status'>): number {
+  switch (failure) {
+    case 'client-gone':
+      return 499
+    case 'client-timeout':
+      return 408
+    // An answer that the backend cut short began as 200, but it is a failure of the backend.
+    case 'upstream-aborted':
+      return 502
+    case 'internal':
+      return Math.max(status, 500)
+    default:
+      return status
+  }
+}
+
+/** Into the books: counters and access log. Once per exchange, when its last byte is out or its connection is gone. */
+export function finish(exchange: Exchange, context: ExchangeContext): void {
+  const { decision, failure } = exchange
+  context.recorder.request({
+    host: exchange.countedHost,
+    route: decision.route,
+    status: countedStatus(exchange),
+    notFound: decision.kind === 'answer' && decision.cause === 'no-route',
+    upstreamError: UPSTREAM_FAILURES.has(failure) || (decision.kind === 'answer' && decision.cause === 'no-endpoint'),
+    // Ours, and evidence of nothing: neither for a revision nor against it.
+    internal: failure === 'internal' || (decision.kind === 'answer' && decision.cause === 'busy'),
+    milliseconds: performance.now() - exchange.startedAt,
+    requestBytes: exchange.head.bytes + exchange.bodyBytesIn,
+    responseBytes: exchange.headBytesOut + exchange.bodyBytesOut,
+  })
+  context.accessLog.write(exchange)
+}
+
+/** Counted when it opens: the hours that a tunnel stays open are no latency. Logged when it ends. */
+export function countTunnel(exchange: Exchange, context: ExchangeContext): void {
+  context.recorder.request({
+    ...{ host: exchange.countedHost, route: exchange.decision.route, status: 101 },
+    ...{ notFound: false, upstreamError: false, internal: false },
+    milliseconds: performance.now() - exchange.startedAt,
+    requestBytes: exchange.head.bytes,
+    responseBytes: exchange.headBytesOut,
+  })
+}

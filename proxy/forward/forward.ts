@@ -1,0 +1,590 @@
+/**
+ * Carries one request to a backend and its answer to the client, over a connection of either that is lent to it. What is
+ * sent, tried again, counted and answered is decided here; who owns sockets, time and endpoints stands elsewhere.
+ *
+ * `gathering` (a small body is read first: slow clients occupy no backend, and it can be sent again) → `leasing` →
+ * `waiting` (for the head of the answer) → `answering` → `over`; or `tunnel` after an accepted Upgrade.
+ */
+import { STATUS_CODES } from 'node:http'
+import type { ClientConnection, ExchangeCarrier, GoneReason } from '../connection/client-connection.ts'
+import { DataPlaneError } from '../errors.ts'
+import { answerFor, errorAnswer, type ErrorAnswer } from '../exchange/error-answer.ts'
+import { countTunnel, finish, type Exchange, type ExchangeContext } from '../exchange/exchange.ts'
+import type { HttpDate } from '../exchange/http-date.ts'
+import { requestFields, responseFields } from '../exchange/headers.ts'
+import { BodyReader } from '../http1/body-reader.ts'
+import { CHUNKED, UNTIL_CLOSE, type Refusal, type ResponseHead } from '../http1/contract.ts'
+import { ResponseHeadReader } from '../http1/head-reader.ts'
+import { CHUNK_END, LAST_CHUNK, chunkHead, requestHeadText, responseHeadText } from '../http1/write.ts'
+import type { BackendReader, Cluster, Lease, LeaseResult, LeaseWaiter } from '../upstream/contract.ts'
+
+/** Milliseconds and bytes. */
+export interface ForwardSettings {
+  /** From the last byte of the request to the head of the answer; 0: no limit. */
+  readonly headersTimeout: number
+  /** Between two pieces of the answer's body; 0: no limit. */
+  readonly bodyTimeout: number
+  /** Of an answer's head. */
+  readonly maxResponseHeadBytes: number
+  /** A body up to this size is read before an endpoint is chosen (ingress-nginx buffers all of it). */
+  readonly bufferedBody: number
+  /** A chunked body, whose size nobody knows, is waited for so long at most. */
+  readonly bufferTime: number
+  /** Endpoints that a request is sent to at most, the first included (proxy-next-upstream-tries). */
+  readonly maxTries: number
+  /** No further one when so much time went by; 0: no limit (proxy-next-upstream-timeout). */
+  readonly triesTime: number
+  /** Names with `_` reach backends (enable-underscores-in-headers). */
+  readonly underscores: boolean
+}
+
+export interface ForwardContext extends ExchangeContext {
+  readonly forward: ForwardSettings
+  readonly onDefect: (error: unknown) => void
+}
+
+/** RFC 9110 9.2.2. Others may have done their work although no answer came. */
+const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'PROPFIND', 'REPORT', 'SEARCH'])
+/** Interim answers that one request may bring; more of them are an attack or a defect. */
+const MOST_INTERIM = 100
+
+type Phase = 'gathering' | 'leasing' | 'waiting' | 'answering' | 'tunnel' | 'over'
+
+export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
+  readonly #client: ClientConnection
+  readonly #exchange: Exchange
+  readonly #context: ForwardContext
+  readonly #cluster: Cluster
+  readonly #upgrade: string | null
+  #phase: Phase = 'gathering'
+  #lease: Lease | null = null
+  #cancelLease: (() => void) | null = null
+  /** The body so far, while it is gathered; kept to be sent again. Null: it streams. */
+  #gathered: Buffer[] | null = []
+  #gatheredBytes = 0
+  /** All of the client's body was read. */
+  #bodyRead = false
+  /** All of the request was handed to the backend's socket. */
+  #requestSent = false
+  #streamed = false
+  readonly #heads: ResponseHeadReader
+  #answerBody: BodyReader | null = null
+  #answerHead: ResponseHead | null = null
+  #interims = 0
+  /** Some byte of an answer came on this lease. */
+  #answered = false
+  #excluded: Set<string> | null = null
+  #tries = 0
+  #freshTried = false
+  #tunnelBytesOut = 0
+  #tunnelBytesIn = 0
+  /** performance.now() when waiting has lasted too long. */
+  #deadline = Infinity
+  readonly #onAnswerPiece = (piece: Buffer): void => this.#relayPiece(piece)
+
+  constructor(client: ClientConnection, exchange: Exchange, cluster: Cluster, context: ForwardContext) {
+    this.#client = client
+    this.#exchange = exchange
+    this.#context = context
+    this.#cluster = cluster
+    this.#upgrade = mayUpgrade(exchange)
+    this.#heads = new ResponseHeadReader(context.forward.maxResponseHeadBytes)
+  }
+
+  start(): void {
+    const { bodyLength } = this.#exchange.head
+    const { bufferedBody, bufferTime } = this.#context.forward
+    if (bodyLength === 0) {
+      this.#bodyRead = true
+      this.#choose()
+    } else if (bodyLength > bufferedBody) {
+      this.#gathered = null
+      this.#choose()
+    } else {
+      if (bodyLength === CHUNKED) this.#deadline = performance.now() + bufferTime
+      this.#client.readBody()
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------ the client's body
+
+  onBody(piece: Buffer): void {
+    this.#exchange.bodyBytesIn += piece.length
+    if (this.#phase === 'gathering' && this.#gathered !== null) {
+      this.#gathered.push(piece)
+      this.#gatheredBytes += piece.length
+      if (this.#gatheredBytes > this.#context.forward.bufferedBody) this.#stopGathering()
+      return
+    }
+    if (this.#gathered !== null && this.#phase === 'leasing') {
+      // On its way already when the body was paused.
+      this.#gathered.push(piece)
+      return
+    }
+    this.#sendPiece(piece)
+  }
+
+  onBodyEnd(): void {
+    this.#bodyRead = true
+    if (this.#phase === 'gathering') {
+      this.#choose()
+      return
+    }
+    if (this.#streamed) this.#endRequest()
+  }
+
+  onBodyRefused(_refusal: Refusal): void {
+    this.#fail(answerFor(new DataPlaneError('SLUICE_CLIENT_MALFORMED', 'the body is malformed')), true)
+  }
+
+  onBodyTimeout(): void {
+    this.#fail(answerFor(new DataPlaneError('SLUICE_CLIENT_TIMEOUT', 'the body took too long')), true)
+  }
+
+  #stopGathering(): void {
+    this.#client.pauseBody()
+    this.#choose()
+  }
+
+  #sendPiece(piece: Buffer): void {
+    const socket = this.#lease?.connection.socket
+    if (!socket || socket.destroyed || !socket.writable) return
+    let more: boolean
+    if (this.#exchange.head.bodyLength === CHUNKED) {
+      socket.cork()
+      socket.write(chunkHead(piece.length), 'latin1')
+      socket.write(piece)
+      more = socket.write(CHUNK_END, 'latin1')
+      socket.uncork()
+    } else more = socket.write(piece)
+    const { headersTimeout, bodyTimeout } = this.#context.forward
+    const now = performance.now()
+    // An answer that began early goes on for as long as the client has something to say.
+    if (this.#phase === 'answering') this.#deadline = bodyTimeout === 0 ? Infinity : now + bodyTimeout
+    if (more) return
+    this.#client.pauseBody()
+    // A backend that takes nothing more (nginx: proxy_send_timeout).
+    if (this.#phase === 'waiting' && headersTimeout > 0) this.#deadline = now + headersTimeout
+  }
+
+  #endRequest(): void {
+    const socket = this.#lease?.connection.socket
+    if (socket && this.#exchange.head.bodyLength === CHUNKED && socket.writable) socket.write(LAST_CHUNK, 'latin1')
+    this.#sent()
+  }
+
+  #sent(): void {
+    this.#requestSent = true
+    if (this.#phase !== 'waiting') return
+    const { headersTimeout } = this.#context.forward
+    this.#deadline = headersTimeout === 0 ? Infinity : performance.now() + headersTimeout
+  }
+
+  // ------------------------------------------------------------------------------------------------ the lease
+
+  #choose(fresh = false, on: string | null = null): void {
+    this.#phase = 'leasing'
+    this.#deadline = Infinity
+    this.#tries++
+    const cancel = this.#cluster.lease({ exclude: this.#excluded, fresh, on }, this)
+    if (this.#phase === 'leasing') this.#cancelLease = cancel
+  }
+
+  trying(address: string): void {
+    this.#exchange.endpoints.push(address)
+  }
+
+  leased(lease: Lease): void {
+    this.#cancelLease = null
+    if (this.#phase !== 'leasing') {
+      lease.done('close')
+      return
+    }
+    this.#lease = lease
+    this.#answered = false
+    if (!lease.reused) this.#exchange.connectMs = lease.connectMs
+    lease.connection.reader = this
+    this.#phase = 'waiting'
+    try {
+      this.#sendHead(lease)
+    } catch (error) {
+      this.#context.onDefect(error)
+      this.#fail(answerFor(error))
+    }
+  }
+
+  failed(error: Error): void {
+    this.#cancelLease = null
+    if (this.#phase !== 'leasing') return
+    this.#fail(answerFor(error))
+  }
+
+  #sendHead(lease: Lease): void {
+    const { head, forwarded, target } = this.#exchange
+    if (!target.ok) throw new TypeError('a request without a target cannot be forwarded')
+    const fields = requestFields(head, forwarded, this.#context.forward.underscores)
+    if (this.#upgrade !== null) fields.push('Connection', 'Upgrade', 'Upgrade', this.#upgrade)
+    const whole = this.#gathered !== null && this.#bodyRead
+    if (head.bodyLength === CHUNKED) {
+      // Its size is known now: not every backend takes chunks.
+      if (whole) fields.push('Content-Length', String(this.#gatheredBytes))
+      else fields.push('Transfer-Encoding', 'chunked')
+    }
+    const text = requestHeadText(head.method, target.forward, fields)
+    const { socket } = lease.connection
+    this.#heads.requestMethod = head.method
+    if (whole) {
+      const body = this.#gathered ?? []
+      if (body.length === 0) socket.write(text, 'latin1')
+      else socket.write(Buffer.concat([Buffer.from(text, 'latin1'), ...body]))
+      this.#sent()
+      return
+    }
+    // From here on the body streams, and cannot be sent again.
+    const begun = this.#gathered ?? []
+    this.#gathered = null
+    this.#streamed = true
+    socket.write(text, 'latin1')
+    for (const piece of begun) this.#sendPiece(piece)
+    if (this.#bodyRead) this.#endRequest()
+    else this.#client.readBody()
+  }
+
+  /** The backend broke the exchange, or kept it waiting for too long. */
+  #broken(error: DataPlaneError): void {
+    const lease = this.#lease
+    if (this.#phase === 'answering') {
+      this.#release('failed')
+      this.#exchange.failure ??= 'upstream-aborted'
+      this.#cut()
+      return
+    }
+    if (lease === null || this.#phase !== 'waiting') return
+    const { reused, address } = lease
+    const { method } = this.#exchange.head
+    const again =
+      !this.#answered &&
+      this.#interims === 0 &&
+      IDEMPOTENT.has(method) &&
+      this.#upgrade === null &&
+      this.#gathered !== null &&
+      this.#bodyRead
+    if (reused && !this.#answered && error.code === 'SLUICE_UPSTREAM_BROKEN') {
+      // The race of an idle timeout: the backend closed the connection while the request was on its way.
+      this.#release('stale')
+      if (again && !this.#freshTried) {
+        this.#freshTried = true
+        this.#tries--
+        this.#choose(true, address)
+        return
+      }
+      this.#fail(answerFor(error))
+      return
+    }
+    this.#release('failed')
+    this.#excluded = (this.#excluded ?? new Set()).add(address)
+    if (again && this.#mayTryNext()) {
+      this.#choose()
+      return
+    }
+    this.#fail(answerFor(error))
+  }
+
+  #mayTryNext(): boolean {
+    const { maxTries, triesTime } = this.#context.forward
+    if (this.#tries >= maxTries || (this.#excluded?.size ?? 0) >= this.#cluster.size) return false
+    if (triesTime > 0 && performance.now() - this.#exchange.startedAt >= triesTime) return false
+    return this.#cluster.mayRetry()
+  }
+
+  #release(result: LeaseResult): void {
+    const lease = this.#lease
+    this.#lease = null
+    if (lease === null) return
+    lease.connection.reader = null
+    lease.done(result)
+  }
+
+  // ------------------------------------------------------------------------------------------------ the answer
+
+  onData(chunk: Buffer): void {
+    try {
+      this.#data(chunk)
+    } catch (error) {
+      this.#context.onDefect(error)
+      this.#release('close')
+      this.#fail(answerFor(error))
+    }
+  }
+
+  #data(chunk: Buffer): void {
+    if (this.#phase === 'tunnel') {
+      this.#tunnelBytesOut += chunk.length
+      if (!this.#client.pass(chunk)) this.#lease?.connection.socket.pause()
+      return
+    }
+    this.#answered = true
+    let rest = chunk
+    while (this.#phase === 'waiting') {
+      const result = this.#heads.read(rest)
+      if (result.state === 'more') return
+      if (result.state === 'refused') {
+        const code = result.refusal.status === 431 ? 'SLUICE_UPSTREAM_HEAD_TOO_BIG' : 'SLUICE_UPSTREAM_BROKEN'
+        this.#broken(new DataPlaneError(code, `the backend's answer cannot be read: ${result.refusal.reason}`))
+        return
+      }
+      rest = result.rest
+      this.#takeHead(result.head, rest)
+      if (rest.length === 0) break
+    }
+    // Its phase may have changed by what was just read.
+    if ((this.#phase as Phase) !== 'answering' || rest.length === 0) return
+    const result = this.#answerBody?.read(rest, this.#onAnswerPiece)
+    if ((this.#phase as Phase) !== 'answering') return
+    if (result?.state === 'refused') {
+      this.#broken(new DataPlaneError('SLUICE_UPSTREAM_BROKEN', result.refusal.reason))
+    } else if (result?.state === 'end') this.#endAnswer(result.rest.length === 0)
+    else {
+      const { bodyTimeout } = this.#context.forward
+      this.#deadline = bodyTimeout === 0 ? Infinity : performance.now() + bodyTimeout
+    }
+  }
+
+  #takeHead(head: ResponseHead, rest: Buffer): void {
+    const { status } = head
+    if (status === 101) {
+      if (this.#upgrade !== null && head.upgrade !== null) this.#openTunnel(head, rest)
+      else this.#broken(new DataPlaneError('SLUICE_UPSTREAM_BROKEN', 'the backend switched protocols unasked'))
+      return
+    }
+    if (status < 200) {
+      // 100 is ours to say, and may come unasked (RFC 9110 15.2).
+      if (++this.#interims > MOST_INTERIM) {
+        this.#broken(new DataPlaneError('SLUICE_UPSTREAM_BROKEN', 'the backend sends interim answers without end'))
+      } else if (status > 101) this.#client.interim(status, head.reason, responseFields(head, false, false).fields)
+      return
+    }
+    this.#beginAnswer(head)
+    if (this.#phase === 'answering' && this.#answerBody?.ended === true) this.#endAnswer(rest.length === 0)
+    else if (rest.length === 0) this.#client.flush()
+  }
+
+  #beginAnswer(head: ResponseHead): void {
+    const exchange = this.#exchange
+    const { method, minor } = exchange.head
+    const { status, bodyLength } = head
+    const bodiless = status === 204 || status === 304
+    const chunked = minor === 1 && (bodyLength === CHUNKED || bodyLength === UNTIL_CLOSE)
+    const { fields, hasDate, hasServer } = responseFields(head, !bodiless, bodyLength === CHUNKED && chunked)
+    if (!hasDate) fields.push('Date', this.#context.date.text())
+    if (!hasServer) fields.push('Server', 'sluice')
+    exchange.upstreamStatus = status
+    exchange.firstByteMs = performance.now() - exchange.startedAt
+    exchange.status = status
+    this.#phase = 'answering'
+    this.#answerHead = head
+    this.#answerBody = new BodyReader(bodyLength, this.#context.forward.maxResponseHeadBytes)
+    const { bodyTimeout } = this.#context.forward
+    this.#deadline = bodyTimeout === 0 ? Infinity : performance.now() + bodyTimeout
+    // What a client sends behind a refused Upgrade could be meant for the other protocol.
+    this.#client.answer(status, head.reason, fields, method === 'HEAD' ? 0 : bodyLength, this.#upgrade !== null)
+  }
+
+  #relayPiece(piece: Buffer): void {
+    if (this.#phase !== 'answering') return
+    this.#exchange.bodyBytesOut += piece.length
+    if (!this.#client.body(piece)) this.#lease?.connection.socket.pause()
+  }
+
+  /** @param clean nothing came behind the answer */
+  #endAnswer(clean: boolean): void {
+    const reusable = clean && this.#requestSent && this.#answerHead?.keepAlive === true
+    const trailers = this.#answerBody?.trailers ?? []
+    const socket = this.#lease?.connection.socket
+    if (socket?.isPaused() === true) socket.resume()
+    this.#phase = 'over'
+    this.#release(reusable ? 'reusable' : 'close')
+    this.#client.end(trailers)
+    this.#finish()
+  }
+
+  onDrain(): void {
+    // Of the client, or of the backend: whoever can take more again.
+    const socket = this.#lease?.connection.socket
+    if (socket === undefined) return
+    if (socket.isPaused() && !this.#client.blocked) socket.resume()
+    if (this.#phase === 'tunnel') {
+      if (!socket.writableNeedDrain) this.#client.socket.resume()
+    } else if (this.#streamed && !this.#bodyRead && !socket.writableNeedDrain) {
+      if (this.#phase === 'waiting') this.#deadline = Infinity
+      this.#client.readBody()
+    }
+  }
+
+  onEnd(): void {
+    if (this.#phase === 'tunnel') {
+      this.#client.socket.end()
+      return
+    }
+    this.#backendEnded(null)
+  }
+
+  onClose(error: Error | null = null): void {
+    if (this.#phase === 'tunnel') {
+      this.#closeTunnel()
+      return
+    }
+    this.#backendEnded(error)
+  }
+
+  #backendEnded(error: Error | null): void {
+    // A reset cuts a body that would end with its connection: nobody knows whether it was all.
+    if (this.#phase === 'answering' && error === null && this.#answerBody?.finish() === true) {
+      this.#endAnswer(false)
+      return
+    }
+    const cause = error === null ? {} : { cause: error }
+    this.#broken(new DataPlaneError('SLUICE_UPSTREAM_BROKEN', 'the backend closed the connection', cause))
+  }
+
+  onTick(now: number): void {
+    if (now < this.#deadline) return
+    this.#deadline = Infinity
+    switch (this.#phase) {
+      case 'gathering':
+        this.#stopGathering()
+        return
+      case 'waiting':
+        this.#broken(new DataPlaneError('SLUICE_UPSTREAM_TIMEOUT', 'the backend did not answer in time'))
+        return
+      case 'answering':
+        // A client that takes nothing keeps the backend waiting, not the other way round.
+        if (this.#client.blocked) {
+          this.#deadline = now + this.#context.forward.bodyTimeout
+          return
+        }
+        this.#broken(new DataPlaneError('SLUICE_UPSTREAM_TIMEOUT', 'the backend sent nothing for too long'))
+        return
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------ the end
+
+  /** Something of ours threw. */
+  defect(error: unknown): void {
+    this.#context.onDefect(error)
+    this.#fail(answerFor(error), true)
+  }
+
+  onGone(reason: GoneReason): void {
+    if (this.#phase === 'over') return
+    this.#exchange.failure ??= reason
+    this.#abandon()
+    this.#finish()
+  }
+
+  /** Answers for a backend that could not; cuts the connection if its answer had begun. */
+  #fail({ status, failure, reason }: ErrorAnswer, close = false): void {
+    if (this.#phase === 'over') return
+    const exchange = this.#exchange
+    exchange.failure ??= failure
+    this.#abandon()
+    if (this.#client.answered) {
+      this.#cut()
+      return
+    }
+    answerClient(this.#client, exchange, { status, reason }, close || this.#upgrade !== null, this.#context.date)
+    this.#finish()
+  }
+
+  #abandon(): void {
+    this.#phase = 'over'
+    const cancel = this.#cancelLease
+    this.#cancelLease = null
+    cancel?.()
+    this.#release('close')
+  }
+
+  #cut(): void {
+    this.#phase = 'over'
+    this.#client.cut()
+    this.#finish()
+  }
+
+  #finish(): void {
+    const exchange = this.#exchange
+    exchange.headBytesOut = Math.max(0, this.#client.written - exchange.bodyBytesOut)
+    finish(exchange, this.#context)
+  }
+
+  // ------------------------------------------------------------------------------------------------ tunnels
+
+  #openTunnel(head: ResponseHead, rest: Buffer): void {
+    const exchange = this.#exchange
+    const { fields } = responseFields(head, false, false)
+    fields.push('Connection', 'Upgrade', 'Upgrade', head.upgrade ?? '')
+    this.#phase = 'tunnel'
+    this.#deadline = Infinity
+    exchange.status = 101
+    exchange.upstreamStatus = 101
+    exchange.firstByteMs = performance.now() - exchange.startedAt
+    const early = this.#client.tunnel(responseHeadText(101, head.reason, fields), {
+      onData: chunk => this.#tunnelData(chunk),
+      onDrain: () => this.onDrain(),
+      onEnd: () => this.#lease?.connection.socket.end(),
+      onClose: () => this.#closeTunnel(),
+    })
+    exchange.headBytesOut = this.#client.written
+    countTunnel(exchange, this.#context)
+    if (rest.length > 0) this.#data(rest)
+    if (early.length > 0) this.#tunnelData(early)
+  }
+
+  #tunnelData(chunk: Buffer): void {
+    const socket = this.#lease?.connection.socket
+    if (!socket?.writable) return
+    this.#tunnelBytesIn += chunk.length
+    if (!socket.write(chunk)) this.#client.socket.pause()
+  }
+
+  /** Either side is gone: the other one gets what was on its way. */
+  #closeTunnel(): void {
+    if (this.#phase !== 'tunnel') return
+    this.#phase = 'over'
+    this.#release('close')
+    this.#client.socket.destroySoon()
+    const exchange = this.#exchange
+    exchange.bodyBytesIn = this.#tunnelBytesIn
+    exchange.bodyBytesOut = this.#tunnelBytesOut
+    this.#context.accessLog.write(exchange)
+  }
+}
+
+/** An answer of our own. */
+export function answerClient(
+  client: ClientConnection,
+  exchange: Exchange,
+  { status, reason }: Pick<ErrorAnswer, 'status' | 'reason'>,
+  close: boolean,
+  date: HttpDate,
+): void {
+  const { fields, body } = errorAnswer(status, reason, exchange.id)
+  const bytes = Buffer.from(exchange.head.method === 'HEAD' ? '' : body, 'latin1')
+  exchange.status = status
+  exchange.bodyBytesOut = bytes.length
+  const all = [...fields, 'Date', date.text(), 'Server', 'sluice']
+  client.answer(status, STATUS_CODES[status] ?? '', all, bytes.length, close)
+  if (bytes.length > 0) client.body(bytes)
+  client.end([])
+}
+
+/**
+ * The protocol to ask the backend for; null: the request goes on as an ordinary one. Any method may upgrade (RFC 9110
+ * 7.8), without a body. Never to h2c: a backend that accepts it would take further requests on a connection that we no
+ * longer read, past every route.
+ */
+function mayUpgrade({ head }: Exchange): string | null {
+  const { upgrade, bodyLength, minor } = head
+  if (upgrade === null || upgrade === '' || bodyLength !== 0 || minor !== 1) return null
+  return /(?:^|[\s,])h2c?(?:$|[\s,/])/i.test(upgrade) ? null : upgrade
+}

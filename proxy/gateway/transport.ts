@@ -1,0 +1,10 @@
+/** What carries a request from its connection to a backend. There may be several; all take the same things. */
+import type { ClientConnection, ExchangeCarrier } from '../connection/client-connection.ts'
+import type { Exchange } from '../exchange/exchange.ts'
+import type { Cluster } from '../upstream/contract.ts'
+
+export interface Transport {
+  /** Carries the request, which is to be forwarded; from now on its connection is the carrier's until it ends the answer. */
+  handle(connection: ClientConnection, exchange: Exchange, cluster: Cluster): ExchangeCarrier
+  close(): Promise<void>
+}

@@ -1,0 +1,4 @@
+declare module 'undici/lib/llhttp/llhttp-wasm.js' {
+  const wasm: Buffer
+  export = wasm
+}

@@ -1,0 +1,184 @@
+/** Big updates in small pieces, so that traffic is served between them. */
+import type { Certificate, Fragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
+import { wildcardOf } from './contract.ts'
+import { EMPTY_UPDATE, type TableUpdate } from './update.ts'
+
+/** What a table holds before the update. */
+export interface Held {
+  fragmentKeys(): Iterable<ObjectKey>
+  certificateKeys(): Iterable<ObjectKey>
+  services(): Iterable<ServiceKey>
+  fragment(key: ObjectKey): Fragment | undefined
+}
+
+/**
+ * Pieces of about `maxHosts` hosts that, applied in order, lead to the same table as the update in one go. None is a
+ * reset: what a reset does not name is removed, piece by piece. Whoever reads between two pieces sees
+ * - of every host that the table writes, its routes as they were before the update or as they are after it, never half;
+ * - a route for every request that has one before and after, also where it moves between Ingresses, or between a host
+ *   and the wildcard or default that it falls back to;
+ * - a certificate for every name that has one before and after. Certificates and endpoints come before the fragments
+ *   that may need them, and go after all others.
+ *
+ * Fragments that belong together by this stay in one piece, however many: the promise counts more than the size.
+ *
+ * @param held the table just before the update: the pieces are not right for any other, except that one which has the
+ *   whole update already is not harmed by them
+ */
+export function* portions(update: TableUpdate, maxHosts: number, held: Held): Iterable<TableUpdate> {
+  const touched = touchedFragments(update, held)
+  const certificates = changes(update.certificates, update.reset ? held.certificateKeys() : null)
+  const upserted = Object.keys(update.endpoints.upsert)
+  const services = {
+    upsert: upserted,
+    remove: [...(update.reset ? held.services() : update.endpoints.remove)].filter(
+      s => !(s in update.endpoints.upsert),
+    ),
+  }
+  const size = touched.reduce((sum, { hosts }) => sum + hosts, 0)
+  if (Math.max(size, update.certificates.upsert.length, upserted.length) <= maxHosts && !update.reset) {
+    yield update
+    return
+  }
+  for (const some of chunks(certificates.upsert, maxHosts)) {
+    yield { ...EMPTY_UPDATE, certificates: { upsert: some, remove: [] } }
+  }
+  for (const some of chunks(services.upsert, maxHosts)) {
+    const upsert = Object.fromEntries(some.map(service => [service, update.endpoints.upsert[service] ?? []]))
+    yield { ...EMPTY_UPDATE, endpoints: { upsert, remove: [] } }
+  }
+  yield* fragmentPortions(touched, maxHosts)
+  yield {
+    ...EMPTY_UPDATE,
+    certificates: { upsert: [], remove: certificates.remove },
+    endpoints: { upsert: {}, remove: services.remove },
+    observed: update.observed,
+  }
+}
+
+/** A fragment that comes, changes or goes. What it says of a host's paths and of a name's certificates are two things. */
+interface Touched {
+  readonly key: ObjectKey
+  /** Null: it goes. */
+  readonly fragment: Fragment | null
+  readonly before: ReadonlySet<string>
+  readonly after: ReadonlySet<string>
+  /** How many it names, before and after. */
+  readonly hosts: number
+}
+
+function touchedFragments({ fragments, reset }: TableUpdate, held: Held): readonly Touched[] {
+  const { upsert, remove } = changes(fragments, reset ? held.fragmentKeys() : null)
+  const touch = (key: ObjectKey, fragment: Fragment | null): Touched => {
+    const before = thingsOf(held.fragment(key) ?? null)
+    const after = thingsOf(fragment)
+    return { key, fragment, before, after, hosts: Math.max(before.size, after.size, 1) }
+  }
+  return [...upsert.map(f => touch(f.key, f)), ...remove.map(key => touch(key, null))]
+}
+
+const TLS = 'tls '
+
+function thingsOf(fragment: Fragment | null): ReadonlySet<string> {
+  if (fragment === null) return new Set()
+  const { hosts, tls } = fragment
+  return new Set([...hosts.map(h => h.host), ...tls.flatMap(t => t.hosts.map(name => TLS + name))])
+}
+
+/** What answers where the host has nothing (more), of those that may. */
+function fallbacksOf(thing: string): readonly string[] {
+  if (thing === '') return []
+  const tls = thing.startsWith(TLS)
+  const wildcard = wildcardOf(tls ? thing.slice(TLS.length) : thing)
+  if (tls) return wildcard === null ? [] : [TLS + wildcard]
+  return wildcard === null ? [''] : [wildcard, '']
+}
+
+function changes<T extends Fragment | Certificate>(
+  { upsert, remove }: { readonly upsert: readonly T[]; readonly remove: readonly ObjectKey[] },
+  all: Iterable<ObjectKey> | null,
+): { readonly upsert: readonly T[]; readonly remove: readonly ObjectKey[] } {
+  const last = new Map(upsert.map(item => [item.key, item]))
+  return { upsert: [...last.values()], remove: [...(all ?? remove)].filter(key => !last.has(key)) }
+}
+
+function* fragmentPortions(touched: readonly Touched[], maxHosts: number): Iterable<TableUpdate> {
+  let piece: Touched[] = []
+  let size = 0
+  for (const group of groups(touched)) {
+    const hosts = group.reduce((sum, t) => sum + t.hosts, 0)
+    if (piece.length > 0 && size + hosts > maxHosts) {
+      yield fragmentsOf(piece)
+      piece = []
+      size = 0
+    }
+    for (const t of group) piece.push(t)
+    size += hosts
+  }
+  if (piece.length > 0) yield fragmentsOf(piece)
+}
+
+function fragmentsOf(piece: readonly Touched[]): TableUpdate {
+  const upsert = piece.flatMap(({ fragment }) => fragment ?? [])
+  const remove = piece.flatMap(({ key, fragment }) => (fragment === null ? [key] : []))
+  return { ...EMPTY_UPDATE, fragments: { upsert, remove } }
+}
+
+/** Fragments that must change at the same moment, in an order that leaves no gap. */
+function groups(touched: readonly Touched[]): readonly (readonly Touched[])[] {
+  const joined = new Joined()
+  const before = new Set<string>()
+  const after = new Set<string>()
+  for (const t of touched) {
+    let first: string | null = null
+    for (const host of t.before) before.add(host)
+    for (const host of t.after) after.add(host)
+    for (const host of [...t.before, ...t.after]) {
+      if (first === null) first = host
+      else joined.join(first, host)
+    }
+  }
+  for (const host of [...before, ...after]) {
+    // Requests that go from a host to its fallback need the fallback as it will be, those that come from it as it was.
+    const needed = !after.has(host) ? after : !before.has(host) ? before : null
+    if (needed === null) continue
+    for (const fallback of fallbacksOf(host)) if (needed.has(fallback)) joined.join(host, fallback)
+  }
+  const byRoot = Map.groupBy(touched, t => {
+    const [host] = t.after.size > 0 ? t.after : t.before
+    return host === undefined ? null : joined.rootOf(host)
+  })
+  const any = joined.rootOf('')
+  const anyGroup = byRoot.get(any) ?? []
+  byRoot.delete(any)
+  // Every host falls back to the default of the '' host: one that comes is there first, one that goes is there to the end.
+  const defaults = anyGroup.some(({ fragment }) =>
+    fragment?.hosts.some(({ host, paths }) => host === '' && paths.some(({ type }) => type === 'Default')),
+  )
+  return defaults ? [anyGroup, ...byRoot.values()] : [...byRoot.values(), anyGroup]
+}
+
+/** Sets of names that were joined (union-find). */
+class Joined {
+  readonly #parents = new Map<string, string>()
+
+  rootOf(host: string): string {
+    let root = host
+    for (let up = this.#parents.get(root); up !== undefined; up = this.#parents.get(root)) root = up
+    for (let at = host; at !== root;) {
+      const up = this.#parents.get(at) ?? root
+      this.#parents.set(at, root)
+      at = up
+    }
+    return root
+  }
+
+  join(a: string, b: string): void {
+    const [one, two] = [this.rootOf(a), this.rootOf(b)]
+    if (one !== two) this.#parents.set(one, two)
+  }
+}
+
+function* chunks<T>(list: readonly T[], size: number): Iterable<readonly T[]> {
+  for (let from = 0; from < list.length; from += size) yield list.slice(from, from + size)
+}

@@ -1,0 +1,342 @@
+/** The endpoints of one Service: who takes a request, over which connection, and what that says of its health. */
+import type { ServiceKey } from '../../protocol/objects.ts'
+import { DataPlaneError } from '../errors.ts'
+import { RetryBudget } from './budget.ts'
+import { powerOfTwoChoices, type Admission, type Choose } from './choose.ts'
+import type { Connection, Taker } from './connection.ts'
+import type { Cluster, Lease, LeaseRequest, LeaseResult, LeaseWaiter } from './contract.ts'
+import type { Endpoint, Surroundings } from './endpoint.ts'
+
+/** Since the cluster was made. */
+export interface ClusterCounts {
+  /** Connections opened for a wish. */
+  connects: number
+  connectFailures: number
+  /** Wishes that ended for want of descriptors, ports or memory of our own. */
+  localFailures: number
+  /** Leases over a connection that was idle. */
+  reuses: number
+  stale: number
+  /** Retries granted. */
+  retries: number
+  /** Requests that probed a suspect endpoint. */
+  probes: number
+  /** Times that all endpoints were suspect, and one of them was taken nevertheless. */
+  desperate: number
+}
+
+/**
+ * A connection that was idle for longer (ms) than this is looked at for a turn of the event loop before it is lent.
+ * Backends close after seconds of idleness (gunicorn 2, Node 5, Apache 5, nginx 75): what is in steady use does not wait.
+ */
+const TRUSTED_MS = 1_000
+
+const nothing = (): void => undefined
+
+export class EndpointCluster implements Cluster {
+  readonly service: ServiceKey
+  readonly counts: ClusterCounts = {
+    ...{ connects: 0, connectFailures: 0, localFailures: 0, reuses: 0, stale: 0, retries: 0, probes: 0, desperate: 0 },
+  }
+  /** Follows the operator; a new list whenever it changes. */
+  endpoints: readonly Endpoint[] = []
+  /** Who holds it, and whether the operator names it: see ClusterSet. */
+  holders = 0
+  named = false
+  /** Connections lent or awaited through this cluster. */
+  open = 0
+  readonly #near: Surroundings
+  readonly #choose: Choose
+  readonly #budget = new RetryBudget()
+  readonly #admission = new EndpointAdmission()
+
+  constructor(service: ServiceKey, near: Surroundings, choose: Choose = powerOfTwoChoices) {
+    this.service = service
+    this.#near = near
+    this.#choose = choose
+  }
+
+  get size(): number {
+    return this.endpoints.length
+  }
+
+  lease(request: LeaseRequest, waiter: LeaseWaiter): () => void {
+    const now = this.#near.now()
+    if (request.exclude === null && !request.fresh) this.#budget.request(now)
+    const endpoint = this.pick(request, NONE, now)
+    if (endpoint === null) {
+      waiter.failed(this.nobody())
+      return nothing
+    }
+    const probe = this.begin(endpoint, now)
+    waiter.trying(endpoint.address)
+    const idle = probe || request.fresh ? null : endpoint.takeIdle(now)
+    // What every request wants to be: nothing is made but the lease.
+    if (idle !== null && now - idle.idleSince < TRUSTED_MS) {
+      this.counts.reuses++
+      waiter.leased(new Loan(this, endpoint, idle, true, 0))
+      return nothing
+    }
+    const wish = new Wish(this, this.#near, request, waiter, now)
+    wish.attempt(endpoint, probe, idle, now)
+    return () => wish.cancel()
+  }
+
+  mayRetry(): boolean {
+    if (!this.#budget.mayRetry(this.#near.now())) return false
+    this.counts.retries++
+    return true
+  }
+
+  /** The next endpoint for a wish. @param tried those that did not accept it */
+  pick(request: LeaseRequest, tried: readonly Endpoint[], now: number): Endpoint | null {
+    const admission = this.#admission
+    admission.begin(request.exclude, tried, now)
+    if (request.on !== null) {
+      const preferred = this.endpoints.find(endpoint => endpoint.address === request.on)
+      // It may be excluded for what another connection of it did.
+      if (preferred?.health.mayServe(now) === true && !preferred.full && !tried.includes(preferred)) return preferred
+    }
+    let chosen = this.#choose(this.endpoints, admission, this.#near.random)
+    if (chosen !== null) return chosen
+    // Better an answer of ours after a try than one without: while there is an address, it is asked.
+    admission.suspects = true
+    chosen = this.#choose(this.endpoints, admission, this.#near.random)
+    if (chosen === null && request.exclude !== null) {
+      admission.exclude = null
+      chosen = this.#choose(this.endpoints, admission, this.#near.random)
+    }
+    if (chosen?.health.mayServe(now) === false) this.counts.desperate++
+    return chosen
+  }
+
+  /** Why `pick` found nobody for a wish that tried none. */
+  nobody(): DataPlaneError {
+    return this.#admission.full
+      ? new DataPlaneError('SLUICE_ENDPOINTS_FULL', `every endpoint of ${this.service} has all its connections in use`)
+      : new DataPlaneError('SLUICE_NO_ENDPOINT', `service ${this.service} has no endpoint`)
+  }
+
+  /** An endpoint was chosen. @returns true if the request probes it */
+  begin(endpoint: Endpoint, now: number): boolean {
+    this.open++
+    endpoint.open++
+    const probe = endpoint.health.chosen(now)
+    if (probe) this.counts.probes++
+    return probe
+  }
+
+  /** It did not come to a lease. */
+  undo(endpoint: Endpoint): void {
+    this.open--
+    endpoint.open--
+  }
+
+  returned(endpoint: Endpoint, connection: Connection, result: LeaseResult): void {
+    this.undo(endpoint)
+    const now = this.#near.now()
+    if (result === 'failed') endpoint.health.exchangeBroke(now, connection.probe)
+    else if (result === 'stale') this.counts.stale++
+    // A client that left before the answer says nothing of the endpoint.
+    else if (connection.answered) endpoint.health.succeeded()
+    connection.probe = false
+    connection.reader = null
+    if (result === 'reusable') {
+      connection.idleSince = now
+      endpoint.keep(connection, now)
+    } else connection.socket.destroy()
+  }
+}
+
+/** Whom a wish may go to. One object per cluster, filled anew for each choice. */
+class EndpointAdmission implements Admission<Endpoint> {
+  exclude: ReadonlySet<string> | null = null
+  /** Suspect endpoints too. */
+  suspects = false
+  /** Somebody was not admitted because of the limit alone. */
+  full = false
+  #tried: readonly Endpoint[] = NONE
+  #now = 0
+
+  begin(exclude: ReadonlySet<string> | null, tried: readonly Endpoint[], now: number): void {
+    this.exclude = exclude
+    this.suspects = false
+    this.full = false
+    this.#tried = tried
+    this.#now = now
+  }
+
+  admits(endpoint: Endpoint): boolean {
+    if (!this.suspects && !endpoint.health.mayServe(this.#now)) return false
+    if (this.exclude?.has(endpoint.address) === true) return false
+    if (this.#tried.length > 0 && this.#tried.includes(endpoint)) return false
+    if (!endpoint.full) return true
+    this.full = true
+    return false
+  }
+}
+
+const NONE: readonly Endpoint[] = []
+
+class Loan implements Lease {
+  readonly connection: Connection
+  readonly reused: boolean
+  readonly connectMs: number
+  readonly #cluster: EndpointCluster
+  readonly #endpoint: Endpoint
+  #over = false
+
+  constructor(
+    cluster: EndpointCluster,
+    endpoint: Endpoint,
+    connection: Connection,
+    reused: boolean,
+    connectMs: number,
+  ) {
+    this.#cluster = cluster
+    this.#endpoint = endpoint
+    this.connection = connection
+    this.reused = reused
+    this.connectMs = connectMs
+    connection.answered = false
+    connection.exchanges++
+  }
+
+  get address(): string {
+    return this.#endpoint.address
+  }
+
+  done(result: LeaseResult): void {
+    if (this.#over) return
+    this.#over = true
+    this.#cluster.returned(this.#endpoint, this.connection, result)
+  }
+}
+
+/** A wish that has to wait: for a connection to open, or for a look at one that was idle for long. */
+class Wish implements Taker {
+  readonly #cluster: EndpointCluster
+  readonly #near: Surroundings
+  readonly #request: LeaseRequest
+  readonly #waiter: LeaseWaiter
+  readonly #begun: number
+  readonly #tried: Endpoint[] = []
+  #endpoint: Endpoint | null = null
+  #probe = false
+  #attemptBegun = 0
+  /** Being opened for it. */
+  #connecting: Connection | null = null
+  #over = false
+
+  constructor(cluster: EndpointCluster, near: Surroundings, request: LeaseRequest, waiter: LeaseWaiter, now: number) {
+    this.#cluster = cluster
+    this.#near = near
+    this.#request = request
+    this.#waiter = waiter
+    this.#begun = now
+  }
+
+  /** @param endpoint begun and announced @param idle of its connections, to be looked at first */
+  attempt(endpoint: Endpoint, probe: boolean, idle: Connection | null, now: number): void {
+    this.#endpoint = endpoint
+    this.#probe = probe
+    this.#attemptBegun = now
+    this.#tried.push(endpoint)
+    if (idle === null) this.#connect(endpoint, now)
+    else this.#lookAt(endpoint, idle, now)
+  }
+
+  cancel(): void {
+    if (this.#over) return
+    this.#over = true
+    const endpoint = this.#endpoint
+    if (endpoint === null) return
+    this.#cluster.undo(endpoint)
+    if (this.#connecting !== null) endpoint.abandon(this.#connecting)
+  }
+
+  connected(connection: Connection): void {
+    this.#cluster.counts.connects++
+    this.#lend(connection, false)
+  }
+
+  refused(error: DataPlaneError): void {
+    const endpoint = this.#endpoint
+    if (this.#over || endpoint === null) return
+    this.#connecting = null
+    this.#endpoint = null
+    this.#cluster.undo(endpoint)
+    if (error.code === 'SLUICE_LOCAL_RESOURCES') this.#cluster.counts.localFailures++
+    else {
+      this.#cluster.counts.connectFailures++
+      this.#near.connectFailed()
+    }
+    const next = this.#mayGoOn(error) ? this.#cluster.pick(this.#request, this.#tried, this.#near.now()) : null
+    if (next === null) {
+      this.#over = true
+      this.#waiter.failed(error)
+      return
+    }
+    const now = this.#near.now()
+    const probe = this.#cluster.begin(next, now)
+    this.#waiter.trying(next.address)
+    this.attempt(next, probe, probe || this.#request.fresh ? null : next.takeIdle(now), now)
+  }
+
+  #mayGoOn(error: DataPlaneError): boolean {
+    const { maxAttempts, attemptTime } = this.#near.settings
+    // Without descriptors or ports every other endpoint would fail as well.
+    if (error.code === 'SLUICE_LOCAL_RESOURCES' || this.#tried.length >= maxAttempts) return false
+    return attemptTime === 0 || this.#near.now() - this.#begun < attemptTime
+  }
+
+  #connect(endpoint: Endpoint, now: number): void {
+    const connection = endpoint.connect(this, this.#probe, now)
+    // Where the address is unusable, `refused` was called meanwhile and went on.
+    if (connection !== null) this.#connecting = connection
+  }
+
+  #lend(connection: Connection, reused: boolean): void {
+    const endpoint = this.#endpoint
+    if (this.#over || endpoint === null) return
+    this.#over = true
+    this.#connecting = null
+    const connectMs = reused ? 0 : this.#near.now() - this.#attemptBegun
+    this.#waiter.leased(new Loan(this.#cluster, endpoint, connection, reused, connectMs))
+  }
+
+  /**
+   * A close that has arrived, but that the event loop has not read yet, must not take the request with it. The first
+   * setImmediate comes after the events that the loop has fetched already, the second after it asked the kernel again.
+   * What arrives later than that is what `stale` is for.
+   */
+  #lookAt(endpoint: Endpoint, idle: Connection, now: number): void {
+    if (now - idle.idleSince < TRUSTED_MS) {
+      this.#cluster.counts.reuses++
+      this.#lend(idle, true)
+      return
+    }
+    setImmediate(() => setImmediate(() => this.#looked(endpoint, idle)))
+  }
+
+  #looked(endpoint: Endpoint, idle: Connection): void {
+    const now = this.#near.now()
+    if (this.#over) {
+      endpoint.keep(idle, now)
+      return
+    }
+    if (idle.sound) {
+      this.#cluster.counts.reuses++
+      this.#lend(idle, true)
+      return
+    }
+    idle.socket.destroy()
+    // It was looked at together with this one: what is idle still is alive.
+    const other = endpoint.takeIdle(now)
+    if (other === null) this.#connect(endpoint, now)
+    else {
+      this.#cluster.counts.reuses++
+      this.#lend(other, true)
+    }
+  }
+}
