@@ -6,6 +6,7 @@ import { ingressClass } from '../../operator/pipeline/testing.ts'
 import { upsert } from '../../proxy/table/fixtures.ts'
 import { MapTable } from '../../proxy/table/map-table.ts'
 import { normalisePath } from '../../proxy/table/path.ts'
+import { FakeClusters } from '../../proxy/table/testing/clusters.ts'
 import { FEATURES, INGRESS_CLASS, backendsOf, ingressOf } from './scenarios.ts'
 import type { Feature } from './scenarios.ts'
 
@@ -24,13 +25,11 @@ function reach(feature: Feature, host: string, path: string): string | null {
   if (content.kind !== 'Ingress') throw new Error('not an Ingress')
   const { fragment, problems } = compileIngress({ key, createdAt }, 'r1', content, false)
   expect(problems).toEqual([])
-  const table = new MapTable()
+  const table = new MapTable(new FakeClusters())
   table.apply(upsert(...(fragment === null ? [] : [fragment])))
   const normal = normalisePath(path)
-  const backend = normal.ok ? table.route(hostOf(host), normal.path)?.backend : undefined
-  return backend !== undefined && 'service' in backend
-    ? (/^shop\/echo-(.*):http$/.exec(backend.service)?.[1] ?? backend.service)
-    : null
+  const service = normal.ok ? table.route(hostOf(host), normal.path)?.cluster?.service : undefined
+  return service === undefined ? null : (/^shop\/echo-(.*):http$/.exec(service)?.[1] ?? service)
 }
 
 const compiled = FEATURES.filter(feature => feature !== INGRESS_CLASS).flatMap(feature =>
