@@ -6,7 +6,7 @@ NODE := node_modules/.bin/node
 # The pinned Node, for every program that asks the environment for one.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo up down load images install uninstall test check unit hostile lint types generate format coverage clean
+.PHONY: help setup demo up down load images install uninstall conformance test check unit hostile lint types generate format coverage clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ install: ## install Sluice on the cluster of SLUICE_CLUSTER=<kubeconfig>
 	@$(CLUSTER) install
 uninstall: ## remove Sluice, its finalizers first
 	@$(CLUSTER) uninstall
+
+conformance: setup ## the official Ingress conformance suite, on the cluster that is up (12 minutes; not part of make test)
+	@$(NODE) e2e/conformance/main.ts
 
 test: setup ## all checks and all tests; sets up what they need
 	@$(NODE) scripts/test.ts

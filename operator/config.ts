@@ -1,6 +1,8 @@
 /** The operator's settings, read once from the environment and checked as a whole. */
 import { objectKey } from '../protocol/ids.ts'
 import type { ObjectKey } from '../protocol/objects.ts'
+import { parseAddresses } from './status/addresses.ts'
+import type { Address } from './status/addresses.ts'
 
 export interface Config {
   readonly podName: string
@@ -20,6 +22,8 @@ export interface Config {
   readonly annotationPrefix: string
   /** The Secret for names without a certificate of their own, as `--default-ssl-certificate`; null: none. */
   readonly defaultCertificate: ObjectKey | null
+  /** What Ingresses show as their address; empty: what the Service in front of the fleet has. */
+  readonly publishAddresses: readonly Address[]
   readonly logLevel: string
 }
 
@@ -55,6 +59,15 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     if (namespace === '' || own === '' || more.length > 0) errors.push(`${name}=${value} must be <namespace>/<name>`)
     return objectKey('Secret', namespace, own)
   }
+  const addresses = (name: string): readonly Address[] => {
+    const value = env[name] ?? ''
+    const parsed = parseAddresses(value)
+    if (parsed.ok) return parsed.addresses
+    errors.push(
+      `${name}=${value}: ${parsed.problem}; allowed are IP addresses and host names, separated by commas or spaces`,
+    )
+    return []
+  }
   const config: Config = {
     podName: text('POD_NAME'),
     namespace: text('POD_NAMESPACE'),
@@ -68,6 +81,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     checksumIds: oneOf('CHECKSUM_IDS', ['content', 'upstream']),
     annotationPrefix: text('ANNOTATIONS_PREFIX', 'nginx.ingress.kubernetes.io'),
     defaultCertificate: secret('DEFAULT_SSL_CERTIFICATE'),
+    publishAddresses: addresses('PUBLISH_STATUS_ADDRESS'),
     logLevel: oneOf('LOG_LEVEL', ['info', 'debug', 'warn', 'error']),
   }
   if (errors.length > 0) throw new ConfigError(errors.join('; '))

@@ -29,6 +29,13 @@ const SYSTEM = 'sluice-system'
 const describeOwn = foreignCluster ? describe.skip : describe
 const WEB = { namespace: 'shop', name: 'web' }
 const rollouts = as<SpecObject<unknown, IngressRolloutStatus>>(resources.ingressRollouts)
+const balanced = as<SpecObject<unknown, { readonly loadBalancer?: { readonly ingress?: readonly unknown[] } }>>(
+  resources.ingresses,
+)
+/** In a namespace without a policy: of our class, then of none, and of another controller's. */
+const PLAIN = { namespace: 'other', name: 'plain' }
+const THEIRS = { namespace: 'other', name: 'theirs' }
+const THEIR_ADDRESS = [{ ip: '203.0.113.1' }]
 
 /** One replica. */
 class Operator {
@@ -140,6 +147,14 @@ describeOwn('the operator against a real API server', () => {
     return different.map(([name, value]) => `${name}: ${String(value)}, not ${annotations[name] ?? 'absent'}`).join()
   }
 
+  const shown = async (name: typeof WEB): Promise<readonly unknown[]> =>
+    (await client.get(balanced, name)).status?.loadBalancer?.ingress ?? []
+  const shows = (name: typeof WEB, addresses: readonly unknown[]): Promise<void> =>
+    until(
+      `${name.name} shows ${JSON.stringify(addresses)}`,
+      async () => JSON.stringify(await shown(name)) === JSON.stringify(addresses),
+    )
+
   async function leader(): Promise<Operator | null> {
     for (const one of [a, b]) if (one.running && (await one.leads())) return one
     return null
@@ -206,6 +221,43 @@ describeOwn('the operator against a real API server', () => {
     expect(await client.list(rollouts)).toEqual([])
     expect(await record()).toMatchObject({ current: revisionOf(await web()), update: null, governed: true })
   }, 60_000)
+
+  it('shows on every Ingress of ours what reaches the fleet, as soon as the Service has it', async () => {
+    const fleet = { namespace: SYSTEM, name: 'sluice-proxy' }
+    const spec = { type: 'LoadBalancer', externalIPs: ['203.0.113.2'], ports: [{ name: 'http', port: 80 }] }
+    await client.create(resources.services, { metadata: fleet, spec })
+    await shows(WEB, [{ ip: '203.0.113.2' }])
+    // As a cloud's controller does, some time later.
+    const own = [{ ip: '203.0.113.1' }, { hostname: 'lb.example' }]
+    await client.patchStatus(resources.services, fleet, { loadBalancer: { ingress: own } })
+    await shows(WEB, [...own, { ip: '203.0.113.2' }])
+  }, 30_000)
+
+  it('takes the addresses off an Ingress that leaves our class, and leaves another controller’s alone', async () => {
+    await client.create(resources.namespaces, { metadata: { name: 'other' } })
+    await client.create(balanced, { metadata: PLAIN, spec: ingress({ host: 'plain.example' }).spec })
+    await client.create(balanced, { metadata: THEIRS, spec: ingress({ host: 'x.example', className: 'nginx' }).spec })
+    const theirs = { loadBalancer: { ingress: THEIR_ADDRESS } }
+    await client.applyStatus(balanced, THEIRS, theirs, { fieldManager: 'nginx-ingress-controller' })
+    const published = await shown(WEB)
+    for (const className of ['nginx', null]) {
+      await shows(PLAIN, published)
+      await client.mergePatch(balanced, PLAIN, { spec: { ingressClassName: className } })
+      await shows(PLAIN, [])
+      await client.mergePatch(balanced, PLAIN, { spec: { ingressClassName: 'sluice' } })
+    }
+    await shows(PLAIN, published)
+    // The next controller is quicker than we are: what it wrote is its own, be it our address.
+    await a.kill()
+    await client.mergePatch(balanced, PLAIN, { spec: { ingressClassName: 'nginx' } })
+    await client.applyStatus(balanced, PLAIN, theirs, { fieldManager: 'nginx-ingress-controller' })
+    await a.start()
+    await until('leading', () => a.leads(), 30_000)
+    await sleep(3_000)
+    expect([await shown(PLAIN), await shown(THEIRS)]).toEqual([THEIR_ADDRESS, THEIR_ADDRESS])
+    await client.mergePatch(balanced, PLAIN, { spec: { ingressClassName: 'sluice' } })
+    await shows(PLAIN, published)
+  }, 90_000)
 
   it('makes a rollout of a change: stored, stamped, on no pod, and nothing new is released', async () => {
     const before = revisionOf(await web())
@@ -290,7 +342,8 @@ describeOwn('the operator against a real API server', () => {
     const done = new Component(['env', ...env, process.execPath, join(__dirname, 'main.ts'), 'uninstall'], log)
     await done.start()
     await until('the end', () => Promise.resolve(!done.running), 40_000)
-    expect(await readFile(log, 'utf8')).toContain('no finalizer, no annotation of ours is left')
+    expect(await readFile(log, 'utf8')).toContain('no finalizer, no annotation, no address of ours is left')
+    expect([await shown(WEB), await shown(PLAIN), await shown(THEIRS)]).toEqual([[], [], THEIR_ADDRESS])
     const bare = async (): Promise<unknown> => {
       const { finalizers = [], annotations = {} } = (await web()).metadata
       return { finalizers, annotations }

@@ -25,7 +25,6 @@ import type { Clock } from './kube/clock.ts'
 import { describeError } from './kube/errors.ts'
 import { KubeEventRecorder } from './kube/events.ts'
 import type { Log } from './kube/log.ts'
-import type { Service } from './kube/objects.ts'
 import { SecretReader } from './kube/secret-reader.ts'
 import { CONTROLLER_NAME } from './model/ingress-class.ts'
 import { Caches } from './pipeline/caches.ts'
@@ -34,6 +33,8 @@ import { KINDS, Releases } from './pipeline/releases.ts'
 import { kubeShardApi } from './records/kube.ts'
 import { ReleaseStore } from './records/store.ts'
 import { Figures } from './rollout/analysis/window.ts'
+import { sameAddresses, wantedAddresses } from './status/addresses.ts'
+import type { Address } from './status/addresses.ts'
 import type { PodIdentity } from './stream/auth.ts'
 import type { Observation, WorldChange } from './stream/world.ts'
 import { slimSecret, watchAll } from './watches.ts'
@@ -77,6 +78,8 @@ export class SluiceOperator extends OperatorBase {
   /** As it was said last. */
   #hasDefault = true
   #policiesDirty = false
+  /** As the Service in front of the fleet last said. */
+  #addresses: readonly Address[] | null = null
   #heldTimer: ReturnType<typeof setTimeout> | null = null
   /** For the next date of a certificate, whichever it is. */
   #dateTimer: ReturnType<typeof setTimeout> | null = null
@@ -144,11 +147,7 @@ export class SluiceOperator extends OperatorBase {
     this.leader = new Leader({
       ...{ client, pipeline: this.pipeline, store: this.store, rollouts: this.#rollouts, policies: this.#policies },
       ...{ checksums: this.#checksums, writer, mayWrite, clock, log },
-      addresses: new Addresses({
-        client,
-        service: () =>
-          (this.#caches.services.get(`${config.namespace}/${config.fleet}`) as Service | undefined) ?? null,
-      }),
+      addresses: new Addresses({ client, mayWrite, wanted: () => this.#wantedAddresses() }),
       keeper: new Keeper({
         ...{ records, writer, wall, annotationPrefix: config.annotationPrefix },
         fresh: uid => this.leader.isFresh(uid),
@@ -221,6 +220,7 @@ export class SluiceOperator extends OperatorBase {
         everyIngress: () => this.#touch(this.#caches.ingresses.keys()),
         service: name => {
           this.pipeline.touchService(name)
+          if (name === this.#fleetService) this.#fleetServiceChanged()
           this.#schedule()
         },
         policies: () => {
@@ -235,6 +235,25 @@ export class SluiceOperator extends OperatorBase {
     )
     this.#reader.start()
     return Promise.resolve()
+  }
+
+  /** The Service in front of the fleet has the name of its StatefulSet. */
+  get #fleetService(): string {
+    const { namespace, fleet } = this.#options.config
+    return `${namespace}/${fleet}`
+  }
+
+  #wantedAddresses(): readonly Address[] | null {
+    const { publishAddresses } = this.#options.config
+    return wantedAddresses(publishAddresses, this.#caches.services.get(this.#fleetService))
+  }
+
+  /** A load balancer gives its address late, and no Ingress refers to the Service that has it. */
+  #fleetServiceChanged(): void {
+    const wanted = this.#wantedAddresses()
+    if (sameAddresses(wanted, this.#addresses)) return
+    this.#addresses = wanted
+    this.leader.viewed(this.#caches.ingresses.keys())
   }
 
   #touch(keys: Iterable<ObjectKey>): void {

@@ -45,7 +45,7 @@ describe('uninstall', () => {
     expect([metadata('ingresses', 'shop/web'), metadata('ingresses', 'shop/plain')]).toEqual([theirs, theirs])
     expect(metadata('secrets', 'shop/tls')).toEqual({ annotations: {}, finalizers: [] })
     expect(api.log).toEqual(['create Lease sluice-operator', 'patch Ingress web', 'patch Secret tls'])
-    expect(said.at(-1)).toBe('no finalizer, no annotation of ours is left')
+    expect(said.at(-1)).toBe('no finalizer, no annotation, no address of ours is left')
   })
 
   it('lets an object go that waited for its finalizer', async () => {
@@ -54,6 +54,47 @@ describe('uninstall', () => {
     expect(api.object('ingresses', 'shop/web')).not.toBeNull()
     await run()
     expect(api.object('ingresses', 'shop/web')).toBeNull()
+  })
+
+  describe('of addresses', () => {
+    const status = { loadBalancer: { ingress: [{ ip: '192.0.2.1' }] } }
+    const fields = (manager: string): readonly object[] => [
+      { manager, subresource: 'status', fieldsV1: { 'f:status': { 'f:loadBalancer': { 'f:ingress': {} } } } },
+    ]
+    const show = (name: string, manager: string, className = 'sluice'): void => {
+      const made = ingress({ name, className })
+      api.put('ingresses', { ...made, metadata: { ...made.metadata, managedFields: fields(manager) }, status })
+    }
+    const shown = (name: string): unknown => api.object('ingresses', `shop/${name}`)?.status
+
+    it('takes away those that we published, of whatever class the Ingress is by now, and no others', async () => {
+      show('web', 'sluice-operator')
+      show('left', 'sluice-operator', 'other')
+      show('theirs', 'nginx-ingress-controller', 'other')
+      await run()
+      const none = { loadBalancer: { ingress: [] } }
+      expect(['web', 'left', 'theirs'].map(shown)).toEqual([none, none, status])
+      expect(said).toContain('Ingress: 2 of 4 show addresses that we published')
+    })
+
+    it('leaves an Ingress to the controller that wrote to it meanwhile', async () => {
+      show('web', 'sluice-operator')
+      const theirs = { loadBalancer: { ingress: [{ ip: '192.0.2.2' }] } }
+      const client = api.client()
+      let edits = 0
+      const busy: FakeClient = {
+        ...client,
+        patchStatus: (resource, target, patch, options) => {
+          if (edits++ === 0) {
+            const metadata = { managedFields: fields('nginx-ingress-controller') }
+            api.edit('ingresses', 'shop/web', { metadata, status: theirs })
+          }
+          return client.patchStatus(resource, target, patch, options)
+        },
+      }
+      await run(busy)
+      expect([shown('web'), edits]).toEqual([theirs, 1])
+    })
   })
 
   it('takes the lead from whoever has it, before anything else', async () => {

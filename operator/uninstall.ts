@@ -1,6 +1,6 @@
 /**
- * `main.js uninstall`: takes finalizers, rollout annotations and conditions off every Ingress and Secret, before what
- * understands them is deleted. It takes the lead first, and does not give it back: nobody may put them on again.
+ * `main.js uninstall`: takes finalizers, rollout annotations and conditions off every Ingress and Secret, and our
+ * addresses off every Ingress, before what understands them is deleted. It takes the lead first, and does not give it back: nobody may put them on again.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from './config.ts'
@@ -11,10 +11,11 @@ import type { KubeObject, Lease } from './kube/objects.ts'
 import { nameKey } from './kube/objects.ts'
 import { resources } from './kube/resources.ts'
 import { stampAnnotations } from './model/annotations.ts'
+import { showsOurs } from './status/addresses.ts'
 import { CONDITIONS_ANNOTATION } from './status/object-conditions.ts'
 
 export interface UninstallOptions {
-  readonly client: Pick<KubeClient, 'find' | 'create' | 'update' | 'list' | 'mergePatch'>
+  readonly client: Pick<KubeClient, 'find' | 'create' | 'update' | 'list' | 'mergePatch' | 'patchStatus'>
   readonly config: Pick<Config, 'namespace' | 'annotationPrefix'>
   readonly say: (line: string) => void
   /** After which a leader that cannot renew counts itself out; default 12 s (LeaderElector: 10 s). */
@@ -26,6 +27,8 @@ const HOLDER = 'uninstall'
 /** Long enough for everything that follows; after it the operator may lead again, if it was not deleted. */
 const HOLD_SECONDS = 600
 const ATTEMPTS = 5
+
+type Target = typeof resources.ingresses | typeof resources.secrets
 
 /** @throws Error that names the objects which could not be changed */
 export async function uninstall({ client, config, say, fenceMs = 12_000 }: UninstallOptions): Promise<void> {
@@ -43,8 +46,10 @@ export async function uninstall({ client, config, say, fenceMs = 12_000 }: Unins
       if (!(await strip(client, resource, object, names))) failed.push(`${kind} ${nameKey(object.metadata)}`)
     }
   }
+  // Afterwards, so that an Ingress which waits for its finalizer is gone by now.
+  failed.push(...(await takeAddresses(client, say)))
   if (failed.length > 0) throw new Error(`these still carry what is ours: ${failed.slice(0, 10).join(', ')}`)
-  say('no finalizer, no annotation of ours is left')
+  say('no finalizer, no annotation, no address of ours is left')
 }
 
 async function takeTheLead(client: UninstallOptions['client'], namespace: string): Promise<void> {
@@ -75,20 +80,54 @@ function marks({ metadata }: KubeObject, names: readonly string[]): boolean {
   )
 }
 
-/** False if others write faster than we do. */
-async function strip(
+/** Returns what could not be changed. */
+async function takeAddresses(
   client: UninstallOptions['client'],
-  resource: typeof resources.ingresses | typeof resources.secrets,
+  say: (line: string) => void,
+): Promise<readonly string[]> {
+  const ingresses: readonly KubeObject[] = await client.list<KubeObject>(resources.ingresses)
+  const showing = ingresses.filter(showsOurs)
+  say(`Ingress: ${showing.length} of ${ingresses.length} show addresses that we published`)
+  const failed: string[] = []
+  for (const object of showing) {
+    const done = await persistently(client, resources.ingresses, object, async current => {
+      const { name, namespace, resourceVersion } = current.metadata
+      // Another controller may have written its own by now.
+      if (!showsOurs(current)) return
+      const none = { loadBalancer: { ingress: [] } }
+      await client.patchStatus<KubeObject>(resources.ingresses, { name, namespace }, none, { resourceVersion })
+    })
+    if (!done) failed.push(`Ingress ${nameKey(object.metadata)}`)
+  }
+  return failed
+}
+
+function strip(
+  client: UninstallOptions['client'],
+  resource: Target,
   object: KubeObject,
   names: readonly string[],
 ): Promise<boolean> {
-  let current: KubeObject | null = object
-  for (let attempt = 1; attempt <= ATTEMPTS && current !== null; attempt++) {
-    const { name, namespace, resourceVersion, finalizers = [] }: KubeObject['metadata'] = current.metadata
+  return persistently(client, resource, object, async current => {
+    const { name, namespace, resourceVersion, finalizers = [] } = current.metadata
     const annotations = Object.fromEntries(names.map(key => [key, null]))
     const metadata = { resourceVersion, annotations, finalizers: finalizers.filter(f => f !== FINALIZER) }
+    await client.mergePatch<KubeObject>(resource, { name, namespace }, { metadata })
+  })
+}
+
+/** Writes again over what somebody else wrote meanwhile. False if others write faster than we do. */
+async function persistently(
+  client: UninstallOptions['client'],
+  resource: Target,
+  object: KubeObject,
+  write: (current: KubeObject) => Promise<void>,
+): Promise<boolean> {
+  let current: KubeObject | null = object
+  for (let attempt = 1; attempt <= ATTEMPTS && current !== null; attempt++) {
+    const { name, namespace }: KubeObject['metadata'] = current.metadata
     try {
-      await client.mergePatch(resource, { name, namespace }, { metadata })
+      await write(current)
       return true
     } catch (error) {
       if (isKubeError(error, 'KUBE_NOT_FOUND')) return true

@@ -18,6 +18,7 @@ import { KINDS } from './pipeline/releases.ts'
 import { SHARD_SELECTOR, storedShard } from './records/kube.ts'
 import type { ReleaseStore } from './records/store.ts'
 import { TLS_SECRET_TYPE } from './model/secret.ts'
+import { ownAddressFields } from './status/addresses.ts'
 
 export type Watch = <T extends KubeObject>(
   resource: Resource<T>,
@@ -72,7 +73,7 @@ export function watchAll(watch: Watch, targets: WatchTargets, events: WatchEvent
         synced,
       },
       {
-        transform: kind === 'Secret' ? slimSecret : slim,
+        transform: kind === 'Secret' ? slimSecret : slimIngress,
         ...(kind === 'Secret' ? { fieldSelector: `type=${TLS_SECRET_TYPE}` } : {}),
       },
     )
@@ -217,6 +218,13 @@ export function slimSecret<T extends KubeObject>(secret: T): T {
 function nameOnly({ metadata }: KubeObject): KubeObject {
   const { name, namespace = '', uid = '', resourceVersion = '' } = metadata
   return { metadata: { name, namespace, uid, resourceVersion } }
+}
+
+/** An Ingress keeps what tells whose its addresses are. */
+function slimIngress(object: KubeObject, managedFields: readonly unknown[]): KubeObject {
+  const { metadata, ...rest } = slim(object)
+  const own = ownAddressFields(managedFields)
+  return { ...rest, metadata: own.length === 0 ? metadata : { ...metadata, managedFields: own } }
 }
 
 function slim<T extends KubeObject>(object: T): T {

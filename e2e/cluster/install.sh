@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sluice on a cluster: what deploy/ holds, with image names, pull policy and replica counts set, and nothing else.
+# Sluice on a cluster: what deploy/ holds, with image names and replica counts set (and deploy/overlays/local), nothing else.
 
 kustomization() { # DIR OPERATOR_IMAGE PROXY_IMAGE: an overlay over deploy/overlays/local (or base) with today's images and numbers
   local dir=$1 base=$2 operator=$3 proxy=$4
@@ -48,7 +48,7 @@ install_sluice() { # OPERATOR_IMAGE PROXY_IMAGE BASE
 # Finalizers and annotations go before what understands them: the operator's own subcommand does it.
 uninstall_sluice() {
   if kube -n "$namespace" get deployment/sluice-operator >/dev/null 2>&1; then
-    progress "taking rollout annotations and finalizers off Ingresses and Secrets"
+    progress "taking rollout annotations, finalizers and addresses off Ingresses and Secrets"
     kube -n "$namespace" scale deployment/sluice-operator --replicas=1 > /dev/null
     await "the operator" 60 kube -n "$namespace" rollout status deployment/sluice-operator --timeout=2s
     kube -n "$namespace" exec deployment/sluice-operator -- /usr/local/bin/node /app/main.js uninstall >&2 || die "uninstall stopped: what is said above must be mended first; nothing was deleted"

@@ -181,7 +181,7 @@ it('deploy/base is accepted by the API server without a warning', async () => {
   expect(out.trim().split('\n')).toHaveLength(base.length)
 })
 
-it('the local overlay sets pull policy, replica counts and DRAIN_DELAY, and nothing else', async () => {
+it('the local overlay sets pull policy, replica counts, DRAIN_DELAY and the published address, and nothing else', async () => {
   const neutral = (manifests: readonly Manifest[]): unknown =>
     JSON.parse(
       JSON.stringify(manifests, (field, value: unknown) => {
@@ -190,7 +190,15 @@ it('the local overlay sets pull policy, replica counts and DRAIN_DELAY, and noth
         return (value as readonly { readonly name: string }[]).filter(({ name }) => name !== 'DRAIN_DELAY')
       }),
     )
-  expect(neutral(await render(server.kubectl, join(deploy, 'overlays/local')))).toEqual(neutral(base))
+  const address = '198.19.0.80'
+  const expected = JSON.parse(JSON.stringify(base)) as readonly Manifest[]
+  const find = (kind: string, name: string): Manifest =>
+    expected.find(manifest => manifest.kind === kind && manifest.metadata.name === name)!
+  Object.assign(find('Service', 'sluice-proxy')['spec'] as object, { clusterIP: address })
+  const env = workloads(expected).find(({ metadata }) => metadata.name === 'sluice-operator')?.spec.template.spec
+    .containers[0]?.env as object[]
+  env.push({ name: 'PUBLISH_STATUS_ADDRESS', value: address })
+  expect(neutral(await render(server.kubectl, join(deploy, 'overlays/local')))).toEqual(neutral(expected))
 })
 
 describe('permissions', () => {

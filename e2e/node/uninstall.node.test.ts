@@ -66,6 +66,11 @@ describe('make uninstall with 100 governed objects', () => {
     expect(left.map(object => object['spec'])).toEqual(before.map(object => object['spec']))
   })
 
+  it('leaves no address of ours', async () => {
+    const shown = (await all()).map(object => (object['status'] as { readonly loadBalancer?: object }).loadBalancer)
+    expect(shown).toEqual(shown.map(() => ({})))
+  })
+
   it('leaves nothing of Sluice behind', async () => {
     expect(await space.cluster.api.get('namespaces', SYSTEM)).toBeNull()
     const { stdout } = await space.kubectl.run([

@@ -88,7 +88,7 @@ describe('a leader', () => {
     await begin()
     expect(log).toEqual([
       ...['driver start', 'policies lead', 'checksums lead', 'checksums lead'],
-      ...['keep', 'start', 'addresses', `drive ${WEB}`],
+      ...['keep', 'start', `drive ${WEB}`, 'addresses'],
     ])
     log.length = 0
     await clock.advance(300)

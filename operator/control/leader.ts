@@ -185,8 +185,10 @@ export class Leader {
     const kept = await keeper.keep(view, { rollingOut: isRollingOut(view, rollouts.of(key)) })
     if (kept === 'changed') return { requeueAfterMs: SAFETY_MS }
     if (await starter.start(view)) return { requeueAfterMs: SAFETY_MS }
+    const driven = await driver.drive(key)
+    // Last: what somebody else may fight us over must not hold up a rollout.
     await addresses.write(view)
-    return driver.drive(key)
+    return driven
   }
 
   async #writeStatus(key: string): Promise<ReconcileResult | void> {

@@ -8,6 +8,9 @@ import type { Resource } from './resources.ts'
 export type Admitted<T> =
   { readonly key: string; readonly object: T } | { readonly key: string | null; readonly problem: string }
 
+/** Slims an object, from which metadata.managedFields were taken; they are handed over beside it. May throw. */
+export type Transform<T> = (object: T, managedFields: readonly unknown[]) => T
+
 type Loose = Readonly<Record<string, unknown>>
 
 const isRecord = (value: unknown): value is Loose =>
@@ -32,7 +35,7 @@ export function identify(value: unknown): Identity {
 export function admit<T extends KubeObject>(
   value: unknown,
   resource: Resource<T>,
-  transform: ((object: T) => T) | undefined,
+  transform: Transform<T> | undefined,
   cached: (key: string) => T | undefined,
 ): Admitted<T> {
   const { key, resourceVersion } = identify(value)
@@ -48,7 +51,7 @@ export function admit<T extends KubeObject>(
     return { key, object: old }
   const slim: T = { ...object, metadata: withoutManagedFields(object.metadata) }
   try {
-    return { key, object: transform === undefined ? slim : transform(slim) }
+    return { key, object: transform === undefined ? slim : transform(slim, object.metadata.managedFields ?? []) }
   } catch (error) {
     // What a parser says may quote what it parsed.
     return { key, problem: kind === 'Secret' ? 'it cannot be read' : describeError(error) }

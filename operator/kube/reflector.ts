@@ -4,7 +4,7 @@
  */
 import { setImmediate } from 'node:timers/promises'
 import { admit, identify } from './admit.ts'
-import type { Admitted } from './admit.ts'
+import type { Admitted, Transform } from './admit.ts'
 import { Backoff } from './backoff.ts'
 import type { BackoffOptions } from './backoff.ts'
 import type { KubeClient, Selection } from './client.ts'
@@ -32,8 +32,8 @@ export interface ReflectorOptions<T extends KubeObject> extends Selection {
   readonly client: Pick<KubeClient, 'page' | 'watch'>
   readonly resource: Resource<T>
   readonly handler: Handler<T>
-  /** Slims an object before it is cached; metadata.managedFields is gone already. May throw: the object is malformed. */
-  readonly transform?: (object: T) => T
+  /** Slims an object before it is cached. May throw: the object is malformed. */
+  readonly transform?: Transform<T>
   readonly clock?: Clock
   readonly log?: Log
   readonly hooks?: ReflectorHooks

@@ -14,6 +14,8 @@ export interface RawObject {
     readonly labels?: Readonly<Record<string, string>>
     readonly annotations?: Readonly<Record<string, string>>
     readonly finalizers?: readonly string[]
+    /** Of an Ingress only what tells that its addresses are ours; else nothing. */
+    readonly managedFields?: readonly unknown[]
   }
 }
 

@@ -209,9 +209,8 @@ export class ClientConnection {
       let rest = chunk
       while (rest.length > 0) {
         if (this.#state === 'idle' || this.#state === 'head') rest = this.#readHead(rest)
-        else if ((this.#state === 'busy' || this.#state === 'discarding') && !this.#body.ended && !this.#bodyPaused) {
-          rest = this.#readBody(rest)
-        } else {
+        else if (this.#wantsBody()) rest = this.#readBody(rest)
+        else {
           if (this.#state !== 'closed' && this.#state !== 'closing') this.#keep(rest)
           break
         }
@@ -221,6 +220,10 @@ export class ClientConnection {
     }
     // It may have been paused and wanted again while it was read.
     this.#flow()
+  }
+
+  #wantsBody(): boolean {
+    return (this.#state === 'busy' || this.#state === 'discarding') && !this.#body.ended && !this.#bodyPaused
   }
 
   #flow(): void {

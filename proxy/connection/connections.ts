@@ -72,7 +72,8 @@ export class Connections {
     let oldest: ClientConnection | null = null
     let looked = 0
     for (const connection of this.#open) {
-      if (connection.state === 'idle' && (oldest === null || connection.idleSince < oldest.idleSince)) oldest = connection
+      if (connection.state === 'idle' && (oldest === null || connection.idleSince < oldest.idleSince))
+        oldest = connection
       if (++looked >= 64 && oldest !== null) break
     }
     oldest?.close()

@@ -31,7 +31,9 @@ const DROP = 2
  * begins with `x-` below: what a client must not be able to claim.
  */
 const REQUEST_NAMES: ReadonlyMap<string, number> = new Map([
-  ...['connection', 'keep-alive', 'proxy-connection', 'te', 'transfer-encoding', 'upgrade'].map(n => [n, DROP] as const),
+  ...['connection', 'keep-alive', 'proxy-connection', 'te', 'transfer-encoding', 'upgrade'].map(
+    n => [n, DROP] as const,
+  ),
   ...['expect', 'trailer', 'host', 'forwarded', 'proxy'].map(n => [n, DROP] as const),
 ])
 const X_CLAIM = /^x-(?:forwarded-.*|original-forwarded-for|real-ip|scheme|request-id|sluice-hops)$/

@@ -13,7 +13,7 @@ import { countTunnel, finish, type Exchange, type ExchangeContext } from '../exc
 import type { HttpDate } from '../exchange/http-date.ts'
 import { requestFields, responseFields } from '../exchange/headers.ts'
 import { BodyReader } from '../http1/body-reader.ts'
-import { CHUNKED, UNTIL_CLOSE, type Refusal, type ResponseHead } from '../http1/contract.ts'
+import { CHUNKED, UNTIL_CLOSE, type ResponseHead } from '../http1/contract.ts'
 import { ResponseHeadReader } from '../http1/head-reader.ts'
 import { CHUNK_END, LAST_CHUNK, chunkHead, requestHeadText, responseHeadText } from '../http1/write.ts'
 import type { BackendReader, Cluster, Lease, LeaseResult, LeaseWaiter } from '../upstream/contract.ts'
@@ -44,7 +44,16 @@ export interface ForwardContext extends ExchangeContext {
 }
 
 /** RFC 9110 9.2.2. Others may have done their work although no answer came. */
-const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'PROPFIND', 'REPORT', 'SEARCH'])
+const IDEMPOTENT: ReadonlySet<string> = new Set([
+  'GET',
+  'HEAD',
+  'OPTIONS',
+  'PUT',
+  'DELETE',
+  'PROPFIND',
+  'REPORT',
+  'SEARCH',
+])
 /** Interim answers that one request may bring; more of them are an attack or a defect. */
 const MOST_INTERIM = 100
 
@@ -134,7 +143,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     if (this.#streamed) this.#endRequest()
   }
 
-  onBodyRefused(_refusal: Refusal): void {
+  onBodyRefused(): void {
     this.#fail(answerFor(new DataPlaneError('SLUICE_CLIENT_MALFORMED', 'the body is malformed')), true)
   }
 
@@ -188,7 +197,8 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     this.#deadline = Infinity
     this.#tries++
     const cancel = this.#cluster.lease({ exclude: this.#excluded, fresh, on }, this)
-    if (this.#phase === 'leasing') this.#cancelLease = cancel
+    // The waiter may have been called already.
+    if ((this.#phase as Phase) === 'leasing') this.#cancelLease = cancel
   }
 
   trying(address: string): void {

@@ -89,7 +89,7 @@ interface TlsCount {
 function tlsCounts(): Readonly<Record<string, TlsCount>> {
   const all = rig.totals().tls()
   return Object.fromEntries(
-    all.map(({ host: name, handshakes, failures }) => [name ?? 'other', { handshakes, failures }] as const),
+    all.map(({ host: name, handshakes, failures }) => [name, { handshakes, failures }] as const),
   )
 }
 
@@ -276,7 +276,11 @@ describe('a ClientHello', () => {
     ['plain HTTP', 'GET / HTTP/1.1\r\nHost: a.example\r\n\r\n', /^HTTP\/1\.1 400 [^]*plain HTTP request was sent/],
     ['half of one and the end', '\u0016\u0003\u0001\u0002\u0000\u0001\u0000', /^$/],
     // A fatal alert: decode_error.
-    ['a malformed one', '\u0016\u0003\u0001\u0000\u0004\u0001\u0000\u0000\u0000', /^\u0015\u0003\u0003\u0000\u0002\u00022$/],
+    [
+      'a malformed one',
+      '\u0016\u0003\u0001\u0000\u0004\u0001\u0000\u0000\u0000',
+      /^\u0015\u0003\u0003\u0000\u0002\u00022$/,
+    ],
   ])('%s ends the connection at once and is no failure of any host', async (_name, bytes, answer) => {
     const client = new RawClient(rig.https)
     client.send(bytes)

@@ -85,7 +85,10 @@ export class Gateway implements ConnectionOwner {
     return ANSWERED
   }
 
-  refused(_connection: ClientConnection, { status, code, reason }: Pick<Refusal, 'status' | 'code' | 'reason'>): string {
+  refused(
+    _connection: ClientConnection,
+    { status, code, reason }: Pick<Refusal, 'status' | 'code' | 'reason'>,
+  ): string {
     const { recorder, date } = this.#parts.context
     const text = plainAnswer(status, reason, date.text())
     recorder.refusedRequest(code)

@@ -189,7 +189,7 @@ describe('paths of the API', () => {
 })
 
 describe('a request to one proxy', () => {
-  const answer = { status: 200, version: 'v1', pod: null, body: '', error: null, issuer: null }
+  const answer = { status: 200, version: 'v1', pod: null, body: '', headers: {}, error: null, issuer: null }
 
   it('comes to a word', () => {
     expect(wordOf(answer)).toBe('v1')

@@ -1,6 +1,6 @@
 /** Single requests to one proxy, each on a connection of its own. They never reject: what goes wrong is an answer, too. */
 import { request as httpRequest } from 'node:http'
-import type { ClientRequest, IncomingMessage } from 'node:http'
+import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import type { TLSSocket } from 'node:tls'
 import { codeOf } from '../../load/http-load.ts'
@@ -15,6 +15,8 @@ export interface Answer {
   readonly version: string | null
   readonly pod: string | null
   readonly body: string
+  /** In lower case; empty if there was no answer. */
+  readonly headers: IncomingHttpHeaders
   readonly error: string | null
   /** Common name of the certificate's issuer; null for plain HTTP. */
   readonly issuer: string | null
@@ -23,6 +25,7 @@ export interface Answer {
 export interface AskOptions {
   readonly host: string
   readonly path?: string
+  readonly method?: string
   readonly scheme?: 'http' | 'https'
   readonly headers?: Readonly<Record<string, string>>
 }
@@ -75,11 +78,12 @@ export function wordOf({ version, status, error }: Answer): Served {
 export function askTarget(target: Target | undefined, options: AskOptions): Promise<Answer> {
   if (target === undefined) return Promise.resolve(failure('NO_SUCH_PROXY'))
   checkAddress(target.address)
-  const { host, path = '/', scheme = 'http', headers = {} } = options
+  const { host, path = '/', method = 'GET', scheme = 'http', headers = {} } = options
   const common = {
     host: target.address,
     port: target.port,
     path,
+    method,
     agent: false,
     headers: { ...headers, host },
     timeout: 5_000,
@@ -113,10 +117,19 @@ function collect(
   response.on('error', error => resolve(failure(codeOf(error))))
   response.on('end', () => {
     const status = response.statusCode ?? null
-    resolve({ status, version: header('x-echo-version'), pod: header('x-echo-pod'), body, error: null, issuer })
+    const { headers } = response
+    resolve({
+      status,
+      version: header('x-echo-version'),
+      pod: header('x-echo-pod'),
+      body,
+      headers,
+      error: null,
+      issuer,
+    })
   })
 }
 
 function failure(error: string): Answer {
-  return { status: null, version: null, pod: null, body: '', error, issuer: null }
+  return { status: null, version: null, pod: null, body: '', headers: {}, error, issuer: null }
 }

@@ -132,8 +132,12 @@ export class FakeApi {
         patch(resource, target, change, 'patch'),
       apply: (resource: Resource<unknown>, made: KubeObject) =>
         this.#write(alive, `apply ${resource.kind} ${made.metadata.name}`, () => this.put(resource.plural, made)),
-      patchStatus: (resource: Resource<unknown>, target: ObjectName, status: MergePatch) =>
-        patch(resource, target, { status }, 'status of'),
+      patchStatus: (
+        resource: Resource<unknown>,
+        target: ObjectName,
+        status: MergePatch,
+        { resourceVersion }: { readonly resourceVersion?: string } = {},
+      ) => patch(resource, target, { metadata: { resourceVersion }, status }, 'status of'),
       applyStatus: (resource: Resource<unknown>, target: ObjectName, status: unknown) =>
         this.#write(alive, `status of ${resource.kind} ${target.name}`, () => {
           const id = `${resource.plural}/${nameKey(target)}`
