@@ -45,7 +45,8 @@ export interface TableReader {
 
   /**
    * Certificates for a server name: at most one per key type, all of one Ingress, the oldest that has any for the name
-   * (else another namespace could push its own before them with a better key type). Empty: there is none.
+   * (else another namespace could push its own before them with a better key type). Else the default one of the
+   * operator's settings. Empty: there is none of all these.
    * The same array until one of them changes.
    */
   certificates(serverName: string): readonly Certificate[]

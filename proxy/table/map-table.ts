@@ -38,6 +38,8 @@ export class MapTable implements Table {
   readonly #names = new Map<string, TlsShare | TlsName>()
   readonly #secrets = new Map<ObjectKey, SecretSlot>()
   #certificateVersion = 0
+  /** For names without a certificate of their own (`--default-ssl-certificate`). */
+  #default = NO_CERTIFICATES
   #observed: ReadonlySet<string> = new Set()
 
   constructor(clusters: Clusters) {
@@ -75,7 +77,8 @@ export class MapTable implements Table {
     const own = this.#ready(serverName)
     if (own.length > 0) return own
     const wildcard = wildcardOf(serverName)
-    return wildcard === null ? NO_CERTIFICATES : this.#ready(wildcard)
+    const wild = wildcard === null ? NO_CERTIFICATES : this.#ready(wildcard)
+    return wild.length > 0 ? wild : this.#default
   }
 
   requestHost(host: string): string | null {
@@ -98,11 +101,14 @@ export class MapTable implements Table {
       named.add(certificate.key)
       const slot = this.#slot(certificate.key)
       if (!sameCertificate(slot.certificate, certificate)) slot.set(certificate)
+      if (certificate.isDefault === true) this.#default = slot.ready
+      else if (this.#default[0]?.key === certificate.key) this.#default = NO_CERTIFICATES
     }
     for (const key of reset ? [...this.#secrets.keys()] : certificates.remove) {
       const slot = named.has(key) ? undefined : this.#secrets.get(key)
       if (slot === undefined) continue
       slot.set(null)
+      if (this.#default[0]?.key === key) this.#default = NO_CERTIFICATES
       this.#prune(slot)
     }
     this.#certificateVersion++

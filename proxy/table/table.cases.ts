@@ -352,6 +352,23 @@ export function tableCases(name: string, create: (clusters?: FakeClusters) => Ta
     const ec2 = certificate('ec2', 'ECDSA')
     const names = (table: Table, serverName: string): string[] => table.certificates(serverName).map(c => c.chain)
 
+    it('the default one is for names that have none, as long as it is the default one', () => {
+      const table = create()
+      const fallback = certificate('fallback', 'RSA', { isDefault: true })
+      table.apply(upsert(fragment('web', [], { tls: [tls('own', 'a.example', '*.w.example')] })))
+      table.apply(certificates([fallback, certificate('own', 'ECDSA')]))
+      expect(names(table, 'a.example')).toEqual(['own'])
+      expect(names(table, 'x.w.example')).toEqual(['own'])
+      expect([names(table, 'b.example'), names(table, '')]).toEqual([['fallback'], ['fallback']])
+      table.apply(certificates([{ ...fallback, revision: 'r2', chain: 'renewed' }], ['own']))
+      expect([names(table, 'a.example'), names(table, 'b.example')]).toEqual([['renewed'], ['renewed']])
+      table.apply(certificates([certificate('fallback', 'RSA', { revision: 'r2', chain: 'renewed' })]))
+      expect(names(table, 'b.example')).toEqual([])
+      table.apply(certificates([fallback]))
+      table.apply(certificates([], ['fallback']))
+      expect(names(table, 'b.example')).toEqual([])
+    })
+
     it('offers those of the oldest Ingress that has any, at most one per key type', () => {
       const table = create()
       table.apply(certificates([rsa, ec, ec2]))
