@@ -104,6 +104,12 @@ export interface Program {
   readonly said: () => string
 }
 
+/** What still runs when this process ends in the middle of something. */
+const living = new Set<ChildProcess>()
+process.on('exit', () => {
+  for (const child of living) child.kill('SIGTERM')
+})
+
 export interface StartOptions {
   readonly ends: Ends
   /** Core to run on. */
@@ -129,10 +135,11 @@ export function start({ ends, core, command, env = {}, onLine }: StartOptions): 
   let said = ''
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => (said = (said + chunk).slice(-SAID_CHARACTERS)))
   child.on('error', error => (said += error.message))
+  living.add(child)
   const exited = new Promise<void>(resolve => {
     child.once('exit', () => resolve())
     child.once('error', () => resolve())
-  })
+  }).then(() => void living.delete(child))
   ends.add(async () => {
     child.kill('SIGTERM')
     const late = setTimeout(() => child.kill('SIGKILL'), END_MS)

@@ -9,6 +9,7 @@ import { progress } from './row.ts'
 import type { Bench, Section } from './row.ts'
 import { SETTLE_MS } from './row-b.ts'
 import { sluiceVersion, startSluice, writeTable } from './sluice.ts'
+import type { Memory } from './sluice.ts'
 import { numberText, spreadText } from './stats.ts'
 import { table } from './table.ts'
 
@@ -17,9 +18,11 @@ const WARM_UP = 100
 const AT_ONCE = 50
 const KIB = 1024
 
+/** Bytes per connection. */
 interface Idle {
-  /** Bytes per connection. */
   readonly rss: number
+  /** Of the second half alone: what grows once, such as the heap's young generation, has grown by then. */
+  readonly laterRss: number
   readonly heap: number
 }
 
@@ -37,13 +40,23 @@ export async function rowC(bench: Bench): Promise<Section> {
       for (const connection of await open(WARM_UP, proxy.https, authority.pem)) connection.end()
       await sleep(SETTLE_MS)
       const before = await proxy.memory()
-      const connections = await open(settings.idle, proxy.https, authority.pem)
+      const half = Math.floor(settings.idle / 2)
+      const connections: Connection[] = []
       inner.add(() => connections.forEach(connection => connection.end()))
-      await sleep(SETTLE_MS)
-      const after = await proxy.memory()
+      const grow = async (count: number): Promise<Memory> => {
+        connections.push(...(await open(count, proxy.https, authority.pem)))
+        await sleep(SETTLE_MS)
+        return proxy.memory()
+      }
+      const middle = await grow(half)
+      const after = await grow(settings.idle - half)
       const closed = connections.filter(connection => connection.closed).length
       if (closed > 0) throw new Error(`${closed} of ${settings.idle} idle connections were closed`)
-      const idle = { rss: (after.rss - before.rss) / settings.idle, heap: (after.heap - before.heap) / settings.idle }
+      const idle: Idle = {
+        rss: (after.rss - before.rss) / settings.idle,
+        laterRss: (after.rss - middle.rss) / (settings.idle - half),
+        heap: (after.heap - before.heap) / settings.idle,
+      }
       rounds.push(idle)
       progress(`round ${round + 1}: ${(idle.rss / KIB).toFixed(1)} KiB of rss per connection`)
     })
@@ -56,6 +69,7 @@ export async function rowC(bench: Bench): Promise<Section> {
         ['Sluice, one worker', 'KiB per connection'],
         [
           ['rss after garbage collection', spreadText(rounds.map(({ rss }) => rss / KIB))],
+          ['the same, of the second half of them', spreadText(rounds.map(({ laterRss }) => laterRss / KIB))],
           ['heap of all threads', spreadText(rounds.map(({ heap }) => heap / KIB))],
         ],
       ),
