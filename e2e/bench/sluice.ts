@@ -61,11 +61,11 @@ export async function bundleSluice(): Promise<void> {
 /** What the bundle is made of: other changes, such as the bench's own document, are no other proxy. */
 const SOURCES = ['proxy', 'protocol', 'package.json', 'package-lock.json', 'scripts/bundle.ts']
 
-/** Version, and the commit with `-dirty` where the sources are not those of it. */
+/** Version, and the last commit that changed the sources, with `-dirty` where they are not those of it. */
 export async function sluiceVersion(): Promise<string> {
   const git = (...args: readonly string[]): Promise<string> => output('git', ['-C', ROOT, ...args])
   try {
-    const commit = (await git('rev-parse', '--short', 'HEAD')).trim()
+    const commit = (await git('log', '-1', '--format=%h', '--', ...SOURCES)).trim()
     const changed = await git('status', '--porcelain', '--', ...SOURCES)
     return `${packageJson.version} ${commit}${changed === '' ? '' : '-dirty'}`
   } catch {
