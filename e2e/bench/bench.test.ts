@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { Ends } from './ends.ts'
 import { expectBody, parseAnswer } from './http-answer.ts'
 import { parseCores, parseRss, parseStat, treeOf } from './proc.ts'
+import { messageOf } from './row.ts'
 import { renderRowA } from './row-a.ts'
 import { commandOf, settingsFrom } from './settings.ts'
 import { numberText, spreadOf, spreadText } from './stats.ts'
@@ -128,6 +129,19 @@ describe('tables', () => {
     expect(text).toMatch(/\| Traefik +\| +not measured: no network \|/)
     expect(text).toMatch(/\| Sluice 0\.1 .* 0\.50 \(0\.50\.\.0\.50\) \| +not measured \|/)
     expect(text).toContain('this build: 0.50')
+  })
+})
+
+describe('a reason', () => {
+  it.each([
+    ["ENOTDIR: not a directory, mkdir '/home/me/.cache/x'", "ENOTDIR: not a directory, mkdir '…'"],
+    [
+      'Command failed: pip --dest /a/b/ -i https://me:secret@index.example/simple x\nmore',
+      'Command failed: pip --dest … -i … x',
+    ],
+    ['3 of 10 answers were not 2xx, 5 requests/s', '3 of 10 answers were not 2xx, 5 requests/s'],
+  ])('%j tells nothing about the machine', (message, told) => {
+    expect(messageOf(new Error(message))).toBe(told)
   })
 })
 

@@ -6,7 +6,6 @@ import { Ends } from './ends.ts'
 import { output } from './programs.ts'
 import { twoCores } from './proc.ts'
 import type { Cores } from './proc.ts'
-import { messageOf } from './row.ts'
 import type { Bench, Section } from './row.ts'
 import { rowA } from './row-a.ts'
 import { rowB } from './row-b.ts'
@@ -78,7 +77,7 @@ async function main(): Promise<number> {
       if (!(await measured(row, settings, cores, ends))) failed++
     } catch (error) {
       failed++
-      console.error(`row ${row} was not measured: ${messageOf(error)}`)
+      console.error(`row ${row} was not measured:`, error)
     }
   }
   return failed === 0 ? 0 : 1

@@ -109,7 +109,7 @@ async function attempt(one: Running, work: () => Promise<void>): Promise<void> {
     await work()
   } catch (error) {
     one.fault = messageOf(error)
-    progress(`${one.name}: ${one.fault}`)
+    progress(`${one.name}: ${error instanceof Error ? error.message : one.fault}`)
   }
 }
 

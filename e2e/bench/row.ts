@@ -24,6 +24,8 @@ export function progress(text: string): void {
   console.error(`  ${text}`)
 }
 
+/** First line, without paths and addresses of this machine: it may end up in a public document. */
 export function messageOf(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? ''
+  const line = (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? ''
+  return line.replaceAll(/[a-z]+:\/\/\S+/g, '…').replaceAll(/(?:\/[^\s/'"]+){2,}\/?/g, '…')
 }
