@@ -1,6 +1,6 @@
 /** A data plane with real sockets for tests: backends and clients on 127.0.0.1, ended with the test. */
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import {
   createServer,
   request as httpRequest,
@@ -231,7 +231,7 @@ export function temporaryFile(ends: Ends): string {
 
 /** The lines of an access log, once there are this many. */
 export async function accessLines(file: string, count = 1): Promise<readonly Readonly<Record<string, unknown>>[]> {
-  await eventually(() => readFileSync(file, 'utf8').split('\n').length > count)
+  await eventually(() => existsSync(file) && readFileSync(file, 'utf8').split('\n').length > count)
   const lines = readFileSync(file, 'utf8').trimEnd().split('\n')
   return lines.map(line => JSON.parse(line) as Readonly<Record<string, unknown>>)
 }

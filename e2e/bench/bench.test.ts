@@ -1,0 +1,184 @@
+import { describe, expect, it } from '@jest/globals'
+import fc from 'fast-check'
+import { Ends } from './ends.ts'
+import { expectBody, parseAnswer } from './http-answer.ts'
+import { parseCores, parseRss, parseStat, treeOf } from './proc.ts'
+import { messageOf } from './row.ts'
+import { renderRowA } from './row-a.ts'
+import { commandOf, settingsFrom } from './settings.ts'
+import { numberText, spreadOf, spreadText } from './stats.ts'
+import { table, withSection } from './table.ts'
+import { faultOf, parseWrk } from './wrk.ts'
+
+describe('/proc', () => {
+  const stat = (name: string): string =>
+    `4242 (${name}) S 17 4242 4242 0 -1 4194560 9000 11 22 33 150 25 7 8 20 0 11 0 100 200 300 18446744073709551615\n`
+
+  it.each(['node', 'tmux: server', 'a) S 1 (b', '((', 'x y) '])('stat of a process named %j', name => {
+    expect(parseStat(stat(name))).toEqual({ pid: 4242, parent: 17, cpuUs: 1_750_000 })
+  })
+
+  it.each(['', '4242 (node)', '4242 (node) S 17', 'x (node) S 17 1'])('%j is no stat', text => {
+    expect(parseStat(text)).toBeNull()
+  })
+
+  it('resident memory and cores of a status', () => {
+    const status = 'Name:\tnode\nVmHWM:\t  900 kB\nVmRSS:\t   123 kB\nCpus_allowed:\tf\nCpus_allowed_list:\t0-2,7\n'
+    expect(parseRss(status)).toBe(123 * 1024)
+    expect(parseRss('Name:\tkthreadd\n')).toBeNull()
+    expect(parseCores(status)).toEqual([0, 1, 2, 7])
+    expect(parseCores('')).toEqual([])
+  })
+
+  it('a tree is the process and all below it, in whatever order they are listed', () => {
+    const one = (pid: number, parent: number): { pid: number; parent: number; cpuUs: number } => ({
+      ...{ pid, parent, cpuUs: 0 },
+    })
+    const all = [one(5, 4), one(4, 2), one(2, 1), one(3, 1), one(1, 0), one(6, 2)]
+    expect(treeOf(2, all).map(({ pid }) => pid)).toEqual([2, 4, 6, 5])
+    expect(treeOf(9, all)).toEqual([])
+  })
+})
+
+describe('wrk', () => {
+  const result = {
+    ...{ requests: 1_000, bytes: 1_200_000, durationUs: 2_000_000, p50Us: 900, p99Us: 4_000 },
+    ...{ badStatus: 0, socketErrors: 0 },
+  }
+
+  it('says what it counted in one line', () => {
+    expect(parseWrk(`Running 2s test\n  1 threads\nbench-result ${JSON.stringify(result)}\n`)).toEqual(result)
+    expect(() => parseWrk('unable to connect')).toThrow('unable to connect')
+  })
+
+  it('every answer has to be right', () => {
+    expect(faultOf(result, 1_200, 64)).toBeNull()
+    expect(faultOf({ ...result, bytes: result.bytes + 64 * 1_200 }, 1_200, 64)).toBeNull()
+    expect(faultOf({ ...result, badStatus: 3 }, 1_200, 64)).toContain('3 of 1000')
+    expect(faultOf({ ...result, socketErrors: 1 }, 1_200, 64)).toContain('1 socket error')
+    expect(faultOf({ ...result, requests: 0 }, 1_200, 64)).toContain('no answer')
+    expect(faultOf(result, 1_300, 64)).toContain('were read')
+    expect(faultOf({ ...result, bytes: 2_400_000 }, 1_200, 64)).toContain('were read')
+  })
+})
+
+describe('answers', () => {
+  const text = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: y\r\n\r\nhello'
+
+  it('are taken once they are whole, wherever they are cut', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: text.length }), cut => {
+        const answer = cut < text.length ? null : { status: 200, body: 'hello', bytes: text.length }
+        expect(parseAnswer(text.slice(0, cut))).toEqual(answer)
+      }),
+    )
+  })
+
+  it('without a length are refused, and so are others than the upstream’s', () => {
+    expect(() => parseAnswer('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n')).toThrow('without a length')
+    expect(() => expectBody({ status: 502, body: 'bad', bytes: 9 }, 'bad')).toThrow('status 502')
+    expect(() => expectBody({ status: 200, body: 'bad', bytes: 9 }, 'good')).toThrow('3 bytes')
+  })
+})
+
+describe('figures', () => {
+  it('median and spread of any values', () => {
+    expect(spreadOf([3, 1, 2])).toEqual({ median: 2, min: 1, max: 3 })
+    expect(spreadOf([4, 1, 2, 3])).toEqual({ median: 2.5, min: 1, max: 4 })
+    expect(() => spreadOf([])).toThrow(RangeError)
+    fc.assert(
+      fc.property(fc.array(fc.integer(), { minLength: 1 }), values => {
+        const { median, min, max } = spreadOf(values)
+        expect(values.filter(v => v < median).length).toBeLessThanOrEqual(values.length / 2)
+        expect(values.filter(v => v > median).length).toBeLessThanOrEqual(values.length / 2)
+        expect([min, max]).toEqual([Math.min(...values), Math.max(...values)])
+      }),
+    )
+  })
+
+  it('are written with their spread where there is one', () => {
+    expect(spreadText([24.123])).toBe('24.1')
+    expect(spreadText([25, 23, 24.06])).toBe('24.1 (23.0..25.0)')
+    expect(numberText(1_234_567.8, 0)).toBe('1 234 568')
+  })
+})
+
+describe('tables', () => {
+  it('stand in columns', () => {
+    expect(table(['proxy', 'µs'], [['nginx', '24.1'], ['us']])).toBe(
+      ['| proxy |   µs |', '| ----- | ---: |', '| nginx | 24.1 |', '| us    |      |'].join('\n'),
+    )
+  })
+
+  it('replace what is between their markers, and nothing else', () => {
+    const document = '# t\n<!-- bench A -->\nold\n<!-- /bench A -->\n<!-- bench B -->\n<!-- /bench B -->\n'
+    const written = '# t\n<!-- bench A -->\nnew $& text\n<!-- /bench A -->\n<!-- bench B -->\n<!-- /bench B -->\n'
+    expect(withSection(document, 'A', '\nnew $& text\n')).toBe(written)
+    expect(() => withSection(document, 'C', '')).toThrow('no markers <!-- bench C -->')
+  })
+
+  it('compare the rounds of one time with each other, and say who is missing', () => {
+    const rounds = (...cpu: readonly number[]): readonly { cpu: number; rate: number }[] =>
+      cpu.map(us => ({ cpu: us, rate: 1e6 / us }))
+    const text = renderRowA([
+      { name: 'nginx', version: '1.2', rounds: rounds(20, 40, 30), fault: null },
+      { name: 'Traefik', version: '', rounds: [], fault: 'no network' },
+      { name: 'Sluice', version: '0.1', rounds: rounds(40, 80, 60), fault: null },
+    ])
+    expect(text).toMatch(/\| nginx 1\.2 +\| +30\.0 \(20\.0\.\.40\.0\) .* 1\.00 \(1\.00\.\.1\.00\) \| +not measured \|/)
+    expect(text).toMatch(/\| Traefik +\| +not measured: no network \|/)
+    expect(text).toMatch(/\| Sluice 0\.1 .* 0\.50 \(0\.50\.\.0\.50\) \| +not measured \|/)
+    expect(text).toContain('this build: 0.50')
+  })
+})
+
+describe('a reason', () => {
+  it.each([
+    ["ENOTDIR: not a directory, mkdir '/home/me/.cache/x'", "ENOTDIR: not a directory, mkdir '…'"],
+    [
+      'Command failed: pip --dest /a/b/ -i https://me:secret@index.example/simple x\nmore',
+      'Command failed: pip --dest … -i … x',
+    ],
+    ['3 of 10 answers were not 2xx, 5 requests/s', '3 of 10 answers were not 2xx, 5 requests/s'],
+  ])('%j tells nothing about the machine', (message, told) => {
+    expect(messageOf(new Error(message))).toBe(told)
+  })
+})
+
+describe('settings', () => {
+  it('have defaults, and are part of the command that measures again', () => {
+    const settings = settingsFrom({})
+    expect(settings).toMatchObject({ rounds: 3, duration: 5, rows: ['A', 'B', 'C', 'D'], write: false })
+    expect(commandOf('A', settings)).toBe('ONLY=A ROUNDS=3 DURATION=5 make bench')
+    expect(settingsFrom({ ONLY: 'D, A', WRITE: '1', ROUNDS: '1' })).toMatchObject({ rows: ['D', 'A'], write: true })
+  })
+
+  it.each([
+    ['ONLY', 'E'],
+    ['ROUNDS', '0'],
+    ['DURATION', '5s'],
+    ['HOSTS', '-1'],
+  ])('%s=%s is refused by name', (name, value) => {
+    expect(() => settingsFrom({ [name]: value })).toThrow(`${name}=${value} is not allowed`)
+  })
+})
+
+describe('ends', () => {
+  it('end all there is, the last first, once, whatever fails', async () => {
+    const ended: string[] = []
+    const ends = new Ends()
+    ends.add(() => ended.push('first'))
+    await expect(
+      ends.during(inner => {
+        inner.add(() => ended.push('inner'))
+        return Promise.reject(new Error('work'))
+      }),
+    ).rejects.toThrow('work')
+    ends.add(() => {
+      throw new Error('end')
+    })
+    ends.add(() => ended.push('last'))
+    await expect(ends.all()).rejects.toThrow('end')
+    expect(ended).toEqual(['inner', 'last', 'first'])
+  })
+})

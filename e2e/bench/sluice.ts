@@ -1,0 +1,175 @@
+/**
+ * Sluice under test: the one file of the bench that knows how it is built, configured and given a table. The bundle runs,
+ * as in the image; its table comes from the copy on disk, as after a restart with the operator away.
+ */
+import { mkdir } from 'node:fs/promises'
+import { get } from 'node:http'
+import { join } from 'node:path'
+import packageJson from '../../package.json' with { type: 'json' }
+import type { Certificate, Fragment } from '../../protocol/objects.ts'
+import { TableFile } from '../../proxy/disk/file.ts'
+import { checksumsOf, entry, hashOf } from '../../proxy/stream/testing.ts'
+import { certificate, fragment, host, path, tls } from '../../proxy/table/fixtures.ts'
+import type { Leaf } from '../pki/pki.ts'
+import type { Place } from './peers.ts'
+import type { ProbeLine, ThreadFigures } from './probe.ts'
+import { output, start, untilTrue } from './programs.ts'
+import type { Program } from './programs.ts'
+import { cpuOfTree, rssOf } from './proc.ts'
+
+const ROOT = join(import.meta.dirname, '../..')
+const MAIN = join(ROOT, 'dist/proxy/main.js')
+const SERVICE = 'bench/web:80'
+/** Nobody listens there: the proxy asks again every few seconds, as it does while an operator is away. */
+const NO_OPERATOR = '127.0.0.1:1'
+
+export interface SluicePlace extends Place {
+  readonly table: string
+  /** Load probe.ts with it. */
+  readonly probe: boolean
+}
+
+export interface Memory {
+  /** Bytes, of the process. */
+  readonly rss: number
+  /** Bytes, of all threads: JavaScript heap and what its objects hold outside of it. */
+  readonly heap: number
+  /** Milliseconds since the last time: of the main thread, and of the worst worker. */
+  readonly mainStall: number
+  readonly workerStall: number
+}
+
+export interface Sluice {
+  readonly name: string
+  readonly version: string
+  readonly pid: number
+  /** Plain HTTP. */
+  readonly port: number
+  readonly https: number
+  readonly admin: number
+  /** Until it was ready: milliseconds of the clock, and of CPU time. */
+  readonly startMs: number
+  readonly startCpuMs: number
+  /** Needs the probe. */
+  readonly memory: () => Promise<Memory>
+}
+
+export async function bundleSluice(): Promise<void> {
+  await output(process.execPath, [join(ROOT, 'scripts/bundle.ts'), 'proxy'])
+}
+
+/** What the bundle is made of: other changes, such as the bench's own document, are no other proxy. */
+const SOURCES = ['proxy', 'protocol', 'package.json', 'package-lock.json', 'scripts/bundle.ts']
+
+/** Version, and the last commit that changed the sources, with `-dirty` where they are not those of it. */
+export async function sluiceVersion(): Promise<string> {
+  const git = (...args: readonly string[]): Promise<string> => output('git', ['-C', ROOT, ...args])
+  try {
+    const commit = (await git('log', '-1', '--format=%h', '--', ...SOURCES)).trim()
+    const changed = await git('status', '--porcelain', '--', ...SOURCES)
+    return `${packageJson.version} ${commit}${changed === '' ? '' : '-dirty'}`
+  } catch {
+    // Not a checkout.
+    return packageJson.version
+  }
+}
+
+export interface TableOptions {
+  readonly folder: string
+  /** Each in an Ingress of its own, with the path / to one Service. */
+  readonly hosts: readonly string[]
+  /** `127.0.0.1:port`. */
+  readonly upstream: string
+  /** For all hosts; null: no TLS. */
+  readonly leaf?: Leaf | null
+}
+
+/** Writes a copy of a table as the proxy itself does. @returns its folder */
+export async function writeTable({ folder, hosts, upstream, leaf = null }: TableOptions): Promise<string> {
+  await mkdir(folder)
+  const payloads: (Fragment | Certificate)[] = hosts.map((name, i) =>
+    fragment(`web-${i}`, [host(name, path('Prefix /', SERVICE))], {
+      ...{ governed: false, tls: leaf === null ? [] : [tls('web', name)] },
+    }),
+  )
+  if (leaf !== null) payloads.push(certificate('web', 'ECDSA', leaf))
+  const entries = payloads.map(payload => entry(payload))
+  await new TableFile(folder).write({
+    ...{ entries, endpoints: [[SERVICE, [upstream]]] },
+    ...{ checksums: checksumsOf(entries), stateHash: hashOf(entries) },
+  })
+  return folder
+}
+
+interface Ports {
+  readonly http: number
+  readonly https: number
+  readonly admin: number
+}
+
+interface Line {
+  readonly ports?: Ports
+  readonly probe?: ProbeLine['probe']
+  readonly level?: number
+  readonly message?: string
+}
+
+/** pino's number of `error`. */
+const ERROR_LEVEL = 50
+
+/** One worker, access log off. Ready when this resolves. */
+export async function startSluice({ ends, core, table, probe }: SluicePlace): Promise<Sluice> {
+  let ports: Ports | null = null
+  let figures: readonly ThreadFigures[] | null = null
+  const onLine = (text: string): void => {
+    const line = JSON.parse(text) as Line
+    ports ??= line.ports ?? null
+    figures = line.probe ?? figures
+    if ((line.level ?? 0) >= ERROR_LEVEL) console.error(text)
+  }
+  const options = probe ? ['--expose-gc', '--import', new URL('probe.ts', import.meta.url).href] : []
+  const begun = performance.now()
+  const program: Program = start({
+    ...{ ends, core, onLine, command: [process.execPath, ...options, MAIN] },
+    env: {
+      ...{
+        POD_NAME: 'sluice-proxy-0',
+        SLUICE_OPERATOR: NO_OPERATOR,
+        STATE_DIR: table,
+        WORKERS: '1',
+        ACCESS_LOG: 'off',
+      },
+      ...{ LISTEN_ADDRESS: '127.0.0.1', HTTP_PORT: '0', HTTPS_PORT: '0', ADMIN_PORT: '0' },
+      ...{ DRAIN_DELAY: '0', DRAIN_TIMEOUT: '1s' },
+    },
+  })
+  await untilTrue(program, 'ready', async () => ports !== null && (await statusOf(ports.admin, '/readyz')) === 200)
+  const startMs = performance.now() - begun
+  const startCpuMs = cpuOfTree(program.pid) / 1000
+  const { http, https, admin } = ports as unknown as Ports
+  const memory = async (): Promise<Memory> => {
+    figures = null
+    program.child.kill('SIGUSR2')
+    await untilTrue(program, 'measured', () => figures !== null)
+    const [main, ...workers] = figures as unknown as readonly ThreadFigures[]
+    const all = main === undefined ? [] : [main, ...workers]
+    return {
+      rss: rssOf(program.pid),
+      heap: all.reduce((sum, { heapUsed, external }) => sum + heapUsed + external, 0),
+      mainStall: main?.longestStall ?? 0,
+      workerStall: Math.max(0, ...workers.map(({ longestStall }) => longestStall)),
+    }
+  }
+  const version = await sluiceVersion()
+  return { name: 'Sluice', version, pid: program.pid, port: http, https, admin, startMs, startCpuMs, memory }
+}
+
+/** 0: no answer. */
+export function statusOf(port: number, target: string): Promise<number> {
+  return new Promise(resolve => {
+    get({ host: '127.0.0.1', port, path: target, agent: false }, response => {
+      response.resume()
+      response.on('close', () => resolve(response.complete ? (response.statusCode ?? 0) : 0))
+    }).on('error', () => resolve(0))
+  })
+}
