@@ -115,7 +115,34 @@ function* hostMetrics(totals: TotalCounts): Generator<string, void> {
   )
   yield* summary('sluice_request_size_bytes', 'Size of requests, head and body.', c => c.requestBytes)
   yield* summary('sluice_response_size_bytes', 'Size of answers, head and body.', c => c.responseBytes)
+  yield* counter(
+    'sluice_internal_errors_total',
+    'Requests that failed by a fault of the proxy itself: part of 5xx, and no evidence for any gate.',
+    c => c.internal,
+  )
   yield* tlsMetrics(totals)
+  yield refusedMetrics(totals)
+}
+
+/** What never became a request of a host. */
+function refusedMetrics({ refused, defects, connectFailures }: TotalCounts): string {
+  const failures = 'sluice_upstream_connect_failures_total'
+  let text =
+    `# HELP ${failures} Attempts to connect to an endpoint that failed; the request may have gone to another one.\n` +
+    `# TYPE ${failures} counter\n${failures} ${connectFailures}\n` +
+    '# HELP sluice_defects_total Faults of the proxy that ended one request or connection; the log has each.\n' +
+    `# TYPE sluice_defects_total counter\nsluice_defects_total ${defects}\n`
+  for (const [name, kind, help] of [
+    ['sluice_requests_refused_total', 'request', 'What could not be read as a request, by what is wrong with it.'],
+    ['sluice_connections_refused_total', 'connection', 'Connections that were not taken, by reason.'],
+  ] as const) {
+    text += `# HELP ${name} ${help}\n# TYPE ${name} counter\n`
+    for (const [id, count] of refused) {
+      const [of, reason = ''] = id.split(' ')
+      if (of === kind) text += `${name}{reason="${escapeLabel(reason)}"} ${count}\n`
+    }
+  }
+  return text
 }
 
 function* tlsMetrics(totals: TotalCounts): Generator<string, void> {
