@@ -3,6 +3,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { startBackend, type Ends } from '../../workers/harness.ts'
+import { reset } from './reset.ts'
 
 /** How a backend treats a request. The last five are for Upgrade; other requests there are answered at once. */
 export type Behaviour =
@@ -231,7 +232,7 @@ function say({ behaviour, token, units }: Asked, response: ServerResponse, socke
       )
       return
     case 'reset':
-      last(() => socket.resetAndDestroy())
+      last(() => reset(socket))
       return
     case 'garbage':
       last(() => socket.end('nonsense\r\n\r\n'))

@@ -3,6 +3,7 @@ import { connect as netConnect, type Socket } from 'node:net'
 import { connect as tlsConnect } from 'node:tls'
 import { readAnswers, type Reading } from './answers.ts'
 import { tunnelGreeting } from './backends.ts'
+import { reset } from './reset.ts'
 import type { Piece, Planned, Script } from './scripts.ts'
 
 export interface Doors {
@@ -60,7 +61,7 @@ export async function play(script: Script, doors: Doors): Promise<Heard> {
       break
     case 'reset':
       // A TLS socket cannot be reset; the one under it can.
-      if (!raw.destroyed) raw.resetAndDestroy()
+      reset(raw, socket)
       break
     case 'destroy':
   }

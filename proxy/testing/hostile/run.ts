@@ -19,6 +19,8 @@ export const HOSTILE_ENVIRONMENT: Environment = {
   // Not all builds know these; the environment of a pod has much that nobody reads.
   ...{ UPSTREAM_IDLE_TIMEOUT: '300ms', TUNNEL_IDLE_TIMEOUT: '800ms' },
   ...{ LINGER_TIMEOUT: '1s', LINGER_IDLE_TIMEOUT: '300ms' },
+  // A long run is more than 1 000 requests for a bystander, whose connection is not to be closed.
+  ...{ KEEP_ALIVE_REQUESTS: '0' },
 }
 
 const CALM = 'calm.example'
