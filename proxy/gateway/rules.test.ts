@@ -58,7 +58,7 @@ describe('claims of a client', () => {
   it('do not reach the backend (httpoxy; nginx: underscores_in_headers off; auth-tls)', async () => {
     const { headers } = await seen(await echoing(), { ...claims, 'x-fine': '1' })
     for (const name of Object.keys(claims)) expect(headers).not.toHaveProperty(name.toLowerCase())
-    expect(headers).toMatchObject({ 'x-fine': '1', server: undefined })
+    expect(headers).toMatchObject({ 'x-fine': '1' })
   })
 
   it('with underscores reach it where the setting says so, but for those that read as a header of ours', async () => {
@@ -125,15 +125,18 @@ describe('statuses of our own', () => {
 
 describe('what passes as it is', () => {
   it('bytes above 127 in the target, and methods that nobody registered', async () => {
-    const rig = await echoing()
-    const answer = await exchangeRaw(rig.http, get('/\u00c3\u00a9?q=\u00e9', 'Connection: close'))
-    expect(answer).toContain('"url":"/\u00c3\u00a9?q=\u00e9"')
+    // Node's own server would refuse them.
     const address = await startRawBackend(ends, socket => {
-      socket.on('data', chunk => socket.end(`HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n${chunk.toString('latin1')}`))
+      socket.on('data', (chunk: Buffer) => {
+        socket.write('HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n')
+        socket.end(chunk)
+      })
     })
-    for (const update of site('b.example', [address])) rig.plane.apply(update)
-    const bytes = 'BREW /pot HTTP/1.1\r\nHost: b.example\r\nConnection: close\r\n\r\n'
-    expect(await exchangeRaw(rig.http, bytes)).toContain('BREW /pot HTTP/1.1\r\nHost: b.example\r\n')
+    const rig = await inFrontOf([address])
+    const target = '/\u00c3\u00a9?q=\u00e9'
+    expect(await exchangeRaw(rig.http, get(target, 'Connection: close'))).toContain(`GET ${target} HTTP/1.1\r\n`)
+    const bytes = 'BREW /pot HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n'
+    expect(await exchangeRaw(rig.http, bytes)).toContain('BREW /pot HTTP/1.1\r\nHost: a.example\r\n')
   })
 
   it('the backend names itself; where it does not, we do', async () => {
