@@ -367,7 +367,10 @@ describe('a proxy with worker threads', () => {
       ...{ method: 'POST', host: 'a.example', path: '/x', status: 200, duration_ms: expect.any(Number) },
       ...{ bytes_in: expect.any(Number), bytes_out: expect.any(Number), namespace: 'ns', ingress: 'web' },
       ...{ revision: 'r1', service: 'ns/web:80', endpoint: expect.stringMatching(/^127\.0\.0\.1:/), attempts: 1 },
-      ...{ protocol: 'HTTP/1.1', tls: null, failure: null },
+      ...{ protocol: 'HTTP/1.1', tls: null, tls_cipher: null, tls_resumed: null, failure: null },
+      ...{ body_bytes_in: 4, body_bytes_out: expect.any(Number), user_agent: null, referer: null },
+      ...{ upstream_status: 200, upstream_connect_ms: expect.any(Number), connection_request: 1 },
+      upstream_first_byte_ms: expect.any(Number),
     })
     expect(JSON.stringify(lines)).not.toContain('secret')
     expect(others.map(l => [l['status'], l['ingress'], l['failure'], l['service']]).sort()).toEqual([

@@ -3,6 +3,7 @@ import type { Worker } from 'node:worker_threads'
 import { DataPlaneError } from '../errors.ts'
 import type { CountsDelta } from '../report/counts.ts'
 import type { TableSink, TableUpdate } from '../table/update.ts'
+import { portions } from '../table/portions.ts'
 import { MasterTable } from './master-table.ts'
 import type { FromWorker, ToWorker, WorkerSetup } from './messages.ts'
 import { LogCredit } from '../log/lines.ts'
@@ -31,6 +32,11 @@ export interface WorkerState {
   readonly lagSeconds: number
   readonly heapBytes: number
 }
+
+/** Hosts of one piece of an update: some milliseconds of a worker's time. */
+const PORTION_HOSTS = 500
+/** A worker that hangs keeps the next piece from the others for so long at most, in milliseconds. */
+const PIECE_WAIT_MS = 1_000
 
 interface Slot {
   readonly number: number
@@ -73,6 +79,8 @@ export class WorkerFleet implements TableSink {
   readonly #slots: Slot[] = []
   #waiters: { readonly done: () => boolean; readonly resolve: () => void }[] = []
   #sequence = 0
+  /** Ends when the update before is on its way, with all of its pieces. */
+  #turn: Promise<void> = Promise.resolve()
   #flushSequence = 0
   #crashes = 0
   #stalls = 0
@@ -167,16 +175,9 @@ export class WorkerFleet implements TableSink {
    * first one is the first table, and lets the workers listen.
    */
   async apply(update: TableUpdate): Promise<void> {
-    this.table.apply(update)
-    const sequence = ++this.#sequence
-    this.#send({ type: 'update', sequence, update })
-    if (this.#draining === 'no') this.#open = true
-    this.#invite()
-    await this.#until(() =>
-      this.#slots.every(
-        slot => slot.worker === null || (slot.applied >= sequence && (slot.listening || !this.#accepting)),
-      ),
-    )
+    const sent = this.#turn.then(() => this.#sendInTurn(update))
+    this.#turn = sent.then(() => undefined)
+    await this.#served(await sent)
     this.#appliedAt = Date.now()
     if (this.listening > 0) this.#opened.resolve()
   }
@@ -186,9 +187,7 @@ export class WorkerFleet implements TableSink {
     const sequence = ++this.#flushSequence
     this.#send({ type: 'flush', sequence })
     const flushed = this.#until(() => this.#slots.every(slot => slot.worker === null || slot.flushed >= sequence))
-    let timer: NodeJS.Timeout | undefined
-    await Promise.race([flushed, new Promise(resolve => (timer = setTimeout(resolve, withinMs)))])
-    clearTimeout(timer)
+    await within(withinMs, flushed)
   }
 
   announceDrain(): void {
@@ -202,9 +201,7 @@ export class WorkerFleet implements TableSink {
     this.#wake()
     this.#send({ type: 'drain' })
     const drained = this.#until(() => this.#slots.every(slot => slot.worker === null || slot.drained))
-    let timer: NodeJS.Timeout | undefined
-    await Promise.race([drained, new Promise(resolve => (timer = setTimeout(resolve, withinMs)))])
-    clearTimeout(timer)
+    await within(withinMs, drained)
   }
 
   /** Cuts what is still open and ends the workers. */
@@ -253,6 +250,38 @@ export class WorkerFleet implements TableSink {
       )
     }
     this.#starting = false
+  }
+
+  /**
+   * Big updates go out in pieces, each when the one before is served: between two a worker serves traffic. A worker that
+   * starts meanwhile has the whole update already, which the pieces do not harm.
+   * @returns the number of the last piece
+   */
+  async #sendInTurn(update: TableUpdate): Promise<number> {
+    // Nobody is served yet before the first table.
+    const pieces = this.#sequence === 0 ? [update] : portions(update, PORTION_HOSTS, this.table)
+    const [first = update, ...others] = pieces
+    this.table.apply(update)
+    this.#sendPiece(first)
+    for (const piece of others) {
+      await within(PIECE_WAIT_MS, this.#served(this.#sequence))
+      this.#sendPiece(piece)
+    }
+    return this.#sequence
+  }
+
+  #sendPiece(update: TableUpdate): void {
+    this.#send({ type: 'update', sequence: ++this.#sequence, update })
+    if (this.#draining === 'no') this.#open = true
+    this.#invite()
+  }
+
+  #served(sequence: number): Promise<void> {
+    return this.#until(() =>
+      this.#slots.every(
+        slot => slot.worker === null || (slot.applied >= sequence && (slot.listening || !this.#accepting)),
+      ),
+    )
   }
 
   #spawn(slot: Slot): void {
@@ -397,4 +426,11 @@ export class WorkerFleet implements TableSink {
 
 function post(worker: Worker, message: ToWorker): void {
   worker.postMessage(message)
+}
+
+/** Resolves with the promise, at the latest after the time. */
+async function within(milliseconds: number, promise: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  await Promise.race([promise, new Promise(resolve => (timer = setTimeout(resolve, milliseconds)))])
+  clearTimeout(timer)
 }
