@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events'
 import type { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { dataPlaneConfig } from '../config.ts'
+import { fragment, host, path, upsert } from '../table/fixtures.ts'
 import { EMPTY_UPDATE } from '../table/update.ts'
 import { WorkerFleet } from './fleet.ts'
 import { TEST_ENVIRONMENT } from './harness.ts'
@@ -13,6 +14,10 @@ class FakeWorker extends EventEmitter {
   readonly threadId = 1
   readonly vitals: Vitals
   readonly told: ToWorker['type'][] = []
+  /** Fragments in each update. */
+  readonly updates: number[] = []
+  /** It confirms nothing. */
+  silent = false
   /** Native code that never returns: no thread can be ended there. */
   endless = false
 
@@ -24,7 +29,8 @@ class FakeWorker extends EventEmitter {
 
   postMessage(message: ToWorker): void {
     this.told.push(message.type)
-    if (message.type === 'update') this.#say({ type: 'applied', sequence: message.sequence })
+    if (message.type === 'update') this.updates.push(message.update.fragments.upsert.length)
+    if (message.type === 'update' && !this.silent) this.#say({ type: 'applied', sequence: message.sequence })
     if (message.type === 'listen') this.#say({ type: 'listening', httpPort: 1, httpsPort: 2 })
     if (message.type === 'stop') this.emit('exit', 0)
   }
@@ -88,6 +94,31 @@ describe('WorkerFleet', () => {
     ])
     expect(fleet.ports).toEqual({ httpPort: 1, httpsPort: 2 })
     expect([fleet.ready, fleet.serving]).toEqual([true, 2])
+    await fleet.stop()
+  })
+
+  it('sends a big update in pieces, each when the one before is served, and the next update behind them', async () => {
+    const fleet = await start()
+    await fleet.apply(EMPTY_UPDATE)
+    const many = Array.from({ length: 1_200 }, (_, n) =>
+      fragment(`web-${n}`, [host(`h${n}.example`, path('Prefix /'))]),
+    )
+    const [first, second] = workers
+    if (!first || !second) throw new Error('there are two')
+    second.silent = true
+    const big = fleet.apply(upsert(...many))
+    const small = fleet.apply(upsert(fragment('last', [host('last.example', path('Prefix /'))])))
+    await jest.advanceTimersByTimeAsync(0)
+    expect(first.updates).toEqual([0, 500])
+    // One that hangs does not keep it from the others for ever.
+    await jest.advanceTimersByTimeAsync(5_000)
+    const sizes = first.updates.slice(1)
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(1_201)
+    expect(Math.max(...sizes)).toBe(500)
+    expect(sizes.at(-1)).toBe(1)
+    second.silent = false
+    await fleet.apply(EMPTY_UPDATE)
+    await Promise.all([big, small])
     await fleet.stop()
   })
 
