@@ -11,7 +11,9 @@ const UNRESERVED = /^[A-Za-z0-9\-._~]$/
 export function normaliseRoutePath(path: string): string {
   if (PLAIN.test(path)) return path
   const ascii = path.toWellFormed().replace(/[^\u0021-\u007e]+/g, text => encodeURIComponent(text))
-  return resolveDots(normaliseEncoding(ascii), true) ?? '/'
+  // A percent sign that encodes nothing is itself: beside what is decoded behind it, it could become an encoding.
+  const encoded = ascii.replace(/%(?![0-9a-f]{2})/gi, '%25')
+  return resolveDots(normaliseEncoding(encoded), true) ?? '/'
 }
 
 /** Percent-encodings of unreserved characters decoded, all others in upper case, bytes that are no visible ASCII encoded. */

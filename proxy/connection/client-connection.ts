@@ -40,7 +40,7 @@ export interface ConnectionLimits {
 }
 
 /** Why a connection ended while its request was under way. */
-export type GoneReason = 'client-gone' | 'client-timeout'
+export type GoneReason = 'client-gone' | 'client-timeout' | 'internal'
 
 /** Whoever carries the request that is under way. No method may throw. */
 export interface ExchangeCarrier {
@@ -178,7 +178,11 @@ export class ClientConnection {
       act()
     } catch (error) {
       this.#owner.defect(error)
+      const carrier = this.#carrier
+      this.#carrier = null
+      if (this.#state === 'busy') this.#enter('closed')
       this.socket.destroy()
+      carrier?.onGone('internal')
     }
   }
 
@@ -208,7 +212,7 @@ export class ClientConnection {
     try {
       let rest = chunk
       while (rest.length > 0) {
-        if (this.#state === 'idle' || this.#state === 'head') rest = this.#readHead(rest)
+        if (this.#wantsHead()) rest = this.#readHead(rest)
         else if (this.#wantsBody()) rest = this.#readBody(rest)
         else {
           if (this.#state !== 'closed' && this.#state !== 'closing') this.#keep(rest)
@@ -220,6 +224,11 @@ export class ClientConnection {
     }
     // It may have been paused and wanted again while it was read.
     this.#flow()
+  }
+
+  /** A client that takes no answers gets no more of them begun. */
+  #wantsHead(): boolean {
+    return (this.#state === 'idle' || this.#state === 'head') && !this.socket.writableNeedDrain
   }
 
   #wantsBody(): boolean {
@@ -297,7 +306,7 @@ export class ClientConnection {
     this.#wrote = 0
     this.#stuckSince = 0
     this.#deadline = Infinity
-    this.#finalDeadline = after(limits.request, now)
+    this.#finalDeadline = head.bodyLength === 0 ? Infinity : after(limits.request, now)
     // Nobody reads the body before somebody asks for it.
     this.#bodyPaused = head.bodyLength !== 0
     this.#enter('busy')
@@ -320,6 +329,9 @@ export class ClientConnection {
       return EMPTY
     }
     if (result.state === 'more') return EMPTY
+    // Paused in the middle of its last piece: there is nothing left to be paused.
+    this.#bodyPaused = false
+    this.#finalDeadline = Infinity
     if (this.#state === 'discarding') {
       this.#next()
       return result.rest
@@ -499,9 +511,7 @@ export class ClientConnection {
     }
     if (this.#body.ended) {
       this.#next()
-      // Not from within: a client that pipelines thousands must not build a stack, or keep the loop for itself.
-      if (this.#ahead.length > 0 && !this.#reading) setImmediate(() => this.#guard(() => this.#resume()))
-      else if (this.#paused || this.#ended) this.#resume()
+      this.#goOn()
       return
     }
     const { limits } = this.#owner
@@ -509,7 +519,16 @@ export class ClientConnection {
     this.#bodyPaused = false
     this.#deadline = after(limits.lingerIdle, performance.now())
     this.#finalDeadline = after(limits.linger, performance.now())
-    this.#resume()
+    this.#goOn()
+  }
+
+  /**
+   * Reads on what lies there: not from within the end of an answer, because a client that pipelines thousands must not
+   * build a stack or keep the loop for itself, and what fails in the next request is no matter of the one before.
+   */
+  #goOn(): void {
+    if (this.#reading || (this.#ahead.length === 0 && !this.#paused && !this.#ended)) return
+    setImmediate(() => this.#guard(() => this.#resume()))
   }
 
   /** The rest of the answer does not come: cut, so that what the client has is not taken for the whole. */
@@ -517,7 +536,9 @@ export class ClientConnection {
     if (this.#state === 'closed') return
     this.#carrier = null
     this.#enter('closed')
-    this.socket.destroy()
+    // Where the body ends with its connection, a FIN would say that this is all of it (RFC 9112 8).
+    if (this.#answering === 'close' && this.peer.tls === null && !this.socket.connecting) this.socket.resetAndDestroy()
+    else this.socket.destroy()
   }
 
   /** Answer and tunnel: from now on bytes go through as they are. Returns what the client sent already. */
@@ -634,11 +655,26 @@ export class ClientConnection {
       case 'discarding':
       case 'closing':
       case 'tunnel':
-        this.socket.destroy()
+        // It takes its time for the answer, which has a limit of its own (#stuck): the rest begins with its end.
+        if (this.socket.writableLength > 0) this.#again()
+        else this.socket.destroy()
         return
       case 'closed':
         return
     }
+  }
+
+  #again(): void {
+    const { keepAlive, linger, lingerIdle, tunnelIdle } = this.#owner.limits
+    const now = performance.now()
+    const waiting = this.#state === 'idle' ? keepAlive : this.#state === 'tunnel' ? tunnelIdle : lingerIdle
+    this.#deadline = after(waiting, now)
+    if (this.#state === 'closing' || this.#state === 'discarding') this.#finalDeadline = after(linger, now)
+  }
+
+  /** Makes room for another one: nothing is under way on it. */
+  drop(): void {
+    this.socket.destroy()
   }
 
   /** Ends it in good order: at once if nothing is under way, else with the answer. */
@@ -650,6 +686,7 @@ export class ClientConnection {
   #drained(): void {
     if (this.#state === 'busy') this.#carrier?.onDrain()
     else if (this.#state === 'tunnel') this.#tunnel?.onDrain()
+    else if (this.#state === 'idle' || this.#state === 'head') this.#resume()
   }
 }
 

@@ -24,7 +24,11 @@ export class Connections {
   /** When deadlines were looked at last. */
   #looked = 0
   #onEmpty: (() => void) | null = null
-  #staggered: NodeJS.Timeout | null = null
+  readonly #staggered = new Set<NodeJS.Timeout>()
+  /** performance.now() at which the last tunnel is closed; null: no drain. */
+  #drainUntil: number | null = null
+  /** The look before was left out, because it came late. */
+  #skipped = false
 
   /** @param shortest the shortest time limit of a connection, in milliseconds */
   constructor(shortest: number) {
@@ -55,6 +59,10 @@ export class Connections {
   changed(connection: ClientConnection, from: ConnectionState): void {
     this.#counts[from]--
     this.#counts[connection.state]++
+    // An Upgrade that was under way when the drain began.
+    if (connection.state === 'tunnel' && this.#drainUntil !== null) {
+      this.#stagger([connection], Math.max(0, this.#drainUntil - performance.now()))
+    }
   }
 
   remove(connection: ClientConnection): void {
@@ -69,6 +77,7 @@ export class Connections {
   /** Makes room: closes the connection that has been idle for longest. @returns false: none is idle */
   closeOldestIdle(): boolean {
     // Sets keep the order of opening; the first idle ones are nearly the oldest, and a full look costs too much here.
+    if (this.#counts.idle === 0) return false
     let oldest: ClientConnection | null = null
     let looked = 0
     for (const connection of this.#open) {
@@ -76,7 +85,8 @@ export class Connections {
         oldest = connection
       if (++looked >= 64 && oldest !== null) break
     }
-    oldest?.close()
+    // At once, as nginx does: one that is closed in good order would hold its place for seconds.
+    oldest?.drop()
     return oldest !== null
   }
 
@@ -86,6 +96,7 @@ export class Connections {
    * @param tunnelsWithin milliseconds
    */
   drain(tunnelsWithin: number): Promise<void> {
+    this.#drainUntil = performance.now() + tunnelsWithin
     const tunnels: ClientConnection[] = []
     for (const connection of this.#open) {
       if (connection.state === 'tunnel') tunnels.push(connection)
@@ -97,7 +108,8 @@ export class Connections {
   }
 
   destroyAll(): void {
-    if (this.#staggered) clearTimeout(this.#staggered)
+    for (const timer of this.#staggered) clearTimeout(timer)
+    this.#staggered.clear()
     for (const connection of this.#open) connection.socket.destroy()
   }
 
@@ -106,10 +118,12 @@ export class Connections {
     const next = (): void => {
       const tunnel = tunnels.pop()
       if (!tunnel) return
-      this.#staggered = setTimeout(() => {
+      const timer = setTimeout(() => {
+        this.#staggered.delete(timer)
         tunnel.socket.destroySoon()
         next()
       }, pause)
+      this.#staggered.add(timer)
     }
     next()
   }
@@ -119,7 +133,9 @@ export class Connections {
     const late = now - this.#looked > this.#every + STALL_MS
     this.#looked = now
     // After a stall of ours the clock has run on while what the clients sent lies unread: they get another look.
-    if (late) return
+    // Never twice: under a load that lasts, somebody has to be late.
+    this.#skipped = late && !this.#skipped
+    if (this.#skipped) return
     for (const connection of this.#open) connection.tick(now)
   }
 }

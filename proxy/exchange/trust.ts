@@ -4,7 +4,6 @@
  */
 import { BlockList, isIP } from 'node:net'
 import type { Fields } from '../http1/contract.ts'
-import { fieldValue } from './headers.ts'
 
 export interface Claims {
   readonly client: string
@@ -43,10 +42,10 @@ export class TrustedAddresses {
    */
   claims(peer: string, fields: Fields): Claims | null {
     if (this.#empty || !this.has(peer)) return null
-    const scheme = fieldValue(fields, 'x-forwarded-proto')?.toLowerCase() ?? null
-    const port = fieldValue(fields, 'x-forwarded-port')
-    const host = fieldValue(fields, 'x-forwarded-host')
-    const prefix = fieldValue(fields, 'x-forwarded-prefix')
+    const scheme = lastValue(fields, 'x-forwarded-proto')?.toLowerCase() ?? null
+    const port = lastValue(fields, 'x-forwarded-port')
+    const host = lastValue(fields, 'x-forwarded-host')
+    const prefix = lastValue(fields, 'x-forwarded-prefix')
     return {
       client: this.#client(peer, fields),
       scheme: scheme === 'http' || scheme === 'https' ? scheme : null,
@@ -71,6 +70,12 @@ export class TrustedAddresses {
     }
     return client
   }
+}
+
+/** Of repeated fields the last: a proxy that adds its own behind the client's must not be overruled by the client. */
+function lastValue(fields: Fields, name: string): string | null {
+  for (let i = fields.length - 2; i >= 0; i -= 2) if (fields[i]?.toLowerCase() === name) return fields[i + 1] ?? ''
+  return null
 }
 
 /** `1.2.3.4`, `1.2.3.4:80`, `2001:db8::1` and `[2001:db8::1]:80`. */

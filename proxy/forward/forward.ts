@@ -66,6 +66,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   readonly #cluster: Cluster
   readonly #upgrade: string | null
   #phase: Phase = 'gathering'
+  #started = false
   #lease: Lease | null = null
   #cancelLease: (() => void) | null = null
   /** The body so far, while it is gathered; kept to be sent again. Null: it streams. */
@@ -100,12 +101,16 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     this.#heads = new ResponseHeadReader(context.forward.maxResponseHeadBytes)
   }
 
+  /** To be called once; a request whose client went meanwhile is not begun. */
   start(): void {
+    if (this.#phase !== 'gathering' || this.#started) return
+    this.#started = true
     const { bodyLength } = this.#exchange.head
     const { bufferedBody, bufferTime } = this.#context.forward
     if (bodyLength === 0) {
       this.#bodyRead = true
-      this.#choose()
+      // A handshake is not sent again: it gets a connection that no idle timeout can have closed.
+      this.#choose(this.#upgrade !== null)
     } else if (bodyLength > bufferedBody) {
       this.#gathered = null
       this.#choose()
@@ -216,18 +221,12 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     if (!lease.reused) this.#exchange.connectMs = lease.connectMs
     lease.connection.reader = this
     this.#phase = 'waiting'
-    try {
-      this.#sendHead(lease)
-    } catch (error) {
-      this.#context.onDefect(error)
-      this.#fail(answerFor(error))
-    }
+    this.#guard(() => this.#sendHead(lease))
   }
 
   failed(error: Error): void {
     this.#cancelLease = null
-    if (this.#phase !== 'leasing') return
-    this.#fail(answerFor(error))
+    if (this.#phase === 'leasing') this.#guard(() => this.#fail(answerFor(error)))
   }
 
   #sendHead(lease: Lease): void {
@@ -325,12 +324,15 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   // ------------------------------------------------------------------------------------------------ the answer
 
   onData(chunk: Buffer): void {
+    this.#guard(() => this.#data(chunk))
+  }
+
+  /** What fails here ends this exchange, never the worker. */
+  #guard(act: () => void): void {
     try {
-      this.#data(chunk)
+      act()
     } catch (error) {
-      this.#context.onDefect(error)
-      this.#release('close')
-      this.#fail(answerFor(error))
+      this.defect(error)
     }
   }
 
@@ -429,7 +431,12 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     // Of the client, or of the backend: whoever can take more again.
     const socket = this.#lease?.connection.socket
     if (socket === undefined) return
-    if (socket.isPaused() && !this.#client.blocked) socket.resume()
+    if (socket.isPaused() && !this.#client.blocked) {
+      socket.resume()
+      const { bodyTimeout } = this.#context.forward
+      // It was us who kept it waiting until now.
+      if (this.#phase === 'answering' && bodyTimeout > 0) this.#deadline = performance.now() + bodyTimeout
+    }
     if (this.#phase === 'tunnel') {
       if (!socket.writableNeedDrain) this.#client.socket.resume()
     } else if (this.#streamed && !this.#bodyRead && !socket.writableNeedDrain) {
@@ -439,19 +446,17 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   }
 
   onEnd(): void {
-    if (this.#phase === 'tunnel') {
-      this.#client.socket.end()
-      return
-    }
-    this.#backendEnded(null)
+    this.#guard(() => {
+      if (this.#phase === 'tunnel') this.#client.socket.end()
+      else this.#backendEnded(null)
+    })
   }
 
   onClose(error: Error | null = null): void {
-    if (this.#phase === 'tunnel') {
-      this.#closeTunnel()
-      return
-    }
-    this.#backendEnded(error)
+    this.#guard(() => {
+      if (this.#phase === 'tunnel') this.#closeTunnel()
+      else this.#backendEnded(error)
+    })
   }
 
   #backendEnded(error: Error | null): void {
@@ -490,7 +495,11 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   /** Something of ours threw. */
   defect(error: unknown): void {
     this.#context.onDefect(error)
-    this.#fail(answerFor(error), true)
+    if (this.#phase === 'over') return
+    this.#exchange.failure = 'internal'
+    this.#abandon()
+    // Whatever failed may fail again: no answer is tried.
+    this.#cut()
   }
 
   onGone(reason: GoneReason): void {

@@ -23,6 +23,9 @@ export interface FrontDoorParts {
 }
 
 const HANDSHAKE = 22
+/** Segments of a ClientHello: at 16 KiB it has a dozen on any honest path. */
+const MOST_PIECES = 256
+const TOO_MANY_PIECES = { state: 'invalid', reason: 'the ClientHello comes in too many pieces' } as const
 /** A fatal alert, decode_error (RFC 8446 6.2), in a record of its own. */
 const DECODE_ERROR = Buffer.from([21, 3, 3, 0, 2, 2, 50])
 /** As nginx: whoever speaks HTTP here gets to know what is wrong. */
@@ -68,11 +71,12 @@ export class FrontDoor {
     socket.once('close', () => this.#opening.delete(socket))
     const timer = setTimeout(() => socket.destroy(), this.#parts.handshakeTimeout)
     socket.once('close', () => clearTimeout(timer))
-    const chunks: Buffer[] = []
+    let bytes: Buffer = Buffer.alloc(0)
+    let pieces = 0
     const onData = (chunk: Buffer): void => {
-      chunks.push(chunk)
-      const bytes = Buffer.concat(chunks)
-      const hello = readClientHello(bytes)
+      bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk])
+      // Each piece is a look from the beginning: who sends a few bytes at a time makes them dear.
+      const hello = ++pieces > MOST_PIECES ? TOO_MANY_PIECES : readClientHello(bytes)
       if (hello.state === 'more') return
       socket.off('data', onData)
       socket.pause()

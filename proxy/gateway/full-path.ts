@@ -76,9 +76,14 @@ export class FullPath implements Transport {
       disableRequestLogging: true,
       undici: transport as never,
       // The answer goes past reply-from: it would fold repeated headers and refuse unusual status codes.
-      handler: (_request, reply, destination, options) => {
+      handler: (request, reply, destination, options) => {
+        // From here on Fastify hears of nothing any more, not of an error either.
         reply.hijack()
-        reply.from(destination, options)
+        try {
+          reply.from(destination, options)
+        } catch (error) {
+          carrierOf(request).defect(error)
+        }
       },
       replyOptions: {
         getUpstream: () => UNUSED_ORIGIN,
