@@ -497,9 +497,12 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     this.#context.onDefect(error)
     if (this.#phase === 'over') return
     this.#exchange.failure = 'internal'
-    this.#abandon()
-    // Whatever failed may fail again: no answer is tried.
-    this.#cut()
+    try {
+      this.#fail(answerFor(error), true)
+    } catch {
+      // What failed fails here, too: the client gets nothing, and it is not counted. The log has the defect.
+      this.#client.cut()
+    }
   }
 
   onGone(reason: GoneReason): void {

@@ -205,29 +205,6 @@ describe('limits', () => {
 })
 
 describe('a connection goes on', () => {
-  it('after an upload whose last piece filled the way to the backend', async () => {
-    let held: (() => void) | null = null
-    const address = await startBackend(ends, (request, response) => {
-      if (request.method === 'GET') {
-        response.end('next')
-        return
-      }
-      // It reads nothing at first, so that the proxy has to hold the client back.
-      held = () => request.resume().on('end', () => response.end('taken'))
-    })
-    const rig = await inFrontOf([address])
-    const client = new RawClient(rig.http)
-    const size = 12_000_000
-    client.send(`POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: ${size}\r\n\r\n`)
-    client.socket.write(Buffer.alloc(size, 'x'))
-    await eventually(() => held !== null)
-    await new Promise(resolve => setTimeout(resolve, 100))
-    held!()
-    await client.until(/taken/)
-    client.send(get('/', 'Connection: close'))
-    expect(await client.ended()).toMatch(/next$/)
-  })
-
   it('when the end of its body comes with what is too much to be gathered', async () => {
     const rig = await echoing({ BODY_BUFFER: '3' })
     const client = new RawClient(rig.http)
@@ -236,39 +213,5 @@ describe('a connection goes on', () => {
       client.send(chunked)
       await eventually(() => client.received.split('"body":"four"').length === i + 1)
     }
-  })
-
-  it('gives a slow client all of its last answer, whatever the limits of the linger', async () => {
-    const size = 20_000_000
-    const address = await startBackend(ends, (_request, response) => response.end(Buffer.alloc(size)))
-    const rig = await inFrontOf([address], { LINGER_IDLE_TIMEOUT: '50ms', LINGER_TIMEOUT: '100ms' })
-    const client = new RawClient(rig.http)
-    let bytes = 0
-    client.socket.removeAllListeners('data').on('data', chunk => (bytes += chunk.length))
-    client.send(get('/', 'Connection: close'))
-    await eventually(() => bytes > 0)
-    client.socket.pause()
-    await new Promise(resolve => setTimeout(resolve, 500))
-    client.socket.resume()
-    await client.ended()
-    expect(bytes).toBeGreaterThan(size)
-  })
-
-  it('begins nothing for a client that takes no answers', async () => {
-    let asked = 0
-    const address = await startBackend(ends, (_request, response) => {
-      asked++
-      response.end(Buffer.alloc(1_000_000))
-    })
-    const rig = await inFrontOf([address])
-    const client = new RawClient(rig.http)
-    client.socket.pause()
-    client.send(get().repeat(200))
-    await eventually(() => asked > 0)
-    await new Promise(resolve => setTimeout(resolve, 500))
-    // As many as the kernel's buffers and ours hold.
-    expect(asked).toBeLessThan(40)
-    client.socket.resume()
-    await eventually(() => asked === 200)
   })
 })

@@ -1,0 +1,159 @@
+/** A connection with an owner that does what others would do to it: on real sockets, without backends. */
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { afterEach, describe, expect, it } from '@jest/globals'
+import type { RequestHead } from '../http1/contract.ts'
+import { Ends, RawClient, eventually } from '../workers/harness.ts'
+import {
+  ClientConnection,
+  type ConnectionLimits,
+  type ConnectionOwner,
+  type ExchangeCarrier,
+} from './client-connection.ts'
+import { Connections } from './connections.ts'
+
+const ends = new Ends()
+afterEach(() => ends.all())
+
+const LIMITS: ConnectionLimits = {
+  ...{ headers: 2_000, request: 0, keepAlive: 2_000, bodyIdle: 2_000, linger: 2_000, lingerIdle: 2_000 },
+  ...{ tunnelIdle: 2_000, maxHeadBytes: 8_192, maxLineBytes: 4_096, maxRequests: 0, maxAge: 0 },
+}
+
+const NOTHING: ExchangeCarrier = {
+  ...{ onBody: () => undefined, onBodyEnd: () => undefined, onBodyRefused: () => undefined },
+  ...{ onBodyTimeout: () => undefined, onDrain: () => undefined, onGone: () => undefined, onTick: () => undefined },
+}
+
+type Handle = (connection: ClientConnection, head: RequestHead) => ExchangeCarrier
+
+interface Rig {
+  readonly port: number
+  readonly connections: Connections
+  readonly defects: unknown[]
+}
+
+async function serve(handle: Handle, limits: Partial<ConnectionLimits> = {}): Promise<Rig> {
+  const connections = new Connections(50)
+  const defects: unknown[] = []
+  const owner: ConnectionOwner = {
+    ...{ limits: { ...LIMITS, ...limits }, handle, draining: false },
+    refused: () => null,
+    defect: error => defects.push(error),
+    changed: (connection, from) => connections.changed(connection, from),
+    closed: connection => connections.remove(connection),
+  }
+  const server = createServer({ allowHalfOpen: true }, socket =>
+    connections.add(new ClientConnection(socket, { address: '127.0.0.1', port: 1, tls: null }, owner)),
+  )
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  ends.add(() => {
+    server.close()
+    connections.destroyAll()
+  })
+  return { port: (server.address() as AddressInfo).port, connections, defects }
+}
+
+function answerWith(connection: ClientConnection, body: Buffer): void {
+  connection.answer(200, 'OK', ['Content-Length', String(body.length)], body.length, false)
+  connection.body(body)
+  connection.end([])
+}
+
+/** Reads nothing until it is told to. */
+async function silentClient(port: number): Promise<{ readonly socket: Socket; readonly read: () => number }> {
+  const socket = connect(port, '127.0.0.1').pause()
+  ends.add(() => socket.destroy())
+  await once(socket, 'connect')
+  let bytes = 0
+  return {
+    socket,
+    read: () => {
+      if (socket.listenerCount('data') === 0) socket.on('data', chunk => (bytes += chunk.length)).resume()
+      return bytes
+    },
+  }
+}
+
+const GET = 'GET / HTTP/1.1\r\nHost: a.example\r\n\r\n'
+
+describe('ClientConnection', () => {
+  it('gives a client that is slower than the linger all of its last answer', async () => {
+    const size = 12_000_000
+    const handle: Handle = connection => {
+      answerWith(connection, Buffer.alloc(size))
+      return NOTHING
+    }
+    const { port } = await serve(handle, { linger: 100, lingerIdle: 50 })
+    const { socket, read } = await silentClient(port)
+    socket.write(GET.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'))
+    await new Promise(resolve => setTimeout(resolve, 600))
+    await eventually(() => read() > size)
+  })
+
+  it('begins nothing more for a client that takes no answers, and goes on when it does', async () => {
+    let begun = 0
+    const { port } = await serve(connection => {
+      begun++
+      answerWith(connection, Buffer.alloc(4_000_000))
+      return NOTHING
+    })
+    const { socket, read } = await silentClient(port)
+    socket.write(GET.repeat(20))
+    await eventually(() => begun > 0)
+    await new Promise(resolve => setTimeout(resolve, 300))
+    expect(begun).toBeLessThan(6)
+    await eventually(() => read() > 20 * 4_000_000)
+    expect(begun).toBe(20)
+  })
+
+  it('reads the next request where the last piece of a body was paused', async () => {
+    const { port } = await serve((connection, { bodyLength }) => {
+      if (bodyLength === 0) answerWith(connection, Buffer.from('next'))
+      else queueMicrotask(() => connection.readBody())
+      return {
+        ...NOTHING,
+        onBody: () => connection.pauseBody(),
+        onBodyEnd: () => answerWith(connection, Buffer.from('taken')),
+      }
+    })
+    const client = new RawClient(port)
+    client.send(`POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 4\r\n\r\nfour`)
+    await client.until(/taken/)
+    client.send(GET)
+    expect(await client.until(/next/)).toMatch(/next$/)
+  })
+
+  it('ends itself, and nothing else, where its handler has a defect', async () => {
+    let asked = 0
+    const { port, connections, defects } = await serve(connection => {
+      if (++asked === 1) throw new Error('a defect')
+      answerWith(connection, Buffer.from('fine'))
+      return NOTHING
+    })
+    const client = new RawClient(port)
+    client.send(GET)
+    expect(await client.ended()).toBe('')
+    await eventually(() => connections.size === 0)
+    expect(defects).toEqual([new Error('a defect')])
+    const other = new RawClient(port)
+    other.send(GET)
+    expect(await other.until(/fine/)).toMatch(/fine$/)
+  })
+
+  it('resets where a FIN would say that the answer is whole', async () => {
+    const { port } = await serve(connection => {
+      connection.answer(200, 'OK', [], -2, false)
+      connection.body(Buffer.from('half'))
+      setTimeout(() => connection.cut(), 20)
+      return NOTHING
+    })
+    const client = new RawClient(port)
+    let code = ''
+    client.socket.on('error', (error: NodeJS.ErrnoException) => (code = error.code ?? ''))
+    client.send('GET / HTTP/1.0\r\n\r\n')
+    await client.ended()
+    expect([client.received.endsWith('half'), code]).toEqual([true, 'ECONNRESET'])
+  })
+})
