@@ -1,6 +1,7 @@
 /** A TCP relay on loopback that can be shut: to who connects through it the API server is away, to others it is not. */
 import { connect, createServer } from 'node:net'
 import type { AddressInfo, Server, Socket } from 'node:net'
+import { reset } from '../../protocol/testing/reset.ts'
 
 export class Gate {
   readonly #server: Server
@@ -32,7 +33,7 @@ export class Gate {
   /** Resets every connection, and all that come, until it is opened again. */
   shut(): void {
     this.#open = false
-    for (const socket of this.#sockets) socket.resetAndDestroy()
+    for (const socket of this.#sockets) reset(socket)
   }
 
   async close(): Promise<void> {
@@ -42,7 +43,7 @@ export class Gate {
 
   #relay(near: Socket, port: number): void {
     if (!this.#open) {
-      near.resetAndDestroy()
+      reset(near)
       return
     }
     const far = connect(port, '127.0.0.1')
@@ -51,7 +52,7 @@ export class Gate {
       [far, near],
     ] as const) {
       this.#sockets.add(one)
-      one.on('error', () => other.resetAndDestroy())
+      one.on('error', () => reset(other))
       one.on('close', () => {
         this.#sockets.delete(one)
         other.destroy()

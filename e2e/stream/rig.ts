@@ -17,6 +17,7 @@ import type { Counts } from '../../proxy/table/update.ts'
 import type { MasterTable } from '../../proxy/workers/master-table.ts'
 import { Authority } from '../pki/pki.ts'
 import type { Leaf } from '../pki/pki.ts'
+import { reset } from '../../protocol/testing/reset.ts'
 
 export const POD = 'sluice-proxy-0'
 /** Resolves to the machine itself; the certificates carry it and no address. */
@@ -152,7 +153,7 @@ export class Wire {
 
   /** Resets every connection. */
   cut(): void {
-    for (const socket of this.#sockets) socket.resetAndDestroy()
+    for (const socket of this.#sockets) reset(socket)
   }
 }
 

@@ -9,6 +9,7 @@ import type { ReflectorOptions } from './reflector.ts'
 import { resources } from './resources.ts'
 import { until } from './testing/fake-clock.ts'
 import { FakeServer, sendJson, sendStatus } from './testing/fake-server.ts'
+import { reset } from '../../protocol/testing/reset.ts'
 
 let server: FakeServer
 let client: KubeClient
@@ -342,7 +343,9 @@ describe('watch', () => {
     const reflector = await synced()
     server.nextWatches.push(
       (_url, response) => sendStatus(response, 500, 'InternalError', 'boom'),
-      (_url, response) => void response.socket?.resetAndDestroy(),
+      (_url, response) => {
+        if (response.socket) reset(response.socket)
+      },
       () => undefined,
       (_url, response) => response.end(),
     )

@@ -8,6 +8,7 @@ import type { KubeError } from './errors.ts'
 import { resources } from './resources.ts'
 import { until } from './testing/fake-clock.ts'
 import { FakeServer, sendJson, sendStatus } from './testing/fake-server.ts'
+import { reset } from '../../protocol/testing/reset.ts'
 
 const TARGET = { name: 'a', namespace: 'ns' }
 
@@ -137,7 +138,7 @@ describe('an API server that', () => {
     server.nextOthers.push(
       (url, response) => {
         asked.push(url.pathname)
-        response.socket?.resetAndDestroy()
+        if (response.socket) reset(response.socket)
       },
       (url, response) => {
         asked.push(url.pathname)
@@ -150,11 +151,11 @@ describe('an API server that', () => {
 
   it('closes it under a write is not asked again: the write may have taken effect', async () => {
     const asked: string[] = []
-    const reset = (url: URL, response: ServerResponse): void => {
+    const cut = (url: URL, response: ServerResponse): void => {
       asked.push(url.pathname)
-      response.socket?.resetAndDestroy()
+      if (response.socket) reset(response.socket)
     }
-    server.nextOthers.push(reset, reset)
+    server.nextOthers.push(cut, cut)
     const error = await refused(clientOf().mergePatch(resources.configMaps, TARGET, {}))
     expect(error.code).toBe('KUBE_UNAVAILABLE')
     expect(asked).toHaveLength(1)

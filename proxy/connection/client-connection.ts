@@ -537,8 +537,10 @@ export class ClientConnection {
     this.#carrier = null
     this.#enter('closed')
     // Where the body ends with its connection, a FIN would say that this is all of it (RFC 9112 8).
-    if (this.#answering === 'close' && this.peer.tls === null && !this.socket.connecting) this.socket.resetAndDestroy()
-    else this.socket.destroy()
+    const whole = this.#answering !== 'close' || this.peer.tls !== null
+    // Node loses the handle of a socket that is reset while its end is on the way.
+    if (whole || this.socket.writableEnded) this.socket.destroy()
+    else this.socket.resetAndDestroy()
   }
 
   /** Answer and tunnel: from now on bytes go through as they are. Returns what the client sent already. */

@@ -18,6 +18,7 @@ import {
   type Environment,
   type Rig,
 } from '../workers/harness.ts'
+import { reset } from '../../protocol/testing/reset.ts'
 
 /** Nobody waits for longer; nothing here is to take as long. */
 const PATIENCE_MS = 8_000
@@ -160,9 +161,9 @@ const head = 'Content-Length: 2'
 
 const HEADS: readonly Case[] = [
   { name: 'closes at once', act: () => undefined, greet: socket => socket.end(), expected: [502] },
-  { name: 'resets at once', act: () => undefined, greet: socket => socket.resetAndDestroy(), expected: [502] },
+  { name: 'resets at once', act: () => undefined, greet: socket => reset(socket), expected: [502] },
   { name: 'closes after the request', act: close(''), expected: [502] },
-  { name: 'resets after the request', act: socket => socket.resetAndDestroy(), expected: [502] },
+  { name: 'resets after the request', act: socket => reset(socket), expected: [502] },
   { name: 'closes in its head', act: close('HTTP/1.1 200 OK\r\nX: '), expected: [502] },
   { name: 'answers garbage', act: 'nonsense\r\n\r\n', expected: [502] },
   { name: 'answers with a record of TLS', act: '\u0015\u0003\u0001\u0000\u0002\u0002\u0046\r\n\r\n', expected: [502] },
@@ -283,7 +284,7 @@ const BODIES: readonly Case[] = [
   { name: 'ends before its length', act: close(ok('Content-Length: 9', 'abc')), expected: ['cut'] },
   {
     name: 'resets before its length',
-    act: socket => void socket.write(ok('Content-Length: 9', 'abc'), () => socket.resetAndDestroy()),
+    act: socket => void socket.write(ok('Content-Length: 9', 'abc'), () => reset(socket)),
     expected: ['cut'],
   },
   { name: 'ends between chunks', act: close(ok('Transfer-Encoding: chunked', '2\r\nok\r\n')), expected: ['cut'] },
@@ -336,7 +337,7 @@ const BODIES: readonly Case[] = [
   // Who reads to the end of the connection cannot tell more than how it ended.
   {
     name: 'resets a body to the end',
-    act: socket => void socket.write(ok('', 'abc'), () => socket.resetAndDestroy()),
+    act: socket => void socket.write(ok('', 'abc'), () => reset(socket)),
     expected: ['cut'],
   },
 ]
@@ -489,7 +490,7 @@ const ODD: readonly Case[] = [
 
 const REFUSALS: readonly Case[] = [
   { name: 'closes', act: close(''), expected: [502] },
-  { name: 'resets', act: socket => socket.resetAndDestroy(), expected: [502] },
+  { name: 'resets', act: socket => reset(socket), expected: [502] },
   { name: 'closes in its head', act: close('HTTP/1.1 101 Switching Protocols\r\nConn'), expected: [502] },
   { name: 'says garbage', act: 'garbage\r\n\r\n', expected: [502] },
   { name: 'says nothing', act: '', expected: [504] },
@@ -612,7 +613,7 @@ describe('an upgrade that the backend answers badly', () => {
 describe('a connection that breaks when it is used again (finding 9)', () => {
   const breaks: readonly (readonly [string, (socket: Socket) => void])[] = [
     ['ends', socket => socket.end()],
-    ['resets', socket => socket.resetAndDestroy()],
+    ['resets', socket => reset(socket)],
   ]
   /** Answers the first request of a connection, and breaks at the second. */
   async function stale(how: (socket: Socket) => void): Promise<{ readonly address: string; readonly seen: string[] }> {
@@ -660,7 +661,7 @@ describe('a connection that breaks when it is used again (finding 9)', () => {
     const address = await startRawBackend(ends, socket => {
       socket.on('data', () => {
         if (++asked === 1) socket.write(GOOD)
-        else socket.resetAndDestroy()
+        else reset(socket)
       })
     })
     const rig = await inFrontOf([address])
@@ -761,8 +762,8 @@ describe('a right answer that is cut', () => {
         if (++requests > 1) reused++
         const part = answer.slice(0, Number(at))
         if (how === 'fin') socket.end(part)
-        else if (part === '') socket.resetAndDestroy()
-        else socket.write(part, () => setTimeout(() => socket.resetAndDestroy(), 2))
+        else if (part === '') reset(socket)
+        else socket.write(part, () => setTimeout(() => reset(socket), 2))
       })
     })
     rig = await startPlane(forAll, LIMITS)

@@ -22,6 +22,7 @@ import {
   type Environment,
   type Rig,
 } from '../workers/harness.ts'
+import { reset } from '../../protocol/testing/reset.ts'
 
 const ends = new Ends()
 afterEach(() => ends.all())
@@ -208,7 +209,7 @@ describe('a client that talks early in a handshake and gives up (finding 6b)', (
   const goings: readonly (readonly [string, (raw: RawClient) => void])[] = [
     ['ends', raw => raw.socket.end()],
     ['closes', raw => raw.socket.destroy()],
-    ['resets', raw => raw.socket.resetAndDestroy()],
+    ['resets', raw => reset(raw.socket)],
   ]
   it.each(
     (['refuse-slow', 'silent', 'accept-slow'] as const).flatMap(b => goings.map(([n, go]) => [b, n, go] as const)),

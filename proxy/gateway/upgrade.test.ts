@@ -20,6 +20,7 @@ import {
   type Environment,
   type Rig,
 } from '../workers/harness.ts'
+import { reset } from '../../protocol/testing/reset.ts'
 
 const ends = new Ends()
 afterEach(() => ends.all())
@@ -223,7 +224,7 @@ describe('an upgrade that does not happen', () => {
     const client = new RawClient(rig.http)
     client.send(HANDSHAKE)
     await eventually(() => arrived)
-    client.socket.resetAndDestroy()
+    reset(client.socket)
     await eventually(() => gone && summed(rig.totals()).requests === 1)
     expect(await accessLines(log)).toMatchObject([{ status: 499, failure: 'client-gone' }])
   })

@@ -8,6 +8,7 @@ import { ClusterSet, type ClusterSetParts } from './cluster-set.ts'
 import type { BackendReader, Cluster, Lease, LeaseRequest, LeaseResult, LeaseWaiter } from './contract.ts'
 import { connectTcp } from './endpoint.ts'
 import { UPSTREAM_DEFAULTS, type UpstreamSettings } from './settings.ts'
+import { reset } from '../../protocol/testing/reset.ts'
 
 const SERVICE = 'shop/web:80'
 const REQUEST: LeaseRequest = { exclude: null, fresh: false, on: null }
@@ -166,7 +167,7 @@ describe('a cluster', () => {
 
   it.each([
     ['ends', (socket: Socket) => socket.end()],
-    ['resets', (socket: Socket) => socket.resetAndDestroy()],
+    ['resets', (socket: Socket) => reset(socket)],
     ['speaks on', (socket: Socket) => socket.write('HTTP/1.1 408 Request Timeout\r\n\r\n')],
   ])('drops an idle connection that its backend %s', async (_, act) => {
     const backend = await startBackend()
@@ -223,7 +224,7 @@ describe('a cluster', () => {
   })
 
   it('tells the reader of a reset', async () => {
-    const backend = await startBackend(socket => socket.resetAndDestroy())
+    const backend = await startBackend(socket => reset(socket))
     const { cluster } = inFrontOf([backend.address])
     const lease = await lend(cluster)
     await expect(exchange(lease)).rejects.toMatchObject({ code: 'ECONNRESET' })

@@ -3,6 +3,7 @@ import { createServer } from 'node:http'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { KubeConfig } from '@kubernetes/client-node'
+import { reset } from '../../../protocol/testing/reset.ts'
 
 export interface FakeObject {
   readonly apiVersion: string
@@ -42,7 +43,7 @@ export class FakeWatch {
 
   /** The connection breaks as when a process dies. */
   reset(): void {
-    this.#response.socket?.resetAndDestroy()
+    if (this.#response.socket) reset(this.#response.socket)
   }
 }
 

@@ -3,7 +3,7 @@ import { connect as netConnect, type Socket } from 'node:net'
 import { connect as tlsConnect } from 'node:tls'
 import { readAnswers, type Reading } from './answers.ts'
 import { tunnelGreeting } from './backends.ts'
-import { reset } from './reset.ts'
+import { reset } from '../../../protocol/testing/reset.ts'
 import type { Piece, Planned, Script } from './scripts.ts'
 
 export interface Doors {
