@@ -391,9 +391,10 @@ describe('reports', () => {
       if (lose) wire.budget = 0
       lose = false
     }
-    // Longer than a handshake takes on a machine that has other things to do: each attempt makes a connection.
     startProxySide(cleanup, site, op.port, { reporterTimings: { answer: 700 } })
     await until('first', () => op.reports.length === 1)
+    // Else the answer could come when the way is open again.
+    await until('lost', () => wire.stalls === 1)
     wire.budget = Infinity
     await until('second', () => op.reports.length >= 3)
     expect(op.reports.map(r => r.sequence).slice(0, 3)).toEqual([1, 1, 2])

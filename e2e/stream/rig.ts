@@ -111,6 +111,8 @@ export class Wire {
   /** Bytes that still get through to clients; a connection that needs more is stalled for good, and left open. */
   budget = Infinity
   accepted = 0
+  /** Connections that were stalled. */
+  stalls = 0
 
   static async start(cleanup: Cleanup, target: () => number): Promise<Wire> {
     const wire = new Wire()
@@ -143,6 +145,7 @@ export class Wire {
       const passed = chunk.subarray(0, Math.min(chunk.length, this.budget))
       this.budget -= passed.length
       stalled = passed.length < chunk.length
+      if (stalled) this.stalls++
       if (passed.length > 0) client.write(passed)
     })
     client.on('close', () => server.destroy())
