@@ -50,6 +50,13 @@ describe('dataPlaneConfig', () => {
     ['WORKER_STALL_TIMEOUT', '999ms', '0, or a duration from 1s to 24h'],
     ['ACCESS_LOG_BUFFER', '1000', 'a whole number from 65536 to 1073741824'],
     ['METRICS_HOSTS', '-1', 'a whole number from 0 to 100000'],
+    ['TRUSTED_ADDRESSES', '10.0.0.0/33', 'addresses or ranges'],
+    ['TRUSTED_ADDRESSES', '10.0.0.0/8, lb.example', 'addresses or ranges'],
+    ['TRUSTED_ADDRESSES', '10.0.0.0/8/8', 'addresses or ranges'],
+    ['UNDERSCORES_IN_HEADERS', 'yes', 'true or false'],
+    ['MAX_CONNECTIONS', '-1', 'a whole number from 0 to 1000000'],
+    ['KEEP_ALIVE_AGE', '-1s', 'a duration from 0 to 24h'],
+    ['LINGER_TIMEOUT', '0', 'a duration from 1 to 24h'],
     ['LISTEN_ADDRESS', 'localhost', 'an IP address'],
     ['ACCESS_LOG', 'file', 'off, stdout, or the absolute path'],
   ])('refuses %s=%s and says what is allowed', (name, value, allowed) => {

@@ -26,7 +26,7 @@ export class DataPlaneError extends Error {
   }
 }
 
-/** The code of anything thrown (undici appears twice in some trees: compare codes, never classes). */
+/** The code of anything thrown: compare codes, never classes (jest has Node's own in another realm). */
 export function errorCode(error: unknown): string {
   const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : null
   return typeof code === 'string' ? code : ''

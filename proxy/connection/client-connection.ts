@@ -150,11 +150,6 @@ export class ClientConnection {
     return this.#state
   }
 
-  /** The client's body was read to its end. */
-  get bodyComplete(): boolean {
-    return this.#body.ended
-  }
-
   /** An answer to the request under way began. */
   get answered(): boolean {
     return this.#answering !== null

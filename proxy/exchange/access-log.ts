@@ -23,7 +23,7 @@ export function openAccessLog(lines: LineSink | null): AccessLog {
 }
 
 /** The fields of a line, documented in docs/proxy.md. */
-export function accessEntry(exchange: Exchange): Record<string, unknown> {
+function accessEntry(exchange: Exchange): Record<string, unknown> {
   const { decision, failure, head, peer, endpoints } = exchange
   const object = decision.route ? parseObjectKey(decision.route.object) : null
   const query = head.target.indexOf('?')

@@ -19,7 +19,7 @@ const AUTHORITY = /^(\[[0-9a-f:.]+\]|[a-z0-9\-._~!$&'()*+,;=%]*)(?::[0-9]{0,5})?
 const ABSOLUTE = /^https?:\/\/([^/?#]*)([^#]*)$/i
 
 /** Host of a Host header or authority; null: it is malformed. */
-export function parseHost(authority: string): string | null {
+function parseHost(authority: string): string | null {
   const host = AUTHORITY.exec(authority)?.[1]
   if (host === undefined) return null
   return (host.endsWith('.') ? host.slice(0, -1) : host).toLowerCase()
