@@ -215,3 +215,26 @@ describe('a connection goes on', () => {
     }
   })
 })
+
+describe("a backend's connection is not used again", () => {
+  it.each([
+    ['it answered before it had all of the request', 'HTTP/1.1 413 Payload Too Large\r\nContent-Length: 0\r\n\r\n'],
+    ['it says so', 'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n'],
+  ])('where %s', async (why, answer) => {
+    let connections = 0
+    let closed = 0
+    // It leaves its side open, so that only the proxy can end it.
+    const address = await startRawBackend(ends, socket => {
+      connections++
+      socket.once('data', () => socket.write(answer))
+      socket.on('close', () => closed++)
+    })
+    const rig = await inFrontOf([address])
+    const early = why.includes('before')
+    const client = new RawClient(rig.http)
+    client.send(early ? 'POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 100000\r\n\r\nx' : get())
+    await client.until(/Content-Length: 0/)
+    await eventually(() => closed === 1)
+    expect([connections, rig.plane.upstream.idle]).toEqual([1, 0])
+  })
+})

@@ -40,7 +40,8 @@ export class Recorder {
     counts.status[classOf(finished.status)]++
     if (finished.notFound) counts.notFound++
     if (finished.upstreamError) counts.upstreamErrors++
-    observe(counts.latency, LATENCY_BUCKETS_MS, finished.milliseconds)
+    // How long our own faults take is no evidence either.
+    if (!finished.internal) observe(counts.latency, LATENCY_BUCKETS_MS, finished.milliseconds)
     counts.requestBytes += finished.requestBytes
     counts.responseBytes += finished.responseBytes
   }

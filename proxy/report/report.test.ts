@@ -75,6 +75,19 @@ describe('ReportCounts', () => {
     expect(await counts.take()).toEqual({ hosts: {}, objects: {} })
   })
 
+  it('says nothing of our own faults, which are evidence of nothing', async () => {
+    const counts = reportCounts()
+    const recorder = new Recorder()
+    recorder.request(finished())
+    recorder.request(finished({ status: 502, upstreamError: true }))
+    for (const status of [500, 503]) recorder.request(finished({ status, internal: true, milliseconds: 9_000 }))
+    counts.add(recorder.flush()!)
+    const { hosts, objects } = await counts.take()
+    expect(hosts['a.example']).toMatchObject({ requests: 2, status: [0, 1, 0, 0, 1], upstreamErrors: 1 })
+    expect(hosts['a.example']?.latency.reduce((sum, count) => sum + count, 0)).toBe(2)
+    expect(objects).toEqual({ 'Ingress/ns/web': { revision: 'r1', requests: 2, status: [0, 1, 0, 0, 1] } })
+  })
+
   it('tells of the revision that is served now, and of the last one for an object that is gone', async () => {
     const recorder = new Recorder()
     recorder.request(finished())
