@@ -2,7 +2,6 @@
  * One request and its answer as data: begun from a head, finished with an outcome. Whoever carries it (full path, relay,
  * tunnel) writes down what happened; nothing here knows sockets.
  */
-import { randomUUID } from 'node:crypto'
 import type { RequestHead } from '../http1/contract.ts'
 import type { Recorder } from '../report/recorder.ts'
 import type { TableReader } from '../table/contract.ts'
@@ -12,6 +11,7 @@ import type { Failure } from './error-answer.ts'
 import type { HttpDate } from './http-date.ts'
 import { HOPS_HEADER, fieldValue, saneRequestId, type Forwarded } from './headers.ts'
 import type { Peer } from './peer.ts'
+import type { RequestIds } from './request-ids.ts'
 import { parseTarget, type Target } from './target.ts'
 import type { TrustedAddresses } from './trust.ts'
 
@@ -28,6 +28,7 @@ export interface ExchangeContext {
   readonly recorder: Recorder
   readonly accessLog: AccessLog
   readonly date: HttpDate
+  readonly ids: RequestIds
 }
 
 /** A request that came through so many fleets is taken for a loop. */
@@ -75,13 +76,19 @@ export function begin(
   const target = parseTarget(head.target, head.host)
   const hops = Number(fieldValue(head.fields, HOPS_LOWER) ?? 0)
   const decision = decide(target, table, answeredAnyway(head, hops, busy))
-  const id = saneRequestId(head.requestId) ?? randomUUID().replaceAll('-', '')
+  const id = saneRequestId(head.requestId) ?? context.ids.next()
   const claims = trusted.claims(peer.address, head.fields)
   const authority = target.ok ? target.authority : null
   const secure = peer.tls !== null
+  // One literal without spreads: it is made as one object, not copied together from several.
   return {
-    ...{ head, peer, id, target, decision, number },
+    head,
+    peer,
+    id,
     startedAt: performance.now(),
+    target,
+    decision,
+    number,
     countedHost: table.requestHost(target.host),
     forwarded: {
       client: claims?.client ?? peer.address,
@@ -93,8 +100,15 @@ export function begin(
       prefix: claims?.prefix ?? null,
       hops: Number.isSafeInteger(hops) && hops > 0 ? hops + 1 : 1,
     },
-    ...{ bodyBytesIn: 0, headBytesOut: 0, bodyBytesOut: 0, endpoints: [] },
-    ...{ upstreamStatus: 0, connectMs: null, firstByteMs: null, status: 0, failure: null },
+    bodyBytesIn: 0,
+    headBytesOut: 0,
+    bodyBytesOut: 0,
+    endpoints: [],
+    upstreamStatus: 0,
+    connectMs: null,
+    firstByteMs: null,
+    status: 0,
+    failure: null,
   }
 }
 

@@ -1,7 +1,7 @@
 /**
- * The full path: a request goes through Fastify with @fastify/http-proxy and @fastify/reply-from, where plugins can look
- * at it and change it, before it is forwarded. They see a request of the fewest fields; heads, bodies and answers are not
- * theirs (docs/adr/0010). No other file knows Fastify.
+ * The full path: a request goes through Fastify and the route of @fastify/http-proxy, where plugins can look at it and
+ * change it, before it is forwarded. They see a request of the fewest fields; heads, bodies and answers are not theirs
+ * (docs/adr/0010). No other file knows Fastify.
  */
 import httpProxy from '@fastify/http-proxy'
 import Fastify, { type FastifyInstance } from 'fastify'
@@ -14,9 +14,8 @@ import type { Transport } from './transport.ts'
 
 /** Fastify routes everything here: hosts and paths are our own table's matter, methods the gateway's. */
 const ROUTE = '/'
+/** Asked for, but never connected to. */
 const UNUSED_ORIGIN = 'http://service.invalid'
-/** Under this key the request's carrier goes through reply-from, in the headers that it copies but does not read. */
-const CARRIER = Symbol('carrier')
 
 /** What Fastify and its plugins read of Node's request: whatever else the client wrote does not reach them. */
 class RoutedRequest {
@@ -62,36 +61,25 @@ export class FullPath implements Transport {
       reply.hijack()
       carrierOf(request).defect(error)
     })
-    // What reply-from takes for an undici client.
-    const transport = {
-      request: ({ headers }: { readonly headers: Readonly<Record<symbol, Forward | undefined>> }): void =>
-        headers[CARRIER]?.start(),
-    }
     await app.register(httpProxy, {
-      upstream: '',
+      upstream: UNUSED_ORIGIN,
       routes: [ROUTE],
       httpMethods: ['GET'],
       proxyPayloads: false,
-      internalRewriteLocationHeader: false,
       disableRequestLogging: true,
-      undici: transport as never,
-      // The answer goes past reply-from: it would fold repeated headers and refuse unusual status codes.
-      handler: (request, reply, destination, options) => {
+      // The answer goes past reply-from: it would fold repeated headers, refuse unusual status codes, and choose a
+      // connection of its own (docs/adr/0010).
+      handler: (request, reply) => {
         // From here on Fastify hears of nothing any more, not of an error either.
         reply.hijack()
+        const carrier = carrierOf(request)
         try {
-          reply.from(destination, options)
+          carrier.start()
         } catch (error) {
-          carrierOf(request).defect(error)
+          carrier.defect(error)
         }
       },
-      replyOptions: {
-        getUpstream: () => UNUSED_ORIGIN,
-        // Without it reply-from asks a backend that answers 503 ten times more (ANCHORS 9).
-        retryDelay: () => null,
-        rewriteRequestHeaders: request => ({ [CARRIER]: carrierOf(request) }) as never,
-      },
-    } as Parameters<typeof httpProxy>[1])
+    })
     await app.ready()
     return new FullPath(app, context)
   }

@@ -5,6 +5,7 @@ import type { DataPlaneConfig } from '../config.ts'
 import type { Connections } from '../connection/connections.ts'
 import { openAccessLog, type AccessLog } from '../exchange/access-log.ts'
 import { HttpDate } from '../exchange/http-date.ts'
+import { RequestIds } from '../exchange/request-ids.ts'
 import { plainAddress } from '../exchange/peer.ts'
 import { TrustedAddresses } from '../exchange/trust.ts'
 import type { ForwardContext } from '../forward/forward.ts'
@@ -58,7 +59,7 @@ export class DataPlane {
     const table = new MapTable(clusters)
     const accessLog = openAccessLog(config.accessLog === 'off' ? null : (lines ?? directLines(config)))
     const context: ForwardContext = {
-      ...{ table, recorder, accessLog, publicPorts: config.publicPorts, date: new HttpDate() },
+      ...{ table, recorder, accessLog, publicPorts: config.publicPorts, date: new HttpDate(), ids: new RequestIds() },
       trusted: new TrustedAddresses(config.trustedAddresses),
       forward: {
         headersTimeout: config.upstreamHeadersTimeout,

@@ -1,0 +1,21 @@
+/** Ids for requests that bring none: 128 random bits in hex, as ingress-nginx's `$req_id`. */
+import { randomFillSync } from 'node:crypto'
+
+const BYTES = 16
+/** Ids that are drawn at once: a call of the generator costs more than the id. */
+const DRAWN = 256
+
+export class RequestIds {
+  readonly #pool = Buffer.alloc(BYTES * DRAWN)
+  #used = this.#pool.length
+
+  next(): string {
+    if (this.#used === this.#pool.length) {
+      randomFillSync(this.#pool)
+      this.#used = 0
+    }
+    const from = this.#used
+    this.#used += BYTES
+    return this.#pool.toString('hex', from, this.#used)
+  }
+}
