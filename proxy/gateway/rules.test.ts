@@ -4,47 +4,21 @@ import {
   Ends,
   RawClient,
   ask,
-  bodyOf,
   eventually,
   exchangeRaw,
   site,
   startBackend,
-  startPlane,
   startRawBackend,
   summed,
-  type Environment,
   type Rig,
 } from '../workers/harness.ts'
+import { echoing, inFrontOf, type Echo } from './testing/in-front-of.ts'
 
 const ends = new Ends()
 afterEach(() => ends.all())
 
-interface Seen {
-  readonly method: string
-  readonly url: string
-  readonly headers: Readonly<Record<string, string>>
-  readonly body: string
-}
-
-async function echoing(env: Environment = {}): Promise<Rig> {
-  const address = await startBackend(ends, (request, response) => {
-    const { method, url, headers } = request
-    bodyOf(request).then(
-      body => response.end(JSON.stringify({ method, url, headers, body }), 'latin1'),
-      () => response.destroy(),
-    )
-  })
-  return inFrontOf([address], env)
-}
-
-async function inFrontOf(addresses: readonly string[], env: Environment = {}): Promise<Rig> {
-  const rig = await startPlane(ends, env)
-  for (const update of site('a.example', addresses)) rig.plane.apply(update)
-  return rig
-}
-
-const seen = async (rig: Rig, headers: Record<string, string>): Promise<Seen> =>
-  JSON.parse((await ask(rig.http, { headers })).body) as Seen
+const seen = async (rig: Rig, headers: Record<string, string>): Promise<Echo> =>
+  JSON.parse((await ask(rig.http, { headers })).body) as Echo
 
 const get = (path = '/', ...more: readonly string[]): string =>
   `GET ${path} HTTP/1.1\r\n${['Host: a.example', ...more].join('\r\n')}\r\n\r\n`
@@ -56,13 +30,13 @@ describe('claims of a client', () => {
   }
 
   it('do not reach the backend (httpoxy; nginx: underscores_in_headers off; auth-tls)', async () => {
-    const { headers } = await seen(await echoing(), { ...claims, 'x-fine': '1' })
+    const { headers } = await seen(await echoing(ends), { ...claims, 'x-fine': '1' })
     for (const name of Object.keys(claims)) expect(headers).not.toHaveProperty(name.toLowerCase())
     expect(headers).toMatchObject({ 'x-fine': '1' })
   })
 
   it('with underscores reach it where the setting says so, but for those that read as a header of ours', async () => {
-    const { headers } = await seen(await echoing({ UNDERSCORES_IN_HEADERS: 'true' }), claims)
+    const { headers } = await seen(await echoing(ends, { UNDERSCORES_IN_HEADERS: 'true' }), claims)
     expect(headers).toMatchObject({ x_auth_user: 'admin', remote_addr: '192.0.2.1' })
     expect(headers).not.toHaveProperty('x_real_ip')
   })
@@ -73,7 +47,7 @@ describe('claims of a client', () => {
   }
 
   it('are believed from trusted addresses: the last one that is not trusted is the client', async () => {
-    const rig = await echoing({ TRUSTED_ADDRESSES: '127.0.0.0/8' })
+    const rig = await echoing(ends, { TRUSTED_ADDRESSES: '127.0.0.0/8' })
     expect((await seen(rig, forwarded)).headers).toMatchObject({
       ...{ 'x-forwarded-for': '198.51.100.9', 'x-real-ip': '198.51.100.9', 'x-forwarded-proto': 'https' },
       ...{ 'x-forwarded-host': 'outer.example', 'x-forwarded-port': '8443', 'x-forwarded-prefix': '/app' },
@@ -84,7 +58,10 @@ describe('claims of a client', () => {
   })
 
   it('are replaced from everybody else', async () => {
-    const { headers } = await seen(await echoing({ TRUSTED_ADDRESSES: '203.0.113.0/24,2001:db8::/32' }), forwarded)
+    const { headers } = await seen(
+      await echoing(ends, { TRUSTED_ADDRESSES: '203.0.113.0/24,2001:db8::/32' }),
+      forwarded,
+    )
     expect(headers).toMatchObject({ 'x-forwarded-for': '127.0.0.1', 'x-forwarded-proto': 'http' })
     expect(headers).not.toHaveProperty('x-forwarded-prefix')
   })
@@ -102,7 +79,7 @@ describe('statuses of our own', () => {
     ],
     ['a request that came through here too often', get('/', 'X-Sluice-Hops: 10', 'Connection: close'), 508],
   ])('%s', async (_name, bytes, status) => {
-    const rig = await echoing()
+    const rig = await echoing(ends)
     const answer = await exchangeRaw(rig.http, bytes)
     expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `))
     expect(answer).toMatch(/\r\nServer: sluice\r\n/)
@@ -111,14 +88,14 @@ describe('statuses of our own', () => {
   })
 
   it('a Service that points back at the proxy ends in one answer, not in a storm', async () => {
-    const rig = await inFrontOf([])
+    const rig = await inFrontOf(ends, [])
     for (const update of site('a.example', [`127.0.0.1:${rig.http}`])) rig.plane.apply(update)
     expect((await ask(rig.http, {})).status).toBe(508)
     expect(summed(rig.totals()).requests).toBeLessThan(15)
   })
 
   it('503 without an endpoint says when to come again', async () => {
-    const { status, headers } = await ask((await inFrontOf([])).http, {})
+    const { status, headers } = await ask((await inFrontOf(ends, [])).http, {})
     expect([status, headers['retry-after']]).toEqual([503, '1'])
   })
 })
@@ -132,7 +109,7 @@ describe('what passes as it is', () => {
         socket.end(chunk)
       })
     })
-    const rig = await inFrontOf([address])
+    const rig = await inFrontOf(ends, [address])
     const target = '/\u00c3\u00a9?q=\u00e9'
     expect(await exchangeRaw(rig.http, get(target, 'Connection: close'))).toContain(`GET ${target} HTTP/1.1\r\n`)
     const bytes = 'BREW /pot HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n'
@@ -140,23 +117,30 @@ describe('what passes as it is', () => {
   })
 
   it('the backend names itself; where it does not, we do', async () => {
-    const rig = await inFrontOf([await startBackend(ends, (_q, response) => response.setHeader('Server', 'x').end())])
+    const rig = await inFrontOf(ends, [
+      await startBackend(ends, (_q, response) => response.setHeader('Server', 'x').end()),
+    ])
     expect((await ask(rig.http, {})).headers).toMatchObject({ server: 'x' })
-    expect((await ask((await echoing()).http, {})).headers).toMatchObject({ server: 'sluice' })
+    expect((await ask((await echoing(ends)).http, {})).headers).toMatchObject({ server: 'sluice' })
   })
 
   it('a small body goes on with its length, however it came', async () => {
     const { headers, body } = JSON.parse(
-      (await ask((await echoing()).http, { method: 'PUT', headers: { 'transfer-encoding': 'chunked' }, body: 'four' }))
-        .body,
-    ) as Seen
+      (
+        await ask((await echoing(ends)).http, {
+          method: 'PUT',
+          headers: { 'transfer-encoding': 'chunked' },
+          body: 'four',
+        })
+      ).body,
+    ) as Echo
     expect([headers['content-length'], headers['transfer-encoding'], body]).toEqual(['4', undefined, 'four'])
   })
 })
 
 describe('limits', () => {
   it('a connection ends in good order after its requests', async () => {
-    const rig = await echoing({ KEEP_ALIVE_REQUESTS: '3' })
+    const rig = await echoing(ends, { KEEP_ALIVE_REQUESTS: '3' })
     const client = new RawClient(rig.http)
     client.send(get() + get() + get() + get())
     await client.ended()
@@ -165,7 +149,7 @@ describe('limits', () => {
   })
 
   it('and after its time', async () => {
-    const rig = await echoing({ KEEP_ALIVE_AGE: '1ms' })
+    const rig = await echoing(ends, { KEEP_ALIVE_AGE: '1ms' })
     const client = new RawClient(rig.http)
     // Its time begins when it is accepted.
     await eventually(() => rig.plane.connections.size === 1)
@@ -175,7 +159,7 @@ describe('limits', () => {
   })
 
   it('connections: the oldest idle one goes first; where none is idle the new one is told', async () => {
-    const rig = await echoing({ MAX_CONNECTIONS: '2' })
+    const rig = await echoing(ends, { MAX_CONNECTIONS: '2' })
     const idle = new RawClient(rig.http)
     idle.send(get())
     await idle.until(/\}$/)
@@ -195,7 +179,7 @@ describe('limits', () => {
 
   it('requests under way: 503, counted apart and no evidence', async () => {
     const address = await startBackend(ends, () => undefined)
-    const rig = await inFrontOf([address], { MAX_REQUESTS: '1' })
+    const rig = await inFrontOf(ends, [address], { MAX_REQUESTS: '1' })
     const slow = new RawClient(rig.http)
     slow.send(get())
     await eventually(() => rig.plane.connections.busy === 1)
@@ -206,7 +190,7 @@ describe('limits', () => {
 
 describe('a connection goes on', () => {
   it('when the end of its body comes with what is too much to be gathered', async () => {
-    const rig = await echoing({ BODY_BUFFER: '3' })
+    const rig = await echoing(ends, { BODY_BUFFER: '3' })
     const client = new RawClient(rig.http)
     const chunked = 'POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nfour\r\n0\r\n\r\n'
     for (let i = 1; i <= 3; i++) {
@@ -229,7 +213,7 @@ describe("a backend's connection is not used again", () => {
       socket.once('data', () => socket.write(answer))
       socket.on('close', () => closed++)
     })
-    const rig = await inFrontOf([address])
+    const rig = await inFrontOf(ends, [address])
     const early = why.includes('before')
     const client = new RawClient(rig.http)
     client.send(early ? 'POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 100000\r\n\r\nx' : get())

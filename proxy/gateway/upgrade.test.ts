@@ -11,9 +11,7 @@ import {
   deadAddress,
   eventually,
   exchangeRaw,
-  site,
   startBackend,
-  startPlane,
   startRawBackend,
   summed,
   temporaryFile,
@@ -21,21 +19,16 @@ import {
   type Rig,
 } from '../workers/harness.ts'
 import { reset } from '../../protocol/testing/reset.ts'
+import { inFrontOf } from './testing/in-front-of.ts'
 
 const ends = new Ends()
 afterEach(() => ends.all())
-
-async function inFrontOf(addresses: readonly string[], env: Environment = {}): Promise<Rig> {
-  const rig = await startPlane(ends, env)
-  for (const update of site('a.example', addresses)) rig.plane.apply(update)
-  return rig
-}
 
 async function echoing(env: Environment = {}): Promise<Rig> {
   const server = new EchoServer(echoConfig({ ECHO_PORT: '0', ECHO_DRAIN_MS: '0' }))
   const address = `127.0.0.1:${await server.listen('127.0.0.1')}`
   ends.add(() => server.close())
-  return inFrontOf([address], env)
+  return inFrontOf(ends, [address], env)
 }
 
 function open(port: number, headers: Record<string, string> = {}, protocols: string[] = []): WebSocket {
@@ -96,7 +89,7 @@ describe('WebSocket', () => {
         }
       })
     })
-    const rig = await inFrontOf([address])
+    const rig = await inFrontOf(ends, [address])
     const text = await exchangeRaw(rig.http, `${HANDSHAKE}early`)
     expect(text).toMatch(/^HTTP\/1\.1 101 Switching Protocols\r\n/)
     expect(text).toMatch(/late$/)
@@ -145,7 +138,7 @@ describe('WebSocket', () => {
       (_request, response) => response.end(),
       server => new WebSocketServer({ server }).on('connection', client => clients.push(client)),
     )
-    const rig = await inFrontOf([address])
+    const rig = await inFrontOf(ends, [address])
     const first = open(rig.http)
     await once(first, 'open')
     await eventually(() => clients.length === 1)
@@ -171,14 +164,14 @@ describe('an upgrade that does not happen', () => {
         )
       },
     )
-    const rig = await inFrontOf([address])
+    const rig = await inFrontOf(ends, [address])
     const text = await exchangeRaw(rig.http, HANDSHAKE)
     expect(text).toMatch(/^HTTP\/1\.1 401 Unauthorized\r\nX-Why: token\r\n[^]*\r\n\r\nno$/)
     expect(summed(rig.totals())).toMatchObject({ requests: 1, status: [0, 0, 0, 1, 0], upstreamErrors: 0 })
   })
 
   it('is 404 without a route and 503 without endpoints', async () => {
-    const rig = await inFrontOf([])
+    const rig = await inFrontOf(ends, [])
     expect(await exchangeRaw(rig.http, HANDSHAKE)).toMatch(/^HTTP\/1\.1 503 [^]*no backend is available\nrequest id: /)
     expect(await exchangeRaw(rig.http, HANDSHAKE.replace('a.example', 'b.example'))).toMatch(/^HTTP\/1\.1 404 /)
     expect(summed(rig.totals())).toEqual({ requests: 2, notFound: 1, upstreamErrors: 1, status: [0, 0, 0, 1, 1] })
@@ -191,7 +184,7 @@ describe('an upgrade that does not happen', () => {
   })
 
   it('is 502 where nobody listens, after the next endpoint was tried', async () => {
-    const rig = await inFrontOf([await deadAddress(), await deadAddress()])
+    const rig = await inFrontOf(ends, [await deadAddress(), await deadAddress()])
     expect(await exchangeRaw(rig.http, HANDSHAKE)).toMatch(/^HTTP\/1\.1 502 [^]*no backend accepted the connection\n/)
     expect(rig.totals().connectFailures).toBe(2)
   })
@@ -201,7 +194,7 @@ describe('an upgrade that does not happen', () => {
     ['that answers garbage', (bytes: string) => bytes, 502, 'garbage\r\n\r\n'],
   ])('is 502 with a backend %s', async (_name, _id, status, bytes) => {
     const address = await startRawBackend(ends, socket => socket.once('data', () => socket.end(bytes)))
-    const rig = await inFrontOf([address])
+    const rig = await inFrontOf(ends, [address])
     const text = await exchangeRaw(rig.http, HANDSHAKE)
     expect(text).toMatch(new RegExp(`^HTTP/1\\.1 ${status} [^]*no valid answer\\nrequest id: `))
     expect(summed(rig.totals())).toMatchObject({ requests: 1, upstreamErrors: 1, status: [0, 0, 0, 0, 1] })
@@ -209,7 +202,7 @@ describe('an upgrade that does not happen', () => {
 
   it('is 504 with a backend that says nothing', async () => {
     const address = await startRawBackend(ends, () => undefined)
-    const rig = await inFrontOf([address], { UPSTREAM_HEADERS_TIMEOUT: '200ms' })
+    const rig = await inFrontOf(ends, [address], { UPSTREAM_HEADERS_TIMEOUT: '200ms' })
     expect(await exchangeRaw(rig.http, HANDSHAKE)).toMatch(/^HTTP\/1\.1 504 /)
   })
 
@@ -220,7 +213,7 @@ describe('an upgrade that does not happen', () => {
       socket.on('data', () => (arrived = true)).on('close', () => (gone = true))
     })
     const log = temporaryFile(ends)
-    const rig = await inFrontOf([address], { ACCESS_LOG: log })
+    const rig = await inFrontOf(ends, [address], { ACCESS_LOG: log })
     const client = new RawClient(rig.http)
     client.send(HANDSHAKE)
     await eventually(() => arrived)
