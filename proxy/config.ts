@@ -46,6 +46,8 @@ export interface DataPlaneConfig {
   readonly lingerIdleTimeout: number
   /** A tunnel (WebSocket) through which nothing goes for so long is closed. */
   readonly tunnelIdleTimeout: number
+  /** The same where one of its sides sends no more. */
+  readonly tunnelHalfClosedTimeout: number
   /** Requests on one client connection, and its age, before it is closed with an answer; 0: no limit. */
   readonly keepAliveRequests: number
   readonly keepAliveAge: number
@@ -97,6 +99,7 @@ export function dataPlaneConfig(env: Environment): DataPlaneConfig {
     lingerTimeout: milliseconds(env, 'LINGER_TIMEOUT', 30_000, 1),
     lingerIdleTimeout: milliseconds(env, 'LINGER_IDLE_TIMEOUT', 5_000, 1),
     tunnelIdleTimeout: milliseconds(env, 'TUNNEL_IDLE_TIMEOUT', 3_600_000),
+    tunnelHalfClosedTimeout: milliseconds(env, 'TUNNEL_HALF_CLOSED_TIMEOUT', 60_000),
     keepAliveRequests: integer(env, 'KEEP_ALIVE_REQUESTS', 1_000, 0, 1_000_000_000),
     keepAliveAge: milliseconds(env, 'KEEP_ALIVE_AGE', 3_600_000),
     maxConnections: integer(env, 'MAX_CONNECTIONS', 16_384, 0, 1_000_000),

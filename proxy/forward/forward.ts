@@ -447,7 +447,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
 
   onEnd(): void {
     this.#guard(() => {
-      if (this.#phase === 'tunnel') this.#client.socket.end()
+      if (this.#phase === 'tunnel') this.#client.endPassing()
       else this.#backendEnded(null)
     })
   }

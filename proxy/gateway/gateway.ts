@@ -42,9 +42,9 @@ export class Gateway implements ConnectionOwner {
   constructor(parts: GatewayParts) {
     this.#parts = parts
     this.limits = parts.limits
-    const { headers, request, keepAlive, bodyIdle, linger, lingerIdle, tunnelIdle } = parts.limits
+    const { headers, request, keepAlive, bodyIdle, linger, lingerIdle, tunnelIdle, tunnelHalfClosed } = parts.limits
     const { headersTimeout, bodyTimeout, bufferTime } = parts.context.forward
-    const times = [headers, request, keepAlive, bodyIdle, linger, lingerIdle, tunnelIdle]
+    const times = [headers, request, keepAlive, bodyIdle, linger, lingerIdle, tunnelIdle, tunnelHalfClosed]
     const shortest = Math.min(...[...times, headersTimeout, bodyTimeout, bufferTime].filter(ms => ms > 0), 60_000)
     this.connections = new Connections(shortest)
   }

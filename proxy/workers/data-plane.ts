@@ -86,6 +86,7 @@ export class DataPlane {
         linger: config.lingerTimeout,
         lingerIdle: config.lingerIdleTimeout,
         tunnelIdle: config.tunnelIdleTimeout,
+        tunnelHalfClosed: config.tunnelHalfClosedTimeout,
         maxHeadBytes: config.maxHeaderBytes,
         maxLineBytes: config.maxLineBytes,
         maxRequests: config.keepAliveRequests,
