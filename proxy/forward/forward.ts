@@ -201,7 +201,8 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     this.#phase = 'leasing'
     this.#deadline = Infinity
     this.#tries++
-    const cancel = this.#cluster.lease({ exclude: this.#excluded, fresh, on }, this)
+    const unrepeatable = !this.#repeatable()
+    const cancel = this.#cluster.lease({ exclude: this.#excluded, fresh, unrepeatable, on }, this)
     // The waiter may have been called already.
     if ((this.#phase as Phase) === 'leasing') this.#cancelLease = cancel
   }
@@ -277,16 +278,10 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     }
     if (lease === null || this.#phase !== 'waiting') return
     const { reused, address } = lease
-    const { method } = this.#exchange.head
-    const again =
-      !this.#answered &&
-      this.#interims === 0 &&
-      IDEMPOTENT.has(method) &&
-      this.#upgrade === null &&
-      this.#gathered !== null &&
-      this.#bodyRead
+    const again = !this.#answered && this.#interims === 0 && this.#repeatable()
     if (reused && !this.#answered && error.code === 'SLUICE_UPSTREAM_BROKEN') {
-      // The race of an idle timeout: the backend closed the connection while the request was on its way.
+      // The race of an idle timeout: the backend closed the connection while the request was on its way. What cannot be
+      // sent again was not exposed to it (LeaseRequest.unrepeatable): there it is an error of the backend like any other.
       this.#release('stale')
       if (again && !this.#freshTried) {
         this.#freshTried = true
@@ -304,6 +299,12 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
       return
     }
     this.#fail(answerFor(error))
+  }
+
+  /** It does no harm if a backend gets it twice, and all of it is there. */
+  #repeatable(): boolean {
+    const whole = this.#gathered !== null && this.#bodyRead
+    return whole && this.#upgrade === null && IDEMPOTENT.has(this.#exchange.head.method)
   }
 
   #mayTryNext(): boolean {

@@ -643,6 +643,18 @@ describe('a connection that breaks when it is used again (finding 9)', () => {
     },
   )
 
+  it.each(breaks)('a POST does not meet one that was idle for long: %s', async (_name, how) => {
+    const { address, seen } = await stale(how)
+    const rig = await impatient([address])
+    const raw = open(rig)
+    await exchange(raw, ['GET'], request('GET', '/first'))
+    // TRUSTED_MS
+    await new Promise(resolve => setTimeout(resolve, 1_100))
+    const { answers } = await exchange(raw, ['GET', 'POST'], `${request('POST', '/again', 'Content-Length: 1')}x`)
+    expect([answers[1]?.status, seen]).toEqual([200, ['GET /first', 'POST /again']])
+    expect(summed(rig.totals())).toMatchObject({ requests: 2, upstreamErrors: 0 })
+  })
+
   it.each(breaks)('a POST is never sent twice: %s', async (_name, how) => {
     const { address, seen } = await stale(how)
     const rig = await impatient([address])

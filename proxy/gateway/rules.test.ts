@@ -222,3 +222,27 @@ describe("a backend's connection is not used again", () => {
     expect([connections, rig.plane.upstream.idle]).toEqual([1, 0])
   })
 })
+
+describe('the size of an answer', () => {
+  const answers = {
+    'with a length': 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfour',
+    'in chunks': 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nfour\r\n0\r\nX: y\r\n\r\n',
+    'without a body': 'HTTP/1.1 204 No Content\r\n\r\n',
+    'behind an interim one':
+      'HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n',
+    'whose head was taken back': 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnot a chunk\r\n',
+    'that breaks off': 'HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\nfour',
+    'that cannot be read': 'nothing of HTTP\r\n\r\n',
+  }
+
+  it.each(Object.entries(answers))(
+    '%s is what went to the client, and nothing that was only meant to',
+    async (_, text) => {
+      const address = await startRawBackend(ends, socket => socket.once('data', () => socket.end(text)))
+      const rig = await inFrontOf(ends, [address])
+      const received = await exchangeRaw(rig.http, get('/', 'Connection: close'))
+      await eventually(() => summed(rig.totals()).requests === 1)
+      expect(rig.totals().requests()).toMatchObject([{ requests: 1, responseBytes: received.length }])
+    },
+  )
+})
