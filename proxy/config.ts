@@ -59,6 +59,8 @@ export interface DataPlaneConfig {
   readonly bodyBuffer: number
   /** Header names with `_` reach backends. */
   readonly underscoresInHeaders: boolean
+  /** What the proxy calls itself in Via to backends; null: it sends none. */
+  readonly via: string | null
   /** Whose X-Forwarded-* are believed. */
   readonly trustedAddresses: readonly string[]
   /** SecureContexts kept per worker. */
@@ -107,6 +109,7 @@ export function dataPlaneConfig(env: Environment): DataPlaneConfig {
     maxHandshakes: integer(env, 'MAX_HANDSHAKES', 1_024, 0, 1_000_000),
     bodyBuffer: integer(env, 'BODY_BUFFER', 65_536, 0, 1_048_576),
     underscoresInHeaders: flag(env, 'UNDERSCORES_IN_HEADERS'),
+    via: pseudonym(env, 'VIA'),
     trustedAddresses: ranges(env, 'TRUSTED_ADDRESSES'),
     tlsContexts: integer(env, 'TLS_CONTEXTS', 2_000, 1, 1_000_000),
   }
@@ -180,6 +183,16 @@ function ranges(env: Environment, name: string): readonly string[] {
     }
   }
   return list
+}
+
+/** RFC 9110 7.6.3: a token, or a host with a port. */
+function pseudonym(env: Environment, name: string): string | null {
+  const text = env[name]
+  if (text === undefined || text === '') return null
+  if (!/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}(?::[0-9]{1,5})?$/.test(text)) {
+    throw refuse(name, text, 'a name such as sluice, with a port or without, or nothing for no Via')
+  }
+  return text
 }
 
 /** Shorter than a second is a loop that is merely busy, and would end workers that serve. */

@@ -34,6 +34,7 @@ const RETRY_AFTER = '1'
 
 /** @param id of the request; null: it could not be read */
 export function errorAnswer(status: number, reason: string, id: string | null): WrittenAnswer {
+  if (status === 204) return { status, fields: ['Allow', ALLOWED], body: '' }
   const line = id === null ? '' : `request id: ${id}\n`
   const body = `${status} ${STATUS_CODES[status] ?? ''}: ${reason}\n${line}`
   const fields = ['Content-Type', 'text/plain; charset=utf-8', 'Content-Length', String(body.length)]

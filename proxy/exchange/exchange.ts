@@ -7,10 +7,10 @@ import type { RequestHead } from '../http1/contract.ts'
 import type { Recorder } from '../report/recorder.ts'
 import type { TableReader } from '../table/contract.ts'
 import type { AccessLog } from './access-log.ts'
-import { decide, type Decision } from './decide.ts'
+import { answeredHere, decide, type Decision } from './decide.ts'
 import type { Failure } from './error-answer.ts'
 import type { HttpDate } from './http-date.ts'
-import { HOPS_HEADER, fieldValue, saneRequestId, type Forwarded } from './headers.ts'
+import { HOPS_HEADER, fieldValue, hopsLeft, saneRequestId, type Forwarded } from './headers.ts'
 import type { Peer } from './peer.ts'
 import { parseTarget, type Target } from './target.ts'
 import type { TrustedAddresses } from './trust.ts'
@@ -72,9 +72,11 @@ export function begin(
   busy: boolean,
 ): Exchange {
   const { table, publicPorts, trusted } = context
-  const target = parseTarget(head.target, head.host)
+  const target = parseTarget(head.method, head.target, head.host)
   const hops = Number(fieldValue(head.fields, HOPS_LOWER) ?? 0)
-  const decision = decide(target, table, answeredAnyway(head, hops, busy))
+  const left = head.method === 'OPTIONS' ? hopsLeft(head.fields) : null
+  const decided = decide(target, table, answeredAnyway(head, hops, busy))
+  const decision = left === 0 ? answeredHere(decided) : decided
   const id = saneRequestId(head.requestId) ?? randomUUID().replaceAll('-', '')
   const claims = trusted.claims(peer.address, head.fields)
   const authority = target.ok ? target.authority : null
@@ -92,6 +94,7 @@ export function begin(
       requestId: id,
       prefix: claims?.prefix ?? null,
       hops: Number.isSafeInteger(hops) && hops > 0 ? hops + 1 : 1,
+      maxForwards: left === null ? null : left - 1,
     },
     ...{ bodyBytesIn: 0, headBytesOut: 0, bodyBytesOut: 0, endpoints: [] },
     ...{ upstreamStatus: 0, connectMs: null, firstByteMs: null, status: 0, failure: null },

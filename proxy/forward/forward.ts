@@ -11,7 +11,7 @@ import { DataPlaneError } from '../errors.ts'
 import { answerFor, errorAnswer, type ErrorAnswer } from '../exchange/error-answer.ts'
 import { countTunnel, finish, type Exchange, type ExchangeContext } from '../exchange/exchange.ts'
 import type { HttpDate } from '../exchange/http-date.ts'
-import { requestFields, responseFields } from '../exchange/headers.ts'
+import { requestFields, responseFields, type OwnFields } from '../exchange/headers.ts'
 import { BodyReader } from '../http1/body-reader.ts'
 import { CHUNKED, UNTIL_CLOSE, type ResponseHead } from '../http1/contract.ts'
 import { ResponseHeadReader } from '../http1/head-reader.ts'
@@ -36,6 +36,8 @@ export interface ForwardSettings {
   readonly triesTime: number
   /** Names with `_` reach backends (enable-underscores-in-headers). */
   readonly underscores: boolean
+  /** Added to every request. */
+  readonly own: OwnFields
 }
 
 export interface ForwardContext extends ExchangeContext {
@@ -232,8 +234,9 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
 
   #sendHead(lease: Lease): void {
     const { head, forwarded, target } = this.#exchange
+    const { underscores, own } = this.#context.forward
     if (!target.ok) throw new TypeError('a request without a target cannot be forwarded')
-    const fields = requestFields(head, forwarded, this.#context.forward.underscores)
+    const fields = requestFields(head, forwarded, underscores, own[head.minor])
     // HTTP/1.1 wants a Host; a client of HTTP/1.0 may have named none (RFC 9112 3.2).
     if (forwarded.authority === null) fields.unshift('Host', lease.address)
     if (this.#upgrade !== null) fields.push('Connection', 'Upgrade', 'Upgrade', this.#upgrade)

@@ -67,6 +67,86 @@ describe('claims of a client', () => {
   })
 })
 
+/** What a raw request came to: what its backend saw, or the answer where it saw nothing. */
+async function echoOf(rig: Rig, text: string): Promise<Partial<Echo> & { readonly answer: string }> {
+  const answer = await exchangeRaw(rig.http, text)
+  const body = answer.split('\r\n\r\n')[1] ?? ''
+  return { ...(body.startsWith('{') ? (JSON.parse(body) as Echo) : {}), answer }
+}
+
+describe('OPTIONS', () => {
+  const options = (target: string, ...more: readonly string[]): string =>
+    `OPTIONS ${target} HTTP/1.1\r\n${['Host: b.example', 'Connection: close', ...more].join('\r\n')}\r\n\r\n`
+
+  it.each([
+    ['http://a.example', '*'],
+    ['http://A.example:80', '*'],
+    ['http://a.example/', '/'],
+    ['http://a.example?x', '/?x'],
+  ])('of %s asks the backend for %s (RFC 9112 3.2.4)', async (target, forwarded) => {
+    const rig = await echoing(ends)
+    expect(await echoOf(rig, options(target))).toMatchObject({ method: 'OPTIONS', url: forwarded })
+  })
+
+  it('alone: without a path another method means /', async () => {
+    const rig = await echoing(ends)
+    const text = options('http://a.example').replace('OPTIONS', 'GET')
+    expect(await echoOf(rig, text)).toMatchObject({ method: 'GET', url: '/' })
+  })
+
+  it.each([
+    ['1', '0'],
+    ['10', '9'],
+    ['99999999999999999999999', '255'],
+  ])('with Max-Forwards: %s goes on with %s (RFC 9110 7.6.2)', async (sent, forwarded) => {
+    const rig = await echoing(ends)
+    const { rawHeaders = [] } = await echoOf(
+      rig,
+      options('http://a.example/', `Max-Forwards: ${sent}`, 'max-forwards: 7'),
+    )
+    const at = rawHeaders.flatMap((text, i) => (text.toLowerCase() === 'max-forwards' ? [rawHeaders[i + 1]] : []))
+    expect(at).toEqual([forwarded])
+  })
+
+  it('with Max-Forwards: 0 is answered here, and by what would have been asked', async () => {
+    const rig = await echoing(ends)
+    const { answer } = await echoOf(rig, options('http://a.example/', 'Max-Forwards: 0'))
+    expect(answer).toMatch(/^HTTP\/1\.1 204 No Content\r\nAllow: [A-Z, ]+\r\n(?![^]*content-)[^]*\r\n\r\n$/i)
+    const [counted] = rig.totals().requests()
+    expect(counted).toMatchObject({ requests: 1, object: expect.stringContaining('a.example'), upstreamErrors: 0 })
+    expect((await echoOf(rig, options('/', 'Max-Forwards: 0'))).answer).toMatch(/^HTTP\/1\.1 404 /)
+  })
+
+  it.each([
+    ['GET', '0'],
+    ['OPTIONS', 'none'],
+    ['OPTIONS', '-1'],
+  ])('%s with Max-Forwards: %s goes on as it is', async (method, sent) => {
+    const rig = await echoing(ends)
+    const text = options('http://a.example/', `Max-Forwards: ${sent}`).replace('OPTIONS', method)
+    expect((await echoOf(rig, text)).headers).toMatchObject({ 'max-forwards': sent })
+  })
+})
+
+describe('Via', () => {
+  const via = 'Via: 1.1 outer, HTTP/2 cdn.example'
+  const closing = ['Connection: close', via] as const
+
+  it('is what others wrote, and nothing of ours (as at ingress-nginx: some servers do not compress behind a Via)', async () => {
+    const rig = await echoing(ends)
+    expect((await echoOf(rig, get('/', ...closing))).headers).toMatchObject({ via: '1.1 outer, HTTP/2 cdn.example' })
+    expect((await echoOf(rig, get('/', 'Connection: close'))).headers).not.toHaveProperty('via')
+  })
+
+  it('ends with us where a name is set (RFC 9110 7.6.3), with the version that the client spoke; answers have none', async () => {
+    const rig = await echoing(ends, { VIA: 'sluice' })
+    const { headers, answer } = await echoOf(rig, get('/', ...closing))
+    expect(headers).toMatchObject({ via: '1.1 outer, HTTP/2 cdn.example, 1.1 sluice' })
+    expect(answer.split('\r\n\r\n')[0]).not.toMatch(/\r\nvia:/i)
+    expect((await echoOf(rig, get('/').replace('HTTP/1.1', 'HTTP/1.0'))).headers).toMatchObject({ via: '1.0 sluice' })
+  })
+})
+
 describe('statuses of our own', () => {
   it.each([
     ['TRACE', 'TRACE / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n', 405],

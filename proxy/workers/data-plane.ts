@@ -4,6 +4,7 @@ import { createServer, type AddressInfo, type Server } from 'node:net'
 import type { DataPlaneConfig } from '../config.ts'
 import type { Connections } from '../connection/connections.ts'
 import { openAccessLog, type AccessLog } from '../exchange/access-log.ts'
+import { viaFields } from '../exchange/headers.ts'
 import { HttpDate } from '../exchange/http-date.ts'
 import { plainAddress } from '../exchange/peer.ts'
 import { TrustedAddresses } from '../exchange/trust.ts'
@@ -69,6 +70,7 @@ export class DataPlane {
         maxTries: config.upstream.maxAttempts,
         triesTime: config.upstream.attemptTime,
         underscores: config.underscoresInHeaders,
+        own: viaFields(config.via),
       },
       onDefect: error => {
         recorder.defect()
