@@ -70,6 +70,8 @@ export interface TunnelEnd {
   /** The client sends no more. */
   onEnd(): void
   onClose(): void
+  /** This process goes: say goodbye to both sides, and end. */
+  onLeave(): void
 }
 
 export interface ConnectionOwner {
@@ -579,9 +581,18 @@ export class ClientConnection {
 
   /** The end that is missing may never come: who reads an end and means to go says so soon. */
   #halfClose(): void {
-    const { tunnelIdle, tunnelHalfClosed } = this.#owner.limits
-    this.#tunnelLimit = shorter(tunnelIdle, tunnelHalfClosed)
+    this.#tunnelLimit = shorter(this.#tunnelLimit, this.#owner.limits.tunnelHalfClosed)
     this.#deadline = after(this.#tunnelLimit, performance.now())
+  }
+
+  /** A tunnel ends in good order, because this process goes: not later than a connection whose last answer is out. */
+  leave(): void {
+    const { linger, lingerIdle } = this.#owner.limits
+    const now = performance.now()
+    this.#tunnelLimit = shorter(this.#tunnelLimit, lingerIdle)
+    this.#deadline = after(this.#tunnelLimit, now)
+    this.#finalDeadline = after(linger, now)
+    this.#guard(() => this.#tunnel?.onLeave())
   }
 
   #next(): void {

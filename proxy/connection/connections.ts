@@ -120,7 +120,7 @@ export class Connections {
       if (!tunnel) return
       const timer = setTimeout(() => {
         this.#staggered.delete(timer)
-        tunnel.socket.destroySoon()
+        tunnel.leave()
         next()
       }, pause)
       this.#staggered.add(timer)

@@ -16,6 +16,7 @@ import { BodyReader } from '../http1/body-reader.ts'
 import { CHUNKED, UNTIL_CLOSE, type ResponseHead } from '../http1/contract.ts'
 import { ResponseHeadReader } from '../http1/head-reader.ts'
 import { CHUNK_END, LAST_CHUNK, chunkHead, requestHeadText, responseHeadText } from '../http1/write.ts'
+import { FrameReader, goingAway, goingAwayMasked } from './websocket.ts'
 import type { BackendReader, Cluster, Lease, LeaseResult, LeaseWaiter } from '../upstream/contract.ts'
 
 /** Milliseconds and bytes. */
@@ -88,6 +89,10 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   #excluded: Set<string> | null = null
   #tries = 0
   #freshTried = false
+  /** Of a WebSocket. */
+  #frames: { readonly out: FrameReader; readonly in: FrameReader } | null = null
+  /** A tunnel that ends because this process goes: `waiting` for the end of a frame of the backend, then `left`. */
+  #leaving: 'no' | 'waiting' | 'left' = 'no'
   #tunnelBytesOut = 0
   #tunnelBytesIn = 0
   /** performance.now() when waiting has lasted too long. */
@@ -342,8 +347,8 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
 
   #data(chunk: Buffer): void {
     if (this.#phase === 'tunnel') {
-      this.#tunnelBytesOut += chunk.length
-      if (!this.#client.pass(chunk)) this.#lease?.connection.socket.pause()
+      if (this.#leaving === 'no') this.#passOut(chunk)
+      else this.#passLast(chunk)
       return
     }
     this.#answered = true
@@ -561,11 +566,13 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     exchange.status = 101
     exchange.upstreamStatus = 101
     exchange.firstByteMs = performance.now() - exchange.startedAt
+    if (head.upgrade?.toLowerCase() === 'websocket') this.#frames = { out: new FrameReader(), in: new FrameReader() }
     const early = this.#client.tunnel(responseHeadText(101, head.reason, fields), {
       onData: chunk => this.#tunnelData(chunk),
       onDrain: () => this.onDrain(),
       onEnd: () => this.#lease?.connection.socket.end(),
       onClose: () => this.#closeTunnel(),
+      onLeave: () => this.#leave(),
     })
     exchange.headBytesOut = this.#client.written
     countTunnel(exchange, this.#context)
@@ -573,9 +580,51 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     if (early.length > 0) this.#tunnelData(early)
   }
 
+  #passOut(chunk: Buffer): void {
+    this.#frames?.out.pass(chunk)
+    this.#write(chunk)
+  }
+
+  #write(chunk: Buffer): void {
+    const more = this.#client.pass(chunk)
+    this.#tunnelBytesOut += chunk.length
+    if (!more) this.#lease?.connection.socket.pause()
+  }
+
+  /** The rest of a frame, and nothing behind it. */
+  #passLast(chunk: Buffer): void {
+    if (this.#leaving === 'left' || this.#frames === null) return
+    const end = this.#frames.out.toEnd(chunk, 0)
+    this.#write(end === -1 ? chunk : chunk.subarray(0, end))
+    if (end !== -1) this.#sayGoodbye(this.#frames)
+  }
+
+  #leave(): void {
+    if (this.#phase !== 'tunnel' || this.#leaving !== 'no') return
+    // What it speaks we do not know, and so nothing to say in it.
+    if (this.#frames === null) this.#client.socket.destroySoon()
+    else if (this.#frames.out.between) this.#sayGoodbye(this.#frames)
+    else this.#leaving = 'waiting'
+  }
+
+  /** RFC 6455 7.1: a Close frame to both, the end behind it, and what they still say is thrown away until they end, too. */
+  #sayGoodbye(frames: { readonly out: FrameReader; readonly in: FrameReader }): void {
+    this.#leaving = 'left'
+    if (!frames.out.closed) this.#write(goingAway())
+    this.#client.endPassing()
+    const socket = this.#lease?.connection.socket
+    if (socket?.writable === true) {
+      if (frames.in.between && !frames.in.closed) socket.write(goingAwayMasked())
+      socket.end()
+    }
+    if (socket?.isPaused() === true) socket.resume()
+    this.#client.socket.resume()
+  }
+
   #tunnelData(chunk: Buffer): void {
     const socket = this.#lease?.connection.socket
     if (!socket?.writable) return
+    this.#frames?.in.pass(chunk)
     this.#tunnelBytesIn += chunk.length
     if (!socket.write(chunk)) this.#client.socket.pause()
   }

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { WebSocket, WebSocketServer } from 'ws'
 import { echoConfig } from '../../e2e/echo/config.ts'
@@ -150,6 +151,92 @@ describe('WebSocket', () => {
     clients[1]!.terminate()
     expect((await once(second, 'close'))[0]).toBe(1006)
     await eventually(() => rig.plane.connections.size === 0)
+  })
+})
+
+describe('a tunnel, when the proxy goes,', () => {
+  const SWITCH = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'
+  const GOING_AWAY = '\x88\x02\x03\xe9'
+
+  /** A backend that speaks bytes; `said`: what it heard behind the handshake. */
+  async function raw(
+    first: string,
+  ): Promise<{ rig: Rig; client: RawClient; say: (text: string) => void; said: () => string }> {
+    let backend: Socket | null = null
+    let said = ''
+    const address = await startRawBackend(ends, socket => {
+      socket.once('data', () => {
+        backend = socket
+        socket.write(Buffer.from(first, 'latin1'))
+        socket.on('data', chunk => (said += chunk.toString('latin1')))
+      })
+    })
+    const rig = await inFrontOf(ends, [address], { DRAIN_TIMEOUT: '200ms', LINGER_IDLE_TIMEOUT: '1s' })
+    const client = new RawClient(rig.http)
+    client.send(HANDSHAKE.replace('websocket', /Upgrade: (.*)/.exec(first)?.[1] ?? ''))
+    await client.until(/\r\n\r\n/)
+    return { rig, client, say: text => backend?.write(Buffer.from(text, 'latin1')), said: () => said }
+  }
+
+  const behind = (client: RawClient): string => client.received.slice(client.received.indexOf('\r\n\r\n') + 4)
+
+  it('tells both sides of a WebSocket that it does: 1001', async () => {
+    const codes: number[] = []
+    const address = await startBackend(
+      ends,
+      (_request, response) => response.end(),
+      server =>
+        new WebSocketServer({ server }).on('connection', client => {
+          client.send('hello')
+          client.on('close', code => codes.push(code))
+        }),
+    )
+    const rig = await inFrontOf(ends, [address])
+    const [plain, secure] = [
+      open(rig.http),
+      new WebSocket(`wss://127.0.0.1:${rig.https}/`, { headers: { host: 'a.example' }, rejectUnauthorized: false }),
+    ]
+    ends.add(() => secure.terminate())
+    await Promise.all([message(plain), message(secure)])
+    const closed = Promise.all([once(plain, 'close'), once(secure, 'close')])
+    await rig.plane.drain()
+    expect((await closed).map(([code]) => code as number)).toEqual([1001, 1001])
+    await eventually(() => codes.length === 2)
+    expect(codes).toEqual([1001, 1001])
+  })
+
+  it('says so behind the frame that is under way, and passes nothing more', async () => {
+    const { rig, client, say } = await raw(`${SWITCH}\x82\x06abc`)
+    await client.until(/abc$/)
+    const drained = rig.plane.drain()
+    // Its turn comes within DRAIN_TIMEOUT.
+    await new Promise(resolve => setTimeout(resolve, 400))
+    say('def\x82\x03ghi')
+    await drained
+    expect(behind(client)).toBe(`\x82\x06abcdef${GOING_AWAY}`)
+  })
+
+  it('says it once, where the backend did already', async () => {
+    const { rig, client } = await raw(`${SWITCH}\x88\x02\x03\xe8`)
+    await client.until(/\xe8$/)
+    await rig.plane.drain()
+    expect(behind(client)).toBe('\x88\x02\x03\xe8')
+  })
+
+  it('says nothing into a protocol that it does not know', async () => {
+    const { rig, client, said } = await raw(`${SWITCH.replace('websocket', 'spdy/3.1')}abc`)
+    await client.until(/abc$/)
+    await rig.plane.drain()
+    await client.ended()
+    expect([behind(client), said()]).toEqual(['abc', ''])
+  })
+
+  it('ends one whose frame does not, when the time is over', async () => {
+    const { rig, client } = await raw(`${SWITCH}\x82\x06abc`)
+    await client.until(/abc$/)
+    await rig.plane.drain()
+    await client.ended()
+    expect(behind(client)).toBe('\x82\x06abc')
   })
 })
 
