@@ -54,6 +54,10 @@ export interface DataPlaneConfig {
   /** Per worker; 0: no limit. */
   readonly maxConnections: number
   readonly maxRequests: number
+  /** Of one client, per worker; 0: no limit. */
+  readonly maxConnectionsPerClient: number
+  /** Percent of the memory that the process, or the heap that a worker, may have: from there on load is shed; 0: never. */
+  readonly memoryHighWater: number
   readonly maxHandshakes: number
   /** Bodies up to this size are read before a backend is chosen. */
   readonly bodyBuffer: number
@@ -106,6 +110,8 @@ export function dataPlaneConfig(env: Environment): DataPlaneConfig {
     keepAliveAge: milliseconds(env, 'KEEP_ALIVE_AGE', 3_600_000),
     maxConnections: integer(env, 'MAX_CONNECTIONS', 16_384, 0, 1_000_000),
     maxRequests: integer(env, 'MAX_REQUESTS', 8_192, 0, 1_000_000),
+    maxConnectionsPerClient: integer(env, 'MAX_CONNECTIONS_PER_CLIENT', 0, 0, 1_000_000),
+    memoryHighWater: integer(env, 'MEMORY_HIGH_WATER', 85, 0, 99),
     maxHandshakes: integer(env, 'MAX_HANDSHAKES', 1_024, 0, 1_000_000),
     bodyBuffer: integer(env, 'BODY_BUFFER', 65_536, 0, 1_048_576),
     underscoresInHeaders: flag(env, 'UNDERSCORES_IN_HEADERS'),

@@ -28,7 +28,10 @@ export type AnswerCause =
   | 'no-endpoint'
   | 'method'
   | 'loop'
+  /** As many requests are under way as there may be. */
   | 'busy'
+  /** Memory runs short. */
+  | 'memory'
   /** The client asked whoever gets the request here to answer it. */
   | 'max-forwards'
 

@@ -1,5 +1,7 @@
 /** What HTTP and ingress-nginx ask of a proxy, row by row: what backends see, what clients get, and how much of it. */
+import { connect } from 'node:net'
 import { afterEach, describe, expect, it } from '@jest/globals'
+import type { MemoryReading } from '../connection/shedding.ts'
 import {
   Ends,
   RawClient,
@@ -254,7 +256,9 @@ describe('limits', () => {
     other.send('GET / HT')
     await eventually(() => rig.plane.connections.size === 2)
     expect(await exchangeRaw(rig.http, get())).toMatch(/^HTTP\/1\.1 503 [^]*too many connections/)
-    expect(rig.totals().refused).toEqual(new Map([['connection connections', 1]]))
+    expect(Object.fromEntries(rig.totals().refused)).toEqual({
+      ...{ 'shed-connection connections': 1, 'connection connections': 1 },
+    })
   })
 
   it('requests under way: 503, counted apart and no evidence', async () => {
@@ -265,6 +269,105 @@ describe('limits', () => {
     await eventually(() => rig.plane.connections.busy === 1)
     expect((await ask(rig.http, {})).status).toBe(503)
     expect(rig.totals().requests()).toMatchObject([{ requests: 1, internal: 1, upstreamErrors: 0 }])
+    expect(rig.totals().refused).toEqual(new Map([['shed-request busy', 1]]))
+  })
+
+  describe('connections of one client', () => {
+    it('are its own matter: 429, and when to come again', async () => {
+      const rig = await echoing(ends, { MAX_CONNECTIONS_PER_CLIENT: '2' })
+      const first = new RawClient(rig.http)
+      const second = new RawClient(rig.http)
+      await eventually(() => rig.plane.connections.size === 2)
+      const third = await ask(rig.http, {})
+      expect([third.status, third.headers['retry-after'], third.headers.connection]).toEqual([429, '1', 'close'])
+      const other = new RawClient(rig.http, connect({ port: rig.http, host: '127.0.0.1', localAddress: '127.0.0.2' }))
+      other.send(get('/', 'Connection: close'))
+      expect(await other.ended()).toMatch(/^HTTP\/1\.1 200 /)
+      expect(Object.fromEntries(rig.totals().refused)).toEqual({ 'connection client-connections': 1 })
+      first.socket.destroy()
+      await eventually(() => rig.plane.connections.size === 1)
+      expect((await ask(rig.http, {})).status).toBe(200)
+      second.socket.destroy()
+    })
+
+    it('are not counted of a proxy that is trusted: it stands for many', async () => {
+      const rig = await echoing(ends, { MAX_CONNECTIONS_PER_CLIENT: '1', TRUSTED_ADDRESSES: '127.0.0.0/8' })
+      const first = new RawClient(rig.http)
+      await eventually(() => rig.plane.connections.size === 1)
+      expect((await ask(rig.http, {})).status).toBe(200)
+      first.socket.destroy()
+    })
+
+    it('are given back by one for which the worker has no room', async () => {
+      const rig = await echoing(ends, { MAX_CONNECTIONS_PER_CLIENT: '2', MAX_CONNECTIONS: '1' })
+      const half = new RawClient(rig.http)
+      half.send('GET / HT')
+      await eventually(() => rig.plane.connections.counts.idle === 0 && rig.plane.connections.size === 1)
+      for (let i = 0; i < 3; i++) expect((await ask(rig.http, {})).status).toBe(503)
+    })
+  })
+
+  describe('memory', () => {
+    const backendOf = (): Promise<string> =>
+      startBackend(ends, (request, response) => {
+        if (request.url !== '/slow') response.end('{}')
+      })
+
+    it('of which little is left: the oldest idle connections go first, then new requests are refused', async () => {
+      // Just below the mark: everything stays as it is. One look sees each of the others.
+      let calm = 840
+      const readings: number[] = []
+      const memory = (): MemoryReading => ({
+        ...{ rss: readings.shift() ?? calm, limit: 1_000, heapUsed: 0, heapLimit: 0 },
+      })
+      const rig = await inFrontOf(ends, [await backendOf()], {}, { memory })
+      const seen = async (reading: number): Promise<void> => {
+        readings.push(reading)
+        await eventually(() => readings.length === 0)
+      }
+      const clients: RawClient[] = []
+      for (let i = 0; i < 40; i++) {
+        const client = new RawClient(rig.http)
+        clients.push(client)
+        client.send(get(i < 20 ? '/' : '/slow'))
+        if (i < 20) await client.until(/\{\}$/)
+      }
+      await eventually(() => rig.plane.connections.busy === 20)
+
+      await seen(870)
+      await eventually(() => clients.filter(client => client.socket.closed).length === 16)
+      expect(clients.slice(0, 16).every(client => client.socket.closed)).toBe(true)
+      expect((await ask(rig.http, {})).status).toBe(200)
+
+      await seen(960)
+      await eventually(() => clients.slice(0, 20).every(client => client.socket.closed))
+      const refused = await exchangeRaw(rig.http, get())
+      expect(refused).toMatch(
+        /^HTTP\/1\.1 503 [^]*\r\nRetry-After: 1\r\n[^]*\r\nConnection: close\r\n[^]*too little memory/,
+      )
+      expect(Object.fromEntries(rig.totals().refused)).toEqual({
+        ...{ 'shed-connection memory': 20, 'shed-request memory': 1 },
+      })
+      const internal = rig.totals().requests()
+      expect(internal.reduce((sum, counts) => sum + counts.internal, 0)).toBe(1)
+
+      // Those under way went on all the time.
+      expect(rig.plane.connections.busy).toBe(20)
+      calm = 100
+      await seen(100)
+      expect((await ask(rig.http, {})).status).toBe(200)
+    })
+
+    it('is not looked at where the setting says so', async () => {
+      let looked = false
+      const memory = (): MemoryReading => {
+        looked = true
+        return { rss: 999, limit: 1_000, heapUsed: 0, heapLimit: 0 }
+      }
+      const rig = await inFrontOf(ends, [await backendOf()], { MEMORY_HIGH_WATER: '0' }, { memory })
+      await new Promise(resolve => setTimeout(resolve, 600))
+      expect([looked, (await ask(rig.http, {})).status]).toEqual([false, 200])
+    })
   })
 })
 

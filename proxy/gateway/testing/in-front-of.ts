@@ -11,8 +11,13 @@ export interface Echo {
 }
 
 /** Host a.example, with everything under / at these addresses. */
-export async function inFrontOf(ends: Ends, addresses: readonly string[], env: Environment = {}): Promise<Rig> {
-  const rig = await startPlane(ends, env)
+export async function inFrontOf(
+  ends: Ends,
+  addresses: readonly string[],
+  env: Environment = {},
+  setup: Parameters<typeof startPlane>[2] = {},
+): Promise<Rig> {
+  const rig = await startPlane(ends, env, setup)
   for (const update of site('a.example', addresses)) rig.plane.apply(update)
   return rig
 }
