@@ -1,5 +1,6 @@
 /** What HTTP and ingress-nginx ask of a proxy, row by row: what backends see, what clients get, and how much of it. */
 import { connect } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import type { MemoryReading } from '../connection/shedding.ts'
 import {
@@ -288,6 +289,20 @@ describe('limits', () => {
       await eventually(() => rig.plane.connections.size === 1)
       expect((await ask(rig.http, {})).status).toBe(200)
       second.socket.destroy()
+    })
+
+    it('say nothing of a certificate, where the client reads the answer and goes', async () => {
+      const rig = await echoing(ends, { MAX_CONNECTIONS_PER_CLIENT: '1' })
+      const first = new RawClient(rig.http)
+      await eventually(() => rig.plane.connections.size === 1)
+      const tls = new RawClient(
+        rig.https,
+        connectTls({ port: rig.https, host: '127.0.0.1', rejectUnauthorized: false }),
+      )
+      expect(await tls.ended()).toMatch(/^HTTP\/1\.1 429 /)
+      await new Promise(resolve => setTimeout(resolve, 50))
+      expect(rig.totals().tls()).toEqual([{ host: 'other', handshakes: 1, failures: 0 }])
+      first.socket.destroy()
     })
 
     it('are not counted of a proxy that is trusted: it stands for many', async () => {
