@@ -420,8 +420,9 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
 
   #relayPiece(piece: Buffer): void {
     if (this.#phase !== 'answering') return
+    const more = this.#client.body(piece)
     this.#exchange.bodyBytesOut += piece.length
-    if (!this.#client.body(piece)) this.#lease?.connection.socket.pause()
+    if (!more) this.#lease?.connection.socket.pause()
   }
 
   /** @param clean nothing came behind the answer */
