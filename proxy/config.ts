@@ -46,17 +46,25 @@ export interface DataPlaneConfig {
   readonly lingerIdleTimeout: number
   /** A tunnel (WebSocket) through which nothing goes for so long is closed. */
   readonly tunnelIdleTimeout: number
+  /** The same where one of its sides sends no more. */
+  readonly tunnelHalfClosedTimeout: number
   /** Requests on one client connection, and its age, before it is closed with an answer; 0: no limit. */
   readonly keepAliveRequests: number
   readonly keepAliveAge: number
   /** Per worker; 0: no limit. */
   readonly maxConnections: number
   readonly maxRequests: number
+  /** Of one client, per worker; 0: no limit. */
+  readonly maxConnectionsPerClient: number
+  /** Percent of the memory that the process, or the heap that a worker, may have: from there on load is shed; 0: never. */
+  readonly memoryHighWater: number
   readonly maxHandshakes: number
   /** Bodies up to this size are read before a backend is chosen. */
   readonly bodyBuffer: number
   /** Header names with `_` reach backends. */
   readonly underscoresInHeaders: boolean
+  /** What the proxy calls itself in Via to backends; null: it sends none. */
+  readonly via: string | null
   /** Whose X-Forwarded-* are believed. */
   readonly trustedAddresses: readonly string[]
   /** SecureContexts kept per worker. */
@@ -97,13 +105,17 @@ export function dataPlaneConfig(env: Environment): DataPlaneConfig {
     lingerTimeout: milliseconds(env, 'LINGER_TIMEOUT', 30_000, 1),
     lingerIdleTimeout: milliseconds(env, 'LINGER_IDLE_TIMEOUT', 5_000, 1),
     tunnelIdleTimeout: milliseconds(env, 'TUNNEL_IDLE_TIMEOUT', 3_600_000),
+    tunnelHalfClosedTimeout: milliseconds(env, 'TUNNEL_HALF_CLOSED_TIMEOUT', 60_000),
     keepAliveRequests: integer(env, 'KEEP_ALIVE_REQUESTS', 1_000, 0, 1_000_000_000),
     keepAliveAge: milliseconds(env, 'KEEP_ALIVE_AGE', 3_600_000),
     maxConnections: integer(env, 'MAX_CONNECTIONS', 16_384, 0, 1_000_000),
     maxRequests: integer(env, 'MAX_REQUESTS', 8_192, 0, 1_000_000),
+    maxConnectionsPerClient: integer(env, 'MAX_CONNECTIONS_PER_CLIENT', 0, 0, 1_000_000),
+    memoryHighWater: integer(env, 'MEMORY_HIGH_WATER', 85, 0, 99),
     maxHandshakes: integer(env, 'MAX_HANDSHAKES', 1_024, 0, 1_000_000),
     bodyBuffer: integer(env, 'BODY_BUFFER', 65_536, 0, 1_048_576),
     underscoresInHeaders: flag(env, 'UNDERSCORES_IN_HEADERS'),
+    via: pseudonym(env, 'VIA'),
     trustedAddresses: ranges(env, 'TRUSTED_ADDRESSES'),
     tlsContexts: integer(env, 'TLS_CONTEXTS', 2_000, 1, 1_000_000),
   }
@@ -177,6 +189,16 @@ function ranges(env: Environment, name: string): readonly string[] {
     }
   }
   return list
+}
+
+/** RFC 9110 7.6.3: a token, or a host with a port. */
+function pseudonym(env: Environment, name: string): string | null {
+  const text = env[name]
+  if (text === undefined || text === '') return null
+  if (!/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}(?::[0-9]{1,5})?$/.test(text)) {
+    throw refuse(name, text, 'a name such as sluice, with a port or without, or nothing for no Via')
+  }
+  return text
 }
 
 /** Shorter than a second is a loop that is merely busy, and would end workers that serve. */

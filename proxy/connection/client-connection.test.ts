@@ -1,7 +1,9 @@
 /** A connection with an owner that does what others would do to it: on real sockets, without backends. */
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { TLSSocket, connect as connectTls, createSecureContext } from 'node:tls'
 import { afterEach, describe, expect, it } from '@jest/globals'
+import { createDefaultCertificate } from '../frontdoor/default-certificate.ts'
 import type { RequestHead } from '../http1/contract.ts'
 import { Ends, RawClient, eventually } from '../workers/harness.ts'
 import {
@@ -11,13 +13,21 @@ import {
   type ExchangeCarrier,
 } from './client-connection.ts'
 import { Connections } from './connections.ts'
+import { takenByKernel } from './progress.ts'
 
 const ends = new Ends()
 afterEach(() => ends.all())
 
 const LIMITS: ConnectionLimits = {
   ...{ headers: 2_000, request: 0, keepAlive: 2_000, bodyIdle: 2_000, linger: 2_000, lingerIdle: 2_000 },
-  ...{ tunnelIdle: 2_000, maxHeadBytes: 8_192, maxLineBytes: 4_096, maxRequests: 0, maxAge: 0 },
+  ...{
+    tunnelIdle: 2_000,
+    tunnelHalfClosed: 2_000,
+    maxHeadBytes: 8_192,
+    maxLineBytes: 4_096,
+    maxRequests: 0,
+    maxAge: 0,
+  },
 }
 
 const NOTHING: ExchangeCarrier = {
@@ -156,4 +166,104 @@ describe('ClientConnection', () => {
     await client.ended()
     expect([client.received.endsWith('half'), code]).toEqual([true, 'ECONNRESET'])
   })
+})
+
+describe('a client that takes nothing of its answer', () => {
+  const SIZE = 64_000_000
+  const LIMIT = LIMITS.bodyIdle
+
+  /** The connection is looked at by the test alone, at times of its choice. */
+  async function slow(secure: boolean): Promise<{
+    readonly connection: ClientConnection
+    readonly gone: string[]
+    /** The client takes so many bytes more. */
+    readonly take: (bytes: number) => void
+  }> {
+    const gone: string[] = []
+    const accepted = Promise.withResolvers<ClientConnection>()
+    const owner: ConnectionOwner = {
+      ...{ limits: LIMITS, draining: false, refused: () => null, defect: error => gone.push(String(error)) },
+      ...{ changed: () => undefined, closed: () => undefined },
+      handle: connection => {
+        connection.answer(200, 'OK', ['Content-Length', String(2 * SIZE)], 2 * SIZE, false)
+        connection.body(Buffer.alloc(SIZE))
+        return { ...NOTHING, onGone: reason => gone.push(reason) }
+      },
+    }
+    const own = (socket: Socket): void =>
+      accepted.resolve(new ClientConnection(socket, { address: '127.0.0.1', port: 1, tls: null }, owner))
+    const { chain, privateKey } = await createDefaultCertificate()
+    const secureContext = createSecureContext({ cert: chain, key: privateKey })
+    const server = createServer({ allowHalfOpen: true }, socket => {
+      ends.add(() => socket.destroy())
+      if (!secure) own(socket)
+      else {
+        const tls = new TLSSocket(socket, { isServer: true, secureContext })
+        tls.once('secure', () => own(tls))
+      }
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    ends.add(() => server.close())
+    const to = { port: (server.address() as AddressInfo).port, host: '127.0.0.1' }
+    const socket = secure ? connectTls({ ...to, rejectUnauthorized: false }) : connect(to)
+    ends.add(() => socket.destroy())
+    socket.on('error', () => undefined)
+    let wanted = 0
+    socket.on('data', chunk => {
+      wanted -= chunk.length
+      if (wanted <= 0) socket.pause()
+    })
+    socket.write(GET)
+    const connection = await accepted.promise
+    await eventually(() => connection.answered)
+    return {
+      ...{ connection, gone },
+      take: bytes => {
+        wanted = bytes
+        socket.resume()
+      },
+    }
+  }
+
+  const taken = ({ socket }: ClientConnection): number => takenByKernel(socket) ?? -1
+
+  /** Until neither side's buffers take more. */
+  async function full(connection: ClientConnection): Promise<void> {
+    let before = -1
+    let quiet = 0
+    await eventually(() => {
+      quiet = taken(connection) === before ? quiet + 1 : 0
+      before = taken(connection)
+      return quiet >= 30
+    })
+  }
+
+  it.each([
+    ['plain', false],
+    ['TLS', true],
+  ])(
+    'is given up, but not while it takes a part of one long write (%s)',
+    async (_name, secure) => {
+      const { connection, gone, take } = await slow(secure)
+      await full(connection)
+      const waiting = connection.socket.writableLength
+      let now = performance.now()
+      connection.tick(now)
+      for (let i = 0; i < 4; i++) {
+        const before = taken(connection)
+        take(6_000_000)
+        await eventually(() => taken(connection) > before)
+        await full(connection)
+        connection.tick((now += LIMIT * 0.9))
+      }
+      // To the stream it looks as if nothing had happened.
+      expect([connection.socket.writableLength, gone]).toEqual([waiting, []])
+      connection.tick((now += LIMIT * 0.9))
+      expect(gone).toEqual([])
+      connection.tick(now + LIMIT)
+      expect(gone).toEqual(['client-timeout'])
+    },
+    20_000,
+  )
 })

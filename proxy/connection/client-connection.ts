@@ -9,6 +9,7 @@ import { CHUNKED, UNTIL_CLOSE, type Fields, type RequestHead, type Refusal } fro
 import { RequestHeadReader } from '../http1/head-reader.ts'
 import { chunkHead, lastChunk, responseHeadText, CHUNK_END, LAST_CHUNK } from '../http1/write.ts'
 import type { Peer } from '../exchange/peer.ts'
+import { takenByKernel } from './progress.ts'
 
 /**
  * - `idle`: nothing of a request came · `head`: a part of its head · `busy`: a request is under way
@@ -30,6 +31,8 @@ export interface ConnectionLimits {
   readonly linger: number
   readonly lingerIdle: number
   readonly tunnelIdle: number
+  /** The same of a tunnel of which one side sends no more. */
+  readonly tunnelHalfClosed: number
   /** Bytes. */
   readonly maxHeadBytes: number
   readonly maxLineBytes: number
@@ -67,6 +70,8 @@ export interface TunnelEnd {
   /** The client sends no more. */
   onEnd(): void
   onClose(): void
+  /** This process goes: say goodbye to both sides, and end. */
+  onLeave(): void
 }
 
 export interface ConnectionOwner {
@@ -125,11 +130,13 @@ export class ClientConnection {
   /** Head that waits for the first piece of its body. */
   #pendingHead: string | null = null
   #wrote = 0
-  /** What writing came to at the last look: a client that takes nothing is told by it. */
-  #taken = 0
+  /** What the kernel had taken at the last look: a client that takes nothing is told by it. */
+  #taken: number | null = 0
   #stuckSince = 0
   /** A head is being read, or an exchange begun, further up the stack. */
   #reading = false
+  /** How long nothing may go through the tunnel. */
+  #tunnelLimit = 0
 
   constructor(socket: Socket, peer: Peer, owner: ConnectionOwner) {
     this.socket = socket
@@ -184,7 +191,7 @@ export class ClientConnection {
   #data(chunk: Buffer): void {
     switch (this.#state) {
       case 'tunnel':
-        this.#deadline = after(this.#owner.limits.tunnelIdle, performance.now())
+        this.#deadline = after(this.#tunnelLimit, performance.now())
         this.#tunnel?.onData(chunk)
         return
       case 'closing':
@@ -362,8 +369,10 @@ export class ClientConnection {
 
   #end(): void {
     this.#ended = true
-    if (this.#state === 'tunnel') this.#tunnel?.onEnd()
-    else if (this.#ahead.length === 0 || this.#state === 'busy') this.#endSeen()
+    if (this.#state === 'tunnel') {
+      this.#halfClose()
+      this.#tunnel?.onEnd()
+    } else if (this.#ahead.length === 0 || this.#state === 'busy') this.#endSeen()
   }
 
   /** The client's side is closed, and all that it sent was read (or a request is under way). */
@@ -545,7 +554,8 @@ export class ClientConnection {
     this.#tunnel = end
     this.#head = null
     this.#finalDeadline = Infinity
-    this.#deadline = after(this.#owner.limits.tunnelIdle, performance.now())
+    this.#tunnelLimit = this.#owner.limits.tunnelIdle
+    this.#deadline = after(this.#tunnelLimit, performance.now())
     this.#enter('tunnel')
     const ahead = this.#ahead
     this.#ahead = EMPTY
@@ -553,14 +563,36 @@ export class ClientConnection {
       this.#paused = false
       this.socket.resume()
     }
-    if (this.#ended) queueMicrotask(() => this.#tunnel?.onEnd())
+    if (this.#ended) queueMicrotask(() => this.#guard(() => this.#end()))
     return ahead
   }
 
   /** For tunnels. @returns false: wait for onDrain */
   pass(chunk: Buffer): boolean {
-    this.#deadline = after(this.#owner.limits.tunnelIdle, performance.now())
+    this.#deadline = after(this.#tunnelLimit, performance.now())
     return this.#write(chunk)
+  }
+
+  /** For tunnels: the other side sends no more. */
+  endPassing(): void {
+    this.socket.end()
+    this.#halfClose()
+  }
+
+  /** The end that is missing may never come: who reads an end and means to go says so soon. */
+  #halfClose(): void {
+    this.#tunnelLimit = shorter(this.#tunnelLimit, this.#owner.limits.tunnelHalfClosed)
+    this.#deadline = after(this.#tunnelLimit, performance.now())
+  }
+
+  /** A tunnel ends in good order, because this process goes: not later than a connection whose last answer is out. */
+  leave(): void {
+    const { linger, lingerIdle } = this.#owner.limits
+    const now = performance.now()
+    this.#tunnelLimit = shorter(this.#tunnelLimit, lingerIdle)
+    this.#deadline = after(this.#tunnelLimit, now)
+    this.#finalDeadline = after(linger, now)
+    this.#guard(() => this.#tunnel?.onLeave())
   }
 
   #next(): void {
@@ -617,12 +649,18 @@ export class ClientConnection {
     })
   }
 
-  /** A client that takes nothing of what was written gives it up. A backend that keeps us waiting is another matter. */
+  /**
+   * A client that takes nothing of what was written gives it up; one that takes it slowly does not. A backend that keeps
+   * us waiting is another matter.
+   */
   #stuck(now: number): void {
-    const { bodyIdle, tunnelIdle } = this.#owner.limits
-    const limit = this.#state === 'tunnel' ? tunnelIdle : bodyIdle
-    const taken = this.socket.bytesWritten - this.socket.writableLength
-    if (limit === 0 || this.socket.writableLength === 0 || taken !== this.#taken) {
+    const limit = this.#state === 'tunnel' ? this.#tunnelLimit : this.#owner.limits.bodyIdle
+    if (limit === 0 || this.socket.writableLength === 0) {
+      this.#stuckSince = 0
+      return
+    }
+    const taken = takenByKernel(this.socket)
+    if (taken !== this.#taken) {
       this.#taken = taken
       this.#stuckSince = 0
       return
@@ -662,9 +700,9 @@ export class ClientConnection {
   }
 
   #again(): void {
-    const { keepAlive, linger, lingerIdle, tunnelIdle } = this.#owner.limits
+    const { keepAlive, linger, lingerIdle } = this.#owner.limits
     const now = performance.now()
-    const waiting = this.#state === 'idle' ? keepAlive : this.#state === 'tunnel' ? tunnelIdle : lingerIdle
+    const waiting = this.#state === 'idle' ? keepAlive : this.#state === 'tunnel' ? this.#tunnelLimit : lingerIdle
     this.#deadline = after(waiting, now)
     if (this.#state === 'closing' || this.#state === 'discarding') this.#finalDeadline = after(linger, now)
   }
@@ -689,6 +727,11 @@ export class ClientConnection {
 
 function after(milliseconds: number, now: number): number {
   return milliseconds === 0 ? Infinity : now + milliseconds
+}
+
+/** Of two limits, of which 0 is none. */
+function shorter(a: number, b: number): number {
+  return a === 0 || b === 0 ? Math.max(a, b) : Math.min(a, b)
 }
 
 function joined(before: string, piece: Buffer, behind: string): Buffer {

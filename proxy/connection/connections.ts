@@ -90,6 +90,15 @@ export class Connections {
     return oldest !== null
   }
 
+  /** Closes those that have been idle for longest, in good order. @returns how many */
+  closeIdle(most: number): number {
+    const idle: ClientConnection[] = []
+    for (const connection of this.#open) if (connection.state === 'idle') idle.push(connection)
+    const oldest = idle.sort((a, b) => a.idleSince - b.idleSince).slice(0, most)
+    for (const connection of oldest) connection.close()
+    return oldest.length
+  }
+
   /**
    * Closes idle connections now, the others with their answer, and tunnels one after the other over the time, so that
    * their clients do not all come back at the same moment; resolves when none is open.
@@ -120,7 +129,7 @@ export class Connections {
       if (!tunnel) return
       const timer = setTimeout(() => {
         this.#staggered.delete(timer)
-        tunnel.socket.destroySoon()
+        tunnel.leave()
         next()
       }, pause)
       this.#staggered.add(timer)

@@ -13,7 +13,7 @@ export type Decision =
     }
   | {
       readonly kind: 'answer'
-      readonly status: 400 | 404 | 405 | 503 | 508
+      readonly status: 204 | 400 | 404 | 405 | 503 | 508
       /** For people; names no backend. */
       readonly reason: string
       readonly route: Route | null
@@ -21,7 +21,25 @@ export type Decision =
     }
 
 /** What counters and log call an answer of our own that no failure led to. */
-export type AnswerCause = 'bad-request' | 'no-route' | 'closed' | 'no-endpoint' | 'method' | 'loop' | 'busy'
+export type AnswerCause =
+  | 'bad-request'
+  | 'no-route'
+  | 'closed'
+  | 'no-endpoint'
+  | 'method'
+  | 'loop'
+  /** As many requests are under way as there may be. */
+  | 'busy'
+  /** Memory runs short. */
+  | 'memory'
+  /** The client asked whoever gets the request here to answer it. */
+  | 'max-forwards'
+
+/** RFC 9110 7.6.2: what would be forwarded is answered here instead. */
+export function answeredHere(decision: Decision): Decision {
+  if (decision.kind === 'answer') return decision
+  return { kind: 'answer', status: 204, reason: '', route: decision.route, cause: 'max-forwards' }
+}
 
 /** @param answered what is to be answered whatever the table says; null: nothing */
 export function decide(target: Target, table: TableReader, answered: Decision | null = null): Decision {

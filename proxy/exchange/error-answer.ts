@@ -29,16 +29,17 @@ export interface WrittenAnswer {
 }
 
 const ALLOWED = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
-/** Seconds. Endpoints come and go in about this time. */
+/** Seconds. Endpoints and connections come and go in about this time. */
 const RETRY_AFTER = '1'
 
 /** @param id of the request; null: it could not be read */
 export function errorAnswer(status: number, reason: string, id: string | null): WrittenAnswer {
+  if (status === 204) return { status, fields: ['Allow', ALLOWED], body: '' }
   const line = id === null ? '' : `request id: ${id}\n`
   const body = `${status} ${STATUS_CODES[status] ?? ''}: ${reason}\n${line}`
   const fields = ['Content-Type', 'text/plain; charset=utf-8', 'Content-Length', String(body.length)]
   if (status === 405) fields.push('Allow', ALLOWED)
-  if (status === 503) fields.push('Retry-After', RETRY_AFTER)
+  if (status === 503 || status === 429) fields.push('Retry-After', RETRY_AFTER)
   return { status, fields, body }
 }
 

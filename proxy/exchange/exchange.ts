@@ -6,10 +6,10 @@ import type { RequestHead } from '../http1/contract.ts'
 import type { Recorder } from '../report/recorder.ts'
 import type { TableReader } from '../table/contract.ts'
 import type { AccessLog } from './access-log.ts'
-import { decide, type Decision } from './decide.ts'
+import { answeredHere, decide, type AnswerCause, type Decision } from './decide.ts'
 import type { Failure } from './error-answer.ts'
 import type { HttpDate } from './http-date.ts'
-import { HOPS_HEADER, fieldValue, saneRequestId, type Forwarded } from './headers.ts'
+import { HOPS_HEADER, fieldValue, hopsLeft, saneRequestId, type Forwarded } from './headers.ts'
 import type { Peer } from './peer.ts'
 import type { RequestIds } from './request-ids.ts'
 import { parseTarget, type Target } from './target.ts'
@@ -64,18 +64,23 @@ export interface Exchange {
   failure: Failure | null
 }
 
-/** @param number of the request on its connection, from 1 @param busy no more requests are taken right now */
+/** Why no more requests are taken right now. */
+export type Lack = 'busy' | 'memory'
+
+/** @param number of the request on its connection, from 1 @param lack null: it is taken */
 export function begin(
   head: RequestHead,
   peer: Peer,
   context: ExchangeContext,
   number: number,
-  busy: boolean,
+  lack: Lack | null,
 ): Exchange {
   const { table, publicPorts, trusted } = context
-  const target = parseTarget(head.target, head.host)
+  const target = parseTarget(head.method, head.target, head.host)
   const hops = Number(fieldValue(head.fields, HOPS_LOWER) ?? 0)
-  const decision = decide(target, table, answeredAnyway(head, hops, busy))
+  const left = head.method === 'OPTIONS' ? hopsLeft(head.fields) : null
+  const decided = decide(target, table, answeredAnyway(head, hops, lack))
+  const decision = left === 0 ? answeredHere(decided) : decided
   const id = saneRequestId(head.requestId) ?? context.ids.next()
   const claims = trusted.claims(peer.address, head.fields)
   const authority = target.ok ? target.authority : null
@@ -99,6 +104,7 @@ export function begin(
       requestId: id,
       prefix: claims?.prefix ?? null,
       hops: Number.isSafeInteger(hops) && hops > 0 ? hops + 1 : 1,
+      maxForwards: left === null ? null : left - 1,
     },
     bodyBytesIn: 0,
     headBytesOut: 0,
@@ -118,7 +124,7 @@ const HOPS_LOWER = HOPS_HEADER.toLowerCase()
 const METHOD = /^[A-Z][A-Z_-]*$/
 
 /** What is answered whatever the table says. */
-function answeredAnyway(head: RequestHead, hops: number, busy: boolean): Decision | null {
+function answeredAnyway(head: RequestHead, hops: number, lack: Lack | null): Decision | null {
   // TRACE gives cookies and more to whoever can make a browser send it; CONNECT asks for a tunnel to anywhere.
   if (head.method === 'TRACE' || head.method === 'CONNECT') {
     const reason = `${head.method} is not served`
@@ -131,8 +137,9 @@ function answeredAnyway(head: RequestHead, hops: number, busy: boolean): Decisio
     const reason = 'the request came through here too often: a Service points back at the proxies'
     return { kind: 'answer', status: 508, reason, route: null, cause: 'loop' }
   }
-  if (busy) return { kind: 'answer', status: 503, reason: 'too many requests at once', route: null, cause: 'busy' }
-  return null
+  if (lack === null) return null
+  const reason = lack === 'busy' ? 'too many requests at once' : 'too little memory for more requests'
+  return { kind: 'answer', status: 503, reason, route: null, cause: lack }
 }
 
 const UPSTREAM_FAILURES: ReadonlySet<Failure | null> = new Set<Failure>([
@@ -166,12 +173,16 @@ export function finish(exchange: Exchange, context: ExchangeContext): void {
     notFound: decision.kind === 'answer' && decision.cause === 'no-route',
     upstreamError: UPSTREAM_FAILURES.has(failure) || (decision.kind === 'answer' && decision.cause === 'no-endpoint'),
     // Ours, and evidence of nothing: neither for a revision nor against it.
-    internal: failure === 'internal' || (decision.kind === 'answer' && decision.cause === 'busy'),
+    internal: failure === 'internal' || (decision.kind === 'answer' && isLack(decision.cause)),
     milliseconds: performance.now() - exchange.startedAt,
     requestBytes: exchange.head.bytes + exchange.bodyBytesIn,
     responseBytes: exchange.headBytesOut + exchange.bodyBytesOut,
   })
   context.accessLog.write(exchange)
+}
+
+export function isLack(cause: AnswerCause): cause is Lack {
+  return cause === 'busy' || cause === 'memory'
 }
 
 /** Counted when it opens: the hours that a tunnel stays open are no latency. Logged when it ends. */

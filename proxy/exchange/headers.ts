@@ -16,6 +16,8 @@ export interface Forwarded {
   readonly prefix: string | null
   /** How many fleets like this one the request came through, this one included. */
   readonly hops: number
+  /** Max-Forwards of an OPTIONS as it goes on; null: it has none. */
+  readonly maxForwards: number | null
 }
 
 /** Counts how often a request went through a fleet: a Service that points back at it would multiply without end. */
@@ -50,8 +52,12 @@ function lengths(names: Iterable<string>): Uint8Array {
   return out
 }
 
-/** Fields for the backend. Host stays as the client wrote it. @param underscores names with `_` pass (nginx drops them) */
-export function requestFields(head: RequestHead, forwarded: Forwarded, underscores: boolean): string[] {
+/**
+ * Fields for the backend. Host stays as the client wrote it.
+ * @param underscores names with `_` pass (nginx drops them)
+ * @param own what is added to every request
+ */
+export function requestFields(head: RequestHead, forwarded: Forwarded, underscores: boolean, own: Fields): string[] {
   const { fields, connectionOptions } = head
   const out: string[] = []
   const { client, authority, host, scheme, port, requestId, prefix, hops } = forwarded
@@ -78,7 +84,40 @@ export function requestFields(head: RequestHead, forwarded: Forwarded, underscor
   if (original !== null) out.push('X-Original-Forwarded-For', original)
   if (prefix !== null) out.push('X-Forwarded-Prefix', prefix)
   out.push(HOPS_HEADER, String(hops))
+  for (const text of own) out.push(text)
+  if (forwarded.maxForwards !== null) replaceMaxForwards(out, forwarded.maxForwards)
   return out
+}
+
+/** What is added to requests that came in HTTP/1.0 and in HTTP/1.1. */
+export type OwnFields = readonly [minor0: Fields, minor1: Fields]
+
+/**
+ * RFC 9110 7.6.3, behind what others wrote: a list may stand in several fields.
+ * @param pseudonym what we call ourselves there; null: no Via, which is the default (docs/adr/0014)
+ */
+export function viaFields(pseudonym: string | null): OwnFields {
+  if (pseudonym === null) return [[], []]
+  return [
+    ['Via', `1.0 ${pseudonym}`],
+    ['Via', `1.1 ${pseudonym}`],
+  ]
+}
+
+/** More hops than any path has. */
+const MOST_FORWARDS = 255
+
+/** Max-Forwards (RFC 9110 7.6.2); null: there is none, or it is no number and thus nobody's to change. */
+export function hopsLeft(fields: Fields): number | null {
+  const text = fieldValue(fields, 'max-forwards')
+  return text !== null && /^[0-9]+$/.test(text) ? Math.min(Number(text), MOST_FORWARDS + 1) : null
+}
+
+function replaceMaxForwards(fields: string[], left: number): void {
+  for (let i = fields.length - 2; i >= 0; i -= 2) {
+    if (fields[i]?.toLowerCase() === 'max-forwards') fields.splice(i, 2)
+  }
+  fields.push('Max-Forwards', String(left))
 }
 
 const X = 0x78

@@ -8,7 +8,7 @@ export type Target =
       readonly host: string
       /** The Host header to forward: what the client wrote. Null: it sent none (HTTP/1.0). */
       readonly authority: string | null
-      /** Origin form as it goes to the backend: the original bytes. */
+      /** As it goes to the backend: origin form, the original bytes; `*` for a server as a whole (RFC 9112 3.2.4). */
       readonly forward: string
       readonly path: string
       readonly alternates: readonly string[]
@@ -26,10 +26,11 @@ function parseHost(authority: string): string | null {
 }
 
 /**
+ * @param method decides what an absolute target without a path means
  * @param target request target as sent
  * @param sent value of the only Host field; null: there is none (HTTP/1.0)
  */
-export function parseTarget(target: string, sent: string | null): Target {
+export function parseTarget(method: string, target: string, sent: string | null): Target {
   const host = sent === null ? '' : parseHost(sent)
   if (host === null) return { ok: false, reason: 'malformed Host header', host: '' }
   if (target.startsWith('/')) return originForm(target, host, sent)
@@ -40,6 +41,11 @@ export function parseTarget(target: string, sent: string | null): Target {
   const named = parseHost(authority)
   if (named === null || named === '') return { ok: false, reason: 'malformed host in the request target', host }
   const rest = absolute[2] ?? ''
+  if (rest === '' && method === 'OPTIONS') {
+    // RFC 9112 3.2.4: the last proxy says `*`, whoever wrote the URI meant the server and not its path `/`.
+    const root = originForm('/', named, authority)
+    return root.ok ? { ...root, forward: '*' } : root
+  }
   return originForm(rest.startsWith('/') ? rest : `/${rest}`, named, authority)
 }
 

@@ -11,11 +11,12 @@ import { DataPlaneError } from '../errors.ts'
 import { answerFor, errorAnswer, type ErrorAnswer } from '../exchange/error-answer.ts'
 import { countTunnel, finish, type Exchange, type ExchangeContext } from '../exchange/exchange.ts'
 import type { HttpDate } from '../exchange/http-date.ts'
-import { requestFields, responseFields } from '../exchange/headers.ts'
+import { requestFields, responseFields, type OwnFields } from '../exchange/headers.ts'
 import { BodyReader } from '../http1/body-reader.ts'
 import { CHUNKED, UNTIL_CLOSE, type ResponseHead } from '../http1/contract.ts'
 import { ResponseHeadReader } from '../http1/head-reader.ts'
 import { CHUNK_END, LAST_CHUNK, chunkHead, requestHeadText, responseHeadText } from '../http1/write.ts'
+import { FrameReader, goingAway, goingAwayMasked } from './websocket.ts'
 import type { BackendReader, Cluster, Lease, LeaseResult, LeaseWaiter } from '../upstream/contract.ts'
 
 /** Milliseconds and bytes. */
@@ -36,6 +37,8 @@ export interface ForwardSettings {
   readonly triesTime: number
   /** Names with `_` reach backends (enable-underscores-in-headers). */
   readonly underscores: boolean
+  /** Added to every request. */
+  readonly own: OwnFields
 }
 
 export interface ForwardContext extends ExchangeContext {
@@ -86,6 +89,10 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   #excluded: Set<string> | null = null
   #tries = 0
   #freshTried = false
+  /** Of a WebSocket. */
+  #frames: { readonly out: FrameReader; readonly in: FrameReader } | null = null
+  /** A tunnel that ends because this process goes: `waiting` for the end of a frame of the backend, then `left`. */
+  #leaving: 'no' | 'waiting' | 'left' = 'no'
   #tunnelBytesOut = 0
   #tunnelBytesIn = 0
   /** performance.now() when waiting has lasted too long. */
@@ -201,7 +208,8 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     this.#phase = 'leasing'
     this.#deadline = Infinity
     this.#tries++
-    const cancel = this.#cluster.lease({ exclude: this.#excluded, fresh, on }, this)
+    const unrepeatable = !this.#repeatable()
+    const cancel = this.#cluster.lease({ exclude: this.#excluded, fresh, unrepeatable, on }, this)
     // The waiter may have been called already.
     if ((this.#phase as Phase) === 'leasing') this.#cancelLease = cancel
   }
@@ -231,8 +239,9 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
 
   #sendHead(lease: Lease): void {
     const { head, forwarded, target } = this.#exchange
+    const { underscores, own } = this.#context.forward
     if (!target.ok) throw new TypeError('a request without a target cannot be forwarded')
-    const fields = requestFields(head, forwarded, this.#context.forward.underscores)
+    const fields = requestFields(head, forwarded, underscores, own[head.minor])
     // HTTP/1.1 wants a Host; a client of HTTP/1.0 may have named none (RFC 9112 3.2).
     if (forwarded.authority === null) fields.unshift('Host', lease.address)
     if (this.#upgrade !== null) fields.push('Connection', 'Upgrade', 'Upgrade', this.#upgrade)
@@ -277,16 +286,10 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     }
     if (lease === null || this.#phase !== 'waiting') return
     const { reused, address } = lease
-    const { method } = this.#exchange.head
-    const again =
-      !this.#answered &&
-      this.#interims === 0 &&
-      IDEMPOTENT.has(method) &&
-      this.#upgrade === null &&
-      this.#gathered !== null &&
-      this.#bodyRead
+    const again = !this.#answered && this.#interims === 0 && this.#repeatable()
     if (reused && !this.#answered && error.code === 'SLUICE_UPSTREAM_BROKEN') {
-      // The race of an idle timeout: the backend closed the connection while the request was on its way.
+      // The race of an idle timeout: the backend closed the connection while the request was on its way. What cannot be
+      // sent again was not exposed to it (LeaseRequest.unrepeatable): there it is an error of the backend like any other.
       this.#release('stale')
       if (again && !this.#freshTried) {
         this.#freshTried = true
@@ -304,6 +307,12 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
       return
     }
     this.#fail(answerFor(error))
+  }
+
+  /** It does no harm if a backend gets it twice, and all of it is there. */
+  #repeatable(): boolean {
+    const whole = this.#gathered !== null && this.#bodyRead
+    return whole && this.#upgrade === null && IDEMPOTENT.has(this.#exchange.head.method)
   }
 
   #mayTryNext(): boolean {
@@ -338,8 +347,8 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
 
   #data(chunk: Buffer): void {
     if (this.#phase === 'tunnel') {
-      this.#tunnelBytesOut += chunk.length
-      if (!this.#client.pass(chunk)) this.#lease?.connection.socket.pause()
+      if (this.#leaving === 'no') this.#passOut(chunk)
+      else this.#passLast(chunk)
       return
     }
     this.#answered = true
@@ -411,8 +420,9 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
 
   #relayPiece(piece: Buffer): void {
     if (this.#phase !== 'answering') return
+    const more = this.#client.body(piece)
     this.#exchange.bodyBytesOut += piece.length
-    if (!this.#client.body(piece)) this.#lease?.connection.socket.pause()
+    if (!more) this.#lease?.connection.socket.pause()
   }
 
   /** @param clean nothing came behind the answer */
@@ -447,7 +457,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
 
   onEnd(): void {
     this.#guard(() => {
-      if (this.#phase === 'tunnel') this.#client.socket.end()
+      if (this.#phase === 'tunnel') this.#client.endPassing()
       else this.#backendEnded(null)
     })
   }
@@ -557,11 +567,13 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     exchange.status = 101
     exchange.upstreamStatus = 101
     exchange.firstByteMs = performance.now() - exchange.startedAt
+    if (head.upgrade?.toLowerCase() === 'websocket') this.#frames = { out: new FrameReader(), in: new FrameReader() }
     const early = this.#client.tunnel(responseHeadText(101, head.reason, fields), {
       onData: chunk => this.#tunnelData(chunk),
       onDrain: () => this.onDrain(),
       onEnd: () => this.#lease?.connection.socket.end(),
       onClose: () => this.#closeTunnel(),
+      onLeave: () => this.#leave(),
     })
     exchange.headBytesOut = this.#client.written
     countTunnel(exchange, this.#context)
@@ -569,9 +581,51 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     if (early.length > 0) this.#tunnelData(early)
   }
 
+  #passOut(chunk: Buffer): void {
+    this.#frames?.out.pass(chunk)
+    this.#write(chunk)
+  }
+
+  #write(chunk: Buffer): void {
+    const more = this.#client.pass(chunk)
+    this.#tunnelBytesOut += chunk.length
+    if (!more) this.#lease?.connection.socket.pause()
+  }
+
+  /** The rest of a frame, and nothing behind it. */
+  #passLast(chunk: Buffer): void {
+    if (this.#leaving === 'left' || this.#frames === null) return
+    const end = this.#frames.out.toEnd(chunk, 0)
+    this.#write(end === -1 ? chunk : chunk.subarray(0, end))
+    if (end !== -1) this.#sayGoodbye(this.#frames)
+  }
+
+  #leave(): void {
+    if (this.#phase !== 'tunnel' || this.#leaving !== 'no') return
+    // What it speaks we do not know, and so nothing to say in it.
+    if (this.#frames === null) this.#client.socket.destroySoon()
+    else if (this.#frames.out.between) this.#sayGoodbye(this.#frames)
+    else this.#leaving = 'waiting'
+  }
+
+  /** RFC 6455 7.1: a Close frame to both, the end behind it, and what they still say is thrown away until they end, too. */
+  #sayGoodbye(frames: { readonly out: FrameReader; readonly in: FrameReader }): void {
+    this.#leaving = 'left'
+    if (!frames.out.closed) this.#write(goingAway())
+    this.#client.endPassing()
+    const socket = this.#lease?.connection.socket
+    if (socket?.writable === true) {
+      if (frames.in.between && !frames.in.closed) socket.write(goingAwayMasked())
+      socket.end()
+    }
+    if (socket?.isPaused() === true) socket.resume()
+    this.#client.socket.resume()
+  }
+
   #tunnelData(chunk: Buffer): void {
     const socket = this.#lease?.connection.socket
     if (!socket?.writable) return
+    this.#frames?.in.pass(chunk)
     this.#tunnelBytesIn += chunk.length
     if (!socket.write(chunk)) this.#client.socket.pause()
   }

@@ -121,7 +121,8 @@ export class FrontDoor {
     tls.once('close', () => {
       clearTimeout(timer)
       // Clients refuse a certificate by an alert or, after the handshake, by going without a word (DESIGN).
-      const refused = watch.secured ? watch.byClient && tls.bytesRead === 0 : !this.#ending
+      // One that was turned away with an answer had a reason to go.
+      const refused = watch.secured ? watch.byClient && tls.bytesRead + tls.bytesWritten === 0 : !this.#ending
       if (refused) recorder.tlsFailure(host)
     })
   }

@@ -19,6 +19,7 @@ import {
   type Rig,
 } from '../workers/harness.ts'
 import { reset } from '../../protocol/testing/reset.ts'
+import { inFrontOf } from './testing/in-front-of.ts'
 
 /** Nobody waits for longer; nothing here is to take as long. */
 const PATIENCE_MS = 8_000
@@ -96,11 +97,8 @@ function* forever(text: string): Generator<string> {
   for (;;) yield text
 }
 
-async function inFrontOf(addresses: readonly string[], env: Environment = {}): Promise<Rig> {
-  const rig = await startPlane(ends, { ...LIMITS, ...env })
-  for (const update of site('a.example', addresses)) rig.plane.apply(update)
-  return rig
-}
+const impatient = (addresses: readonly string[], env: Environment = {}): Promise<Rig> =>
+  inFrontOf(ends, addresses, { ...LIMITS, ...env })
 
 function request(method: string, at: string, ...fields: readonly string[]): string {
   return [`${method} ${at} HTTP/1.1`, 'Host: a.example', ...fields, '', ''].join('\r\n')
@@ -536,7 +534,7 @@ async function run({
   env,
 }: Case): Promise<void> {
   const backend = await startBroken(typeof act === 'string' ? socket => void socket.write(act, 'latin1') : act, greet)
-  const rig = await inFrontOf([backend.address], env)
+  const rig = await impatient([backend.address], env)
   const raw = open(rig)
   const { answers, fault, tunnel } = await exchange(raw, [method], request(method, '/broken', ...fields))
   expect({ fault, tunnel }).toEqual({ fault: null, tunnel: null })
@@ -600,7 +598,7 @@ describe('a backend that is odd', () => {
 
   it('a head that is big, and within the setting, is passed on (finding 21)', async () => {
     const backend = await startBroken(socket => socket.write(ok(`X: ${'y'.repeat(20_000)}\r\n${head}`, 'ok')))
-    const rig = await inFrontOf([backend.address])
+    const rig = await impatient([backend.address])
     const { answers } = await exchange(open(rig), ['GET'], request('GET', '/broken'))
     expect(answers[0]).toMatchObject({ status: 200, body: 'ok' })
   })
@@ -635,7 +633,7 @@ describe('a connection that breaks when it is used again (finding 9)', () => {
     '%s is asked once more on a fresh one: %s',
     async (method, _name, how) => {
       const { address, seen } = await stale(how)
-      const rig = await inFrontOf([address])
+      const rig = await impatient([address])
       const raw = open(rig)
       await exchange(raw, ['GET'], request('GET', '/first'))
       const { answers } = await exchange(raw, ['GET', method], request(method, '/again'))
@@ -645,9 +643,21 @@ describe('a connection that breaks when it is used again (finding 9)', () => {
     },
   )
 
+  it.each(breaks)('a POST does not meet one that was idle for long: %s', async (_name, how) => {
+    const { address, seen } = await stale(how)
+    const rig = await impatient([address])
+    const raw = open(rig)
+    await exchange(raw, ['GET'], request('GET', '/first'))
+    // TRUSTED_MS
+    await new Promise(resolve => setTimeout(resolve, 1_100))
+    const { answers } = await exchange(raw, ['GET', 'POST'], `${request('POST', '/again', 'Content-Length: 1')}x`)
+    expect([answers[1]?.status, seen]).toEqual([200, ['GET /first', 'POST /again']])
+    expect(summed(rig.totals())).toMatchObject({ requests: 2, upstreamErrors: 0 })
+  })
+
   it.each(breaks)('a POST is never sent twice: %s', async (_name, how) => {
     const { address, seen } = await stale(how)
-    const rig = await inFrontOf([address])
+    const rig = await impatient([address])
     const raw = open(rig)
     await exchange(raw, ['GET'], request('GET', '/first'))
     const { answers } = await exchange(raw, ['GET', 'POST'], `${request('POST', '/again', 'Content-Length: 1')}x`)
@@ -664,7 +674,7 @@ describe('a connection that breaks when it is used again (finding 9)', () => {
         else reset(socket)
       })
     })
-    const rig = await inFrontOf([address])
+    const rig = await impatient([address])
     const raw = open(rig)
     await exchange(raw, ['GET'], request('GET', '/first'))
     const { answers } = await exchange(raw, ['GET', 'GET'], request('GET', '/again'))
@@ -678,7 +688,7 @@ describe('a connection that breaks when it is used again (finding 9)', () => {
       sockets.push(socket)
       socket.on('data', () => socket.write(GOOD))
     })
-    const rig = await inFrontOf([address])
+    const rig = await impatient([address])
     const raw = open(rig)
     await exchange(raw, ['GET'], request('GET', '/1'))
     sockets[0]!.write(second)
@@ -693,7 +703,7 @@ describe('an endpoint that takes no connection, beside a good one (finding 13)',
   it('costs nobody its answer, and most requests nothing', async () => {
     const hole = await blackHole()
     const good = await startBroken(() => undefined)
-    const rig = await inFrontOf([hole, good.address])
+    const rig = await impatient([hole, good.address])
     const took: number[] = []
     for (let i = 0; i < 12; i++) {
       const started = performance.now()
@@ -707,7 +717,7 @@ describe('an endpoint that takes no connection, beside a good one (finding 13)',
   })
 
   it('is 504 or 502 where it is alone', async () => {
-    const rig = await inFrontOf([await blackHole()])
+    const rig = await impatient([await blackHole()])
     const { answers } = await exchange(open(rig), ['GET'], request('GET', '/good'))
     expect([502, 504]).toContain(answers[0]?.status)
     expect(summed(rig.totals())).toMatchObject({ requests: 1, upstreamErrors: 1 })

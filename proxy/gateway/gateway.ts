@@ -8,9 +8,12 @@ import {
   type ConnectionState,
   type ExchangeCarrier,
 } from '../connection/client-connection.ts'
+import { Clients } from '../connection/clients.ts'
 import { Connections } from '../connection/connections.ts'
+import { NO_SHEDDING, shed, type MemoryReading } from '../connection/shedding.ts'
+import { TurnedAway } from '../connection/turned-away.ts'
 import { errorAnswer } from '../exchange/error-answer.ts'
-import { begin, finish } from '../exchange/exchange.ts'
+import { begin, finish, isLack, type Lack } from '../exchange/exchange.ts'
 import type { Peer } from '../exchange/peer.ts'
 import { answerClient, wantedUpgrade, type ForwardContext } from '../forward/forward.ts'
 import type { Refusal, RequestHead } from '../http1/contract.ts'
@@ -22,8 +25,12 @@ export interface GatewayParts {
   readonly limits: ConnectionLimits
   /** Open connections of this worker; 0: no limit. */
   readonly maxConnections: number
+  /** Of these, of one client; 0: no limit. */
+  readonly maxConnectionsPerClient: number
   /** Requests under way in this worker; 0: no limit. */
   readonly maxRequests: number
+  /** Part of a memory limit from which on load is shed, 0 to 1. */
+  readonly memoryHighWater: number
   readonly transport: Transport
 }
 
@@ -37,16 +44,26 @@ export class Gateway implements ConnectionOwner {
   readonly connections: Connections
   readonly limits: ConnectionLimits
   readonly #parts: GatewayParts
+  readonly #turnedAway = new TurnedAway()
+  /** Null: no client has a limit. */
+  readonly #clients: Clients | null
+  #shedding = NO_SHEDDING
+  /** Requests that may be under way, whatever the reason. */
+  #maxRequests: number
   #draining = false
 
   constructor(parts: GatewayParts) {
     this.#parts = parts
     this.limits = parts.limits
-    const { headers, request, keepAlive, bodyIdle, linger, lingerIdle, tunnelIdle } = parts.limits
+    const { headers, request, keepAlive, bodyIdle, linger, lingerIdle, tunnelIdle, tunnelHalfClosed } = parts.limits
     const { headersTimeout, bodyTimeout, bufferTime } = parts.context.forward
-    const times = [headers, request, keepAlive, bodyIdle, linger, lingerIdle, tunnelIdle]
+    const times = [headers, request, keepAlive, bodyIdle, linger, lingerIdle, tunnelIdle, tunnelHalfClosed]
     const shortest = Math.min(...[...times, headersTimeout, bodyTimeout, bufferTime].filter(ms => ms > 0), 60_000)
     this.connections = new Connections(shortest)
+    const { maxConnectionsPerClient: most, context } = parts
+    // Who is believed about its clients stands for many of them.
+    this.#clients = most === 0 ? null : new Clients(most, address => context.trusted.has(address))
+    this.#maxRequests = this.#mostRequests()
   }
 
   get draining(): boolean {
@@ -61,28 +78,55 @@ export class Gateway implements ConnectionOwner {
   /** Takes a connection that speaks HTTP, decrypted if need be. */
   accept(socket: Socket, peer: Peer): void {
     const { maxConnections, context } = this.#parts
-    if (maxConnections > 0 && this.connections.size >= maxConnections && !this.connections.closeOldestIdle()) {
-      context.recorder.refusedConnection('connections')
-      socket.on('error', () => undefined)
-      socket.end(plainAnswer(503, 'too many connections', context.date.text()), 'latin1')
-      socket.destroySoon()
+    const { recorder, date } = context
+    if (this.#clients?.take(peer.address) === false) {
+      recorder.refusedConnection('client-connections')
+      this.#turnedAway.answer(socket, plainAnswer(429, 'too many connections of this client', date.text()))
       return
+    }
+    if (maxConnections > 0 && this.connections.size >= maxConnections) {
+      if (!this.connections.closeOldestIdle()) {
+        this.#clients?.release(peer.address)
+        recorder.refusedConnection('connections')
+        this.#turnedAway.answer(socket, plainAnswer(503, 'too many connections', date.text()))
+        return
+      }
+      recorder.shedConnections('connections', 1)
     }
     this.connections.add(new ClientConnection(socket, peer, this))
   }
 
+  /** To be called several times a second. */
+  relieve(reading: MemoryReading): void {
+    const { context, memoryHighWater } = this.#parts
+    this.#shedding = shed(this.#shedding, reading, this.connections.counts, memoryHighWater)
+    this.#maxRequests = this.#mostRequests()
+    const { closeIdle } = this.#shedding
+    if (closeIdle > 0) context.recorder.shedConnections('memory', this.connections.closeIdle(closeIdle))
+  }
+
+  #mostRequests(): number {
+    const { maxRequests } = this.#parts
+    return Math.min(maxRequests === 0 ? Infinity : maxRequests, this.#shedding.maxRequests)
+  }
+
   handle(connection: ClientConnection, head: RequestHead): ExchangeCarrier {
-    const { context, maxRequests, transport } = this.#parts
-    const busy = maxRequests > 0 && this.connections.busy > maxRequests
-    const exchange = begin(head, connection.peer, context, connection.requests, busy)
+    const { context, transport } = this.#parts
+    const lack = this.connections.busy > this.#maxRequests ? this.#lack() : null
+    const exchange = begin(head, connection.peer, context, connection.requests, lack)
     const { decision } = exchange
     if (decision.kind === 'forward') return transport.handle(connection, exchange, decision.cluster)
+    if (isLack(decision.cause)) context.recorder.shedRequest(decision.cause)
     // What a client sends behind a refused Upgrade could be meant for the other protocol.
-    const close = decision.cause === 'bad-request' || wantedUpgrade(exchange) !== null
+    const close = decision.cause === 'bad-request' || decision.cause === 'memory' || wantedUpgrade(exchange) !== null
     answerClient(connection, exchange, decision, close, context.date)
     exchange.headBytesOut = connection.written - exchange.bodyBytesOut
     finish(exchange, context)
     return ANSWERED
+  }
+
+  #lack(): Lack {
+    return this.#maxRequests === this.#shedding.maxRequests ? 'memory' : 'busy'
   }
 
   refused(
@@ -109,6 +153,7 @@ export class Gateway implements ConnectionOwner {
 
   closed(connection: ClientConnection): void {
     this.connections.remove(connection)
+    this.#clients?.release(connection.peer.address)
   }
 }
 

@@ -1,5 +1,5 @@
 /** What hostile clients found, one case each; numbers are those of the review of 2026-11 (proxy.md). */
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { readAnswers, type Reading } from '../testing/hostile/answers.ts'
 import {
@@ -256,6 +256,48 @@ describe('a tunnel', () => {
     for (const update of site('a.example', [address])) rig.plane.apply(update)
     const raw = client(rig.http, request('GET', '/', 'a.example', ...UPGRADE))
     await eventually(() => lines === 25 || raw.socket.closed, PATIENCE_MS)
+    expect(raw.socket.closed).toBe(false)
+  })
+
+  const SWITCH = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'
+
+  /** Whoever is meant says its end, the other one says nothing and stays. */
+  async function halfClosed(who: 'client' | 'backend', then: (backend: Socket) => void): Promise<[Rig, RawClient]> {
+    const address = await startRawBackend(ends, socket => {
+      socket.allowHalfOpen = true
+      socket.once('data', () => {
+        if (who === 'client') socket.write(SWITCH)
+        else socket.end(SWITCH)
+        then(socket)
+      })
+    })
+    const rig = await startPlane(ends, { TUNNEL_IDLE_TIMEOUT: '1m', TUNNEL_HALF_CLOSED_TIMEOUT: '700ms' })
+    for (const update of site('a.example', [address])) rig.plane.apply(update)
+    const raw = client(rig.http, request('GET', '/', 'a.example', ...UPGRADE), true)
+    await raw.until(/\r\n\r\n/)
+    if (who === 'client') raw.socket.end()
+    return [rig, raw]
+  }
+
+  it.each(['client', 'backend'] as const)(
+    'whose %s ended ends soon after, where the other one says nothing',
+    async who => {
+      const [rig] = await halfClosed(who, () => undefined)
+      expect([rig.plane.connections.size, rig.plane.upstream.open]).toEqual([1, 1])
+      await eventually(() => rig.plane.connections.size === 0 && rig.plane.upstream.open === 0, PATIENCE_MS)
+    },
+  )
+
+  it('whose client ended goes on while its backend talks', async () => {
+    let lines = 0
+    const [, raw] = await halfClosed('client', backend => {
+      const timer = setInterval(() => {
+        lines++
+        backend.write('tick\n')
+      }, 100)
+      backend.on('close', () => clearInterval(timer))
+    })
+    await eventually(() => lines === 20 || raw.socket.closed, PATIENCE_MS)
     expect(raw.socket.closed).toBe(false)
   })
 

@@ -17,38 +17,12 @@ import {
   startRawBackend,
   summed,
   temporaryFile,
-  type Environment,
   type Rig,
 } from '../workers/harness.ts'
+import { echoing, inFrontOf, type Echo } from './testing/in-front-of.ts'
 
 const ends = new Ends()
 afterEach(() => ends.all())
-
-interface Echo {
-  readonly method: string
-  readonly url: string
-  readonly headers: Record<string, string>
-  readonly rawHeaders: readonly string[]
-  readonly body: string
-}
-
-/** Host a.example in front of a backend that answers with what it saw. */
-async function echoing(env: Environment = {}): Promise<Rig> {
-  const address = await startBackend(ends, (request, response) => {
-    const { method, url, headers, rawHeaders } = request
-    bodyOf(request).then(
-      body => response.end(JSON.stringify({ method, url, headers, rawHeaders, body }), 'latin1'),
-      () => response.destroy(),
-    )
-  })
-  return inFrontOf([address], env)
-}
-
-async function inFrontOf(addresses: readonly string[], env: Environment = {}): Promise<Rig> {
-  const rig = await startPlane(ends, env)
-  for (const update of site('a.example', addresses)) rig.plane.apply(update)
-  return rig
-}
 
 async function echo(port: number, asked: Parameters<typeof ask>[1]): Promise<Echo> {
   const { body } = await ask(port, asked)
@@ -70,7 +44,7 @@ describe('what the backend sees', () => {
     '//a.example/b',
     '/a|b"<>^`{}',
   ])('the target as the client wrote it: %s', async target => {
-    const rig = await echoing()
+    const rig = await echoing(ends)
     const [, body = ''] = (
       await exchangeRaw(rig.http, `GET ${target} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n`)
     ).split('\r\n\r\n')
@@ -78,7 +52,7 @@ describe('what the backend sees', () => {
   })
 
   it('an absolute target as a path, and its host instead of the Host header', async () => {
-    const rig = await echoing()
+    const rig = await echoing(ends)
     const answer = await exchangeRaw(
       rig.http,
       'GET http://A.example:8080/x?y HTTP/1.1\r\nHost: b.example\r\nConnection: close\r\n\r\n',
@@ -90,7 +64,7 @@ describe('what the backend sees', () => {
   it.each(['PUT', 'PATCH', 'DELETE', 'OPTIONS', 'PROPFIND', 'PURGE', 'REPORT', 'QUERY'])(
     '%s with its body',
     async method => {
-      const rig = await echoing()
+      const rig = await echoing(ends)
       expect(await echo(rig.http, { method, body: 'four', headers: { 'content-length': 4 } })).toMatchObject({
         ...{ method, body: 'four' },
       })
@@ -98,7 +72,7 @@ describe('what the backend sees', () => {
   )
 
   it('Host, Authorization, Cookie and repeated headers as they were sent', async () => {
-    const rig = await echoing()
+    const rig = await echoing(ends)
     const seen = await echo(rig.http, {
       host: 'A.Example:81',
       headers: { authorization: 'Bearer x', cookie: 'a=b', 'x-many': ['1', '2'], accept: 'caf\u00e9' },
@@ -114,7 +88,7 @@ describe('what the backend sees', () => {
   })
 
   it('who the client is, whatever the client claims', async () => {
-    const rig = await echoing()
+    const rig = await echoing(ends)
     const { headers } = await echo(rig.http, {
       headers: {
         'x-forwarded-for': '6.6.6.6',
@@ -145,13 +119,13 @@ describe('what the backend sees', () => {
   })
 
   it('a request id of the client that is harmless', async () => {
-    const rig = await echoing()
+    const rig = await echoing(ends)
     const { headers } = await echo(rig.http, { headers: { 'x-request-id': 'abc-1' } })
     expect(headers['x-request-id']).toBe('abc-1')
   })
 
   it('no header that was for the proxy only', async () => {
-    const rig = await echoing()
+    const rig = await echoing(ends)
     const { headers } = await echo(rig.http, {
       method: 'POST',
       body: 'x',
@@ -186,7 +160,7 @@ describe('bodies', () => {
       request.on('data', (chunk: Buffer) => response.write(chunk.toString().toUpperCase()))
       request.on('end', () => response.end())
     })
-    const rig = await inFrontOf([address])
+    const rig = await inFrontOf(ends, [address])
     const request = httpRequest({ port: rig.http, method: 'POST', headers: { host: 'a.example' }, agent: false })
     request.write('one')
     const [response] = (await once(request, 'response')) as [IncomingMessage]
@@ -198,7 +172,7 @@ describe('bodies', () => {
 
   it.each([1_000, 20_000_000])('of %d bytes arrive whole', async size => {
     const address = await startBackend(ends, (request, response) => request.pipe(response))
-    const rig = await inFrontOf([address])
+    const rig = await inFrontOf(ends, [address])
     const body = Buffer.alloc(size, 'abc')
     const chunked = await ask(rig.http, { method: 'POST', body, headers: { 'transfer-encoding': 'chunked' } })
     expect(chunked.body === body.toString()).toBe(true)
@@ -207,7 +181,7 @@ describe('bodies', () => {
   })
 
   it('are asked for by 100 Continue once a backend is there', async () => {
-    const rig = await echoing()
+    const rig = await echoing(ends)
     const client = new RawClient(rig.http)
     client.send(
       'POST / HTTP/1.1\r\nHost: a.example\r\nExpect: 100-continue\r\nContent-Length: 4\r\nConnection: close\r\n\r\n',
@@ -219,14 +193,14 @@ describe('bodies', () => {
   })
 
   it('are not asked for where nobody takes them, and the connection ends', async () => {
-    const rig = await inFrontOf([await deadAddress()])
+    const rig = await inFrontOf(ends, [await deadAddress()])
     const head = 'Expect: 100-continue\r\nContent-Length: 100000\r\n\r\n'
     expect(await exchangeRaw(rig.http, `POST / HTTP/1.1\r\nHost: a.example\r\n${head}`)).toMatch(/^HTTP\/1\.1 502 /)
     expect(await exchangeRaw(rig.http, `POST / HTTP/1.1\r\nHost: b.example\r\n${head}`)).toMatch(/^HTTP\/1\.1 404 /)
   })
 
   it('an unknown Expect is no reason to refuse', async () => {
-    const rig = await echoing()
+    const rig = await echoing(ends)
     expect(await ask(rig.http, { headers: { expect: 'wonders' } })).toMatchObject({ status: 200 })
   })
 
@@ -235,7 +209,7 @@ describe('bodies', () => {
       if (request.method === 'GET') response.end('next')
       else response.writeHead(413).end('too much')
     })
-    const rig = await inFrontOf([address])
+    const rig = await inFrontOf(ends, [address])
     const client = new RawClient(rig.http)
     client.send('POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 3000000\r\n\r\n')
     client.send('x'.repeat(1_500_000))
@@ -249,7 +223,7 @@ describe('bodies', () => {
 
   it('whose rest never comes after an early answer cost one connection and no more', async () => {
     const address = await startBackend(ends, (_request, response) => response.writeHead(401).end('no'))
-    const rig = await inFrontOf([address], { LINGER_IDLE_TIMEOUT: '200ms' })
+    const rig = await inFrontOf(ends, [address], { LINGER_IDLE_TIMEOUT: '200ms' })
     const client = new RawClient(rig.http)
     client.send('POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 100000\r\n\r\nx')
     expect(await client.until(/no$/)).toMatch(/^HTTP\/1\.1 401 /)
@@ -265,7 +239,7 @@ describe('bodies', () => {
       request.on('error', () => (ended = 'error'))
       request.on('end', () => (ended = 'end'))
     })
-    const rig = await inFrontOf([address])
+    const rig = await inFrontOf(ends, [address])
     const client = new RawClient(rig.http)
     client.send('POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n')
     await eventually(() => arrived)
@@ -286,7 +260,7 @@ describe('what the client sees', () => {
         ),
       ),
     )
-    const rig = await inFrontOf([address])
+    const rig = await inFrontOf(ends, [address])
     const text = await exchangeRaw(rig.http, 'GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n')
     expect(text).toMatch(/^HTTP\/1\.1 299 Fine enough\r\nSet-Cookie: a=1\r\nX-Case: y\r\nSet-Cookie: b=2\r\n/)
     expect(text).not.toMatch(/x-hop|timeout=1\r/i)
@@ -297,7 +271,7 @@ describe('what the client sees', () => {
     const address = await startBackend(ends, (_request, response) =>
       response.writeHead(200, { 'content-length': 5 }).end('hello'),
     )
-    const rig = await inFrontOf([address])
+    const rig = await inFrontOf(ends, [address])
     const client = new RawClient(rig.http)
     client.send('HEAD / HTTP/1.1\r\nHost: a.example\r\n\r\n')
     expect(await client.until(/\r\n\r\n/)).toMatch(/\r\ncontent-length: 5\r\n/i)
@@ -319,7 +293,7 @@ describe('what the client sees', () => {
     ['an empty body', 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n', /\r\nContent-Length: 0\r\n[^]*\r\n\r\n$/],
   ])('%s', async (_name, bytes, expected) => {
     const address = await startRawBackend(ends, socket => socket.once('data', () => socket.end(bytes)))
-    const rig = await inFrontOf([address])
+    const rig = await inFrontOf(ends, [address])
     const text = await exchangeRaw(rig.http, 'GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n')
     expect(text).toMatch(expected)
   })
@@ -332,7 +306,7 @@ describe('what the client sees', () => {
       response.addTrailers({ 'x-sum': '42' })
       response.end()
     })
-    const rig = await inFrontOf([address])
+    const rig = await inFrontOf(ends, [address])
     const { informations, trailers } = await ask(rig.http, {})
     expect(informations).toMatchObject([{ statusCode: 103 }])
     expect(informations[0]).toHaveProperty('headers', { link: '</a>; rel=preload, </b>; rel=preload' })
@@ -343,7 +317,7 @@ describe('what the client sees', () => {
     const address = await startBackend(ends, (_request, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' }).flushHeaders()
     })
-    const rig = await inFrontOf([address])
+    const rig = await inFrontOf(ends, [address])
     const client = new RawClient(rig.http)
     client.send('GET / HTTP/1.1\r\nHost: a.example\r\n\r\n')
     expect(await client.until(/\r\n\r\n/)).toMatch(/text\/event-stream/)
@@ -362,7 +336,7 @@ describe('what the client sees', () => {
     ['a switch that nobody asked for', 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n'],
   ])('502 with the request id and nothing internal if the backend answers %s', async (_name, bytes) => {
     const address = await startRawBackend(ends, socket => socket.once('data', () => socket.end(bytes)))
-    const rig = await inFrontOf([address])
+    const rig = await inFrontOf(ends, [address])
     const { status, body, headers } = await ask(rig.http, { headers: { 'x-request-id': 'id-7' } })
     expect({ status, body }).toEqual({
       status: 502,
@@ -376,7 +350,7 @@ describe('what the client sees', () => {
     const address = await startRawBackend(ends, socket =>
       socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc')),
     )
-    const rig = await inFrontOf([address])
+    const rig = await inFrontOf(ends, [address])
     await expect(ask(rig.http, {})).rejects.toThrow('aborted')
     await eventually(() => summed(rig.totals()).requests === 1)
     expect(summed(rig.totals()).status).toEqual([0, 0, 0, 0, 1])
@@ -413,7 +387,7 @@ describe('what the client sees', () => {
   })
 
   it('431 for a head that is too big', async () => {
-    const rig = await echoing({ MAX_HEADER_BYTES: '2048' })
+    const rig = await echoing(ends, { MAX_HEADER_BYTES: '2048' })
     const text = await exchangeRaw(rig.http, `GET / HTTP/1.1\r\nHost: a.example\r\nX: ${'x'.repeat(3_000)}\r\n\r\n`)
     expect(text).toMatch(/^HTTP\/1\.1 431 /)
     expect(summed(rig.totals())).toMatchObject({ requests: 1, status: [0, 0, 0, 1, 0] })
@@ -423,14 +397,14 @@ describe('what the client sees', () => {
 describe('time limits', () => {
   it('504 if the backend does not answer in time', async () => {
     const address = await startBackend(ends, () => undefined)
-    const rig = await inFrontOf([address], { UPSTREAM_HEADERS_TIMEOUT: '300ms' })
+    const rig = await inFrontOf(ends, [address], { UPSTREAM_HEADERS_TIMEOUT: '300ms' })
     const { status, body } = await ask(rig.http, {})
     expect([status, body.split('\n')[0]]).toEqual([504, '504 Gateway Timeout: the backend did not answer in time'])
     expect(summed(rig.totals()).upstreamErrors).toBe(1)
   }, 10_000)
 
   it('408 if the head does not come in time, and nothing is counted for a connection that never spoke', async () => {
-    const rig = await echoing({ HEADERS_TIMEOUT: '200ms', REQUEST_TIMEOUT: '150ms' })
+    const rig = await echoing(ends, { HEADERS_TIMEOUT: '200ms', REQUEST_TIMEOUT: '150ms' })
     const [silent, slow] = await Promise.all([exchangeRaw(rig.http, ''), exchangeRaw(rig.http, 'GET / HTTP/1.1\r\n')])
     expect(silent).toBe('')
     expect(slow).toMatch(/^HTTP\/1\.1 408 /)
@@ -442,7 +416,7 @@ describe('time limits', () => {
       ends,
       (request, response) => void request.resume().on('end', () => response.end()),
     )
-    const rig = await inFrontOf([address], { BODY_IDLE_TIMEOUT: '200ms' })
+    const rig = await inFrontOf(ends, [address], { BODY_IDLE_TIMEOUT: '200ms' })
     const head = 'POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 9\r\nConnection: close\r\n\r\n'
     expect(await exchangeRaw(rig.http, `${head}abc`)).toMatch(/^HTTP\/1\.1 408 /)
     expect(summed(rig.totals())).toMatchObject({ requests: 1, upstreamErrors: 0, status: [0, 0, 0, 1, 0] })
@@ -453,7 +427,7 @@ describe('time limits', () => {
       if (request.url === '/slow') setTimeout(() => response.end('late'), 700)
       else response.end(Buffer.alloc(50_000_000))
     })
-    const rig = await inFrontOf([address], { BODY_IDLE_TIMEOUT: '250ms' })
+    const rig = await inFrontOf(ends, [address], { BODY_IDLE_TIMEOUT: '250ms' })
     const client = new RawClient(rig.http)
     client.socket.pause()
     client.send('GET / HTTP/1.1\r\nHost: a.example\r\n\r\n')
@@ -464,7 +438,7 @@ describe('time limits', () => {
   })
 
   it('closes a connection that was idle for too long', async () => {
-    const rig = await echoing({ KEEP_ALIVE_TIMEOUT: '100ms' })
+    const rig = await echoing(ends, { KEEP_ALIVE_TIMEOUT: '100ms' })
     const text = await exchangeRaw(rig.http, 'GET / HTTP/1.1\r\nHost: a.example\r\n\r\n')
     expect(text).toMatch(/^HTTP\/1\.1 200 /)
   })
@@ -486,7 +460,7 @@ describe('a client that goes away', () => {
       if (request.url === '/begin') response.write('begun')
     })
     const log = temporaryFile(ends)
-    const rig = await inFrontOf([address], { ACCESS_LOG: log })
+    const rig = await inFrontOf(ends, [address], { ACCESS_LOG: log })
     const client = new RawClient(rig.http)
     client.send(bytes)
     if (bytes.includes('/begin')) await client.until(/begun/)
@@ -505,7 +479,7 @@ describe('pipelining', () => {
       const wait = request.url === '/slow' ? 150 : 0
       setTimeout(() => response.end(`[${request.url ?? ''}]`), wait)
     })
-    rig = await inFrontOf([address])
+    rig = await inFrontOf(ends, [address])
   })
 
   it('keeps the order of the answers', async () => {

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { WebSocket, WebSocketServer } from 'ws'
 import { echoConfig } from '../../e2e/echo/config.ts'
@@ -11,9 +12,7 @@ import {
   deadAddress,
   eventually,
   exchangeRaw,
-  site,
   startBackend,
-  startPlane,
   startRawBackend,
   summed,
   temporaryFile,
@@ -21,21 +20,16 @@ import {
   type Rig,
 } from '../workers/harness.ts'
 import { reset } from '../../protocol/testing/reset.ts'
+import { inFrontOf } from './testing/in-front-of.ts'
 
 const ends = new Ends()
 afterEach(() => ends.all())
-
-async function inFrontOf(addresses: readonly string[], env: Environment = {}): Promise<Rig> {
-  const rig = await startPlane(ends, env)
-  for (const update of site('a.example', addresses)) rig.plane.apply(update)
-  return rig
-}
 
 async function echoing(env: Environment = {}): Promise<Rig> {
   const server = new EchoServer(echoConfig({ ECHO_PORT: '0', ECHO_DRAIN_MS: '0' }))
   const address = `127.0.0.1:${await server.listen('127.0.0.1')}`
   ends.add(() => server.close())
-  return inFrontOf([address], env)
+  return inFrontOf(ends, [address], env)
 }
 
 function open(port: number, headers: Record<string, string> = {}, protocols: string[] = []): WebSocket {
@@ -96,7 +90,7 @@ describe('WebSocket', () => {
         }
       })
     })
-    const rig = await inFrontOf([address])
+    const rig = await inFrontOf(ends, [address])
     const text = await exchangeRaw(rig.http, `${HANDSHAKE}early`)
     expect(text).toMatch(/^HTTP\/1\.1 101 Switching Protocols\r\n/)
     expect(text).toMatch(/late$/)
@@ -145,7 +139,7 @@ describe('WebSocket', () => {
       (_request, response) => response.end(),
       server => new WebSocketServer({ server }).on('connection', client => clients.push(client)),
     )
-    const rig = await inFrontOf([address])
+    const rig = await inFrontOf(ends, [address])
     const first = open(rig.http)
     await once(first, 'open')
     await eventually(() => clients.length === 1)
@@ -160,6 +154,92 @@ describe('WebSocket', () => {
   })
 })
 
+describe('a tunnel, when the proxy goes,', () => {
+  const SWITCH = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'
+  const GOING_AWAY = '\x88\x02\x03\xe9'
+
+  /** A backend that speaks bytes; `said`: what it heard behind the handshake. */
+  async function raw(
+    first: string,
+  ): Promise<{ rig: Rig; client: RawClient; say: (text: string) => void; said: () => string }> {
+    let backend: Socket | null = null
+    let said = ''
+    const address = await startRawBackend(ends, socket => {
+      socket.once('data', () => {
+        backend = socket
+        socket.write(Buffer.from(first, 'latin1'))
+        socket.on('data', chunk => (said += chunk.toString('latin1')))
+      })
+    })
+    const rig = await inFrontOf(ends, [address], { DRAIN_TIMEOUT: '200ms', LINGER_IDLE_TIMEOUT: '1s' })
+    const client = new RawClient(rig.http)
+    client.send(HANDSHAKE.replace('websocket', /Upgrade: (.*)/.exec(first)?.[1] ?? ''))
+    await client.until(/\r\n\r\n/)
+    return { rig, client, say: text => backend?.write(Buffer.from(text, 'latin1')), said: () => said }
+  }
+
+  const behind = (client: RawClient): string => client.received.slice(client.received.indexOf('\r\n\r\n') + 4)
+
+  it('tells both sides of a WebSocket that it does: 1001', async () => {
+    const codes: number[] = []
+    const address = await startBackend(
+      ends,
+      (_request, response) => response.end(),
+      server =>
+        new WebSocketServer({ server }).on('connection', client => {
+          client.send('hello')
+          client.on('close', code => codes.push(code))
+        }),
+    )
+    const rig = await inFrontOf(ends, [address])
+    const [plain, secure] = [
+      open(rig.http),
+      new WebSocket(`wss://127.0.0.1:${rig.https}/`, { headers: { host: 'a.example' }, rejectUnauthorized: false }),
+    ]
+    ends.add(() => secure.terminate())
+    await Promise.all([message(plain), message(secure)])
+    const closed = Promise.all([once(plain, 'close'), once(secure, 'close')])
+    await rig.plane.drain()
+    expect((await closed).map(([code]) => code as number)).toEqual([1001, 1001])
+    await eventually(() => codes.length === 2)
+    expect(codes).toEqual([1001, 1001])
+  })
+
+  it('says so behind the frame that is under way, and passes nothing more', async () => {
+    const { rig, client, say } = await raw(`${SWITCH}\x82\x06abc`)
+    await client.until(/abc$/)
+    const drained = rig.plane.drain()
+    // Its turn comes within DRAIN_TIMEOUT.
+    await new Promise(resolve => setTimeout(resolve, 400))
+    say('def\x82\x03ghi')
+    await drained
+    expect(behind(client)).toBe(`\x82\x06abcdef${GOING_AWAY}`)
+  })
+
+  it('says it once, where the backend did already', async () => {
+    const { rig, client } = await raw(`${SWITCH}\x88\x02\x03\xe8`)
+    await client.until(/\xe8$/)
+    await rig.plane.drain()
+    expect(behind(client)).toBe('\x88\x02\x03\xe8')
+  })
+
+  it('says nothing into a protocol that it does not know', async () => {
+    const { rig, client, said } = await raw(`${SWITCH.replace('websocket', 'spdy/3.1')}abc`)
+    await client.until(/abc$/)
+    await rig.plane.drain()
+    await client.ended()
+    expect([behind(client), said()]).toEqual(['abc', ''])
+  })
+
+  it('ends one whose frame does not, when the time is over', async () => {
+    const { rig, client } = await raw(`${SWITCH}\x82\x06abc`)
+    await client.until(/abc$/)
+    await rig.plane.drain()
+    await client.ended()
+    expect(behind(client)).toBe('\x82\x06abc')
+  })
+})
+
 describe('an upgrade that does not happen', () => {
   it('brings the answer of the backend', async () => {
     const address = await startBackend(
@@ -171,14 +251,14 @@ describe('an upgrade that does not happen', () => {
         )
       },
     )
-    const rig = await inFrontOf([address])
+    const rig = await inFrontOf(ends, [address])
     const text = await exchangeRaw(rig.http, HANDSHAKE)
     expect(text).toMatch(/^HTTP\/1\.1 401 Unauthorized\r\nX-Why: token\r\n[^]*\r\n\r\nno$/)
     expect(summed(rig.totals())).toMatchObject({ requests: 1, status: [0, 0, 0, 1, 0], upstreamErrors: 0 })
   })
 
   it('is 404 without a route and 503 without endpoints', async () => {
-    const rig = await inFrontOf([])
+    const rig = await inFrontOf(ends, [])
     expect(await exchangeRaw(rig.http, HANDSHAKE)).toMatch(/^HTTP\/1\.1 503 [^]*no backend is available\nrequest id: /)
     expect(await exchangeRaw(rig.http, HANDSHAKE.replace('a.example', 'b.example'))).toMatch(/^HTTP\/1\.1 404 /)
     expect(summed(rig.totals())).toEqual({ requests: 2, notFound: 1, upstreamErrors: 1, status: [0, 0, 0, 1, 1] })
@@ -191,7 +271,7 @@ describe('an upgrade that does not happen', () => {
   })
 
   it('is 502 where nobody listens, after the next endpoint was tried', async () => {
-    const rig = await inFrontOf([await deadAddress(), await deadAddress()])
+    const rig = await inFrontOf(ends, [await deadAddress(), await deadAddress()])
     expect(await exchangeRaw(rig.http, HANDSHAKE)).toMatch(/^HTTP\/1\.1 502 [^]*no backend accepted the connection\n/)
     expect(rig.totals().connectFailures).toBe(2)
   })
@@ -201,7 +281,7 @@ describe('an upgrade that does not happen', () => {
     ['that answers garbage', (bytes: string) => bytes, 502, 'garbage\r\n\r\n'],
   ])('is 502 with a backend %s', async (_name, _id, status, bytes) => {
     const address = await startRawBackend(ends, socket => socket.once('data', () => socket.end(bytes)))
-    const rig = await inFrontOf([address])
+    const rig = await inFrontOf(ends, [address])
     const text = await exchangeRaw(rig.http, HANDSHAKE)
     expect(text).toMatch(new RegExp(`^HTTP/1\\.1 ${status} [^]*no valid answer\\nrequest id: `))
     expect(summed(rig.totals())).toMatchObject({ requests: 1, upstreamErrors: 1, status: [0, 0, 0, 0, 1] })
@@ -209,7 +289,7 @@ describe('an upgrade that does not happen', () => {
 
   it('is 504 with a backend that says nothing', async () => {
     const address = await startRawBackend(ends, () => undefined)
-    const rig = await inFrontOf([address], { UPSTREAM_HEADERS_TIMEOUT: '200ms' })
+    const rig = await inFrontOf(ends, [address], { UPSTREAM_HEADERS_TIMEOUT: '200ms' })
     expect(await exchangeRaw(rig.http, HANDSHAKE)).toMatch(/^HTTP\/1\.1 504 /)
   })
 
@@ -220,7 +300,7 @@ describe('an upgrade that does not happen', () => {
       socket.on('data', () => (arrived = true)).on('close', () => (gone = true))
     })
     const log = temporaryFile(ends)
-    const rig = await inFrontOf([address], { ACCESS_LOG: log })
+    const rig = await inFrontOf(ends, [address], { ACCESS_LOG: log })
     const client = new RawClient(rig.http)
     client.send(HANDSHAKE)
     await eventually(() => arrived)

@@ -135,6 +135,8 @@ function refusedMetrics({ refused, defects, connectFailures }: TotalCounts): str
   for (const [name, kind, help] of [
     ['sluice_requests_refused_total', 'request', 'What could not be read as a request, by what is wrong with it.'],
     ['sluice_connections_refused_total', 'connection', 'Connections that were not taken, by reason.'],
+    ['sluice_connections_shed_total', 'shed-connection', 'Idle connections closed to make room, by what was short.'],
+    ['sluice_requests_shed_total', 'shed-request', 'Requests answered 503 by the proxy itself, by what was short.'],
   ] as const) {
     text += `# HELP ${name} ${help}\n# TYPE ${name} counter\n`
     for (const [id, count] of refused) {

@@ -73,8 +73,18 @@ export class Recorder {
     this.#refuse(`connection ${code}`)
   }
 
-  #refuse(id: string): void {
-    this.#refused.set(id, (this.#refused.get(id) ?? 0) + 1)
+  /** An idle connection that was closed to make room. @param code what there was too little of */
+  shedConnections(code: string, count: number): void {
+    if (count > 0) this.#refuse(`shed-connection ${code}`, count)
+  }
+
+  /** A request that was answered 503 because there was too little of something of ours. @param code of what */
+  shedRequest(code: string): void {
+    this.#refuse(`shed-request ${code}`)
+  }
+
+  #refuse(id: string, count = 1): void {
+    this.#refused.set(id, (this.#refused.get(id) ?? 0) + count)
   }
 
   /** What was counted since the last call; null: nothing. */

@@ -176,6 +176,23 @@ describe('metrics', () => {
     expect(await textOf(metrics)).toMatch(/^sluice_table_age_seconds nan$/im)
   })
 
+  it('tell what was refused, and what was let go of to make room', async () => {
+    const totals = new TotalCounts(() => true)
+    const recorder = new Recorder()
+    recorder.refusedConnection('client-connections')
+    recorder.shedConnections('memory', 16)
+    recorder.shedConnections('memory', 0)
+    recorder.shedRequest('memory')
+    totals.add(recorder.flush()!)
+    const text = await textOf(metricsOf(totals))
+    for (const line of [
+      'sluice_connections_refused_total{reason="client-connections"} 1',
+      'sluice_connections_shed_total{reason="memory"} 16',
+      'sluice_requests_shed_total{reason="memory"} 1',
+    ])
+      expect(text).toContain(`\n${line}\n`)
+  })
+
   it('write histograms as Prometheus reads them: buckets that only grow, in seconds', async () => {
     const totals = new TotalCounts(() => true)
     const recorder = new Recorder()

@@ -11,7 +11,7 @@ import { UPSTREAM_DEFAULTS, type UpstreamSettings } from './settings.ts'
 import { reset } from '../../protocol/testing/reset.ts'
 
 const SERVICE = 'shop/web:80'
-const REQUEST: LeaseRequest = { exclude: null, fresh: false, on: null }
+const REQUEST: LeaseRequest = { exclude: null, fresh: false, unrepeatable: false, on: null }
 
 const ends: (() => void)[] = []
 afterEach(() => {
@@ -240,6 +240,23 @@ describe('a cluster', () => {
       expect(lease).toMatchObject({ reused: false, address: b.address })
       lease.done('close')
     }
+  })
+
+  it('lends what cannot be sent again no connection that its backend may be closing', async () => {
+    const backend = await startBackend()
+    let now = 0
+    const { cluster } = inFrontOf([backend.address], {}, { now: () => now })
+    await served(cluster)
+    now = 999
+    const soon = await lend(cluster, { unrepeatable: true })
+    expect(soon.reused).toBe(true)
+    soon.done('reusable')
+    now += 1_000
+    const late = await lend(cluster, { unrepeatable: true })
+    expect(late.reused).toBe(false)
+    // The old one stays for those who may ask twice.
+    expect((await lend(cluster)).reused).toBe(true)
+    late.done('close')
   })
 
   it('keeps away from what an exchange excludes, as long as there are others', async () => {
@@ -680,7 +697,10 @@ describe('whatever happens', () => {
               ).toBe(lease === null ? 0 : 1)
             }
             wish.cancel = clusters[step.cluster % 2]!.lease(
-              { fresh: step.fresh, exclude: step.exclude ? new Set(['10.0.0.2:80']) : null, on: null },
+              {
+                ...REQUEST,
+                ...{ fresh: step.fresh, exclude: step.exclude ? new Set(['10.0.0.2:80']) : null },
+              },
               { trying: () => undefined, leased: end, failed: () => end(null) },
             )
           } else if (step.what === 'cancel') {

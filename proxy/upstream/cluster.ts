@@ -28,6 +28,7 @@ export interface ClusterCounts {
 /**
  * A connection that was idle for longer (ms) than this is looked at for a turn of the event loop before it is lent.
  * Backends close after seconds of idleness (gunicorn 2, Node 5, Apache 5, nginx 75): what is in steady use does not wait.
+ * What cannot be sent again does not get such a one at all: a look does not see an end that is still on its way.
  */
 const TRUSTED_MS = 1_000
 
@@ -72,7 +73,7 @@ export class EndpointCluster implements Cluster {
     }
     const probe = this.begin(endpoint, now)
     waiter.trying(endpoint.address)
-    const idle = probe || request.fresh ? null : endpoint.takeIdle(now)
+    const idle = probe || request.fresh ? null : endpoint.takeIdle(now, request.unrepeatable ? TRUSTED_MS : Infinity)
     // What every request wants to be: nothing is made but the lease.
     if (idle !== null && now - idle.idleSince < TRUSTED_MS) {
       this.counts.reuses++
@@ -291,7 +292,8 @@ class Wish implements Taker {
     const now = this.#near.now()
     const probe = this.#cluster.begin(next, now)
     this.#waiter.trying(next.address)
-    this.attempt(next, probe, probe || this.#request.fresh ? null : next.takeIdle(now), now)
+    const within = this.#request.unrepeatable ? TRUSTED_MS : Infinity
+    this.attempt(next, probe, probe || this.#request.fresh ? null : next.takeIdle(now, within), now)
   }
 
   #mayGoOn(error: DataPlaneError): boolean {

@@ -54,6 +54,11 @@ export interface LeaseRequest {
   readonly exclude: ReadonlySet<string> | null
   /** No connection that was used before: for the one more try after `stale`; then `on` is preferred if it is given. */
   readonly fresh: boolean
+  /**
+   * It cannot be sent again (RFC 9110 9.2.2: a proxy MUST NOT retry what is not idempotent): no connection that was idle
+   * for so long that its backend may be closing it right now.
+   */
+  readonly unrepeatable: boolean
   /** Preferred address. */
   readonly on: string | null
 }

@@ -69,9 +69,14 @@ export class Endpoint implements Candidate, ConnectionOwner {
     return most > 0 && this.open >= most
   }
 
-  /** The one that was used last: the others get old, and go when they are not needed any more. */
-  takeIdle(now: number): Connection | null {
+  /**
+   * The one that was used last: the others get old, and go when they are not needed any more.
+   * @param within it was used in so many milliseconds
+   */
+  takeIdle(now: number, within = Infinity): Connection | null {
     for (;;) {
+      const last = this.#idle.at(-1)
+      if (last === undefined || now - last.idleSince >= within) return null
       const connection = this.#idle.pop()
       if (connection === undefined) return null
       if (connection.sound && !this.#old(connection, now)) return connection

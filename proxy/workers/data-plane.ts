@@ -3,7 +3,9 @@ import { once } from 'node:events'
 import { createServer, type AddressInfo, type Server } from 'node:net'
 import type { DataPlaneConfig } from '../config.ts'
 import type { Connections } from '../connection/connections.ts'
+import type { MemoryReading } from '../connection/shedding.ts'
 import { openAccessLog, type AccessLog } from '../exchange/access-log.ts'
+import { viaFields } from '../exchange/headers.ts'
 import { HttpDate } from '../exchange/http-date.ts'
 import { RequestIds } from '../exchange/request-ids.ts'
 import { plainAddress } from '../exchange/peer.ts'
@@ -20,6 +22,8 @@ import { Recorder } from '../report/recorder.ts'
 import { MapTable } from '../table/map-table.ts'
 import type { TableUpdate } from '../table/update.ts'
 import { ClusterSet } from '../upstream/cluster-set.ts'
+import { memoryReader } from './memory.ts'
+import { BEAT_MS } from './vitals.ts'
 
 export interface DataPlaneSetup {
   readonly config: DataPlaneConfig
@@ -29,6 +33,8 @@ export interface DataPlaneSetup {
   readonly onDefect?: (error: unknown) => void
   /** Where lines of the access log go, if there is one; none given: right to where the settings say. */
   readonly lines?: LineSink
+  /** Reads how much memory is used; none given: that of this process and thread. */
+  readonly memory?: () => MemoryReading
 }
 
 /** How long a chunked body, whose size nobody knows, is waited for before its head goes on, in milliseconds. */
@@ -45,6 +51,8 @@ interface Parts {
   readonly gateway: Gateway
   readonly frontDoor: FrontDoor
   readonly plain: Server
+  /** Looks at the memory; null: nobody does. */
+  readonly looking: NodeJS.Timeout | null
 }
 
 export class DataPlane {
@@ -53,7 +61,7 @@ export class DataPlane {
   readonly #parts: Parts
 
   static async create(setup: DataPlaneSetup): Promise<DataPlane> {
-    const { config, defaultCertificate, ticketSecret, onDefect, lines } = setup
+    const { config, defaultCertificate, ticketSecret, onDefect, lines, memory = memoryReader() } = setup
     const recorder = new Recorder()
     const clusters = new ClusterSet(config.upstream, { connectFailed: () => recorder.connectFailure() })
     const table = new MapTable(clusters)
@@ -70,6 +78,7 @@ export class DataPlane {
         maxTries: config.upstream.maxAttempts,
         triesTime: config.upstream.attemptTime,
         underscores: config.underscoresInHeaders,
+        own: viaFields(config.via),
       },
       onDefect: error => {
         recorder.defect()
@@ -79,6 +88,8 @@ export class DataPlane {
     const transport = await FullPath.create(context)
     const gateway = new Gateway({
       ...{ context, transport, maxConnections: config.maxConnections, maxRequests: config.maxRequests },
+      maxConnectionsPerClient: config.maxConnectionsPerClient,
+      memoryHighWater: config.memoryHighWater / 100,
       limits: {
         headers: config.headersTimeout,
         request: config.requestTimeout,
@@ -87,6 +98,7 @@ export class DataPlane {
         linger: config.lingerTimeout,
         lingerIdle: config.lingerIdleTimeout,
         tunnelIdle: config.tunnelIdleTimeout,
+        tunnelHalfClosed: config.tunnelHalfClosedTimeout,
         maxHeadBytes: config.maxHeaderBytes,
         maxLineBytes: config.maxLineBytes,
         maxRequests: config.keepAliveRequests,
@@ -108,8 +120,9 @@ export class DataPlane {
         gateway.accept(socket, { address: plainAddress(remoteAddress), port: remotePort, tls: null })
       },
     )
+    const looking = config.memoryHighWater === 0 ? null : setInterval(() => gateway.relieve(memory()), BEAT_MS).unref()
     return new DataPlane({
-      ...{ config, recorder, accessLog, clusters, table, contexts, transport, gateway, frontDoor, plain },
+      ...{ config, recorder, accessLog, clusters, table, contexts, transport, gateway, frontDoor, plain, looking },
     })
   }
 
@@ -158,7 +171,8 @@ export class DataPlane {
   }
 
   async close(): Promise<void> {
-    const { plain, frontDoor, clusters, transport, accessLog } = this.#parts
+    const { plain, frontDoor, clusters, transport, accessLog, looking } = this.#parts
+    if (looking !== null) clearInterval(looking)
     plain.close()
     frontDoor.server.close()
     frontDoor.destroyOpening()

@@ -25,7 +25,7 @@ import { TotalCounts } from '../report/totals.ts'
 import type { RequestCounts } from '../report/counts.ts'
 import { endpoints, fragment, host, path, upsert } from '../table/fixtures.ts'
 import type { TableUpdate } from '../table/update.ts'
-import { DataPlane } from './data-plane.ts'
+import { DataPlane, type DataPlaneSetup } from './data-plane.ts'
 
 export type Environment = Readonly<Record<string, string>>
 
@@ -59,10 +59,14 @@ export interface Rig {
   readonly totals: () => TotalCounts
 }
 
-export async function startPlane(ends: Ends, env: Environment = {}): Promise<Rig> {
+export async function startPlane(
+  ends: Ends,
+  env: Environment = {},
+  setup: Pick<DataPlaneSetup, 'memory'> = {},
+): Promise<Rig> {
   const config = dataPlaneConfig({ ...TEST_ENVIRONMENT, ...env })
   const defaultCertificate = await createDefaultCertificate()
-  const plane = await DataPlane.create({ config, defaultCertificate, ticketSecret: Buffer.alloc(32, 7) })
+  const plane = await DataPlane.create({ config, defaultCertificate, ticketSecret: Buffer.alloc(32, 7), ...setup })
   const { httpPort: http, httpsPort: https } = await plane.listen(0, 0)
   ends.add(() => plane.close())
   const totals = new TotalCounts(() => true)
