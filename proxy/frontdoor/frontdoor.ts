@@ -26,6 +26,8 @@ const HANDSHAKE = 22
 /** Segments of a ClientHello: at 16 KiB it has a dozen on any honest path. */
 const MOST_PIECES = 256
 const TOO_MANY_PIECES = { state: 'invalid', reason: 'the ClientHello comes in too many pieces' } as const
+/** Bytes. */
+const GIVEN_BACK = 1_000
 /** A fatal alert, decode_error (RFC 8446 6.2), in a record of its own. */
 const DECODE_ERROR = Buffer.from([21, 3, 3, 0, 2, 2, 50])
 /** As nginx: whoever speaks HTTP here gets to know what is wrong. */
@@ -87,8 +89,7 @@ export class FrontDoor {
         socket.destroySoon()
         return
       }
-      // Back for OpenSSL to read. Once only: each time makes the stream readable again.
-      socket.unshift(bytes)
+      giveBack(socket, bytes)
       this.#handshake(socket, hello.serverName ?? '')
     }
     socket.on('data', onData)
@@ -125,6 +126,17 @@ export class FrontDoor {
       const refused = watch.secured ? watch.byClient && tls.bytesRead + tls.bytesWritten === 0 : !this.#ending
       if (refused) recorder.tlsFailure(host)
     })
+  }
+}
+
+/**
+ * For OpenSSL to read, in pieces smaller than the first buffer (1 KiB) that Node gives a TLS connection: what fills it gets
+ * another of 16 KiB, which an idle connection keeps. Nearly every ClientHello is larger since ML-KEM.
+ * findings/tls-idle-connection-buffers.sh
+ */
+function giveBack(socket: Socket, bytes: Buffer): void {
+  for (let end = bytes.length; end > 0; end -= GIVEN_BACK) {
+    socket.unshift(bytes.subarray(Math.max(0, end - GIVEN_BACK), end))
   }
 }
 

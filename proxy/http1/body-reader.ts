@@ -45,7 +45,9 @@ type Place =
   | 'trailers'
 
 export class BodyReader {
-  readonly #trailerScanner: BlockScanner
+  readonly #trailerLimit: number
+  /** Made for the first trailer section. */
+  #trailerScanner: BlockScanner | null = null
   #length = 0
   /** Bytes of data to come: of the body, or of the chunk. */
   #left = 0
@@ -61,7 +63,7 @@ export class BodyReader {
    * @param trailerLimit of the trailer section, in bytes: as for a head
    */
   constructor(bodyLength: number, trailerLimit: number) {
-    this.#trailerScanner = new BlockScanner({ block: trailerLimit, line: Infinity, emptyLines: null })
+    this.#trailerLimit = trailerLimit
     this.reset(bodyLength)
   }
 
@@ -75,7 +77,7 @@ export class BodyReader {
     this.#chunkExtension = 0
     this.#extensions = 0
     this.#trailers = NO_FIELDS
-    this.#trailerScanner.reset()
+    this.#trailerScanner?.reset()
   }
 
   /** The whole body was read. At once if it is of no length: there is nothing to read then. */
@@ -128,7 +130,8 @@ export class BodyReader {
   }
 
   #readTrailers(chunk: Buffer, at: number): BodyResult {
-    const scanner = this.#trailerScanner
+    const limits = { block: this.#trailerLimit, line: Infinity, emptyLines: null }
+    const scanner = (this.#trailerScanner ??= new BlockScanner(limits))
     switch (scanner.scan(chunk, at)) {
       case 'more':
         return MORE

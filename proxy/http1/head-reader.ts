@@ -16,18 +16,20 @@ const EMPTY_LINE = Buffer.from('\r\n\r\n', 'latin1')
  */
 export abstract class HeadReader<H extends RequestHead | ResponseHead> {
   readonly #limits: HeadLimits
-  readonly #scanner: BlockScanner
+  readonly #emptyLines: number
+  /** Made for the first head that comes in pieces: most connections never need it. */
+  #scanner: BlockScanner | null = null
 
   protected constructor(limits: HeadLimits, emptyLines: number) {
     this.#limits = limits
-    this.#scanner = new BlockScanner({ block: limits.head, line: limits.line, emptyLines })
+    this.#emptyLines = emptyLines
   }
 
   protected abstract parse(text: string): H | Refusal
 
   /** Some byte of a head came: the peer is not idle. Empty lines before a request do not count. */
   get started(): boolean {
-    return this.#scanner.started
+    return this.#scanner !== null && this.#scanner.started
   }
 
   read(chunk: Buffer): HeadResult<H> {
@@ -37,7 +39,7 @@ export abstract class HeadReader<H extends RequestHead | ResponseHead> {
   /** Nearly always the chunk begins with a head and holds all of it. Null: not so, or there is something odd about it. */
   #atOnce(chunk: Buffer): HeadResult<H> | null {
     const { head, line } = this.#limits
-    if (this.#scanner.pending || (chunk[0] ?? 0) <= SP) return null
+    if (this.#scanner?.pending === true || (chunk[0] ?? 0) <= SP) return null
     const end = chunk.indexOf(EMPTY_LINE) + 4
     if (end < 4 || end > head) return null
     const text = chunk.toString('latin1', 0, end)
@@ -46,7 +48,8 @@ export abstract class HeadReader<H extends RequestHead | ResponseHead> {
   }
 
   #inPieces(chunk: Buffer): HeadResult<H> {
-    const scanner = this.#scanner
+    const { head, line } = this.#limits
+    const scanner = (this.#scanner ??= new BlockScanner({ block: head, line, emptyLines: this.#emptyLines }))
     switch (scanner.scan(chunk, 0)) {
       case 'more':
         return MORE
