@@ -190,7 +190,7 @@ describe('limits', () => {
     other.send('GET / HT')
     await eventually(() => rig.plane.connections.size === 2)
     expect(await exchangeRaw(rig.http, get())).toMatch(/^HTTP\/1\.1 503 [^]*too many connections/)
-    expect(rig.totals().refused).toEqual(new Map([['connection connections', 1]]))
+    expect(rig.totals().events).toEqual(new Map([['connection connections', 1]]))
   })
 
   it('requests under way: 503, counted apart and no evidence', async () => {
