@@ -163,7 +163,15 @@ describe('which certificate', () => {
     )
     await expect(handshake('other.example')).rejects.toThrow()
     expect((await handshake('a.example')).authorized).toBe(true)
-    expect(tlsCounts()['other.example']).toEqual({ handshakes: 0, failures: 1 })
+    await expect(handshake('other.example')).rejects.toThrow()
+    expect(tlsCounts()['other.example']).toEqual({ handshakes: 0, failures: 2 })
+    // Tried once.
+    expect(rig.totals().events).toEqual(
+      new Map([
+        ['context refused', 1],
+        ['context made', 1],
+      ]),
+    )
   })
 
   it('bodies of millions of bytes pass whole in both directions', async () => {
@@ -533,6 +541,17 @@ describe('what is no evidence', () => {
     socket.resume()
     await once(socket, 'close')
     await eventually(() => rig.plane.connections.size === 0)
+    expect(tlsCounts()['a.example']).toEqual({ handshakes: 1, failures: 0 })
+  })
+
+  it('a connection that asked for nothing until the proxy ended', async () => {
+    rig = await startPod({ TLS_HANDSHAKE_LAG: '1h' })
+    const socket = await handshake('a.example')
+    socket.resume()
+    await eventually(() => rig.plane.connections.size === 1)
+    const drained = rig.plane.drain()
+    await once(socket, 'close')
+    await drained
     expect(tlsCounts()['a.example']).toEqual({ handshakes: 1, failures: 0 })
   })
 })
