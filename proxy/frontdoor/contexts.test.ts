@@ -74,7 +74,14 @@ describe('TLS contexts', () => {
 
   it('that OpenSSL refuses are tried once, until the certificate is another one', () => {
     const rig = new Rig()
-    const bad = named('bad', { chain: 'no PEM', privateKey: 'PRIVATE' })
+    let reads = 0
+    const bad: Certificate = {
+      ...named('bad', { privateKey: 'PRIVATE' }),
+      get chain() {
+        reads++
+        return 'no PEM'
+      },
+    }
     const refused = (): unknown => {
       try {
         return rig.contexts.get([bad])
@@ -84,7 +91,9 @@ describe('TLS contexts', () => {
     }
     const first = refused()
     expect(first).toBeInstanceOf(RefusedCertificateError)
+    const before = reads
     for (let i = 0; i < 5; i++) expect(refused()).toBe(first)
+    expect(reads).toBe(before)
     const told = rig.told()
     expect(told).toEqual([expect.stringMatching(/^OpenSSL refuses Secret\/ns\/bad@r1: \S/)])
     expect(told.join()).not.toMatch(/PRIVATE|no PEM/)
