@@ -5,6 +5,7 @@ import { createAdminServer } from './admin/server.ts'
 import { everyAddress } from './admin/every-address.ts'
 import { createMetrics } from './admin/metrics.ts'
 import { ensureAuthority } from './authority/authority.ts'
+import { ensureTicketSecret } from './authority/ticket-secret.ts'
 import { SERVING_DAYS, issueServing } from './authority/certificates.ts'
 import type { KeyPair } from './authority/certificates.ts'
 import type { Config } from './config.ts'
@@ -124,6 +125,16 @@ export async function run({ config, log, version }: RunOptions): Promise<Running
   })
   await admin.listen({ port: config.adminPort, host: everyAddress() })
   await stream.listen(config.streamPort)
+  const ending = new AbortController()
+  // Nobody waits for it: without it pods resume their own sessions only.
+  void patiently(
+    log,
+    'the secret of session tickets',
+    () => ensureTicketSecret(client, config.namespace),
+    ending.signal,
+  )
+    .then(secret => stream.setTicketSecret(secret))
+    .catch(() => undefined)
   await operator.start()
   elector.start()
   const renewal = setInterval(() => {
@@ -137,6 +148,7 @@ export async function run({ config, log, version }: RunOptions): Promise<Running
   return {
     stop: async () => {
       clearInterval(renewal)
+      ending.abort()
       // While nobody else leads: what waits to be stored is not news any more afterwards.
       await operator.store.flush()
       await elector.stop()
@@ -154,14 +166,18 @@ function namesOf({ serviceName, namespace }: Config): readonly string[] {
   return [`${short}.svc`, `${short}.svc.cluster.local`, short, serviceName]
 }
 
-/** Tries until it works: at its start the operator may be there before the API server is. */
-async function patiently<T>(log: Log, what: string, attempt: () => Promise<T>): Promise<T> {
+/**
+ * Tries until it works: at its start the operator may be there before the API server is.
+ * @throws only once the signal is aborted
+ */
+async function patiently<T>(log: Log, what: string, attempt: () => Promise<T>, signal?: AbortSignal): Promise<T> {
   for (let failures = 1; ; failures++) {
     try {
       return await attempt()
     } catch (error) {
+      signal?.throwIfAborted()
       log.warn({ error: describeError(error), failures }, `cannot read or make ${what} yet; tried again`)
-      await sleep(backoffMs(failures, RETRY))
+      await sleep(backoffMs(failures, RETRY), undefined, signal === undefined ? {} : { signal })
     }
   }
 }

@@ -88,6 +88,16 @@ export interface HeldMessage {
   readonly mismatch: Mismatch | null
 }
 
+/**
+ * What the keys of TLS session tickets are made from, the same for every pod (proxy/frontdoor/ticket-keys.ts). Comes once
+ * per stream, wherever it fits in, and again when it is another one. Never log one.
+ */
+export interface TicketsMessage {
+  readonly type: 'tickets'
+  /** 32 bytes, base64. */
+  readonly secret: string
+}
+
 export interface PingMessage {
   readonly type: 'ping'
   readonly leader: string | null
@@ -102,6 +112,7 @@ export type StreamMessage =
   | EndpointsMessage
   | ObserveMessage
   | HeldMessage
+  | TicketsMessage
   | PingMessage
 
 /** How a computed list of IDs differs from the published one. Lists are cut at 20 entries. */
@@ -129,7 +140,10 @@ export interface HostCounters {
   readonly upstreamErrors: number
   /** Handshakes finished. */
   readonly tlsHandshakes: number
-  /** An alert, a handshake not finished, or a connection closed by the client after the handshake without one byte of a request. */
+  /**
+   * An alert, a handshake that the client left, or a connection that it closed after one, not of a resumed session,
+   * without one byte of a request. Nothing that may be our own fault (proxy/frontdoor/verdict.ts).
+   */
   readonly tlsFailures: number
   /** One count per LATENCY_BUCKETS_MS and one for slower, from the first byte of the request to the last of the answer. */
   readonly latency: readonly number[]

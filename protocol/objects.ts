@@ -54,6 +54,11 @@ export interface Fragment {
   readonly governed: boolean
   readonly hosts: readonly HostFragment[]
   readonly tls: readonly TlsFragment[]
+  /**
+   * Server names that `tls` entries and rules of this Ingress name, and no certificate of it does: they get the default
+   * one, and no younger Ingress's. Left out where there are none; a proxy that does not know it takes the younger's.
+   */
+  readonly defaultTls?: readonly string[]
 }
 
 /** A TLS Secret at one revision. Never log one: `privateKey` is a secret. */

@@ -45,16 +45,18 @@ const path = object({
   path: { type: 'string', format: 'normalised-path' },
   backend: { anyOf: [object({ service: text }), object({ status: { const: 503 }, reason: text })] },
 })
-const fragment = object({
-  key: { type: 'string', pattern: '^Ingress/[^/]+/[^/]+$' },
-  revision,
-  createdAt: { type: 'number' },
-  governed: { type: 'boolean' },
-  hosts: list(object({ host: text, paths: list(path) })),
-  tls: list(
-    object({ hosts: { ...list(text), minItems: 1 }, secret: { type: 'string', pattern: '^Secret/[^/]+/[^/]+$' } }),
-  ),
-})
+const names: Schema = { ...list(text), minItems: 1 }
+const fragment = object(
+  {
+    key: { type: 'string', pattern: '^Ingress/[^/]+/[^/]+$' },
+    revision,
+    createdAt: { type: 'number' },
+    governed: { type: 'boolean' },
+    hosts: list(object({ host: text, paths: list(path) })),
+    tls: list(object({ hosts: names, secret: { type: 'string', pattern: '^Secret/[^/]+/[^/]+$' } })),
+  },
+  { defaultTls: names },
+)
 const certificate = object(
   {
     key: { type: 'string', pattern: '^Secret/[^/]+/[^/]+$' },
@@ -97,6 +99,7 @@ const messages: Readonly<Record<StreamMessage['type'], Schema>> = {
   endpoints: object({ upsert: endpoints, remove: list(text) }),
   observe: object({ objects: list(objectKey), hosts: list(text), intervalMs: { type: 'number', minimum: 1 } }),
   held: object({ kind: { enum: ['Ingress', 'Secret'] }, mismatch: nullable(mismatch) }),
+  tickets: object({ secret: { type: 'string', pattern: '^[A-Za-z0-9+/]{43}=$' } }),
   ping: object({ leader: textOrNull }),
 }
 

@@ -42,6 +42,8 @@ describe('dataPlaneConfig', () => {
     ['DRAIN_DELAY', '-1s', 'a duration from 0 to 24h'],
     ['DRAIN_DELAY', '25h', 'a duration from 0 to 24h'],
     ['TLS_HANDSHAKE_TIMEOUT', '0', 'a duration from 1 to 24h'],
+    ['TLS_HANDSHAKE_LAG', '0', 'a duration from 1 to 24h'],
+    ['TLS_CONTEXT_MEMORY', '1000', 'a whole number from 1048576 to 68719476736'],
     ['UPSTREAM_CONNECT_TIMEOUT', '0', 'a duration from 1 to 24h'],
     ['UPSTREAM_IDLE_TIMEOUT', '0', 'a duration from 1 to 24h'],
     ['UPSTREAM_TRIES', '0', 'a whole number from 1 to 100'],

@@ -32,6 +32,8 @@ export interface DataPlaneConfig {
   readonly keepAliveTimeout: number
   readonly bodyIdleTimeout: number
   readonly handshakeTimeout: number
+  /** Lag of a worker during a handshake from which on the failure of the handshake is no evidence. */
+  readonly handshakeLag: number
   readonly upstreamHeadersTimeout: number
   readonly upstreamBodyTimeout: number
   /** Connections to backends. */
@@ -67,8 +69,8 @@ export interface DataPlaneConfig {
   readonly via: string | null
   /** Whose X-Forwarded-* are believed. */
   readonly trustedAddresses: readonly string[]
-  /** SecureContexts kept per worker. */
-  readonly tlsContexts: number
+  /** Bytes of TLS contexts that a worker keeps ready. */
+  readonly tlsContextMemory: number
 }
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -96,6 +98,7 @@ export function dataPlaneConfig(env: Environment): DataPlaneConfig {
     keepAliveTimeout: milliseconds(env, 'KEEP_ALIVE_TIMEOUT', 75_000),
     bodyIdleTimeout: milliseconds(env, 'BODY_IDLE_TIMEOUT', 60_000),
     handshakeTimeout: milliseconds(env, 'TLS_HANDSHAKE_TIMEOUT', 10_000, 1),
+    handshakeLag: milliseconds(env, 'TLS_HANDSHAKE_LAG', 500, 1),
     upstreamHeadersTimeout: milliseconds(env, 'UPSTREAM_HEADERS_TIMEOUT', 60_000),
     upstreamBodyTimeout: milliseconds(env, 'UPSTREAM_BODY_TIMEOUT', 60_000),
     upstream: upstreamSettings(env),
@@ -117,7 +120,7 @@ export function dataPlaneConfig(env: Environment): DataPlaneConfig {
     underscoresInHeaders: flag(env, 'UNDERSCORES_IN_HEADERS'),
     via: pseudonym(env, 'VIA'),
     trustedAddresses: ranges(env, 'TRUSTED_ADDRESSES'),
-    tlsContexts: integer(env, 'TLS_CONTEXTS', 2_000, 1, 1_000_000),
+    tlsContextMemory: integer(env, 'TLS_CONTEXT_MEMORY', 67_108_864, 1_048_576, 68_719_476_736),
   }
 }
 

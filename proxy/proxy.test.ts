@@ -10,7 +10,7 @@ import { Authority } from '../e2e/pki/pki.ts'
 import { dataPlaneConfig } from './config.ts'
 import { startProxy, type RunningProxy, type StreamHandle } from './proxy.ts'
 import { certificate, certificates, endpoints, fragment, host, path, tls, upsert } from './table/fixtures.ts'
-import type { CounterSource, TableSink } from './table/update.ts'
+import type { CounterSource, TableSink, TicketSink } from './table/update.ts'
 import {
   Ends,
   RawClient,
@@ -33,6 +33,7 @@ afterEach(() => ends.all())
 
 interface Running extends RunningProxy {
   readonly sink: TableSink
+  readonly tickets: TicketSink
   readonly counters: CounterSource
   /** The threads, those that were replaced too. */
   readonly threads: readonly Worker[]
@@ -47,7 +48,7 @@ interface Running extends RunningProxy {
 async function start(env: Environment = {}, threads: Worker[] = [], scripts: readonly string[] = []): Promise<Running> {
   const logged: string[] = []
   const log = (_fields: object, message: string): number => logged.push(message)
-  let parts: { readonly sink: TableSink; readonly counters: CounterSource } | null = null
+  let parts: Pick<Running, 'sink' | 'tickets' | 'counters'> | null = null
   let closed = false
   const stream: StreamHandle = {
     status: () => ({
@@ -75,13 +76,13 @@ async function start(env: Environment = {}, threads: Worker[] = [], scripts: rea
     },
   })
   ends.add(() => running.shutdown())
-  const { sink, counters } = parts as unknown as { readonly sink: TableSink; readonly counters: CounterSource }
+  const { sink, tickets, counters } = parts as unknown as Pick<Running, 'sink' | 'tickets' | 'counters'>
   return {
     get ports() {
       return running.ports
     },
     shutdown: () => running.shutdown(),
-    ...{ sink, counters, threads, logged, streamClosed: () => closed },
+    ...{ sink, tickets, counters, threads, logged, streamClosed: () => closed },
   }
 }
 
@@ -423,4 +424,48 @@ describe('a proxy with worker threads', () => {
       next.destroy()
     }
   }, 15_000)
+
+  it('resumes a TLS session at another pod, and at a worker that came later, once it knows the secret of the fleet', async () => {
+    const ca = await Authority.root('test')
+    const leaf = await ca.issue({ hosts: ['a.example'] })
+    const secret = Buffer.alloc(32, 's')
+    const pods: Running[] = []
+    const threads: Worker[] = []
+    for (const own of [[], threads]) {
+      const pod = await start({ WORKERS: '1' }, own)
+      await pod.sink.apply(certificates([certificate('s', 'ECDSA', leaf)]))
+      await pod.sink.apply(upsert(fragment('web', [host('a.example')], { tls: [tls('s', 'a.example')] })))
+      pods.push(pod)
+    }
+    const [one, two] = pods as [Running, Running]
+    const options = { host: '127.0.0.1', servername: 'a.example', ca: ca.pem }
+    const sessionOf = async (pod: Running): Promise<Buffer> => {
+      const socket = connect({ ...options, port: pod.ports.https })
+      ends.add(() => socket.destroy())
+      socket.resume()
+      return ((await once(socket, 'session')) as [Buffer])[0]
+    }
+    const resumes = async (pod: Running, session: Buffer): Promise<boolean> => {
+      const socket = connect({ ...options, port: pod.ports.https, session })
+      await once(socket, 'secureConnect')
+      const reused = socket.isSessionReused()
+      socket.destroy()
+      return reused
+    }
+    expect(await resumes(two, await sessionOf(one))).toBe(false)
+    expect(await admin(two, '/metrics')).toContain('sluice_tls_tickets_of_fleet 0')
+    for (const pod of pods) pod.tickets.setTicketSecret(secret)
+    // Updates reach workers in order: whoever has this one has the secret.
+    for (const pod of pods) await pod.sink.apply(endpoints({ 'ns/none:80': ['127.0.0.1:1'] }))
+    const session = await sessionOf(one)
+    expect(await resumes(two, session)).toBe(true)
+    expect(await admin(two, '/metrics')).toContain('sluice_tls_tickets_of_fleet 1')
+    await threads[0]?.terminate()
+    await eventually(() => threads.length === 2)
+    await two.sink.apply(endpoints({ 'ns/none:80': ['127.0.0.1:2'] }))
+    expect(await resumes(two, session)).toBe(true)
+    const said = JSON.stringify([one.logged, two.logged, await admin(two, '/table'), await admin(two, '/metrics')])
+    expect(said).not.toContain(secret.toString('base64'))
+    expect(said).not.toContain(secret.toString('hex'))
+  }, 20_000)
 })

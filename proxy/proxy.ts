@@ -7,11 +7,12 @@ import { createAdminServer } from './admin/server.ts'
 import { everyAddress } from './admin/every-address.ts'
 import type { DataPlaneConfig } from './config.ts'
 import { createDefaultCertificate } from './frontdoor/default-certificate.ts'
+import { TICKET_SECRET_BYTES } from './frontdoor/ticket-keys.ts'
 import { ReportCounts } from './report/aggregate.ts'
 import { Output } from './log/output.ts'
 import { createMetrics } from './report/metrics.ts'
 import { TotalCounts } from './report/totals.ts'
-import type { CounterSource, TableSink } from './table/update.ts'
+import type { CounterSource, TableSink, TicketSink } from './table/update.ts'
 import { WorkerFleet, type FleetLog } from './workers/fleet.ts'
 import type { WorkerSetup } from './workers/messages.ts'
 
@@ -45,7 +46,11 @@ export interface ProxyParts {
   /** Makes a thread that runs proxy/worker.ts with this workerData. */
   readonly spawn: (setup: WorkerSetup) => Worker
   /** Called once, when the workers can take updates. The first one that it gives to the sink opens the ports. */
-  readonly startStream: (parts: { readonly sink: TableSink; readonly counters: CounterSource }) => StreamHandle
+  readonly startStream: (parts: {
+    readonly sink: TableSink
+    readonly tickets: TicketSink
+    readonly counters: CounterSource
+  }) => StreamHandle
 }
 
 const NO_STREAM: StreamStatus = {
@@ -77,7 +82,10 @@ export async function startProxy({ config, version, log, ...parts }: ProxyParts)
     reports: host => fleet.table.reports(host),
     revision: object => fleet.table.revision(object),
   })
-  const setup = { config, defaultCertificate: await createDefaultCertificate(), ticketSecret: randomBytes(32) }
+  const setup = {
+    ...{ config, defaultCertificate: await createDefaultCertificate() },
+    ticketSecret: randomBytes(TICKET_SECRET_BYTES),
+  }
   const onCounts: ConstructorParameters<typeof WorkerFleet>[0]['onCounts'] = delta => {
     totals.add(delta)
     reports.add(delta)
@@ -103,6 +111,7 @@ export async function startProxy({ config, version, log, ...parts }: ProxyParts)
     logDropped: () => ({ access: fleet.logDropped + linesLost, own: parts.stdout?.dropped ?? 0 }),
     table: () => fleet.table.sizes,
     appliedAt: () => fleet.appliedAt,
+    ticketsOfFleet: () => fleet.ticketsOfFleet,
     stream: status,
   })
   const admin = createAdminServer({
@@ -142,7 +151,7 @@ export async function startProxy({ config, version, log, ...parts }: ProxyParts)
   }
   log.info({ port: adminPort, workers: config.workers }, 'started; connections are refused until there is a table')
   void fleet.opened.then(() => log.info({ ports: ports(), workers: config.workers }, 'serving'))
-  stream = parts.startStream({ sink: fleet, counters: reports })
+  stream = parts.startStream({ sink: fleet, tickets: fleet, counters: reports })
 
   const end = async (): Promise<void> => {
     draining = true

@@ -21,6 +21,7 @@ async function main(): Promise<void> {
     const { message, stack = '' } = error instanceof Error ? error : new Error(String(error))
     say({ type: 'log', level: 'error', message: `a request or connection was ended by a defect: ${message}`, stack })
   }
+  const onWarning = (message: string): void => say({ type: 'log', level: 'warn', message, stack: '' })
   const stopBeating = startBeating(new Vitals(setup.vitals))
   const { accessLogBuffer, workers } = setup.config
   const lines = new BatchedLines({
@@ -28,7 +29,7 @@ async function main(): Promise<void> {
     limit: Math.max(accessLogBuffer / workers, LEAST_LOG_BYTES),
     post: (data, count) => port.postMessage({ type: 'lines', data, lines: count } satisfies FromWorker, [data.buffer]),
   })
-  const plane = await DataPlane.create({ ...setup, lines, onDefect })
+  const plane = await DataPlane.create({ ...setup, lines, onDefect, onWarning })
   const flush = (): void => {
     const delta = plane.recorder.flush()
     if (delta) say({ type: 'counts', delta })
@@ -52,6 +53,9 @@ async function main(): Promise<void> {
       case 'update':
         plane.apply(message.update)
         say({ type: 'applied', sequence: message.sequence })
+        return
+      case 'ticket-secret':
+        plane.setTicketSecret(message.secret)
         return
       case 'listen': {
         const open = plane.listen(message.httpPort, message.httpsPort)

@@ -291,6 +291,33 @@ describe('who is who', () => {
     expect(new Set(op.asked)).toEqual(new Set(['token-2']))
   })
 
+  it('the secret of session tickets comes with each stream, late where it is known late, and into no log', async () => {
+    const secret = Buffer.alloc(32, 's').toString('base64')
+    const op = await operator()
+    const wire = await Wire.start(cleanup, () => op.port)
+    const proxy = startProxySide(cleanup, site, wire.port)
+    await serves(proxy, 'r1')
+    expect(proxy.ticketSecrets).toEqual([])
+    op.server.setTicketSecret(secret)
+    await until('said', () => proxy.ticketSecrets.length === 1)
+    wire.cut()
+    await until('said again', () => proxy.ticketSecrets.length === 2)
+    expect(new Set(proxy.ticketSecrets)).toEqual(new Set([secret]))
+    expect([...op.log.lines, ...proxy.log.lines].join()).not.toContain(secret)
+  })
+
+  it('a secret of session tickets that is none is refused without being quoted, and the table stays', async () => {
+    const [one] = [entry(web('a'))]
+    const lines = [...snapshot([one]), observe()].map(message => JSON.stringify(message))
+    const port = await scripted(() => [...lines, JSON.stringify({ type: 'tickets', secret: 'SHORT' })])
+    const proxy = startProxySide(cleanup, site, port)
+    await until('refused', () => proxy.stream.status().refusals === 1)
+    expect(proxy.log.lines.join()).toContain('tickets: /secret must match pattern')
+    expect(proxy.log.lines.join()).not.toContain('SHORT')
+    expect(proxy.ticketSecrets).toEqual([])
+    await serves(proxy, 'r1')
+  })
+
   it('a token that is refused is tried again, with the table served meanwhile', async () => {
     const op = await operator()
     const wire = await Wire.start(cleanup, () => op.port)

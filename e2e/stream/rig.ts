@@ -13,7 +13,7 @@ import type { StreamHandle } from '../../proxy/proxy.ts'
 import { FakeLog, FakeSink } from '../../proxy/stream/testing.ts'
 import { startStream } from '../../proxy/stream/stream.ts'
 import type { StreamParts } from '../../proxy/stream/stream.ts'
-import type { Counts } from '../../proxy/table/update.ts'
+import type { Counts, TicketSink } from '../../proxy/table/update.ts'
 import type { MasterTable } from '../../proxy/workers/master-table.ts'
 import { Authority } from '../pki/pki.ts'
 import type { Leaf } from '../pki/pki.ts'
@@ -164,6 +164,8 @@ export interface Proxy {
   readonly stream: StreamHandle
   readonly log: FakeLog
   readonly table: MasterTable
+  /** Those that came, in base64. */
+  readonly ticketSecrets: readonly string[]
   readonly config: StreamParts['config']
   close(): Promise<void>
 }
@@ -194,6 +196,10 @@ export function startProxySide(
 ): Proxy {
   const log = new FakeLog()
   const sink = new FakeSink()
+  const ticketSecrets: string[] = []
+  const tickets: TicketSink = {
+    setTicketSecret: secret => ticketSecrets.push(Buffer.from(secret).toString('base64')),
+  }
   const config = {
     pod: POD,
     operator: { host: SERVICE, port },
@@ -202,7 +208,7 @@ export function startProxySide(
     stateDir: more.stateDir ?? null,
   }
   const stream = startStream({
-    ...{ config, log, sink, counters: { take: () => Promise.resolve(NO_COUNTS) } },
+    ...{ config, log, sink, tickets, counters: { take: () => Promise.resolve(NO_COUNTS) } },
     ...more,
     clientTimings: { retryFirst: 20, retryMost: 200, ...more.clientTimings },
     reporterTimings: { retryFirst: 20, retryMost: 200, ...more.reporterTimings },
@@ -210,5 +216,5 @@ export function startProxySide(
   let closed: Promise<void> | null = null
   const close = (): Promise<void> => (closed ??= stream.close())
   cleanup.add(close)
-  return { stream, log, table: sink.table, config, close }
+  return { stream, log, table: sink.table, ticketSecrets, config, close }
 }

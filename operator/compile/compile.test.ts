@@ -91,6 +91,34 @@ describe('compileIngress', () => {
     ])
   })
 
+  it('keeps the name of a host that its rules serve and its certificate does not name', () => {
+    const covers = (key: string, host: string): boolean | null =>
+      key === 'Secret/shop/missing' ? null : host === 'b.c' && key === 'Secret/shop/one'
+    const rules = ['A.b', 'b.c', 'f.g', ''].map(host => ({ host, http: { paths: [path('/')] } }))
+    const tls = (...entries: IngressSpec['tls'] & object): unknown => {
+      const of = content({ rules, tls: entries })
+      const { fragment } = compileIngress(object, 'r1', of, true, { covers, hasDefault: false })
+      return [fragment?.tls.flatMap(({ hosts }) => hosts), fragment?.defaultTls]
+    }
+    expect(tls({ hosts: ['a.B', 'b.c'], secretName: 'one' })).toEqual([['b.c'], ['a.b']])
+    // RSA and ECDSA: one of them is enough.
+    expect(tls({ hosts: ['b.c'], secretName: 'two' }, { hosts: ['b.c'], secretName: 'one' })).toEqual([
+      ['b.c'],
+      undefined,
+    ])
+    // No Secret: that is the default certificate (ingress-nginx), for all hosts of the rules if the entry names none.
+    expect(tls({ hosts: ['a.b'] })).toEqual([[], ['a.b']])
+    expect(tls({ hosts: ['b.c'], secretName: 'one' }, {})).toEqual([['b.c'], ['a.b', 'f.g']])
+    // Not there yet: its own, by the entry itself.
+    expect(tls({ hosts: ['a.b'], secretName: 'missing' })).toEqual([['a.b'], undefined])
+    // A host that no rule serves is left to the Ingress that serves it, unless there is a certificate that names it.
+    expect(tls({ hosts: ['x.y'], secretName: 'missing' }, { hosts: ['y.z'], secretName: 'one' })).toEqual([
+      ['b.c'],
+      undefined,
+    ])
+    expect(tls()).toEqual([[], undefined])
+  })
+
   it('has nothing against an entry without a Secret where there is a default certificate', () => {
     const of = content({ rules: [{ host: 'a.b', http: { paths: [path('/')] } }], tls: [{ hosts: ['a.b'] }] })
     const reasons = (hasDefault: boolean): unknown =>
@@ -151,6 +179,9 @@ describe('compileIngress', () => {
     const spec = { rules: [{ host: 'a.b', http: { paths: [path('/')] } }], tls: [{ hosts: ['a.b'], secretName: 's' }] }
     for (const value of ['true', 'maybe']) {
       const annotations = { 'x/canary': value, 'x/canary-weight': '10' }
+      expect(compiled(spec, annotations).fragment).toEqual(
+        expect.not.objectContaining({ defaultTls: expect.anything() }),
+      )
       expect(compiled(spec, annotations).fragment).toMatchObject({ hosts: [], tls: [] })
       expect(referencesOf('shop', content(spec, annotations))).toEqual({ secrets: [], services: [] })
       expect(hostsOf(content(spec, annotations))).toEqual([])

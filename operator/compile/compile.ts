@@ -16,7 +16,7 @@ import { roleOf } from '../model/annotations.ts'
 import { inspectCertificate } from '../model/certificate.ts'
 import type { IngressBackend, IngressContent, Problem, SecretContent } from '../model/types.ts'
 import { validateIngress } from '../model/validate.ts'
-import { hostsOf, serviceOfBackend, tlsClaims } from './references.ts'
+import { hostsOf, serviceOfBackend, tlsClaims, tlsHosts } from './references.ts'
 
 export interface CompiledObject {
   readonly key: ObjectKey
@@ -50,13 +50,17 @@ export function compileIngress(
   const closed = problems.find(problem => problem.effect === 'close')
   const inert = roleOf(content) === 'canary'
   const { namespace } = parseObjectKey(key)
+  const tls = tlsFragments(namespace, content, known)
+  const withCertificate = new Set(tls.flatMap(({ hosts }) => hosts))
+  const defaultTls = tlsHosts(content).filter(host => !withCertificate.has(host))
   const fragment: Fragment = {
     key,
     revision,
     createdAt,
     governed,
     hosts: inert ? [] : hostFragments(namespace, content, closed?.message ?? null),
-    tls: tlsFragments(namespace, content, known),
+    tls,
+    ...(defaultTls.length === 0 ? {} : { defaultTls }),
   }
   return { fragment, problems }
 }
@@ -114,16 +118,18 @@ function hostFragments(namespace: string, content: IngressContent, closed: strin
 }
 
 /**
- * A certificate that is there and does not name a host is not used for it (the default certificate is), one that is not
- * there (yet) is: when it comes it is served without another fragment.
+ * A certificate that is there and does not name a host is not used for it (the default certificate is). One that is not
+ * there (yet) counts as if it did, for hosts that the Ingress serves: when it comes it is served without another
+ * fragment, and until then the name is no younger Ingress's. Hosts without a rule are left to those that have one.
  */
 function tlsFragments(
   namespace: string,
   content: IngressContent,
   { covers }: KnownCertificates,
 ): readonly TlsFragment[] {
+  const served = new Set(hostsOf(content))
   return tlsClaims(namespace, content).flatMap(({ secret, hosts, offered }) => {
-    const asked = hosts.filter(host => covers(secret, host) !== false)
+    const asked = hosts.filter(host => covers(secret, host) ?? served.has(host))
     const covered = [...asked, ...offered.filter(host => covers(secret, host) === true)]
     return covered.length === 0 ? [] : [{ hosts: covered, secret }]
   })

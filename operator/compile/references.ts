@@ -40,7 +40,7 @@ export interface TlsClaim {
 /** What the content asks of certificates, as ingress-nginx reads it (NGINX.md 139): by entry. */
 export function tlsClaims(namespace: string, content: IngressContent): readonly TlsClaim[] {
   const { tls = [] } = content.spec
-  const named = new Set(tls.flatMap(({ hosts = [] }) => hosts.map(host => host.toLowerCase())))
+  const named = namedByTls(content)
   const unnamed = hostsOf(content).filter(host => host !== '' && !named.has(host))
   return tls.flatMap(({ hosts = [], secretName }, i) => {
     if (secretName === undefined || secretName === '' || roleOf(content) === 'canary') return []
@@ -48,6 +48,24 @@ export function tlsClaims(namespace: string, content: IngressContent): readonly 
     const claim = { field: `spec.tls[${i}].secretName`, secret: objectKey('Secret', namespace, secretName) }
     return own.length === 0 ? [{ ...claim, hosts: unnamed, offered: [] }] : [{ ...claim, hosts: own, offered: unnamed }]
   })
+}
+
+/**
+ * Hosts of rules that an entry of `tls` stands for, with or without a Secret. Their certificates are this Ingress's
+ * matter: where its own do not name them they get the default one, not that of a younger Ingress (ingress-nginx,
+ * createServers: the first Ingress with `tls` sets the certificate of a server, were it the default one). A host that
+ * no rule serves is nobody's in that sense.
+ */
+export function tlsHosts(content: IngressContent): readonly string[] {
+  const { tls = [] } = content.spec
+  const named = namedByTls(content)
+  const forAll = tls.some(({ hosts = [] }) => hosts.length === 0)
+  return hostsOf(content).filter(host => host !== '' && (forAll || named.has(host)))
+}
+
+/** Lower case. */
+function namedByTls({ spec }: IngressContent): ReadonlySet<string> {
+  return new Set((spec.tls ?? []).flatMap(({ hosts = [] }) => hosts.map(host => host.toLowerCase())))
 }
 
 /** Where the content first names each of its Services: the JSON path of the backend's `service`. */

@@ -12,6 +12,8 @@ export class Connection {
   /** Monotonic milliseconds since when the client has not taken what was written; null: it keeps up. */
   #blockedSince: number | null = null
   #closed = false
+  /** Lines to write before what the feed has. */
+  readonly #owed: string[] = []
 
   constructor(options: {
     readonly pod: PodIdentity
@@ -39,6 +41,12 @@ export class Connection {
     if (this.#blockedSince === null) this.#write(line)
   }
 
+  /** Writes a line that stands apart from the world and must arrive: as soon as the client reads. */
+  tell(line: string): void {
+    this.#owed.push(line)
+    this.#pump()
+  }
+
   /** For how long the client has not read, in milliseconds. */
   get blockedFor(): number {
     return this.#blockedSince === null ? 0 : this.#now() - this.#blockedSince
@@ -58,7 +66,7 @@ export class Connection {
 
   #pump(): void {
     while (this.#blockedSince === null && !this.#closed) {
-      const line = this.#feed.next()
+      const line = this.#owed.shift() ?? this.#feed.next()
       if (line === null) return
       this.#write(line)
     }

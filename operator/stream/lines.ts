@@ -74,5 +74,5 @@ function sizeOf(payload: Fragment | Certificate): number {
       size += 60 + path.length + ('service' in backend ? backend.service.length : backend.reason.length)
     }
   }
-  return size + 100 * payload.tls.length
+  return size + 100 * (payload.tls.length + (payload.defaultTls?.length ?? 0))
 }

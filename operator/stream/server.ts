@@ -72,6 +72,8 @@ export class StreamServer {
   readonly #pings: NodeJS.Timeout
   #last: WorldChange | null = null
   #closing = false
+  /** Line of the fleet's secret for session tickets; null: it is not known yet. */
+  #tickets: string | null = null
 
   constructor(options: StreamServerOptions) {
     this.#options = options
@@ -120,6 +122,12 @@ export class StreamServer {
   announceLeader(): void {
     const ping = this.#ping()
     for (const connection of this.#connections.values()) connection.say(ping)
+  }
+
+  /** Tells every pod, those that connect later too, what the keys of session tickets are made from. @param secret 32 bytes, base64 */
+  setTicketSecret(secret: string): void {
+    this.#tickets = line({ type: 'tickets', secret })
+    for (const connection of this.#connections.values()) connection.tell(this.#tickets)
   }
 
   /** Pods with an open stream. */
@@ -195,6 +203,7 @@ export class StreamServer {
         ordinal: pod.ordinal,
       }),
     )
+    if (this.#tickets !== null) connection.tell(this.#tickets)
     if (this.#last !== null) connection.publish(this.#last)
   }
 

@@ -36,7 +36,10 @@ describe('the file', () => {
     const read = await file.read()
     expect(read).toEqual(written)
     const sink = new FakeSink()
-    const events = { served: () => 0, refusals: () => 0, observe: () => 0, leader: () => 0, changed: () => 0 }
+    const nothing = (): number => 0
+    const events = {
+      ...{ served: nothing, refusals: nothing, observe: nothing, leader: nothing, tickets: nothing, changed: nothing },
+    }
     expect(await new Receiver({ sink, log: SILENT, events }).restore(read!)).toBe(true)
     expect(sink.table.snapshot().certificates.upsert).toEqual([secret])
     expect(sink.table.snapshot().endpoints.upsert).toEqual(addresses)

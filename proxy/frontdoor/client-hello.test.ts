@@ -39,8 +39,38 @@ describe('readClientHello', () => {
   })
 
   it('finds the server name, in lower case and without the last dot', () => {
-    expect(readClientHello(hello)).toEqual({ state: 'hello', serverName: 'shop.example' })
-    expect(readClientHello(unnamed)).toEqual({ state: 'hello', serverName: null })
+    expect(readClientHello(hello)).toEqual({ state: 'hello', serverName: 'shop.example', ticketName: null })
+    expect(readClientHello(unnamed)).toEqual({ state: 'hello', serverName: null, ticketName: null })
+  })
+
+  it('finds the name of the key of a ticket: of TLS 1.3 before that of TLS 1.2', () => {
+    const [old, name] = [Buffer.alloc(20, 'o'), Buffer.from('name of the key!rest')]
+    /** The hello with these extensions behind its own. */
+    const withExtensions = (...more: readonly (readonly [number, Buffer])[]): Buffer => {
+      const message = Buffer.from(unnamed.subarray(5))
+      let at = 4 + 2 + 32
+      at += 1 + message.readUInt8(at)
+      at += 2 + message.readUInt16BE(at)
+      at += 1 + message.readUInt8(at)
+      const added = more.map(([type, data]) => Buffer.concat([number(type), number(data.length), data]))
+      const extensions = Buffer.concat([message.subarray(at + 2), ...added])
+      const body = Buffer.concat([message.subarray(4, at), number(extensions.length), extensions])
+      return inRecords(Buffer.concat([Buffer.alloc(5), Buffer.from([1, 0]), number(body.length), body]), [16_000])
+    }
+    const number = (value: number): Buffer => Buffer.from([value >> 8, value & 255])
+    const identity = Buffer.concat([number(name.length), name, Buffer.alloc(4)])
+    const psk = Buffer.concat([number(identity.length), identity, Buffer.alloc(35)])
+    const ticketOf = (...more: readonly (readonly [number, Buffer])[]): unknown => {
+      const hello = readClientHello(withExtensions(...more))
+      return hello.state === 'hello' ? hello.ticketName : hello
+    }
+    expect(ticketOf()).toBeNull()
+    expect(ticketOf([41, psk])).toBe('name of the key!')
+    expect(ticketOf([41, psk.subarray(0, 10)])).toEqual({ state: 'invalid', reason: 'the ClientHello is malformed' })
+    // Node's own hello has an empty one: it takes tickets.
+    expect(ticketOf([35, old])).toBe('oooooooooooooooo')
+    expect(ticketOf([35, old.subarray(0, 15)])).toBeNull()
+    expect(ticketOf([35, old], [41, psk])).toBe('name of the key!')
   })
 
   it('asks for more until the last byte', () => {
@@ -54,7 +84,7 @@ describe('readClientHello', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 1, max: 600 }), { minLength: 1, maxLength: 5 }), sizes => {
         const split = inRecords(hello, sizes)
-        expect(readClientHello(split)).toEqual({ state: 'hello', serverName: 'shop.example' })
+        expect(readClientHello(split)).toMatchObject({ state: 'hello', serverName: 'shop.example' })
         expect(readClientHello(split.subarray(0, -1))).toEqual({ state: 'more' })
       }),
     )

@@ -1,5 +1,7 @@
 /** Reads a TLS ClientHello (RFC 8446 4.1.2, RFC 6066 3) far enough to choose a certificate. */
 
+import { TICKET_NAME_BYTES } from './ticket-keys.ts'
+
 export type ClientHello =
   | { readonly state: 'more' }
   | { readonly state: 'invalid'; readonly reason: string }
@@ -7,6 +9,8 @@ export type ClientHello =
       readonly state: 'hello'
       /** Lower case, without trailing dot; null: the client named no server. */
       readonly serverName: string | null
+      /** Of the key of the ticket that it brings, one character per byte; null: it brings none. */
+      readonly ticketName: string | null
     }
 
 /** A ClientHello may be split over records and segments; none that is honest is bigger. Bytes on the wire. */
@@ -15,6 +19,9 @@ export const MAX_HELLO_BYTES = 16_384
 const HANDSHAKE = 22
 const CLIENT_HELLO = 1
 const SERVER_NAME = 0
+/** Extensions with a ticket: of TLS 1.2 (RFC 5077 3.2), of TLS 1.3 (RFC 8446 4.2.11). */
+const SESSION_TICKET = 35
+const PRE_SHARED_KEY = 41
 const HOST_NAME = 0
 
 const invalid = (reason: string): ClientHello => ({ state: 'invalid', reason })
@@ -30,7 +37,7 @@ export function readClientHello(bytes: Buffer): ClientHello {
     return bytes.length >= MAX_HELLO_BYTES ? invalid('the ClientHello is too big') : { state: 'more' }
   }
   try {
-    return { state: 'hello', serverName: serverName(new Reader(message.subarray(4, 4 + length))) }
+    return { state: 'hello', ...extensionsOf(new Reader(message.subarray(4, 4 + length))) }
   } catch (error) {
     if (error instanceof RangeError) return invalid('the ClientHello is malformed')
     throw error
@@ -59,25 +66,41 @@ function recordFault(bytes: Buffer, at: number): string | null {
   return length === 0 || length > 16_384 ? 'a TLS record of an impossible length' : null
 }
 
-function serverName(hello: Reader): string | null {
+function extensionsOf(hello: Reader): { serverName: string | null; ticketName: string | null } {
+  const found: { serverName: string | null; ticketName: string | null } = { serverName: null, ticketName: null }
   hello.skip(2 + 32)
   hello.skip(hello.uint(1)) // session id
   hello.skip(hello.uint(2)) // cipher suites
   hello.skip(hello.uint(1)) // compression methods
-  if (hello.left === 0) return null
+  if (hello.left === 0) return found
   const extensions = hello.take(hello.uint(2))
   while (extensions.left > 0) {
     const type = extensions.uint(2)
     const extension = extensions.take(extensions.uint(2))
-    if (type !== SERVER_NAME) continue
-    const list = extension.take(extension.uint(2))
-    while (list.left > 0) {
-      const kind = list.uint(1)
-      const name = list.take(list.uint(2))
-      if (kind === HOST_NAME) return name.text().toLowerCase().replace(/\.$/, '')
+    if (type === SERVER_NAME) found.serverName ??= hostName(extension)
+    else if (type === SESSION_TICKET) found.ticketName ??= keyName(extension)
+    // The last of all extensions: it counts before a ticket of TLS 1.2. Clients that bring several mean the first.
+    else if (type === PRE_SHARED_KEY) {
+      const identities = extension.take(extension.uint(2))
+      found.ticketName = keyName(identities.take(identities.uint(2)))
     }
   }
+  return found
+}
+
+function hostName(extension: Reader): string | null {
+  const list = extension.take(extension.uint(2))
+  while (list.left > 0) {
+    const kind = list.uint(1)
+    const name = list.take(list.uint(2))
+    if (kind === HOST_NAME) return name.text().toLowerCase().replace(/\.$/, '')
+  }
   return null
+}
+
+/** Of a ticket: what is too short for one has none. */
+function keyName(ticket: Reader): string | null {
+  return ticket.left < TICKET_NAME_BYTES ? null : ticket.take(TICKET_NAME_BYTES).text()
 }
 
 /** Throws RangeError past the end. */

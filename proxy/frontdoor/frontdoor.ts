@@ -7,8 +7,10 @@ import { TLSSocket } from 'node:tls'
 import { plainAddress, type Peer } from '../exchange/peer.ts'
 import type { Recorder } from '../report/recorder.ts'
 import type { TableReader } from '../table/contract.ts'
-import { readClientHello } from './client-hello.ts'
+import { readClientHello, type ClientHello } from './client-hello.ts'
 import type { Contexts } from './contexts.ts'
+import { LoopLag } from './lag.ts'
+import { verdictOf, type TlsEnding } from './verdict.ts'
 
 export interface FrontDoorParts {
   readonly table: TableReader
@@ -16,11 +18,15 @@ export interface FrontDoorParts {
   readonly recorder: Recorder
   /** For the ClientHello, and again for the rest of the handshake, in milliseconds. */
   readonly handshakeTimeout: number
+  /** Lag of our own event loop during a handshake from which on its failure says nothing of the certificate, in milliseconds. */
+  readonly handshakeLag: number
   /** Handshakes under way; 0: no limit. */
   readonly maxHandshakes: number
   /** Takes the decrypted connection. */
   readonly onConnection: (socket: TLSSocket, peer: Peer) => void
 }
+
+type Hello = Extract<ClientHello, { readonly state: 'hello' }>
 
 const HANDSHAKE = 22
 /** Segments of a ClientHello: at 16 KiB it has a dozen on any honest path. */
@@ -41,18 +47,22 @@ export class FrontDoor {
   readonly #parts: FrontDoorParts
   /** Connections before the end of their handshake. */
   readonly #opening = new Set<Socket>()
+  readonly #lag = new LoopLag()
   #ending = false
 
   constructor(parts: FrontDoorParts) {
     this.#parts = parts
+    this.#lag.start()
     this.server = createServer(
       { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000, allowHalfOpen: true },
       socket => this.#peek(socket),
     )
   }
 
-  destroyOpening(): void {
+  /** Ends what is still in its handshake. */
+  end(): void {
     this.#ending = true
+    this.#lag.end()
     for (const socket of this.#opening) socket.destroy()
   }
 
@@ -71,8 +81,9 @@ export class FrontDoor {
       if (this.#opening.has(socket)) socket.destroy()
     })
     socket.once('close', () => this.#opening.delete(socket))
-    const timer = setTimeout(() => socket.destroy(), this.#parts.handshakeTimeout)
-    socket.once('close', () => clearTimeout(timer))
+    const mark = this.#lag.mark()
+    const cancel = this.#limit(mark, () => socket.destroy())
+    socket.once('close', cancel)
     let bytes: Buffer = Buffer.alloc(0)
     let pieces = 0
     const onData = (chunk: Buffer): void => {
@@ -82,7 +93,7 @@ export class FrontDoor {
       if (hello.state === 'more') return
       socket.off('data', onData)
       socket.pause()
-      clearTimeout(timer)
+      cancel()
       if (hello.state === 'invalid') {
         recorder.refusedConnection('client-hello')
         socket.end(bytes[0] === HANDSHAKE ? DECODE_ERROR : PLAIN_ON_TLS)
@@ -90,17 +101,19 @@ export class FrontDoor {
         return
       }
       giveBack(socket, bytes)
-      this.#handshake(socket, hello.serverName ?? '')
+      this.#handshake(socket, hello, mark)
     }
     socket.on('data', onData)
   }
 
-  #handshake(socket: Socket, serverName: string): void {
-    const { table, contexts, recorder, handshakeTimeout, onConnection } = this.#parts
+  /** @param mark of the lag before it said anything */
+  #handshake(socket: Socket, hello: Hello, mark: number): void {
+    const { table, contexts, recorder, onConnection } = this.#parts
+    const serverName = hello.serverName ?? ''
     const host = table.tlsHost(serverName)
     let tls: TLSSocket
     try {
-      const secureContext = contexts.get(table.certificates(serverName))
+      const secureContext = contexts.get(table.certificates(serverName), hello.ticketName)
       tls = new TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: ['http/1.1'] })
     } catch {
       // A certificate that OpenSSL refuses: the operator checks them, so this is rare, and it is a failure of the host.
@@ -108,24 +121,60 @@ export class FrontDoor {
       socket.destroy()
       return
     }
-    const watch = { secured: false, byClient: false }
-    const timer = setTimeout(() => tls.destroy(), handshakeTimeout)
-    tls.on('error', () => (watch.byClient = true))
-    tls.once('end', () => (watch.byClient = true))
+    // Until the end of the handshake nothing of ours ends it but its time, and `end`.
+    let by: TlsEnding['by'] = 'left'
+    /** Since then it is the client's turn, however late we are. */
+    let lag: number | null = null
+    let resumed = false
+    const cancel = this.#limit(mark, () => {
+      by = 'timeout'
+      tls.destroy()
+    })
+    // What the client does after we closed is no answer to the certificate any more; unless it says so.
+    tls.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code?.startsWith('ERR_SSL_') === true) by = 'alert'
+      else if (by === 'ours' && !tls.writableEnded) by = 'left'
+    })
+    tls.once('end', () => {
+      if (by === 'ours' && !tls.writableEnded) by = 'left'
+    })
     tls.once('secure', () => {
-      clearTimeout(timer)
+      cancel()
       this.#opening.delete(socket)
-      watch.secured = true
+      by = 'ours'
+      lag = this.#lag.since(mark)
+      resumed = tls.isSessionReused()
       recorder.tlsHandshake(host)
       onConnection(tls, peerOf(socket, tls, serverName))
     })
     tls.once('close', () => {
-      clearTimeout(timer)
-      // Clients refuse a certificate by an alert or, after the handshake, by going without a word (DESIGN).
-      // One that was turned away with an answer had a reason to go.
-      const refused = watch.secured ? watch.byClient && tls.bytesRead + tls.bytesWritten === 0 : !this.#ending
-      if (refused) recorder.tlsFailure(host)
+      cancel()
+      const secured = lag !== null
+      const verdict = verdictOf(
+        {
+          ...{ secured, resumed, spoken: tls.bytesRead + tls.bytesWritten > 0 },
+          by: !secured && this.#ending ? 'ours' : by,
+          lag: lag ?? this.#lag.since(mark),
+        },
+        this.#parts.handshakeLag,
+      )
+      if (verdict === 'failure') recorder.tlsFailure(host)
+      if (verdict === 'slow') recorder.refusedConnection('handshake-lag')
     })
+  }
+
+  /**
+   * Calls when the time for a handshake is over. After a lag of ours what the client sent may lie unread: it gets the
+   * time again, once.
+   * @returns takes it back
+   */
+  #limit(mark: number, over: () => void): () => void {
+    const { handshakeTimeout, handshakeLag } = this.#parts
+    let timer = setTimeout(() => {
+      if (this.#lag.since(mark) < handshakeLag) over()
+      else timer = setTimeout(over, handshakeTimeout)
+    }, handshakeTimeout)
+    return () => clearTimeout(timer)
   }
 }
 

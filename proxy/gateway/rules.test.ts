@@ -257,7 +257,7 @@ describe('limits', () => {
     other.send('GET / HT')
     await eventually(() => rig.plane.connections.size === 2)
     expect(await exchangeRaw(rig.http, get())).toMatch(/^HTTP\/1\.1 503 [^]*too many connections/)
-    expect(Object.fromEntries(rig.totals().refused)).toEqual({
+    expect(Object.fromEntries(rig.totals().events)).toEqual({
       ...{ 'shed-connection connections': 1, 'connection connections': 1 },
     })
   })
@@ -270,7 +270,7 @@ describe('limits', () => {
     await eventually(() => rig.plane.connections.busy === 1)
     expect((await ask(rig.http, {})).status).toBe(503)
     expect(rig.totals().requests()).toMatchObject([{ requests: 1, internal: 1, upstreamErrors: 0 }])
-    expect(rig.totals().refused).toEqual(new Map([['shed-request busy', 1]]))
+    expect(rig.totals().events).toEqual(new Map([['shed-request busy', 1]]))
   })
 
   describe('connections of one client', () => {
@@ -284,7 +284,7 @@ describe('limits', () => {
       const other = new RawClient(rig.http, connect({ port: rig.http, host: '127.0.0.1', localAddress: '127.0.0.2' }))
       other.send(get('/', 'Connection: close'))
       expect(await other.ended()).toMatch(/^HTTP\/1\.1 200 /)
-      expect(Object.fromEntries(rig.totals().refused)).toEqual({ 'connection client-connections': 1 })
+      expect(Object.fromEntries(rig.totals().events)).toEqual({ 'connection client-connections': 1 })
       first.socket.destroy()
       await eventually(() => rig.plane.connections.size === 1)
       expect((await ask(rig.http, {})).status).toBe(200)
@@ -360,7 +360,7 @@ describe('limits', () => {
       expect(refused).toMatch(
         /^HTTP\/1\.1 503 [^]*\r\nRetry-After: 1\r\n[^]*\r\nConnection: close\r\n[^]*too little memory/,
       )
-      expect(Object.fromEntries(rig.totals().refused)).toEqual({
+      expect(Object.fromEntries(rig.totals().events)).toEqual({
         ...{ 'shed-connection memory': 20, 'shed-request memory': 1 },
       })
       const internal = rig.totals().requests()

@@ -40,8 +40,8 @@ export interface CountsDelta {
   readonly connectFailures: number
   /** Things of ours that threw. */
   readonly defects: number
-  /** [`request <code>` or `connection <code>`, how many] */
-  readonly refused: readonly (readonly [string, number])[]
+  /** What has no host: [`request <code>` or `connection <code>` (refused), `context <event>`, how many] */
+  readonly events: readonly (readonly [string, number])[]
 }
 
 export function histogram(bounds: readonly number[]): Histogram {

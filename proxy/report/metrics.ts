@@ -28,6 +28,8 @@ export interface MetricsSource {
   }
   /** Milliseconds since the epoch; null: nothing was applied yet. */
   readonly appliedAt: () => number | null
+  /** Session tickets are those of the whole fleet. */
+  readonly ticketsOfFleet: () => boolean
   readonly stream: () => {
     readonly stateHash: string
     readonly source: string
@@ -121,27 +123,48 @@ function* hostMetrics(totals: TotalCounts): Generator<string, void> {
     c => c.internal,
   )
   yield* tlsMetrics(totals)
-  yield refusedMetrics(totals)
+  yield eventMetrics(totals)
 }
 
 /** What never became a request of a host. */
-function refusedMetrics({ refused, defects, connectFailures }: TotalCounts): string {
+function eventMetrics({ events, defects, connectFailures }: TotalCounts): string {
   const failures = 'sluice_upstream_connect_failures_total'
   let text =
     `# HELP ${failures} Attempts to connect to an endpoint that failed; the request may have gone to another one.\n` +
     `# TYPE ${failures} counter\n${failures} ${connectFailures}\n` +
     '# HELP sluice_defects_total Faults of the proxy that ended one request or connection; the log has each.\n' +
     `# TYPE sluice_defects_total counter\nsluice_defects_total ${defects}\n`
-  for (const [name, kind, help] of [
-    ['sluice_requests_refused_total', 'request', 'What could not be read as a request, by what is wrong with it.'],
-    ['sluice_connections_refused_total', 'connection', 'Connections that were not taken, by reason.'],
-    ['sluice_connections_shed_total', 'shed-connection', 'Idle connections closed to make room, by what was short.'],
-    ['sluice_requests_shed_total', 'shed-request', 'Requests answered 503 by the proxy itself, by what was short.'],
+  for (const [name, kind, label, help] of [
+    [
+      'sluice_requests_refused_total',
+      'request',
+      'reason',
+      'What could not be read as a request, by what is wrong with it.',
+    ],
+    ['sluice_connections_refused_total', 'connection', 'reason', 'Connections that were not taken, by reason.'],
+    [
+      'sluice_connections_shed_total',
+      'shed-connection',
+      'reason',
+      'Idle connections closed to make room, by what was short.',
+    ],
+    [
+      'sluice_requests_shed_total',
+      'shed-request',
+      'reason',
+      'Requests answered 503 by the proxy itself, by what was short.',
+    ],
+    [
+      'sluice_tls_contexts_total',
+      'context',
+      'event',
+      'Certificates that workers loaded (made), dropped to make room (evicted), or could not load (refused).',
+    ],
   ] as const) {
     text += `# HELP ${name} ${help}\n# TYPE ${name} counter\n`
-    for (const [id, count] of refused) {
+    for (const [id, count] of events) {
       const [of, reason = ''] = id.split(' ')
-      if (of === kind) text += `${name}{reason="${escapeLabel(reason)}"} ${count}\n`
+      if (of === kind) text += `${name}{${label}="${escapeLabel(reason)}"} ${count}\n`
     }
   }
   return text
@@ -254,6 +277,11 @@ function stateMetrics(registry: Registry, source: MetricsSource): void {
     },
   )
   gauge('sluice_stream_connected', '1 while a stream to an operator is open.', () => Number(source.stream().connected))
+  gauge(
+    'sluice_tls_tickets_of_fleet',
+    '1 once TLS sessions resume at every pod; 0 while no operator said the secret for it.',
+    () => Number(source.ticketsOfFleet()),
+  )
   gauge('sluice_updates_refused', 'Reasons why an update is refused; 0: none is.', () => source.stream().refusals)
   gauge('sluice_disk_copy_failed', '1 while the copy of the table on disk cannot be written.', () =>
     Number(source.stream().diskError !== null),

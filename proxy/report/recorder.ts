@@ -24,7 +24,7 @@ export class Recorder {
   #tls = new Map<string | null, TlsCounts>()
   #connectFailures = 0
   #defects = 0
-  #refused = new Map<string, number>()
+  #events = new Map<string, number>()
 
   request(finished: FinishedRequest): void {
     const { host, route } = finished
@@ -65,44 +65,49 @@ export class Recorder {
 
   /** What could not be read as a request. @param code one of a few fixed words */
   refusedRequest(code: string): void {
-    this.#refuse(`request ${code}`)
+    this.#count(`request ${code}`)
   }
 
   /** A connection that was not taken, or ended before it said anything of use. @param code one of a few fixed words */
   refusedConnection(code: string): void {
-    this.#refuse(`connection ${code}`)
+    this.#count(`connection ${code}`)
   }
 
   /** An idle connection that was closed to make room. @param code what there was too little of */
   shedConnections(code: string, count: number): void {
-    if (count > 0) this.#refuse(`shed-connection ${code}`, count)
+    if (count > 0) this.#count(`shed-connection ${code}`, count)
   }
 
   /** A request that was answered 503 because there was too little of something of ours. @param code of what */
   shedRequest(code: string): void {
-    this.#refuse(`shed-request ${code}`)
+    this.#count(`shed-request ${code}`)
   }
 
-  #refuse(id: string, count = 1): void {
-    this.#refused.set(id, (this.#refused.get(id) ?? 0) + count)
+  /** What happened to a TLS context. */
+  tlsContext(event: 'made' | 'evicted' | 'refused'): void {
+    this.#count(`context ${event}`)
+  }
+
+  #count(id: string, count = 1): void {
+    this.#events.set(id, (this.#events.get(id) ?? 0) + count)
   }
 
   /** What was counted since the last call; null: nothing. */
   flush(): CountsDelta | null {
-    const rest = this.#connectFailures + this.#defects + this.#refused.size
+    const rest = this.#connectFailures + this.#defects + this.#events.size
     if (this.#requests.size === 0 && this.#tls.size === 0 && rest === 0) return null
     const delta = {
       requests: [...this.#requests.values()],
       tls: [...this.#tls.values()],
       connectFailures: this.#connectFailures,
       defects: this.#defects,
-      refused: [...this.#refused],
+      events: [...this.#events],
     }
     this.#requests = new Map()
     this.#tls = new Map()
     this.#connectFailures = 0
     this.#defects = 0
-    this.#refused = new Map()
+    this.#events = new Map()
     return delta
   }
 

@@ -121,6 +121,7 @@ function metricsOf(totals: TotalCounts, appliedAt: number | null = null): Metric
     ...{ table: () => ({ ingresses: 0, hosts: 0, certificates: 0, services: 0 }) },
     logDropped: () => ({ access: 7, own: 1 }),
     workerStates: () => [{ number: 3, lagSeconds: 0.5, heapBytes: 1_024 }],
+    ticketsOfFleet: () => true,
     stream: () => ({ stateHash: '', source: 'none', connected: true, refusals: 2, diskError: null }),
   })
 }

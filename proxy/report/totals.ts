@@ -60,7 +60,7 @@ export class TotalCounts {
   readonly #activity = new Map<string, { recent: number }>()
   /** Series of listed hosts, without those named `other`. */
   #seriesCount = 0
-  readonly #refused = new Map<string, number>()
+  readonly #events = new Map<string, number>()
   #connectFailures = 0
   #defects = 0
   #reviewedAt: number
@@ -84,15 +84,15 @@ export class TotalCounts {
     return this.#defects
   }
 
-  /** Requests and connections that were refused: [`request <code>` or `connection <code>`, how many]. */
-  get refused(): ReadonlyMap<string, number> {
-    return this.#refused
+  /** As CountsDelta.events. */
+  get events(): ReadonlyMap<string, number> {
+    return this.#events
   }
 
   add(delta: CountsDelta): void {
     this.#connectFailures += delta.connectFailures
     this.#defects += delta.defects
-    for (const [id, count] of delta.refused) this.#refused.set(id, (this.#refused.get(id) ?? 0) + count)
+    for (const [id, count] of delta.events) this.#events.set(id, (this.#events.get(id) ?? 0) + count)
     for (const counts of delta.requests) {
       addRequestCounts(this.#seriesOf(this.#hostOf(counts.host, counts.requests), counts).counts, counts)
     }

@@ -276,6 +276,20 @@ describe('other messages', () => {
     expect(rig.events).toEqual([])
   })
 
+  it('the secret of session tickets goes on, whenever it comes, and into no log, state or copy on disk', async () => {
+    const rig = new ReceiverRig()
+    const secret = Buffer.alloc(32, 's').toString('base64')
+    rig.receiver.connect(null)
+    expect(await rig.feed({ type: 'tickets', secret })).toBe('taken')
+    expect(rig.events).toEqual([`tickets ${secret}`])
+    const [begin, ...others] = snapshot([web])
+    expect(await rig.feed(begin!, { type: 'tickets', secret }, ...others)).toBe('verified')
+    await rig.receiver.settled()
+    const kept = JSON.stringify([rig.log.lines, rig.receiver.contents(), rig.sink.updates, rig.receiver.served])
+    expect(kept).toContain('ns/web')
+    expect(kept).not.toContain(secret)
+  })
+
   it('certificates go with the fragments, and their keys into no log', async () => {
     const secret = { ...certificate('web', 'ECDSA'), privateKey: 'PRIVATE' }
     const rig = await serving([web, entry(secret)])

@@ -39,6 +39,8 @@ export interface ReceiverEvents {
   refusals(): void
   observe(message: ObserveMessage): void
   leader(leader: string | null): void
+  /** The fleet's secret for session tickets. */
+  tickets(secret: Uint8Array): void
   /** The table or its endpoints changed: the copy on disk is old. */
   changed(what: 'table' | 'endpoints'): void
 }
@@ -116,6 +118,10 @@ export class Receiver {
         return 'taken'
       case 'ping':
         this.#events.leader(message.leader)
+        return 'taken'
+      case 'tickets':
+        // A copy: a Buffer may be a view of memory that others use, too.
+        this.#events.tickets(Uint8Array.from(Buffer.from(message.secret, 'base64')))
         return 'taken'
       case 'snapshot-begin':
         this.#resuming = false

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { DiskCopy } from '../disk/copy.ts'
 import { TableFile } from '../disk/file.ts'
 import type { StreamHandle } from '../proxy.ts'
-import type { CounterSource, TableSink } from '../table/update.ts'
+import type { CounterSource, TableSink, TicketSink } from '../table/update.ts'
 import { StreamClient } from './client.ts'
 import type { ClientTimings } from './client.ts'
 import type { StreamConfig } from './config.ts'
@@ -22,13 +22,14 @@ export interface StreamParts {
   readonly config: Omit<StreamConfig, 'logLevel'>
   readonly log: StreamLog
   readonly sink: TableSink
+  readonly tickets: TicketSink
   readonly counters: CounterSource
   readonly clientTimings?: Partial<ClientTimings>
   readonly reporterTimings?: Partial<ReporterTimings>
 }
 
 /** Serves what is on disk first, then what the operator says. */
-export function startStream({ config, log, sink, counters, ...timings }: StreamParts): StreamHandle {
+export function startStream({ config, log, sink, tickets, counters, ...timings }: StreamParts): StreamHandle {
   const transport = new HttpsTransport(config)
   const receiver = new Receiver({
     ...{ sink, log },
@@ -37,6 +38,7 @@ export function startStream({ config, log, sink, counters, ...timings }: StreamP
       refusals: () => reporter.refused(),
       observe: message => reporter.observe(message),
       leader: leader => reporter.leader(leader),
+      tickets: secret => tickets.setTicketSecret(secret),
       changed: () => copy?.changed(),
     },
   })

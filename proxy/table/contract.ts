@@ -44,9 +44,10 @@ export interface TableReader {
   route(host: string, path: string): Route | null
 
   /**
-   * Certificates for a server name: at most one per key type, all of one Ingress, the oldest that has any for the name
-   * (else another namespace could push its own before them with a better key type). Else the default one of the
-   * operator's settings. Empty: there is none of all these.
+   * Certificates for a server name: at most one per key type, all of one Ingress, the oldest that names it under `tls` or
+   * `defaultTls` (else another namespace could push its own before them, or take the name over while they are away).
+   * No Ingress names it: those of the wildcard, by the same rule. None of them is there: the default one of the operator's
+   * settings, as at ingress-nginx. Empty: there is none of all these.
    * The same array until one of them changes.
    */
   certificates(serverName: string): readonly Certificate[]

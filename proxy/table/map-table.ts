@@ -1,13 +1,5 @@
 /** The table as Maps, one per worker. Each update touches only the hosts it names; an Ingress that did not change keeps its routes. */
-import type {
-  Backend,
-  Certificate,
-  Fragment,
-  HostFragment,
-  ObjectKey,
-  PathFragment,
-  TlsFragment,
-} from '../../protocol/objects.ts'
+import type { Backend, Certificate, Fragment, HostFragment, ObjectKey, PathFragment } from '../../protocol/objects.ts'
 import type { Clusters } from '../upstream/contract.ts'
 import { wildcardOf, type Route, type Table } from './contract.ts'
 import { exchange } from './groups.ts'
@@ -74,11 +66,9 @@ export class MapTable implements Table {
   }
 
   certificates(serverName: string): readonly Certificate[] {
-    const own = this.#ready(serverName)
-    if (own.length > 0) return own
     const wildcard = wildcardOf(serverName)
-    const wild = wildcard === null ? NO_CERTIFICATES : this.#ready(wildcard)
-    return wild.length > 0 ? wild : this.#default
+    const chosen = this.#ready(serverName) ?? (wildcard === null ? null : this.#ready(wildcard)) ?? NO_CERTIFICATES
+    return chosen.length === 0 ? this.#default : chosen
   }
 
   requestHost(host: string): string | null {
@@ -89,9 +79,10 @@ export class MapTable implements Table {
     return countedAs(serverName, name => this.#hosts.has(name) || this.#names.has(name) || this.#observed.has(name))
   }
 
-  #ready(name: string): readonly Certificate[] {
+  /** Null: nobody names it. Empty: whoever has the name has no certificate for it (yet). */
+  #ready(name: string): readonly Certificate[] | null {
     const found = this.#names.get(name)
-    if (found === undefined) return NO_CERTIFICATES
+    if (found === undefined) return null
     return found instanceof TlsName ? found.ready(this.#certificateVersion) : (found.secrets as SecretSlot).ready
   }
 
@@ -134,7 +125,7 @@ export class MapTable implements Table {
       }),
     )
     owner.tls = some(
-      byName(fragment.tls).map(({ name, keys }): TlsShare => {
+      byName(fragment).map(({ name, keys }): TlsShare => {
         const secrets = keys.map(key => this.#slot(key))
         for (const slot of secrets) slot.uses++
         return { name, owner, secrets: some(secrets) }
@@ -210,7 +201,7 @@ function sameContent(owner: Owner, fragment: Fragment): boolean {
     owner.createdAt === createdAt &&
     owner.governed === governed &&
     sameList(owner.shares, byHost(fragment.hosts), sameHost) &&
-    sameList(owner.tls, byName(fragment.tls), sameName)
+    sameList(owner.tls, byName(fragment), sameName)
   )
 }
 
@@ -257,10 +248,12 @@ interface NamedSecrets {
   readonly keys: readonly ObjectKey[]
 }
 
-function byName(tls: readonly TlsFragment[]): readonly NamedSecrets[] {
+function byName({ tls, defaultTls = [] }: Fragment): readonly NamedSecrets[] {
   const [first] = tls
-  if (first === undefined) return []
-  if (tls.length === 1 && first.hosts.length === 1) return [{ name: first.hosts[0] ?? '', keys: [first.secret] }]
+  if (defaultTls.length === 0) {
+    if (first === undefined) return []
+    if (tls.length === 1 && first.hosts.length === 1) return [{ name: first.hosts[0] ?? '', keys: [first.secret] }]
+  }
   const names = new Map<string, ObjectKey[]>()
   for (const { hosts, secret } of tls) {
     for (const host of hosts) {
@@ -269,6 +262,7 @@ function byName(tls: readonly TlsFragment[]): readonly NamedSecrets[] {
       else if (!keys.includes(secret)) keys.push(secret)
     }
   }
+  for (const name of defaultTls) if (!names.has(name)) names.set(name, [])
   return [...names].map(([name, keys]) => ({ name, keys }))
 }
 

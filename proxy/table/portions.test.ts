@@ -22,12 +22,13 @@ const fragments: fc.Arbitrary<Fragment> = fc
     revision: fc.constantFrom('r1', 'r2'),
     hosts: fc.uniqueArray(fc.tuple(fc.constantFrom(...HOSTS), paths), { maxLength: 2, selector: ([h]) => h }),
     tls: fc.array(fc.tuple(fc.constantFrom('e', 'f'), fc.constantFrom(...HOSTS.slice(0, -1))), { maxLength: 2 }),
+    defaultTls: fc.subarray(['a.x', '*.y'], { maxLength: 1 }),
   })
-  .map(({ name, revision, hosts, tls: names }) =>
+  .map(({ name, revision, hosts, tls: names, defaultTls }) =>
     fragment(
       name,
       hosts.map(([h, list]) => host(h, ...list.map(([text, service]) => path(text, service)))),
-      { revision, tls: names.map(([secret, h]) => tls(secret, h)) },
+      { revision, tls: names.map(([secret, h]) => tls(secret, h)), ...(defaultTls.length === 0 ? {} : { defaultTls }) },
     ),
   )
 const secrets: fc.Arbitrary<Certificate> = fc

@@ -81,8 +81,9 @@ const TLS = 'tls '
 
 function thingsOf(fragment: Fragment | null): ReadonlySet<string> {
   if (fragment === null) return new Set()
-  const { hosts, tls } = fragment
-  return new Set([...hosts.map(h => h.host), ...tls.flatMap(t => t.hosts.map(name => TLS + name))])
+  const { hosts, tls, defaultTls = [] } = fragment
+  const names = [...tls.flatMap(t => t.hosts), ...defaultTls]
+  return new Set([...hosts.map(h => h.host), ...names.map(name => TLS + name)])
 }
 
 /** What answers where the host has nothing (more), of those that may. */

@@ -369,7 +369,7 @@ export function tableCases(name: string, create: (clusters?: FakeClusters) => Ta
       expect(names(table, 'b.example')).toEqual([])
     })
 
-    it('offers those of the oldest Ingress that has any, at most one per key type', () => {
+    it('offers those of the oldest Ingress, at most one per key type', () => {
       const table = create()
       table.apply(certificates([rsa, ec, ec2]))
       table.apply(upsert(fragment('young', [], { createdAt: 2000, tls: [tls('ec2', 'a.example')] })))
@@ -386,23 +386,46 @@ export function tableCases(name: string, create: (clusters?: FakeClusters) => Ta
       expect(names(table, 'b.example')).toEqual([])
     })
 
-    it('falls to a younger Ingress while the older has no certificate, by age and then by name', () => {
+    it('are those of the oldest Ingress alone, by age and then by name, also while it has none', () => {
       const table = create()
-      table.apply(
-        upsert(
-          fragment('young', [], { createdAt: 2000, tls: [tls('ec2', 'a.example')] }),
-          fragment('old', [], { tls: [tls('rsa', 'a.example'), tls('ec', 'a.example')] }),
-          fragment('pld', [], { tls: [tls('ec', 'a.example')] }),
-        ),
-      )
-      table.apply(certificates([ec2]))
-      expect(names(table, 'a.example')).toEqual(['ec2'])
+      const young = fragment('young', [], { createdAt: 2000, tls: [tls('ec2', 'a.example'), tls('ec2', '*.example')] })
+      const old = fragment('old', [], { tls: [tls('rsa', 'a.example'), tls('ec', 'a.example')] })
+      table.apply(upsert(young, old, fragment('pld', [], { tls: [tls('other', 'a.example')] })))
+      table.apply(certificates([certificate('other', 'RSA')]))
+      expect(names(table, 'a.example')).toEqual([])
       table.apply(certificates([ec]))
       expect(table.certificates('a.example')).toEqual([ec])
       table.apply(certificates([rsa]))
       expect(names(table, 'a.example')).toEqual(['rsa', 'ec'])
-      table.apply(certificates([], ['rsa', 'ec']))
-      expect(names(table, 'a.example')).toEqual(['ec2'])
+      // Not those of a wildcard either.
+      table.apply(certificates([ec2], ['rsa', 'ec']))
+      expect([names(table, 'a.example'), names(table, 'b.example')]).toEqual([[], ['ec2']])
+      table.apply(remove('old'))
+      expect(names(table, 'a.example')).toEqual(['other'])
+    })
+
+    it('the default one, whatever younger Ingresses and wildcards offer, where the oldest says so', () => {
+      const table = create()
+      table.apply(certificates([rsa, ec, certificate('fallback', 'RSA', { isDefault: true })]))
+      const young = fragment('young', [], { createdAt: 2000, tls: [tls('rsa', 'a.example', '*.example')] })
+      const old = fragment('old', [], { tls: [tls('ec', 'b.example')], defaultTls: ['a.example'] })
+      table.apply(upsert(young))
+      expect(names(table, 'a.example')).toEqual(['rsa'])
+      table.apply(upsert(old))
+      expect([names(table, 'a.example'), names(table, 'b.example')]).toEqual([['fallback'], ['ec']])
+      expect(names(table, 'c.example')).toEqual(['rsa'])
+      expect(table.tlsHost('a.example')).toBe('a.example')
+      // Its certificate was renewed, and names the host now.
+      table.apply(upsert(fragment('old', [], { tls: [tls('ec', 'b.example', 'a.example')] })))
+      expect(names(table, 'a.example')).toEqual(['ec'])
+      table.apply(upsert(old))
+      expect(names(table, 'a.example')).toEqual(['fallback'])
+      // A younger one that says so takes nothing away.
+      table.apply(upsert({ ...young, createdAt: 1 }))
+      expect(names(table, 'a.example')).toEqual(['rsa'])
+      table.apply(certificates([], ['fallback']))
+      table.apply(upsert(young))
+      expect(names(table, 'a.example')).toEqual([])
     })
 
     it('gives the same array until something changes', () => {

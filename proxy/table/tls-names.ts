@@ -28,6 +28,7 @@ export class SecretSlot {
 export interface TlsShare {
   readonly name: string
   readonly owner: Owner
+  /** Empty: Fragment.defaultTls. */
   readonly secrets: Some<SecretSlot>
 }
 
@@ -72,14 +73,12 @@ export class TlsName implements Group<TlsShare> {
     return this.#ready
   }
 
+  /** Of the oldest alone: a younger one must not take a name over whenever the older's certificate is away. */
   #choose(): readonly Certificate[] {
-    for (const { secrets } of this.#shares) {
-      const chosen: Certificate[] = []
-      for (const { certificate } of listOf(secrets)) {
-        if (certificate !== null && chosen.every(c => c.keyType !== certificate.keyType)) chosen.push(certificate)
-      }
-      if (chosen.length > 0) return chosen
+    const chosen: Certificate[] = []
+    for (const { certificate } of listOf(this.#shares[0]?.secrets ?? [])) {
+      if (certificate !== null && chosen.every(c => c.keyType !== certificate.keyType)) chosen.push(certificate)
     }
-    return NO_CERTIFICATES
+    return chosen
   }
 }

@@ -48,6 +48,14 @@ export interface TableSink {
   apply(update: TableUpdate): Promise<void>
 }
 
+export interface TicketSink {
+  /**
+   * Takes the secret that all pods share, for the keys of session tickets (frontdoor/ticket-keys.ts); it comes with every
+   * stream, nearly always the same. Never log it, never write it to disk.
+   */
+  setTicketSecret(secret: Uint8Array): void
+}
+
 /** Counts since the last successful `take`, merged over all workers. */
 export interface Counts {
   /** Keyed as Report.hosts. Hosts without any count are left out. */

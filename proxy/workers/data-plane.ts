@@ -28,9 +28,12 @@ import { BEAT_MS } from './vitals.ts'
 export interface DataPlaneSetup {
   readonly config: DataPlaneConfig
   readonly defaultCertificate: KeyPair
+  /** Of the pod, until `setTicketSecret` brings the fleet's. */
   readonly ticketSecret: Uint8Array
   /** Told of what threw; it ended one request or connection. */
   readonly onDefect?: (error: unknown) => void
+  /** Told of certificates that OpenSSL refused. */
+  readonly onWarning?: (message: string) => void
   /** Where lines of the access log go, if there is one; none given: right to where the settings say. */
   readonly lines?: LineSink
   /** Reads how much memory is used; none given: that of this process and thread. */
@@ -61,7 +64,7 @@ export class DataPlane {
   readonly #parts: Parts
 
   static async create(setup: DataPlaneSetup): Promise<DataPlane> {
-    const { config, defaultCertificate, ticketSecret, onDefect, lines, memory = memoryReader() } = setup
+    const { config, defaultCertificate, ticketSecret, onDefect, onWarning, lines, memory = memoryReader() } = setup
     const recorder = new Recorder()
     const clusters = new ClusterSet(config.upstream, { connectFailed: () => recorder.connectFailure() })
     const table = new MapTable(clusters)
@@ -105,10 +108,21 @@ export class DataPlane {
         maxAge: config.keepAliveAge,
       },
     })
-    const contexts = new Contexts(defaultCertificate, Buffer.from(ticketSecret), config.tlsContexts)
+    const contexts = new Contexts({
+      ...{ fallback: defaultCertificate, ticketSecret, memory: config.tlsContextMemory },
+      events: {
+        made: () => recorder.tlsContext('made'),
+        evicted: () => recorder.tlsContext('evicted'),
+        refused: message => {
+          recorder.tlsContext('refused')
+          onWarning?.(message)
+        },
+      },
+    })
     const frontDoor = new FrontDoor({
       ...{ table, contexts, recorder },
       handshakeTimeout: config.handshakeTimeout,
+      handshakeLag: config.handshakeLag,
       maxHandshakes: config.maxHandshakes,
       onConnection: (socket, peer) => gateway.accept(socket, peer),
     })
@@ -145,6 +159,11 @@ export class DataPlane {
     clusters.apply(update)
   }
 
+  /** The fleet's, 32 bytes: sessions that began at any pod resume here. */
+  setTicketSecret(secret: Uint8Array): void {
+    this.#parts.contexts.setTicketSecret(secret)
+  }
+
   /** @returns the ports in use */
   async listen(httpPort: number, httpsPort: number): Promise<{ httpPort: number; httpsPort: number }> {
     const { config, plain, frontDoor } = this.#parts
@@ -165,7 +184,7 @@ export class DataPlane {
     this.announceDrain()
     plain.close()
     frontDoor.server.close()
-    frontDoor.destroyOpening()
+    frontDoor.end()
     // The last tenth is for the slowest.
     await this.connections.drain(config.drainTimeout * 0.9)
   }
@@ -175,7 +194,7 @@ export class DataPlane {
     if (looking !== null) clearInterval(looking)
     plain.close()
     frontDoor.server.close()
-    frontDoor.destroyOpening()
+    frontDoor.end()
     this.connections.destroyAll()
     clusters.destroy()
     await transport.close()

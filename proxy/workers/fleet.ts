@@ -2,7 +2,7 @@
 import type { Worker } from 'node:worker_threads'
 import { DataPlaneError } from '../errors.ts'
 import type { CountsDelta } from '../report/counts.ts'
-import type { TableSink, TableUpdate } from '../table/update.ts'
+import type { TableSink, TableUpdate, TicketSink } from '../table/update.ts'
 import { portions } from '../table/portions.ts'
 import { MasterTable } from './master-table.ts'
 import type { FromWorker, ToWorker, WorkerSetup } from './messages.ts'
@@ -73,7 +73,7 @@ const SILENT_MS = 3_000
 /** How many times longer a worker may be silent before its first table: it loads code, then takes the whole table in one go. */
 const PATIENCE_AT_START = 6
 
-export class WorkerFleet implements TableSink {
+export class WorkerFleet implements TableSink, TicketSink {
   readonly table = new MasterTable()
   readonly #parts: FleetParts
   readonly #slots: Slot[] = []
@@ -87,6 +87,8 @@ export class WorkerFleet implements TableSink {
   #logDropped = 0
   #watch: NodeJS.Timeout | null = null
   #ports: { httpPort: number; httpsPort: number }
+  #ticketSecret: Uint8Array
+  #ticketsOfFleet = false
   #started: Promise<void> | null = null
   #draining: 'no' | 'announced' | 'draining' = 'no'
   #stopped = false
@@ -100,6 +102,18 @@ export class WorkerFleet implements TableSink {
     this.#parts = parts
     const { httpPort, httpsPort } = parts.setup.config
     this.#ports = { httpPort, httpsPort }
+    this.#ticketSecret = parts.setup.ticketSecret
+  }
+
+  /** Sessions that begin here resume at other pods: the operator said the fleet's secret. */
+  get ticketsOfFleet(): boolean {
+    return this.#ticketsOfFleet
+  }
+
+  setTicketSecret(secret: Uint8Array): void {
+    this.#ticketSecret = secret
+    this.#ticketsOfFleet = true
+    this.#send({ type: 'ticket-secret', secret })
   }
 
   /** Workers that crashed and were replaced. */
@@ -290,7 +304,7 @@ export class WorkerFleet implements TableSink {
     this.#logDropped += slot.logCredit.takeDropped()
     const logCredit = new LogCredit()
     const memory = { vitals: vitals.memory, logCredit: logCredit.memory }
-    const worker = this.#parts.spawn({ ...this.#parts.setup, ...memory })
+    const worker = this.#parts.spawn({ ...this.#parts.setup, ticketSecret: this.#ticketSecret, ...memory })
     Object.assign(slot, {
       ...{ worker, vitals, logCredit, beats: 0, silent: 0, started: false, invited: false, stalled: false },
       ...{ applied: 0, flushed: 0, listening: false, drained: false, startedAt: performance.now() },

@@ -121,6 +121,6 @@ export class MasterTable implements Held {
   }
 }
 
-function hostsOf(fragment: Fragment): ReadonlySet<string> {
-  return new Set([...fragment.hosts.map(h => h.host), ...fragment.tls.flatMap(t => t.hosts)])
+function hostsOf({ hosts, tls, defaultTls = [] }: Fragment): ReadonlySet<string> {
+  return new Set([...hosts.map(h => h.host), ...tls.flatMap(t => t.hosts), ...defaultTls])
 }

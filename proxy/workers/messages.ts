@@ -8,6 +8,7 @@ import type { TableUpdate } from '../table/update.ts'
 export interface WorkerSetup {
   readonly config: DataPlaneConfig
   readonly defaultCertificate: KeyPair
+  /** The newest: the fleet's, or one of this pod's. */
   readonly ticketSecret: Uint8Array
   /** Of its Vitals. */
   readonly vitals: SharedArrayBuffer
@@ -18,6 +19,8 @@ export interface WorkerSetup {
 export type ToWorker =
   /** The first one is the whole table. */
   | { readonly type: 'update'; readonly sequence: number; readonly update: TableUpdate }
+  /** The fleet's. Never log it. */
+  | { readonly type: 'ticket-secret'; readonly secret: Uint8Array }
   /** Accept connections. Comes after the first table: a worker without one would answer 404 to everything. */
   | { readonly type: 'listen'; readonly httpPort: number; readonly httpsPort: number }
   /** Send the counts now. */
