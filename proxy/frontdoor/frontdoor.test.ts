@@ -280,7 +280,7 @@ describe('session resumption', () => {
   })
 
   // RFC 6066 3 forbids it before TLS 1.3 (RFC 8446 4.2.11 does not), no honest client asks for it, and OpenSSL allows it:
-  // no harm here, as the certificate is the same and names both, and nothing but the new name decides. See ADR 14.
+  // no harm here, as the certificate is the same and names both, and nothing but the new name decides. See ADR 15.
   it.each(versions)('%s: at another name of the same certificate it is the other name that counts', async version => {
     const session = await sessionOf('x.wild.example', version)
     // A client that means it well does not send it: this one takes it for a session of that name.

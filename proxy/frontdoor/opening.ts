@@ -1,0 +1,220 @@
+/**
+ * One TLS connection from its first byte to the end of its handshake, and what its end says of the host's certificate.
+ * Thousands of them stay open and idle: what the handshake needed is let go of when it is over.
+ */
+import type { Socket } from 'node:net'
+import { TLSSocket, type SecureContext } from 'node:tls'
+import { plainAddress, type Peer } from '../exchange/peer.ts'
+import { readClientHello, type ClientHello } from './client-hello.ts'
+import type { LoopLag } from './lag.ts'
+import { verdictOf, type TlsEnding } from './verdict.ts'
+
+export type Hello = Extract<ClientHello, { readonly state: 'hello' }>
+
+/** Whoever opens the door. No method may throw, but `choose`. */
+export interface OpeningOwner {
+  readonly lag: LoopLag
+  /** For the ClientHello, and again for the rest of the handshake, in milliseconds. */
+  readonly handshakeTimeout: number
+  /** Lag of our own event loop during a handshake from which on its failure says nothing of the certificate, in milliseconds. */
+  readonly handshakeLag: number
+  /** It goes for reasons of ours. */
+  readonly ending: boolean
+  /** The certificates to show, and how the host is counted. Throws if OpenSSL refuses them. */
+  choose(hello: Hello): SecureContext
+  countedHost(serverName: string): string | null
+  /** What came is no ClientHello. */
+  unreadable(): void
+  secured(tls: TLSSocket, peer: Peer, host: string | null): void
+  /** No handshake is under way on it any more. */
+  left(opening: Opening): void
+  ended(verdict: 'failure' | 'slow' | 'nothing', host: string | null): void
+}
+
+const HANDSHAKE = 22
+/** Segments of a ClientHello: at 16 KiB it has a dozen on any honest path. */
+const MOST_PIECES = 256
+const TOO_MANY_PIECES = { state: 'invalid', reason: 'the ClientHello comes in too many pieces' } as const
+/** Bytes. */
+const GIVEN_BACK = 1_000
+const NOTHING = Buffer.alloc(0)
+/** A fatal alert, decode_error (RFC 8446 6.2), in a record of its own. */
+const DECODE_ERROR = Buffer.from([21, 3, 3, 0, 2, 2, 50])
+/** As nginx: whoever speaks HTTP here gets to know what is wrong. */
+const PLAIN_TEXT = '400 Bad Request: a plain HTTP request was sent to the HTTPS port\n'
+const PLAIN_ON_TLS =
+  'HTTP/1.1 400 Bad Request\r\nServer: sluice\r\nContent-Type: text/plain; charset=utf-8\r\n' +
+  `Content-Length: ${PLAIN_TEXT.length}\r\nConnection: close\r\n\r\n${PLAIN_TEXT}`
+
+const ignore = (): void => undefined
+
+export class Opening {
+  readonly socket: Socket
+  readonly #owner: OpeningOwner
+  /** Of our lag, before the client said anything. */
+  readonly #mark: number
+  #timer: NodeJS.Timeout | null = null
+  #bytes: Buffer = NOTHING
+  #pieces = 0
+  #host: string | null = null
+  /** Until the end of the handshake nothing of ours ends it but its time, and the owner's end. */
+  #by: TlsEnding['by'] = 'left'
+  /** Since the handshake's end it is the client's turn, however late we are. */
+  #lag: number | null = null
+  #resumed = false
+
+  constructor(socket: Socket, owner: OpeningOwner) {
+    this.socket = socket
+    this.#owner = owner
+    this.#mark = owner.lag.mark()
+    socket.on('error', ignore)
+    socket.on('data', this.#onHello)
+    socket.on('end', this.#onRawEnd)
+    socket.on('close', this.#onRawClose)
+    this.#limit(this.#onHelloLate)
+  }
+
+  /** A connection that ends before a ClientHello is no TLS failure: health checks do that. */
+  readonly #onHelloLate = (): void => {
+    this.socket.destroy()
+  }
+
+  /** Before its end nothing was asked that could be answered. */
+  readonly #onRawEnd = (): void => {
+    this.socket.destroy()
+  }
+
+  readonly #onRawClose = (): void => this.#over()
+
+  readonly #onHello = (chunk: Buffer): void => {
+    const bytes = this.#bytes.length === 0 ? chunk : Buffer.concat([this.#bytes, chunk])
+    // Each piece is a look from the beginning: who sends a few bytes at a time makes them dear.
+    const hello = ++this.#pieces > MOST_PIECES ? TOO_MANY_PIECES : readClientHello(bytes)
+    if (hello.state === 'more') {
+      this.#bytes = bytes
+      return
+    }
+    const { socket } = this
+    this.#bytes = NOTHING
+    socket.off('data', this.#onHello)
+    socket.pause()
+    this.#stopTimer()
+    if (hello.state === 'invalid') {
+      this.#owner.unreadable()
+      socket.end(bytes[0] === HANDSHAKE ? DECODE_ERROR : PLAIN_ON_TLS)
+      socket.destroySoon()
+      return
+    }
+    giveBack(socket, bytes)
+    this.#shake(hello)
+  }
+
+  #shake(hello: Hello): void {
+    const { socket } = this
+    const serverName = hello.serverName ?? ''
+    this.#host = this.#owner.countedHost(serverName)
+    let tls: TLSSocket
+    try {
+      const secureContext = this.#owner.choose(hello)
+      tls = new TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: ['http/1.1'] })
+    } catch {
+      // A certificate that OpenSSL refuses: the operator checks them, so this is rare, and it is a failure of the host.
+      this.#owner.ended('failure', this.#host)
+      socket.destroy()
+      return
+    }
+    this.#limit(() => {
+      this.#by = 'timeout'
+      tls.destroy()
+    })
+    // What the client does after we closed is no answer to the certificate any more; unless it says so.
+    tls.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code?.startsWith('ERR_SSL_') === true) this.#by = 'alert'
+      else this.#clientLeft(tls)
+    })
+    tls.on('end', () => {
+      this.#clientLeft(tls)
+      // In the middle of the handshake there is nothing to be said to whoever says nothing any more.
+      if (this.#lag === null) tls.destroy()
+    })
+    tls.on('secure', () => {
+      this.#over()
+      this.#by = 'ours'
+      this.#lag = this.#owner.lag.since(this.#mark)
+      this.#resumed = tls.isSessionReused()
+      this.#owner.secured(tls, peerOf(socket, tls, serverName), this.#host)
+    })
+    tls.on('close', () => this.#closed(tls))
+  }
+
+  #clientLeft(tls: TLSSocket): void {
+    if (this.#by === 'ours' && !tls.writableEnded) this.#by = 'left'
+  }
+
+  #closed(tls: TLSSocket): void {
+    this.#over()
+    const { lag, handshakeLag, ending } = this.#owner
+    const secured = this.#lag !== null
+    const verdict = verdictOf(
+      {
+        secured,
+        resumed: this.#resumed,
+        spoken: tls.bytesRead + tls.bytesWritten > 0,
+        by: !secured && ending ? 'ours' : this.#by,
+        lag: this.#lag ?? lag.since(this.#mark),
+      },
+      handshakeLag,
+    )
+    this.#owner.ended(verdict, this.#host)
+  }
+
+  /** The handshake is over, or there is nobody left for one. */
+  #over(): void {
+    this.#stopTimer()
+    this.#bytes = NOTHING
+    this.socket.off('end', this.#onRawEnd)
+    this.socket.off('close', this.#onRawClose)
+    this.#owner.left(this)
+  }
+
+  /**
+   * Calls when the time for a step is over. After a lag of ours what the client sent may lie unread: it gets the time
+   * again, once.
+   */
+  #limit(over: () => void): void {
+    const { lag, handshakeTimeout, handshakeLag } = this.#owner
+    this.#timer = setTimeout(() => {
+      if (lag.since(this.#mark) < handshakeLag) over()
+      else this.#timer = setTimeout(over, handshakeTimeout)
+    }, handshakeTimeout)
+  }
+
+  #stopTimer(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = null
+  }
+}
+
+/**
+ * For OpenSSL to read, in pieces smaller than the first buffer (1 KiB) that Node gives a TLS connection: what fills it gets
+ * another of 16 KiB, which an idle connection keeps. Nearly every ClientHello is larger since ML-KEM.
+ * findings/tls-idle-connection-buffers.sh
+ */
+function giveBack(socket: Socket, bytes: Buffer): void {
+  for (let end = bytes.length; end > 0; end -= GIVEN_BACK) {
+    socket.unshift(bytes.subarray(Math.max(0, end - GIVEN_BACK), end))
+  }
+}
+
+function peerOf(socket: Socket, tls: TLSSocket, serverName: string): Peer {
+  return {
+    address: plainAddress(socket.remoteAddress),
+    port: socket.remotePort ?? 0,
+    tls: {
+      version: tls.getProtocol() ?? '',
+      cipher: tls.getCipher().name,
+      serverName: serverName === '' ? null : serverName,
+      resumed: tls.isSessionReused(),
+    },
+  }
+}
