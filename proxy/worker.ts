@@ -30,8 +30,8 @@ async function main(): Promise<void> {
   })
   const plane = await DataPlane.create({ ...setup, lines, onDefect })
   const flush = (): void => {
-    const delta = plane.recorder.flush()
-    if (delta) say({ type: 'counts', delta })
+    const delta = plane.flushCounts()
+    if (delta) port.postMessage({ type: 'counts', delta } satisfies FromWorker, [delta.requests.figures.buffer])
   }
 
   // A defect ends this worker, not the pod: hand over what it counted, then let the main thread replace it.

@@ -6,7 +6,17 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client'
 import { LATENCY_BUCKETS_MS } from '../../protocol/messages.ts'
 import type { WorkerState } from '../workers/fleet.ts'
-import type { RequestCounts } from './counts.ts'
+import {
+  INTERNAL,
+  LATENCY,
+  LATENCY_SUM,
+  NOT_FOUND,
+  REQUESTS,
+  REQUEST_BYTES,
+  RESPONSE_BYTES,
+  STATUS,
+  UPSTREAM_ERRORS,
+} from './rows.ts'
 import { escapeLabel, type Series, type TotalCounts } from './totals.ts'
 
 export interface MetricsSource {
@@ -74,21 +84,21 @@ function* hostMetrics(totals: TotalCounts): Generator<string, void> {
     for (let from = 0; from < all.length; from += PORTION) {
       const text = all
         .slice(from, from + PORTION)
-        .map(write)
+        .map(series => (series.ended ? '' : write(series)))
         .join('')
       if (text !== '') yield text
     }
   }
-  const counter = (name: string, help: string, of: (counts: RequestCounts) => number): Generator<string, void> =>
+  const counter = (name: string, help: string, column: number): Generator<string, void> =>
     family(name, 'counter', help, series => {
-      const value = of(series.counts)
+      const value = series.at(column)
       return value === 0 ? '' : `${name}{${series.labels}} ${value}\n`
     })
   /** Without quantiles: a sum and a number of observations. */
-  const summary = (name: string, help: string, of: (counts: RequestCounts) => number): Generator<string, void> =>
+  const summary = (name: string, help: string, column: number): Generator<string, void> =>
     family(name, 'summary', help, series => {
       const at = series.labels
-      return `${name}_sum{${at}} ${of(series.counts)}\n${name}_count{${at}} ${series.counts.requests}\n`
+      return `${name}_sum{${at}} ${series.at(column)}\n${name}_count{${at}} ${series.at(REQUESTS)}\n`
     })
 
   yield* family(
@@ -97,28 +107,28 @@ function* hostMetrics(totals: TotalCounts): Generator<string, void> {
     'Answered requests by host, Ingress (namespace/name) and status class; 499 (client gone) is 4xx.',
     series =>
       CLASSES.map((status, i) => {
-        const count = series.counts.status[i as 0]
+        const count = series.at(STATUS + i)
         return count === 0 ? '' : `sluice_requests_total{${series.labels},status="${status}"} ${count}\n`
       }).join(''),
   )
-  yield* counter('sluice_not_found_total', 'Requests answered 404 because no route matched.', c => c.notFound)
+  yield* counter('sluice_not_found_total', 'Requests answered 404 because no route matched.', NOT_FOUND)
   yield* counter(
     'sluice_upstream_errors_total',
     'Requests answered 502, 503 or 504 by the proxy itself.',
-    c => c.upstreamErrors,
+    UPSTREAM_ERRORS,
   )
   yield* family(
     'sluice_request_duration_seconds',
     'histogram',
     'From the head of a request to the last byte of its answer.',
-    series => durations(series.labels, series.counts),
+    durations,
   )
-  yield* summary('sluice_request_size_bytes', 'Size of requests, head and body.', c => c.requestBytes)
-  yield* summary('sluice_response_size_bytes', 'Size of answers, head and body.', c => c.responseBytes)
+  yield* summary('sluice_request_size_bytes', 'Size of requests, head and body.', REQUEST_BYTES)
+  yield* summary('sluice_response_size_bytes', 'Size of answers, head and body.', RESPONSE_BYTES)
   yield* counter(
     'sluice_internal_errors_total',
     'Requests that failed by a fault of the proxy itself: part of 5xx, and no evidence for any gate.',
-    c => c.internal,
+    INTERNAL,
   )
   yield* tlsMetrics(totals)
   yield refusedMetrics(totals)
@@ -168,14 +178,15 @@ function* tlsMetrics(totals: TotalCounts): Generator<string, void> {
 const DURATION_BOUNDS = [...LATENCY_BUCKETS_MS.map(bound => String(bound / 1_000)), '+Inf']
 
 /** Prometheus counts in seconds, and a bucket holds what is in those below it. */
-function durations(labels: string, { latency }: RequestCounts): string {
+function durations(series: Series): string {
+  const { labels } = series
   let total = 0
   let text = ''
   DURATION_BOUNDS.forEach((bound, i) => {
-    total += latency.counts[i] ?? 0
+    total += series.at(LATENCY + i)
     text += `sluice_request_duration_seconds_bucket{${labels},le="${bound}"} ${total}\n`
   })
-  text += `sluice_request_duration_seconds_sum{${labels}} ${latency.sum / 1_000}\n`
+  text += `sluice_request_duration_seconds_sum{${labels}} ${series.at(LATENCY_SUM) / 1_000}\n`
   return `${text}sluice_request_duration_seconds_count{${labels}} ${total}\n`
 }
 

@@ -2,8 +2,10 @@ import { describe, expect, it } from '@jest/globals'
 import type { Route } from '../table/contract.ts'
 import { OPEN } from '../table/policy.ts'
 import { ReportCounts } from './aggregate.ts'
+import type { CountsDelta, RequestCounts, RowName } from './counts.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { Recorder, type FinishedRequest } from './recorder.ts'
+import { readRow } from './rows.ts'
 import { TotalCounts } from './totals.ts'
 
 const route = (more: Partial<Route> = {}): Route => ({
@@ -16,6 +18,12 @@ const finished = (more: Partial<FinishedRequest> = {}): FinishedRequest => ({
   ...{ milliseconds: 3, requestBytes: 50, responseBytes: 5_000, ...more },
 })
 
+/** What was handed over, row by row. */
+function rowsOf(delta: CountsDelta | null): readonly (RequestCounts & RowName)[] {
+  const { names = [], figures = new Float64Array() } = delta?.requests ?? {}
+  return names.map((name, i) => ({ ...name, ...readRow(figures, i) }))
+}
+
 function reportCounts(revision = 'r1', reports = true): ReportCounts {
   return new ReportCounts({ flush: () => Promise.resolve(), reports: () => reports, revision: () => revision })
 }
@@ -26,10 +34,10 @@ describe('Recorder', () => {
     expect(recorder.flush()).toBeNull()
     recorder.request(finished())
     recorder.request(finished({ status: 499 }))
-    expect(recorder.flush()?.requests).toMatchObject([{ requests: 2, status: [0, 1, 0, 1, 0] }])
+    expect(rowsOf(recorder.flush())).toMatchObject([{ requests: 2, status: [0, 1, 0, 1, 0] }])
     expect(recorder.flush()).toBeNull()
     recorder.connectFailure()
-    expect(recorder.flush()).toMatchObject({ requests: [], tls: [], connectFailures: 1 })
+    expect(recorder.flush()).toMatchObject({ requests: { names: [] }, tls: [], connectFailures: 1 })
   })
 
   it('keeps hosts, objects and revisions apart', () => {
@@ -39,7 +47,7 @@ describe('Recorder', () => {
     recorder.request(finished({ host: null, route: null, status: 404, notFound: true }))
     recorder.request(finished({ route: route({ revision: 'r2' }) }))
     recorder.request(finished({ route: route({ object: 'Ingress/ns/other' }) }))
-    expect(recorder.flush()?.requests).toHaveLength(5)
+    expect(rowsOf(recorder.flush())).toHaveLength(5)
   })
 
   it.each([
@@ -54,7 +62,7 @@ describe('Recorder', () => {
   ])('counts %d in class %d', (status, index) => {
     const recorder = new Recorder()
     recorder.request(finished({ status }))
-    expect(recorder.flush()?.requests[0]?.status.indexOf(1)).toBe(index)
+    expect(rowsOf(recorder.flush())[0]?.status.indexOf(1)).toBe(index)
   })
 })
 

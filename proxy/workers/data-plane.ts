@@ -15,6 +15,7 @@ import { Gateway } from '../gateway/gateway.ts'
 import type { Transport } from '../gateway/transport.ts'
 import type { LineSink } from '../log/lines.ts'
 import { Output } from '../log/output.ts'
+import type { CountsDelta } from '../report/counts.ts'
 import { Recorder } from '../report/recorder.ts'
 import { MapTable } from '../table/map-table.ts'
 import type { TableUpdate } from '../table/update.ts'
@@ -116,6 +117,16 @@ export class DataPlane {
     this.#parts = parts
     this.recorder = parts.recorder
     this.connections = parts.gateway.connections
+  }
+
+  /**
+   * What was counted since the last call; null: nothing. Numbers of routes that are gone may be given anew after it: all
+   * that was counted under them is in what is returned, or was before.
+   */
+  flushCounts(): CountsDelta | null {
+    const delta = this.recorder.flush()
+    this.#parts.table.reclaim()
+    return delta
   }
 
   /** Open and idle connections to backends, for metrics and tests. */

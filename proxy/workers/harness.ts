@@ -69,7 +69,7 @@ export async function startPlane(ends: Ends, env: Environment = {}): Promise<Rig
   return {
     ...{ plane, http, https },
     totals: () => {
-      const delta = plane.recorder.flush()
+      const delta = plane.flushCounts()
       if (delta) totals.add(delta)
       return totals
     },
@@ -84,7 +84,7 @@ export function summed(totals: TotalCounts): Pick<RequestCounts, 'requests' | 'n
   const sum = (of: (counts: RequestCounts) => number): number => all.reduce((n, counts) => n + of(counts), 0)
   return {
     ...{ requests: sum(c => c.requests), notFound: sum(c => c.notFound), upstreamErrors: sum(c => c.upstreamErrors) },
-    status: [0, 1, 2, 3, 4].map(i => sum(c => c.status[i as 0])),
+    status: [0, 1, 2, 3, 4].map(i => sum(c => c.status[i] ?? 0)),
   }
 }
 
