@@ -23,6 +23,8 @@ export interface DataPlaneConfig {
   readonly accessLogBuffer: number
   /** Hosts with metrics of their own; the rest is `other`. */
   readonly metricsHosts: number
+  /** Services, and endpoints, with metrics of their own; the rest is `other`. */
+  readonly metricsUpstreams: number
   /** Milliseconds, all of them. */
   readonly drainDelay: number
   readonly drainTimeout: number
@@ -81,6 +83,7 @@ export function dataPlaneConfig(env: Environment): DataPlaneConfig {
     accessLog: accessLog(env),
     accessLogBuffer: integer(env, 'ACCESS_LOG_BUFFER', 8_388_608, 65_536, 1_073_741_824),
     metricsHosts: integer(env, 'METRICS_HOSTS', 200, 0, 100_000),
+    metricsUpstreams: integer(env, 'METRICS_UPSTREAMS', 200, 0, 100_000),
     drainDelay: milliseconds(env, 'DRAIN_DELAY', 15_000),
     drainTimeout: milliseconds(env, 'DRAIN_TIMEOUT', 30_000),
     headersTimeout: milliseconds(env, 'HEADERS_TIMEOUT', 60_000),
@@ -126,6 +129,7 @@ function upstreamSettings(env: Environment): UpstreamSettings {
     ),
     maxAge: milliseconds(env, 'UPSTREAM_MAX_AGE', defaults.maxAge),
     maxConnectionsPerEndpoint: integer(env, 'UPSTREAM_MAX_CONNECTIONS', defaults.maxConnectionsPerEndpoint, 0, 65_535),
+    slowStart: milliseconds(env, 'UPSTREAM_SLOW_START', defaults.slowStart),
   }
 }
 

@@ -11,6 +11,7 @@ import { ReportCounts } from './report/aggregate.ts'
 import { Output } from './log/output.ts'
 import { createMetrics } from './report/metrics.ts'
 import { TotalCounts } from './report/totals.ts'
+import { UpstreamTotals } from './report/upstream-totals.ts'
 import type { CounterSource, TableSink } from './table/update.ts'
 import { WorkerFleet, type FleetLog } from './workers/fleet.ts'
 import type { WorkerSetup } from './workers/messages.ts'
@@ -77,6 +78,9 @@ export async function startProxy({ config, version, log, ...parts }: ProxyParts)
     reports: host => fleet.table.reports(host),
     revision: object => fleet.table.revision(object),
   })
+  const upstreamTotals = new UpstreamTotals((service, address) => fleet.table.knowsService(service, address), {
+    most: config.metricsUpstreams,
+  })
   const setup = { config, defaultCertificate: await createDefaultCertificate(), ticketSecret: randomBytes(32) }
   const onCounts: ConstructorParameters<typeof WorkerFleet>[0]['onCounts'] = delta => {
     totals.add(delta)
@@ -86,6 +90,8 @@ export async function startProxy({ config, version, log, ...parts }: ProxyParts)
   let linesLost = 0
   const fleet = new WorkerFleet({
     ...{ setup, spawn: parts.spawn, onCounts, log },
+    onUpstream: (worker, counts) => upstreamTotals.add(worker, counts),
+    onGone: worker => upstreamTotals.forget(worker),
     onLines: (data, lines, done) =>
       accessLog?.write(data, lines, written => {
         if (!written) linesLost += lines
@@ -97,7 +103,7 @@ export async function startProxy({ config, version, log, ...parts }: ProxyParts)
   const status = (): StreamStatus => stream?.status() ?? NO_STREAM
 
   const metrics = createMetrics({
-    ...{ totals, version },
+    ...{ totals, upstream: upstreamTotals, version },
     workers: () => ({ serving: fleet.serving, crashes: fleet.crashes, stalls: fleet.stalls }),
     workerStates: () => fleet.states(),
     logDropped: () => ({ access: fleet.logDropped + linesLost, own: parts.stdout?.dropped ?? 0 }),

@@ -32,6 +32,8 @@ async function main(): Promise<void> {
   const flush = (): void => {
     const delta = plane.flushCounts()
     if (delta) port.postMessage({ type: 'counts', delta } satisfies FromWorker, [delta.requests.figures.buffer])
+    const counts = plane.flushUpstream()
+    if (counts) port.postMessage({ type: 'upstream', counts } satisfies FromWorker, [counts.figures.buffer])
   }
 
   // A defect ends this worker, not the pod: hand over what it counted, then let the main thread replace it.

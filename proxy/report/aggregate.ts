@@ -3,7 +3,8 @@ import type { HostCounters, ObjectCounters } from '../../protocol/messages.ts'
 import type { ObjectKey } from '../../protocol/objects.ts'
 import type { CounterSource, Counts } from '../table/update.ts'
 import type { CountsDelta } from './counts.ts'
-import { CLASSES, INTERNAL, REQUESTS, Rows, STATUS, WIDTH } from './rows.ts'
+import { CLASSES, INTERNAL, REQUESTS, STATUS, WIDTH, readRow } from './columns.ts'
+import { Rows } from './rows.ts'
 
 export interface AggregateParts {
   /** Makes workers hand over what they counted. */
@@ -19,15 +20,18 @@ interface ObjectSum {
   readonly revision: string
   requests: number
   readonly status: [number, number, number, number, number]
+  /** Of another revision, counted before: rare, and no reason for a Map per object. */
+  readonly before: ObjectSum | null
 }
 
 /** Counts for reports, since the last take. */
 export class ReportCounts implements CounterSource {
   readonly #parts: AggregateParts
-  #rows = new Rows()
+  #rows = new Rows(WIDTH)
   #hosts = new Map<string, number>()
   #tls = new Map<string, { handshakes: number; failures: number }>()
-  #objects = new Map<ObjectKey, Map<string, ObjectSum>>()
+  /** Of the revision that was seen last. */
+  #objects = new Map<ObjectKey, ObjectSum>()
 
   constructor(parts: AggregateParts) {
     this.#parts = parts
@@ -54,12 +58,12 @@ export class ReportCounts implements CounterSource {
     for (const host of this.#tls.keys()) this.#rowOf(host)
     for (const [host, row] of this.#hosts) hosts[host] = this.#hostCounters(host, row)
     const objects: Record<ObjectKey, ObjectCounters> = {}
-    for (const [key, sums] of this.#objects) {
+    for (const [key, last] of this.#objects) {
       // One revision per report: figures of the one before must not count for or against the one served now.
-      const sum = sums.get(this.#parts.revision(key) ?? '') ?? [...sums.values()].at(-1)
-      if (sum) objects[key] = sum
+      const { revision, requests, status } = ofRevision(last, this.#parts.revision(key)) ?? last
+      objects[key] = { revision, requests, status }
     }
-    this.#rows = new Rows()
+    this.#rows = new Rows(WIDTH)
     this.#hosts = new Map()
     this.#tls = new Map()
     this.#objects = new Map()
@@ -76,7 +80,7 @@ export class ReportCounts implements CounterSource {
 
   /** Without our own faults, which all are 5xx: no gate may see them. */
   #hostCounters(host: string, row: number): HostCounters {
-    const { requests, status, internal, notFound, upstreamErrors, latency } = this.#rows.read(row)
+    const { requests, status, internal, notFound, upstreamErrors, latency } = readRow(this.#rows.read(row), 0)
     const { handshakes, failures } = this.#tls.get(host) ?? { handshakes: 0, failures: 0 }
     const [s1 = 0, s2 = 0, s3 = 0, s4 = 0, s5 = 0] = status
     return {
@@ -87,13 +91,20 @@ export class ReportCounts implements CounterSource {
 
   /** Without our own faults, too. */
   #addToObject(key: ObjectKey, revision: string, figures: Float64Array, row: number): void {
-    const sums = this.#objects.get(key) ?? new Map<string, ObjectSum>()
-    const sum = sums.get(revision) ?? { revision, requests: 0, status: [0, 0, 0, 0, 0] }
+    const last = this.#objects.get(key) ?? null
+    const known = ofRevision(last, revision)
+    const sum: ObjectSum = known ?? { revision, requests: 0, status: [0, 0, 0, 0, 0], before: last }
+    if (known === null) this.#objects.set(key, sum)
     const at = (column: number): number => figures[row * WIDTH + column] ?? 0
     const internal = at(INTERNAL)
     sum.requests += at(REQUESTS) - internal
     for (let i = 0; i < CLASSES; i++) sum.status[i as 0] += at(STATUS + i)
     sum.status[4] -= internal
-    this.#objects.set(key, sums.set(revision, sum))
   }
+}
+
+function ofRevision(last: ObjectSum | null, revision: string | null): ObjectSum | null {
+  let sum = last
+  while (sum !== null && sum.revision !== revision) sum = sum.before
+  return sum
 }

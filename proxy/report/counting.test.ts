@@ -7,7 +7,7 @@ import { MapTable } from '../table/map-table.ts'
 import { FakeClusters } from '../table/testing/clusters.ts'
 import { ReportCounts } from './aggregate.ts'
 import { Recorder } from './recorder.ts'
-import { readRow } from './rows.ts'
+import { readRow } from './columns.ts'
 import { TotalCounts } from './totals.ts'
 
 const HOSTS = ['a.example', 'b.example', 'c.example'] as const

@@ -1,7 +1,7 @@
 /** Counts as they go from a worker to the main thread: plain data, differences since the last flush. */
 import type { ObjectKey, Revision } from '../../protocol/objects.ts'
 
-/** Figures of a row (rows.ts) as an object. */
+/** Figures of a row (columns.ts) as an object. */
 export interface RequestCounts {
   readonly requests: number
   /** 1xx to 5xx. */
@@ -29,7 +29,7 @@ export interface RowName {
 /** Named rows. The buffer of the figures may be handed over instead of copied. */
 export interface NamedRows {
   readonly names: readonly RowName[]
-  /** In the order of the names, see rows.ts. */
+  /** In the order of the names, see columns.ts. */
   readonly figures: Float64Array<ArrayBuffer>
 }
 

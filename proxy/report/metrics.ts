@@ -16,11 +16,14 @@ import {
   RESPONSE_BYTES,
   STATUS,
   UPSTREAM_ERRORS,
-} from './rows.ts'
+} from './columns.ts'
 import { escapeLabel, type Series, type TotalCounts } from './totals.ts'
+import type { UpstreamTotals } from './upstream-totals.ts'
+import { CONNECTS, CONNECT_FAILURES, FAILURES, IDLE, LEASES, OPEN, RESTS, RETRIES } from '../upstream/tally.ts'
 
 export interface MetricsSource {
   readonly totals: TotalCounts
+  readonly upstream: UpstreamTotals
   readonly version: string
   readonly workers: () => {
     readonly serving: number
@@ -66,12 +69,42 @@ export function createMetrics(source: MetricsSource): Metrics {
     contentType: registry.contentType,
     portions: async function* () {
       yield await registry.metrics()
-      for (const text of hostMetrics(source.totals)) {
-        await nextTurn()
-        yield text
+      for (const texts of [hostMetrics(source.totals), upstreamMetrics(source.upstream)]) {
+        for (const text of texts) {
+          await nextTurn()
+          yield text
+        }
       }
     },
   }
+}
+
+interface Labelled {
+  readonly labels: string
+  readonly ended: boolean
+  at(column: number): number
+}
+
+/** Head and lines of a family, a portion of its series at a time. */
+function* familyOf<S extends Labelled>(
+  all: readonly S[],
+  { name, type, help }: { readonly name: string; readonly type: string; readonly help: string },
+  write: (series: S) => string,
+): Generator<string, void> {
+  yield `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`
+  for (let from = 0; from < all.length; from += PORTION) {
+    const text = all
+      .slice(from, from + PORTION)
+      .map(series => (series.ended ? '' : write(series)))
+      .join('')
+    if (text !== '') yield text
+  }
+}
+
+/** A line, or none where there is nothing to say. */
+function lineOf(name: string, series: Labelled, column: number): string {
+  const value = series.at(column)
+  return value === 0 ? '' : `${name}{${series.labels}} ${value}\n`
 }
 
 type Write = (series: Series) => string
@@ -79,21 +112,10 @@ type Write = (series: Series) => string
 /** Families of metrics, one after the other as the format wants it. What is 0 is left out, except of histograms. */
 function* hostMetrics(totals: TotalCounts): Generator<string, void> {
   const all = totals.series()
-  function* family(name: string, type: string, help: string, write: Write): Generator<string, void> {
-    yield `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`
-    for (let from = 0; from < all.length; from += PORTION) {
-      const text = all
-        .slice(from, from + PORTION)
-        .map(series => (series.ended ? '' : write(series)))
-        .join('')
-      if (text !== '') yield text
-    }
-  }
+  const family = (name: string, type: string, help: string, write: Write): Generator<string, void> =>
+    familyOf(all, { name, type, help }, write)
   const counter = (name: string, help: string, column: number): Generator<string, void> =>
-    family(name, 'counter', help, series => {
-      const value = series.at(column)
-      return value === 0 ? '' : `${name}{${series.labels}} ${value}\n`
-    })
+    family(name, 'counter', help, series => lineOf(name, series, column))
   /** Without quantiles: a sum and a number of observations. */
   const summary = (name: string, help: string, column: number): Generator<string, void> =>
     family(name, 'summary', help, series => {
@@ -132,6 +154,36 @@ function* hostMetrics(totals: TotalCounts): Generator<string, void> {
   )
   yield* tlsMetrics(totals)
   yield refusedMetrics(totals)
+}
+
+const BOTH = [
+  ['requests_total', 'counter', 'Requests sent, each try for itself', LEASES],
+  ['failures_total', 'counter', 'Requests that the backend broke off or did not answer in time', FAILURES],
+  ['connects_total', 'counter', 'Connections begun to be opened', CONNECTS],
+  ['connect_failures_total', 'counter', 'Connections that could not be opened', CONNECT_FAILURES],
+  ['in_flight', 'gauge', 'Connections lent to requests, or waited for, now', OPEN],
+] as const
+
+/** Of Services and endpoints. What is 0 is left out. */
+function* upstreamMetrics(upstream: UpstreamTotals): Generator<string, void> {
+  const services = upstream.services()
+  const endpoints = upstream.endpoints()
+  for (const [kind, all, more] of [
+    ['service', services, [['retries_total', 'counter', 'Requests that were tried again', RETRIES]]],
+    [
+      'endpoint',
+      endpoints,
+      [
+        ['rests_total', 'counter', 'Times that it was taken for unwell and left alone for a while', RESTS],
+        ['idle_connections', 'gauge', 'Connections kept for the next request, now', IDLE],
+      ],
+    ],
+  ] as const) {
+    for (const [what, type, help, column] of [...BOTH, ...more]) {
+      const name = `sluice_${kind}_${what}`
+      yield* familyOf(all, { name, type, help: `${help}, by ${kind}.` }, series => lineOf(name, series, column))
+    }
+  }
 }
 
 /** What never became a request of a host. */

@@ -12,11 +12,12 @@ import {
   REQUESTS,
   REQUEST_BYTES,
   RESPONSE_BYTES,
-  Rows,
   STATUS,
   UPSTREAM_ERRORS,
+  WIDTH,
   bucketOf,
-} from './rows.ts'
+} from './columns.ts'
+import { Rows } from './rows.ts'
 
 export interface FinishedRequest {
   /** Table.requestHost of the request. */
@@ -37,7 +38,7 @@ export interface FinishedRequest {
 const FEWEST_ROUTES = 64
 
 export class Recorder {
-  readonly #rows = new Rows()
+  readonly #rows = new Rows(WIDTH)
   /** Whose row it is. */
   #names: RowName[] = []
   /** By the number of a route: its row and 1; 0: none. */

@@ -1,11 +1,13 @@
 import { describe, expect, it } from '@jest/globals'
 import type { Route } from '../table/contract.ts'
 import { OPEN } from '../table/policy.ts'
+import { TALLY_WIDTH } from '../upstream/tally.ts'
 import { ReportCounts } from './aggregate.ts'
 import type { CountsDelta, RequestCounts, RowName } from './counts.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { Recorder, type FinishedRequest } from './recorder.ts'
-import { readRow } from './rows.ts'
+import { readRow } from './columns.ts'
+import { UpstreamTotals } from './upstream-totals.ts'
 import { TotalCounts } from './totals.ts'
 
 const route = (more: Partial<Route> = {}): Route => ({
@@ -123,9 +125,19 @@ describe('ReportCounts', () => {
   })
 })
 
-function metricsOf(totals: TotalCounts, appliedAt: number | null = null): Metrics {
+function metricsOf(
+  totals: TotalCounts,
+  appliedAt: number | null = null,
+  upstream = new UpstreamTotals(() => true),
+): Metrics {
   return createMetrics({
-    ...{ totals, version: '1', workers: () => ({ serving: 1, crashes: 0, stalls: 2 }), appliedAt: () => appliedAt },
+    ...{
+      totals,
+      upstream,
+      version: '1',
+      workers: () => ({ serving: 1, crashes: 0, stalls: 2 }),
+      appliedAt: () => appliedAt,
+    },
     ...{ table: () => ({ ingresses: 0, hosts: 0, certificates: 0, services: 0 }) },
     logDropped: () => ({ access: 7, own: 1 }),
     workerStates: () => [{ number: 3, lagSeconds: 0.5, heapBytes: 1_024 }],
@@ -207,6 +219,29 @@ describe('metrics', () => {
     expect(text).toContain('# TYPE sluice_response_size_bytes summary')
     expect(text).toContain('sluice_response_size_bytes_sum{host="a.example",ingress="ns/web"} 20000\n')
     expect(text).toContain('sluice_response_size_bytes_count{host="a.example",ingress="ns/web"} 4\n')
+  })
+
+  it('tell of Services and endpoints what there is to tell', async () => {
+    const upstream = new UpstreamTotals(() => true)
+    const figures = new Float64Array(2 * TALLY_WIDTH)
+    for (let i = 0; i < 2 * TALLY_WIDTH; i++) figures[i] = i + 1
+    const names = [null, '10.0.0.1:80'].map(endpoint => ({ service: 'ns/web:80', endpoint }))
+    upstream.add(0, { names, figures })
+    const text = await textOf(metricsOf(new TotalCounts(() => true), null, upstream))
+    const lines = text.split('\n').filter(line => /^sluice_(service|endpoint)_/.test(line))
+    expect(lines).toEqual([
+      'sluice_service_requests_total{service="ns/web:80"} 1',
+      'sluice_service_failures_total{service="ns/web:80"} 2',
+      'sluice_service_connects_total{service="ns/web:80"} 3',
+      'sluice_service_connect_failures_total{service="ns/web:80"} 4',
+      'sluice_service_in_flight{service="ns/web:80"} 7',
+      'sluice_service_retries_total{service="ns/web:80"} 5',
+      ...['requests_total 9', 'failures_total 10', 'connects_total 11', 'connect_failures_total 12', 'in_flight 15']
+        .concat(['rests_total 14', 'idle_connections 16'])
+        .map(line => `sluice_endpoint_${line.replace(' ', '{service="ns/web:80",endpoint="10.0.0.1:80"} ')}`),
+    ])
+    expect(text).toContain('# TYPE sluice_endpoint_idle_connections gauge\n')
+    expect(text).toContain('# TYPE sluice_endpoint_rests_total counter\n')
   })
 
   it('are lines of the text format, each family in one piece', async () => {

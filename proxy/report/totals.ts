@@ -7,7 +7,8 @@ import { parseObjectKey } from '../../protocol/ids.ts'
 import type { ObjectKey } from '../../protocol/objects.ts'
 import { Busiest } from './busiest.ts'
 import type { CountsDelta, RequestCounts } from './counts.ts'
-import { REQUESTS, Rows, WIDTH } from './rows.ts'
+import { REQUESTS, WIDTH, readRow } from './columns.ts'
+import { Rows } from './rows.ts'
 
 /** One host and Ingress. */
 export class Series {
@@ -39,7 +40,7 @@ export class Series {
   }
 
   get counts(): RequestCounts {
-    return this.#rows.read(this.#row)
+    return readRow(this.#rows.read(this.#row), 0)
   }
 
   add(figures: Float64Array, row: number): void {
@@ -81,7 +82,7 @@ const SERIES_PER_HOST = 2
 export class TotalCounts {
   readonly #knows: (host: string, object: ObjectKey | null) => boolean
   readonly #most: number
-  readonly #rows = new Rows()
+  readonly #rows = new Rows(WIDTH)
   readonly #hosts: Busiest<Listed>
   readonly #other = makeListed(OTHER)
   /** Series of listed hosts, without those named `other`. */

@@ -1,10 +1,11 @@
 /** All clusters and endpoints of a worker, as the operator names them. */
 import type { ServiceKey } from '../../protocol/objects.ts'
 import type { TableUpdate } from '../table/update.ts'
-import { EndpointCluster, type ClusterCounts } from './cluster.ts'
+import { EndpointAdmission, EndpointCluster, type ClusterCounts } from './cluster.ts'
 import type { Cluster, Clusters } from './contract.ts'
 import { connectTcp, Endpoint, type Connect, type Surroundings } from './endpoint.ts'
 import type { UpstreamSettings } from './settings.ts'
+import { Tally, type UpstreamCounts } from './tally.ts'
 
 /** Each has its real counterpart as default. */
 export interface ClusterSetParts {
@@ -54,6 +55,8 @@ export class ClusterSet implements Clusters {
       now: parts.now ?? (() => performance.now()),
       random: parts.random ?? Math.random,
       connect: parts.connect ?? connectTcp,
+      tally: new Tally(),
+      admission: new EndpointAdmission(),
       connectFailed: parts.connectFailed ?? (() => undefined),
       idled: () => this.#idled(),
     }
@@ -92,6 +95,11 @@ export class ClusterSet implements Clusters {
     }
     // Last: an address that goes from one Service to another keeps its connections.
     for (const endpoint of before) this.#unname(endpoint)
+  }
+
+  /** What was done since the last call, for metrics; null: nothing. */
+  flush(): UpstreamCounts | null {
+    return this.#near.tally.flush()
   }
 
   get sizes(): ClusterSetSizes {
@@ -143,13 +151,17 @@ export class ClusterSet implements Clusters {
   #name(cluster: EndpointCluster, addresses: readonly string[], before: Endpoint[]): void {
     for (const endpoint of cluster.endpoints) before.push(endpoint)
     // An address that is named twice must not be chosen twice as often.
-    cluster.endpoints = this.#destroyed ? [] : [...new Set(addresses)].map(address => this.#endpoint(address))
+    const unique = addresses.length < 2 ? addresses : [...new Set(addresses)]
+    const others = cluster.endpoints.length > 0
+    cluster.endpoints = this.#destroyed ? [] : unique.map(address => this.#endpoint(address, cluster.service, others))
   }
 
-  #endpoint(address: string): Endpoint {
+  /** @param others the Service had some already: one that is new among them starts slowly */
+  #endpoint(address: string, service: ServiceKey, others: boolean): Endpoint {
     let endpoint = this.#endpoints.get(address)
     if (endpoint === undefined) {
-      endpoint = new Endpoint(address, this.#near)
+      endpoint = new Endpoint(address, service, this.#near)
+      if (others) endpoint.startSlowly(this.#near.now())
       this.#endpoints.set(address, endpoint)
     }
     endpoint.named++

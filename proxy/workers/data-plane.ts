@@ -20,6 +20,7 @@ import { Recorder } from '../report/recorder.ts'
 import { MapTable } from '../table/map-table.ts'
 import type { TableUpdate } from '../table/update.ts'
 import { ClusterSet } from '../upstream/cluster-set.ts'
+import type { UpstreamCounts } from '../upstream/tally.ts'
 
 export interface DataPlaneSetup {
   readonly config: DataPlaneConfig
@@ -129,7 +130,12 @@ export class DataPlane {
     return delta
   }
 
-  /** Open and idle connections to backends, for metrics and tests. */
+  /** What was done with backends since the last call, for metrics; null: nothing. */
+  flushUpstream(): UpstreamCounts | null {
+    return this.#parts.clusters.flush()
+  }
+
+  /** Open and idle connections to backends, for tests. */
   get upstream(): ClusterSet['sizes'] {
     return this.#parts.clusters.sizes
   }

@@ -69,7 +69,13 @@ async function start(env: Readonly<Record<string, string>> = {}): Promise<Worker
       workers.push(worker)
       return worker as unknown as Worker
     },
-    ...{ onCounts: () => undefined, onLines: () => undefined, log: { warn: note, error: note } },
+    ...{
+      onCounts: () => undefined,
+      onUpstream: () => undefined,
+      onGone: () => undefined,
+      onLines: () => undefined,
+      log: { warn: note, error: note },
+    },
   })
   await fleet.start()
   return fleet

@@ -3,6 +3,7 @@ import type { Worker } from 'node:worker_threads'
 import { DataPlaneError } from '../errors.ts'
 import type { CountsDelta } from '../report/counts.ts'
 import type { TableSink, TableUpdate } from '../table/update.ts'
+import type { UpstreamCounts } from '../upstream/tally.ts'
 import { portions } from '../table/portions.ts'
 import { MasterTable } from './master-table.ts'
 import type { FromWorker, ToWorker, WorkerSetup } from './messages.ts'
@@ -19,6 +20,9 @@ export interface FleetParts {
   /** Makes a thread that runs proxy/worker.ts with this workerData. */
   readonly spawn: (setup: WorkerSetup) => Worker
   readonly onCounts: (delta: CountsDelta) => void
+  readonly onUpstream: (worker: number, counts: UpstreamCounts) => void
+  /** A worker ended, with all connections that it had. Its successor has the same number. */
+  readonly onGone: (worker: number) => void
   /** Lines of the access log; `done` is called when they are written or dropped. */
   readonly onLines: (data: Uint8Array, lines: number, done: () => void) => void
   readonly log: FleetLog
@@ -370,6 +374,9 @@ export class WorkerFleet implements TableSink {
       case 'counts':
         this.#parts.onCounts(message.delta)
         return
+      case 'upstream':
+        this.#parts.onUpstream(slot.number, message.counts)
+        return
       case 'flushed':
         slot.flushed = message.sequence
         break
@@ -393,6 +400,7 @@ export class WorkerFleet implements TableSink {
     if (slot.worker !== worker) return
     const early = !slot.started
     Object.assign(slot, { worker: null, listening: false })
+    this.#parts.onGone(slot.number)
     if (!this.#stopped) {
       if (!slot.stalled) this.#crashes++
       this.#parts.log.error({ worker: slot.number, code }, 'a worker ended; its connections are lost')

@@ -74,6 +74,12 @@ export class MasterTable implements Held {
     return this.#byHost.has(host) || this.#observedSet.has(host)
   }
 
+  /** A Service, and an address of it, that metrics may carry. @param address null: the Service alone */
+  knowsService(service: ServiceKey, address: string | null): boolean {
+    const addresses = this.#endpoints.get(service)
+    return addresses !== undefined && (address === null || addresses.includes(address))
+  }
+
   /** Reports carry the figures of observed hosts and of those of governed objects. */
   reports(host: string): boolean {
     if (this.#observedSet.has(host)) return true

@@ -3,6 +3,7 @@ import type { KeyPair } from '../frontdoor/contexts.ts'
 import type { DataPlaneConfig } from '../config.ts'
 import type { CountsDelta } from '../report/counts.ts'
 import type { TableUpdate } from '../table/update.ts'
+import type { UpstreamCounts } from '../upstream/tally.ts'
 
 /** Given to a worker at its start. Never log it. */
 export interface WorkerSetup {
@@ -35,6 +36,7 @@ export type FromWorker =
   | { readonly type: 'listening'; readonly httpPort: number; readonly httpsPort: number }
   | { readonly type: 'applied'; readonly sequence: number }
   | { readonly type: 'counts'; readonly delta: CountsDelta }
+  | { readonly type: 'upstream'; readonly counts: UpstreamCounts }
   /** All counts up to the flush of this number were sent. */
   | { readonly type: 'flushed'; readonly sequence: number }
   | { readonly type: 'drained' }
