@@ -1,11 +1,14 @@
 import { describe, expect, it } from '@jest/globals'
 import { dataPlaneConfig } from './config.ts'
+import { heapPerWorker, memoryLimit } from './workers/heap.ts'
 
 describe('dataPlaneConfig', () => {
   it('has a default for everything, also for what is empty', () => {
     const config = dataPlaneConfig({})
     expect(config).toMatchObject({ httpPort: 8080, httpsPort: 8443, adminPort: 9090, accessLog: 'stdout' })
     expect(config).toMatchObject({ workerStallTimeout: 10_000, metricsHosts: 200, drainDelay: 15_000 })
+    expect(config.workerHeap).toBe(heapPerWorker(memoryLimit(), config.workers))
+    expect(dataPlaneConfig({ WORKER_HEAP: '100' }).workerHeap).toBe(100)
     expect(dataPlaneConfig({ WORKER_STALL_TIMEOUT: '0' }).workerStallTimeout).toBe(0)
     expect(dataPlaneConfig({ HTTP_PORT: '', ACCESS_LOG: '', LISTEN_ADDRESS: '' })).toEqual(config)
     for (const value of Object.values(config)) expect(value).not.toBeNaN()
@@ -55,6 +58,8 @@ describe('dataPlaneConfig', () => {
     ['UPSTREAM_MAX_CONNECTIONS', '-1', 'a whole number from 0 to 65535'],
     ['UPSTREAM_SLOW_START', '30', 'a duration from 0 to 24h'],
     ['METRICS_UPSTREAMS', '100001', 'a whole number from 0 to 100000'],
+    ['WORKER_HEAP', '31', 'a whole number from 32 to 65536'],
+    ['WORKER_HEAP', '1g', 'a whole number from 32 to 65536'],
     ['WORKER_STALL_TIMEOUT', '999ms', '0, or a duration from 1s to 24h'],
     ['ACCESS_LOG_BUFFER', '1000', 'a whole number from 65536 to 1073741824'],
     ['METRICS_HOSTS', '-1', 'a whole number from 0 to 100000'],

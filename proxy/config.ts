@@ -2,6 +2,7 @@
 import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { DataPlaneError } from './errors.ts'
+import { heapPerWorker, memoryLimit } from './workers/heap.ts'
 import { UPSTREAM_DEFAULTS, type UpstreamSettings } from './upstream/settings.ts'
 
 export interface DataPlaneConfig {
@@ -9,6 +10,8 @@ export interface DataPlaneConfig {
   readonly workers: number
   /** A worker that gave no sign of life for so long, in milliseconds, is replaced; 0: none is. */
   readonly workerStallTimeout: number
+  /** Heap that a worker may have, in MiB. */
+  readonly workerHeap: number
   /** Address to listen on, for traffic and for the admin server; null: every address, of both families where there are two. */
   readonly listenAddress: string | null
   /** 0: any free port (tests). */
@@ -69,8 +72,10 @@ type Environment = Readonly<Record<string, string | undefined>>
 
 /** @throws DataPlaneError SLUICE_CONFIG naming variable, value and what is allowed */
 export function dataPlaneConfig(env: Environment): DataPlaneConfig {
+  const workers = integer(env, 'WORKERS', availableParallelism(), 1, 256)
   return {
-    workers: integer(env, 'WORKERS', availableParallelism(), 1, 256),
+    workers,
+    workerHeap: integer(env, 'WORKER_HEAP', heapPerWorker(memoryLimit(), workers), 32, 65_536),
     workerStallTimeout: stallTimeout(env),
     listenAddress: address(env, 'LISTEN_ADDRESS'),
     httpPort: integer(env, 'HTTP_PORT', 8080, 0, 65_535),

@@ -65,6 +65,9 @@ async function main(): Promise<void> {
         flush()
         say({ type: 'flushed', sequence: message.sequence })
         return
+      case 'explain':
+        say({ type: 'explained', sequence: message.sequence, explained: plane.explain(message.question) })
+        return
       case 'announce-drain':
         plane.announceDrain()
         return

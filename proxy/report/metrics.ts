@@ -29,6 +29,9 @@ export interface MetricsSource {
     readonly serving: number
     readonly crashes: number
     readonly stalls: number
+    /** Part of the crashes. */
+    readonly outOfMemory: number
+    readonly heapLimitBytes: number
   }
   /** Lines that nobody read in time: of the access log, and of the process's own. */
   readonly logDropped: () => { readonly access: number; readonly own: number }
@@ -273,6 +276,16 @@ function stateMetrics(registry: Registry, source: MetricsSource): void {
   )
   counter('sluice_worker_crashes_total', 'Worker threads that ended by themselves.', () => source.workers().crashes)
   counter('sluice_worker_stalls_total', 'Worker threads that hung and were replaced.', () => source.workers().stalls)
+  counter(
+    'sluice_worker_out_of_memory_total',
+    'Worker threads whose heap was full; part of the crashes.',
+    () => source.workers().outOfMemory,
+  )
+  gauge(
+    'sluice_worker_heap_limit_bytes',
+    'Heap that a worker may have (WORKER_HEAP).',
+    () => source.workers().heapLimitBytes,
+  )
   counter(
     'sluice_access_log_dropped_total',
     'Lines of the access log that were dropped: nobody read them in time, or they could not be written.',

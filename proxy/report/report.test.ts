@@ -135,7 +135,7 @@ function metricsOf(
       totals,
       upstream,
       version: '1',
-      workers: () => ({ serving: 1, crashes: 0, stalls: 2 }),
+      workers: () => ({ serving: 1, crashes: 0, stalls: 2, outOfMemory: 4, heapLimitBytes: 256 }),
       appliedAt: () => appliedAt,
     },
     ...{ table: () => ({ ingresses: 0, hosts: 0, certificates: 0, services: 0 }) },
@@ -206,6 +206,8 @@ describe('metrics', () => {
     expect(text).toContain('\nsluice_updates_refused 2\n')
     expect(text).toContain('\nsluice_disk_copy_failed 0\n')
     expect(text).toContain('\nsluice_worker_stalls_total 2\n')
+    expect(text).toContain('\nsluice_worker_out_of_memory_total 4\n')
+    expect(text).toContain('\nsluice_worker_heap_limit_bytes 256\n')
     expect(text).toContain('\nsluice_access_log_dropped_total 7\n')
     expect(text).toContain('\nsluice_log_dropped_total 1\n')
     expect(text).toContain('\nsluice_worker_event_loop_lag_seconds{worker="3"} 0.5\n')

@@ -72,7 +72,21 @@ export interface TableWriter {
   reclaim(): void
 }
 
-export interface Table extends TableReader, TableWriter {}
+/** Everything that one entry of the table's hosts holds. */
+export interface HostEntry {
+  readonly kind: 'exact' | 'wildcard' | 'default'
+  readonly host: string
+  /** Oldest object first. */
+  readonly routes: readonly { readonly route: Route; readonly createdAt: number }[]
+}
+
+/** What people ask. */
+export interface TableExplainer {
+  /** What there is for the host, in the order in which `route` looks for it. */
+  entries(host: string): readonly HostEntry[]
+}
+
+export interface Table extends TableReader, TableWriter, TableExplainer {}
 
 /** `*.example.com` for `www.example.com`; null for a name of one label. */
 export function wildcardOf(host: string): string | null {

@@ -9,7 +9,7 @@ import type {
   TlsFragment,
 } from '../../protocol/objects.ts'
 import type { Clusters } from '../upstream/contract.ts'
-import { wildcardOf, type Route, type Table } from './contract.ts'
+import { wildcardOf, type HostEntry, type Route, type Table } from './contract.ts'
 import { exchange } from './groups.ts'
 import { HostRoutes, fits } from './host-routes.ts'
 import { Owner, TableRoute, listOf, routesOf, type HostShare, type Some } from './owner.ts'
@@ -79,6 +79,18 @@ export class MapTable implements Table {
     const wildcard = wildcardOf(serverName)
     const wild = wildcard === null ? NO_CERTIFICATES : this.#ready(wildcard)
     return wild.length > 0 ? wild : this.#default
+  }
+
+  entries(host: string): readonly HostEntry[] {
+    const entry = (kind: HostEntry['kind'], name: string | null): readonly HostEntry[] => {
+      const found = name === null ? undefined : this.#hosts.get(name)
+      if (name === null || found === undefined) return []
+      const shares = found instanceof HostRoutes ? found.shares : [found]
+      const routes = shares.flatMap(routesOf).map(route => ({ route, createdAt: route.owner.createdAt }))
+      return [{ kind, host: name, routes }]
+    }
+    if (host === '') return entry('default', '')
+    return [...entry('exact', host), ...entry('wildcard', wildcardOf(host)), ...entry('default', '')]
   }
 
   requestHost(host: string): string | null {

@@ -38,6 +38,19 @@ export interface ClusterSetSizes {
   readonly clusters: ReadonlyMap<ServiceKey, ClusterSizes>
 }
 
+/** What is known of an endpoint, for people. */
+export interface EndpointState {
+  readonly address: string
+  readonly suspect: boolean
+  /** Milliseconds until a request may probe it; 0: it may now, or it is not suspect. */
+  readonly restsFor: number
+  /** Part of its share of requests that it gets: less than 1 while it starts slowly. */
+  readonly share: number
+  /** Connections lent or awaited, and kept. */
+  readonly open: number
+  readonly idle: number
+}
+
 /** How often idle connections are looked through at most and at least, in milliseconds. */
 const SWEEP = { most: 5_000, least: 20 }
 
@@ -100,6 +113,19 @@ export class ClusterSet implements Clusters {
   /** What was done since the last call, for metrics; null: nothing. */
   flush(): UpstreamCounts | null {
     return this.#near.tally.flush()
+  }
+
+  /** The endpoints of a Service as this worker sees them. */
+  describe(service: ServiceKey): readonly EndpointState[] {
+    const now = this.#near.now()
+    return (this.#clusters.get(service)?.endpoints ?? []).map(endpoint => ({
+      address: endpoint.address,
+      suspect: endpoint.health.suspect,
+      restsFor: endpoint.health.restsFor(now),
+      share: endpoint.warmth(now),
+      open: endpoint.open,
+      idle: endpoint.idle,
+    }))
   }
 
   get sizes(): ClusterSetSizes {

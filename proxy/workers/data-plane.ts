@@ -19,6 +19,7 @@ import type { CountsDelta } from '../report/counts.ts'
 import { Recorder } from '../report/recorder.ts'
 import { MapTable } from '../table/map-table.ts'
 import type { TableUpdate } from '../table/update.ts'
+import { explain, type Explained, type Question } from './explain.ts'
 import { ClusterSet } from '../upstream/cluster-set.ts'
 import type { UpstreamCounts } from '../upstream/tally.ts'
 
@@ -133,6 +134,12 @@ export class DataPlane {
   /** What was done with backends since the last call, for metrics; null: nothing. */
   flushUpstream(): UpstreamCounts | null {
     return this.#parts.clusters.flush()
+  }
+
+  /** Where a request would go, and why. */
+  explain(question: Question): Explained {
+    const { table, clusters } = this.#parts
+    return explain(question, { table, endpoints: service => clusters.describe(service) })
   }
 
   /** Open and idle connections to backends, for tests. */

@@ -1,10 +1,11 @@
 /** The main thread's side of the workers: starts them, replaces those that end or hang, keeps their tables the same. */
 import type { Worker } from 'node:worker_threads'
-import { DataPlaneError } from '../errors.ts'
+import { DataPlaneError, errorCode } from '../errors.ts'
 import type { CountsDelta } from '../report/counts.ts'
 import type { TableSink, TableUpdate } from '../table/update.ts'
 import type { UpstreamCounts } from '../upstream/tally.ts'
 import { portions } from '../table/portions.ts'
+import type { Explained, Question } from './explain.ts'
 import { MasterTable } from './master-table.ts'
 import type { FromWorker, ToWorker, WorkerSetup } from './messages.ts'
 import { LogCredit } from '../log/lines.ts'
@@ -86,8 +87,11 @@ export class WorkerFleet implements TableSink {
   /** Ends when the update before is on its way, with all of its pieces. */
   #turn: Promise<void> = Promise.resolve()
   #flushSequence = 0
+  #questionSequence = 0
+  readonly #questions = new Map<number, (slot: Slot, explained: Explained) => void>()
   #crashes = 0
   #stalls = 0
+  #outOfMemory = 0
   #logDropped = 0
   #watch: NodeJS.Timeout | null = null
   #ports: { httpPort: number; httpsPort: number }
@@ -114,6 +118,11 @@ export class WorkerFleet implements TableSink {
   /** Workers that hung and were replaced. */
   get stalls(): number {
     return this.#stalls
+  }
+
+  /** Workers whose heap was full; part of the crashes. */
+  get outOfMemory(): number {
+    return this.#outOfMemory
   }
 
   /** Lines of the access log that workers dropped: the main thread could not write them in time. */
@@ -192,6 +201,30 @@ export class WorkerFleet implements TableSink {
     this.#send({ type: 'flush', sequence })
     const flushed = this.#until(() => this.#slots.every(slot => slot.worker === null || slot.flushed >= sequence))
     await within(withinMs, flushed)
+  }
+
+  /**
+   * Asks every worker that has a table; those that do not answer in time (milliseconds) are left out.
+   * @returns what they say, and how many were asked: none before the first table
+   */
+  async explain(
+    question: Question,
+    withinMs: number,
+  ): Promise<{ readonly asked: number; readonly explained: readonly Explained[] }> {
+    const sequence = ++this.#questionSequence
+    const asked = this.#slots
+      .filter(({ worker, applied }) => worker !== null && applied > 0)
+      .map(slot => ({ slot, worker: slot.worker, explained: null as Explained | null }))
+    this.#questions.set(sequence, (slot, explained) => {
+      for (const one of asked) if (one.slot === slot) one.explained = explained
+    })
+    for (const { worker } of asked) if (worker) post(worker, { type: 'explain', sequence, question })
+    const answered = this.#until(() =>
+      asked.every(({ slot, worker, explained }) => explained !== null || slot.worker !== worker),
+    )
+    await within(withinMs, answered)
+    this.#questions.delete(sequence)
+    return { asked: asked.length, explained: asked.flatMap(({ explained }) => explained ?? []) }
   }
 
   announceDrain(): void {
@@ -300,7 +333,7 @@ export class WorkerFleet implements TableSink {
       ...{ applied: 0, flushed: 0, listening: false, drained: false, startedAt: performance.now() },
     })
     worker.on('message', (message: FromWorker) => this.#receive(slot, message))
-    worker.on('error', error => this.#parts.log.error({ worker: slot.number, err: error }, 'a worker failed'))
+    worker.on('error', error => this.#failed(slot, error))
     worker.once('exit', code => this.#ended(slot, worker, code))
     // Updates that come from now on queue up behind it.
     if (this.#sequence > 0) {
@@ -380,6 +413,9 @@ export class WorkerFleet implements TableSink {
       case 'flushed':
         slot.flushed = message.sequence
         break
+      case 'explained':
+        this.#questions.get(message.sequence)?.(slot, message.explained)
+        break
       case 'drained':
         slot.drained = true
         break
@@ -394,6 +430,19 @@ export class WorkerFleet implements TableSink {
         return
     }
     this.#wake()
+  }
+
+  #failed({ number }: Slot, error: unknown): void {
+    if (errorCode(error) !== 'ERR_WORKER_OUT_OF_MEMORY') {
+      this.#parts.log.error({ worker: number, err: error }, 'a worker failed')
+      return
+    }
+    this.#outOfMemory++
+    const { workerHeap } = this.#parts.setup.config
+    this.#parts.log.error(
+      { worker: number, mebibytes: workerHeap },
+      `the heap of worker ${number} is full: more than WORKER_HEAP=${workerHeap} allows`,
+    )
   }
 
   #ended(slot: Slot, worker: Worker, code: number): void {

@@ -3,6 +3,7 @@ import type { KeyPair } from '../frontdoor/contexts.ts'
 import type { DataPlaneConfig } from '../config.ts'
 import type { CountsDelta } from '../report/counts.ts'
 import type { TableUpdate } from '../table/update.ts'
+import type { Explained, Question } from './explain.ts'
 import type { UpstreamCounts } from '../upstream/tally.ts'
 
 /** Given to a worker at its start. Never log it. */
@@ -23,6 +24,8 @@ export type ToWorker =
   | { readonly type: 'listen'; readonly httpPort: number; readonly httpsPort: number }
   /** Send the counts now. */
   | { readonly type: 'flush'; readonly sequence: number }
+  /** Say where a request would go. */
+  | { readonly type: 'explain'; readonly sequence: number; readonly question: Question }
   /** Answers say Connection: close from now on. */
   | { readonly type: 'announce-drain' }
   /** Accept no more, close what is idle, say when the rest is done. */
@@ -39,6 +42,7 @@ export type FromWorker =
   | { readonly type: 'upstream'; readonly counts: UpstreamCounts }
   /** All counts up to the flush of this number were sent. */
   | { readonly type: 'flushed'; readonly sequence: number }
+  | { readonly type: 'explained'; readonly sequence: number; readonly explained: Explained }
   | { readonly type: 'drained' }
   /** Lines of the access log. The data is handed over, not copied. */
   | { readonly type: 'lines'; readonly data: Uint8Array<ArrayBuffer>; readonly lines: number }
