@@ -1,4 +1,5 @@
 /** What /route says beside what the gateway does, of one data plane. */
+import { readFileSync } from 'node:fs'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { Authority } from '../../e2e/pki/pki.ts'
 import {
@@ -179,5 +180,26 @@ describe('mergeExplanations', () => {
     ])
     expect(merged.workers).toEqual({ asked: 3, answered: 2, agree: true })
     expect(mergeExplanations([first, one(503)], 2).workers).toEqual({ asked: 2, answered: 2, agree: false })
+  })
+})
+
+describe('the documentation', () => {
+  it('shows what /route answers', async () => {
+    const rig = await startPlane(ends)
+    rig.plane.apply(endpoints({ 'shop/cart:80': ['10.0.0.7:8080'] }))
+    const cart = [path('Prefix /', 'shop/front:80'), path('Prefix /cart', 'shop/cart:80')]
+    rig.plane.apply(
+      upsert(
+        fragment('cart', [host('shop.example', ...cart)], { key: 'Ingress/shop/cart', revision: '5080rb16bl' }),
+        fragment('old', [host('*.example', path('Exact /cart'))], { key: 'Ingress/shop/old', revision: 'lbj024a5qj' }),
+      ),
+    )
+    const docs = readFileSync('docs/proxy.md', 'utf8')
+    const [, query = '', example = ''] = /\/route\?(host=shop\.example[^']*)'\n(\{\n[^]*?\n\})\n```/.exec(docs) ?? []
+    const { host: name = '', path: target = '' } = Object.fromEntries(new URLSearchParams(query))
+    const one = explained(rig, name, target)
+    const merged = mergeExplanations([one, one], 2)
+    // Policies may come to hold more than the example shows.
+    expect(JSON.parse(JSON.stringify(merged))).toMatchObject(JSON.parse(example) as object)
   })
 })

@@ -27,7 +27,8 @@ interface ExplainedRoute {
   readonly revision: string
   readonly governed: boolean
   readonly service: ServiceKey | null
-  readonly policy: Route['policy']
+  /** Plain data of its policy. */
+  readonly policy: object
   /** Slot of its counters in the worker that answers. */
   readonly slot: number
 }
@@ -113,7 +114,9 @@ export function explain({ host, path }: Question, { table, endpoints }: Explaina
           ? null
           : {
               ...{ host: chosen.host, type: chosen.type, path: chosen.path, ingress: nameOf(chosen.object) },
-              ...{ revision: chosen.revision, governed: chosen.governed, service, policy: chosen.policy },
+              ...{ revision: chosen.revision, governed: chosen.governed, service },
+              // A policy may hold what cannot be handed to another thread, such as what was compiled from it.
+              policy: JSON.parse(JSON.stringify(chosen.policy)) as object,
               slot: chosen.id,
             },
       endpoints: service === null ? [] : endpoints(service),
