@@ -1,10 +1,12 @@
 /** The main thread's side of the workers: starts them, replaces those that end or hang, keeps their tables the same. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Worker } from 'node:worker_threads'
 import { DataPlaneError, errorCode } from '../errors.ts'
 import type { CountsDelta } from '../report/counts.ts'
 import type { TableSink, TableUpdate } from '../table/update.ts'
 import type { UpstreamCounts } from '../upstream/tally.ts'
-import { portions } from '../table/portions.ts'
+import { planPortions } from '../table/portions.ts'
+import { inPortions } from '../turns.ts'
 import type { Explained, Question } from './explain.ts'
 import { MasterTable } from './master-table.ts'
 import type { FromWorker, ToWorker, WorkerSetup } from './messages.ts'
@@ -53,6 +55,8 @@ interface Slot {
   /** Time without a beat, in milliseconds; only time in which this thread ran. */
   silent: number
   started: boolean
+  /** It is being given the table. */
+  loading: boolean
   /** It was told to listen. */
   invited: boolean
   /** It hung, and is being ended. */
@@ -263,6 +267,7 @@ export class WorkerFleet implements TableSink {
         ...{ number, worker: null, vitals: new Vitals(), logCredit: new LogCredit(), beats: 0, silent: 0 },
         ...{
           started: false,
+          loading: false,
           invited: false,
           stalled: false,
           applied: 0,
@@ -290,33 +295,34 @@ export class WorkerFleet implements TableSink {
   }
 
   /**
-   * Big updates go out in pieces, each when the one before is served: between two a worker serves traffic. A worker that
-   * starts meanwhile has the whole update already, which the pieces do not harm.
+   * Big updates go out in pieces, each when the one before is taken: between two a worker serves traffic.
    * @returns the number of the last piece
    */
   async #sendInTurn(update: TableUpdate): Promise<number> {
-    // Nobody is served yet before the first table.
-    const pieces = this.#sequence === 0 ? [update] : portions(update, PORTION_HOSTS, this.table)
-    const [first = update, ...others] = pieces
-    this.table.apply(update)
-    this.#sendPiece(first)
-    for (const piece of others) {
-      await within(PIECE_WAIT_MS, this.#served(this.#sequence))
-      this.#sendPiece(piece)
+    let wait = false
+    for (const piece of await inPortions(planPortions(update, PORTION_HOSTS, this.table))) {
+      if (wait) await within(PIECE_WAIT_MS, this.#took(this.#sequence))
+      wait = true
+      // Piece by piece here, too: a worker that starts between two gets what went before from this table.
+      this.table.apply(piece)
+      this.#send({ type: 'update', sequence: ++this.#sequence, update: piece })
     }
+    // Only now: half of a first table is worse than none.
+    if (this.#draining === 'no') this.#open = true
+    this.#invite()
     return this.#sequence
   }
 
-  #sendPiece(update: TableUpdate): void {
-    this.#send({ type: 'update', sequence: ++this.#sequence, update })
-    if (this.#draining === 'no') this.#open = true
-    this.#invite()
+  /** Resolves when every worker has taken the update of this number, whether it listens yet or not. */
+  #took(sequence: number): Promise<void> {
+    return this.#until(() => this.#slots.every(slot => slot.worker === null || slot.applied >= sequence))
   }
 
   #served(sequence: number): Promise<void> {
     return this.#until(() =>
       this.#slots.every(
-        slot => slot.worker === null || (slot.applied >= sequence && (slot.listening || !this.#accepting)),
+        slot =>
+          slot.worker === null || (slot.applied >= sequence && !slot.loading && (slot.listening || !this.#accepting)),
       ),
     )
   }
@@ -331,16 +337,29 @@ export class WorkerFleet implements TableSink {
     Object.assign(slot, {
       ...{ worker, vitals, logCredit, beats: 0, silent: 0, started: false, invited: false, stalled: false },
       ...{ applied: 0, flushed: 0, listening: false, drained: false, startedAt: performance.now() },
+      loading: this.#sequence > 0,
     })
     worker.on('message', (message: FromWorker) => this.#receive(slot, message))
     worker.on('error', error => this.#failed(slot, error))
     worker.once('exit', code => this.#ended(slot, worker, code))
-    // Updates that come from now on queue up behind it.
-    if (this.#sequence > 0) {
-      post(worker, { type: 'update', sequence: this.#sequence, update: this.table.snapshot() })
-    }
+    if (this.#sequence > 0) void this.#load(slot, worker)
     if (this.#draining !== 'no') post(worker, { type: 'announce-drain' })
     this.#invite()
+  }
+
+  /**
+   * Gives a worker that starts the whole table, in pieces: 100 000 hosts in one message would hold up this thread, and with it probes
+   * and the stream, for a second. Updates that come meanwhile reach the worker between the pieces. It serves when it has all.
+   */
+  async #load(slot: Slot, worker: Worker): Promise<void> {
+    for (const update of this.table.pieces(PORTION_HOSTS)) {
+      post(worker, { type: 'update', sequence: this.#sequence, update })
+      await nextTurn()
+      if (slot.worker !== worker) return
+    }
+    slot.loading = false
+    this.#invite()
+    this.#wake()
   }
 
   get #accepting(): boolean {
@@ -352,7 +371,7 @@ export class WorkerFleet implements TableSink {
     if (!this.#accepting) return
     const { httpPort, httpsPort } = this.#ports
     for (const slot of this.#slots) {
-      if (!slot.worker || slot.invited) continue
+      if (!slot.worker || slot.invited || slot.loading) continue
       const known = httpPort !== 0 && httpsPort !== 0
       if (!known && this.#slots.some(other => other.worker !== null && other.invited)) return
       slot.invited = true

@@ -18,7 +18,7 @@ export interface WorkerSetup {
 }
 
 export type ToWorker =
-  /** The first one is the whole table. */
+  /** Pieces of the first table come before `listen`. */
   | { readonly type: 'update'; readonly sequence: number; readonly update: TableUpdate }
   /** Accept connections. Comes after the first table: a worker without one would answer 404 to everything. */
   | { readonly type: 'listen'; readonly httpPort: number; readonly httpsPort: number }
