@@ -9,7 +9,7 @@ import { afterEach, describe, expect, it } from '@jest/globals'
 import { Authority } from '../e2e/pki/pki.ts'
 import { dataPlaneConfig } from './config.ts'
 import { startProxy, type RunningProxy, type StreamHandle } from './proxy.ts'
-import { certificate, certificates, endpoints, fragment, host, path, tls, upsert } from './table/fixtures.ts'
+import { certificate, certificates, endpoints, fragment, host, path, tls, upsert } from './table/testing/fixtures.ts'
 import type { CounterSource, TableSink } from './table/update.ts'
 import {
   Ends,
@@ -22,7 +22,7 @@ import {
   startBackend,
   temporaryFile,
   type Environment,
-} from './workers/harness.ts'
+} from './workers/testing/harness.ts'
 import { resourceLimits } from './workers/heap.ts'
 
 /** Of worker.ts; hangs when it is told to over the channel. */

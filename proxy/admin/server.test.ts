@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from '@jest/globals'
 import type { AddressInfo } from 'node:net'
-import { ask, Ends, eventually, RawClient } from '../workers/harness.ts'
+import { ask, Ends, eventually, RawClient } from '../workers/testing/harness.ts'
 import { createAdminServer } from './server.ts'
 
 const ends = new Ends()

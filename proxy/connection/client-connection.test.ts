@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import type { RequestHead } from '../http1/contract.ts'
-import { Ends, RawClient, eventually } from '../workers/harness.ts'
+import { Ends, RawClient, eventually } from '../workers/testing/harness.ts'
 import {
   ClientConnection,
   type ConnectionLimits,

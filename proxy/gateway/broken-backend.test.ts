@@ -17,7 +17,7 @@ import {
   summed,
   type Environment,
   type Rig,
-} from '../workers/harness.ts'
+} from '../workers/testing/harness.ts'
 import { reset } from '../../protocol/testing/reset.ts'
 
 /** Nobody waits for longer; nothing here is to take as long. */

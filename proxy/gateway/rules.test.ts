@@ -14,7 +14,7 @@ import {
   summed,
   type Environment,
   type Rig,
-} from '../workers/harness.ts'
+} from '../workers/testing/harness.ts'
 
 const ends = new Ends()
 afterEach(() => ends.all())

@@ -19,7 +19,7 @@ import {
   temporaryFile,
   type Environment,
   type Rig,
-} from '../workers/harness.ts'
+} from '../workers/testing/harness.ts'
 import { reset } from '../../protocol/testing/reset.ts'
 
 const ends = new Ends()

@@ -2,7 +2,7 @@
 import { describe, expect, it } from '@jest/globals'
 import * as fc from 'fast-check'
 import type { Route } from '../table/contract.ts'
-import { fragment, host, path, remove, upsert } from '../table/fixtures.ts'
+import { fragment, host, path, remove, upsert } from '../table/testing/fixtures.ts'
 import { MapTable } from '../table/map-table.ts'
 import { FakeClusters } from '../table/testing/clusters.ts'
 import { ReportCounts } from './aggregate.ts'

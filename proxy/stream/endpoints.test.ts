@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import type { Fragment, ServiceKey } from '../../protocol/objects.ts'
-import { fragment, host, path } from '../table/fixtures.ts'
+import { fragment, host, path } from '../table/testing/fixtures.ts'
 import { addNeeds } from './changes.ts'
 import { Endpoints } from './endpoints.ts'
 

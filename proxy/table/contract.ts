@@ -1,6 +1,6 @@
 /**
  * The small contract between the data plane and the table it serves from. The first implementation holds Maps; one in
- * shared memory will replace it. table.cases.ts is the suite that every implementation passes.
+ * shared memory will replace it. testing/table.cases.ts is the suite that every implementation passes.
  */
 import type { Certificate, ObjectKey, PathFragment, Revision } from '../../protocol/objects.ts'
 import type { Cluster } from '../upstream/contract.ts'

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals'
 import * as fc from 'fast-check'
 import type { Fragment, PathFragment } from '../../protocol/objects.ts'
 import { explainRoute } from './explain.ts'
-import { fragment, host, path, upsert } from './fixtures.ts'
+import { fragment, host, path, upsert } from './testing/fixtures.ts'
 import { MapTable } from './map-table.ts'
 import { FakeClusters } from './testing/clusters.ts'
 

@@ -13,9 +13,9 @@ import {
   remove,
   tls,
   upsert,
-} from '../table/fixtures.ts'
+} from '../table/testing/fixtures.ts'
 import { mergeExplanations, type Explanation } from './explain.ts'
-import { Ends, ask, deadAddress, startBackend, startPlane, type Rig } from './harness.ts'
+import { Ends, ask, deadAddress, startBackend, startPlane, type Rig } from './testing/harness.ts'
 
 const ends = new Ends()
 afterEach(() => ends.all())

@@ -19,13 +19,13 @@ import {
 } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { dataPlaneConfig } from '../config.ts'
-import { createDefaultCertificate } from '../frontdoor/default-certificate.ts'
-import { TotalCounts } from '../report/totals.ts'
-import type { RequestCounts } from '../report/counts.ts'
-import { endpoints, fragment, host, path, upsert } from '../table/fixtures.ts'
-import type { TableUpdate } from '../table/update.ts'
-import { DataPlane } from './data-plane.ts'
+import { dataPlaneConfig } from '../../config.ts'
+import { createDefaultCertificate } from '../../frontdoor/default-certificate.ts'
+import { TotalCounts } from '../../report/totals.ts'
+import type { RequestCounts } from '../../report/counts.ts'
+import { endpoints, fragment, host, path, upsert } from '../../table/testing/fixtures.ts'
+import type { TableUpdate } from '../../table/update.ts'
+import { DataPlane } from '../data-plane.ts'
 
 export type Environment = Readonly<Record<string, string>>
 
