@@ -10,6 +10,7 @@ module.exports = {
     rule('rollout-machine-is-pure', '^operator/rollout/machine/(?!.*\\.test\\.ts$)', '^operator/(?!rollout/machine/|model/)', 'the machine imports nothing from kube or stream'),
     rule('stream-not-rollout', '^operator/stream/', '^operator/rollout/(?!machine/)', 'the stream does not know how rollouts are driven'),
     rule('product-not-e2e', '^(operator|proxy|protocol)/(?!.*\\.test\\.ts$)', '^e2e/', 'the product does not import the tests'),
+    { name: 'proxy-not-its-test-rigs', severity: 'error', comment: 'what is under testing/ is for tests', from: { path: '^(proxy|protocol)/', pathNot: ['/testing/', '\\.test\\.ts$'] }, to: { path: '^(proxy|protocol)/.*testing/' } },
     { name: 'dot-i-in-one-file', severity: 'error', from: { pathNot: '^operator/kube/base\\.ts$' }, to: { path: 'node_modules/@dot-i' } },
     { name: 'no-circular', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
   ],

@@ -1,11 +1,14 @@
 import { describe, expect, it } from '@jest/globals'
 import { dataPlaneConfig } from './config.ts'
+import { heapPerWorker, memoryLimit } from './workers/heap.ts'
 
 describe('dataPlaneConfig', () => {
   it('has a default for everything, also for what is empty', () => {
     const config = dataPlaneConfig({})
     expect(config).toMatchObject({ httpPort: 8080, httpsPort: 8443, adminPort: 9090, accessLog: 'stdout' })
     expect(config).toMatchObject({ workerStallTimeout: 10_000, metricsHosts: 200, drainDelay: 15_000 })
+    expect(config.workerHeap).toBe(heapPerWorker(memoryLimit(), config.workers))
+    expect(dataPlaneConfig({ WORKER_HEAP: '100' }).workerHeap).toBe(100)
     expect(dataPlaneConfig({ WORKER_STALL_TIMEOUT: '0' }).workerStallTimeout).toBe(0)
     expect(dataPlaneConfig({ HTTP_PORT: '', ACCESS_LOG: '', LISTEN_ADDRESS: '' })).toEqual(config)
     for (const value of Object.values(config)) expect(value).not.toBeNaN()
@@ -22,14 +25,20 @@ describe('dataPlaneConfig', () => {
   it('reads what is said about connections to backends', () => {
     expect(dataPlaneConfig({}).upstream).toEqual({
       ...{ connectTimeout: 2_000, maxAttempts: 3, attemptTime: 0, idleTimeout: 60_000, maxIdlePerEndpoint: 64 },
-      ...{ maxRequestsPerConnection: 10_000, maxAge: 3_600_000, maxConnectionsPerEndpoint: 0 },
+      ...{ maxRequestsPerConnection: 10_000, maxAge: 3_600_000, maxConnectionsPerEndpoint: 0, slowStart: 0 },
     })
     const times = { UPSTREAM_CONNECT_TIMEOUT: '250ms', UPSTREAM_TRIES_TIME: '10s', UPSTREAM_MAX_AGE: '0' }
     const numbers = { UPSTREAM_TRIES: '1', UPSTREAM_MAX_IDLE: '0', UPSTREAM_MAX_REQUESTS: '1' }
-    const env = { ...times, ...numbers, UPSTREAM_IDLE_TIMEOUT: '4s', UPSTREAM_MAX_CONNECTIONS: '100' }
+    const env = {
+      ...times,
+      ...numbers,
+      UPSTREAM_IDLE_TIMEOUT: '4s',
+      UPSTREAM_MAX_CONNECTIONS: '100',
+      UPSTREAM_SLOW_START: '30s',
+    }
     expect(dataPlaneConfig(env).upstream).toEqual({
       ...{ connectTimeout: 250, maxAttempts: 1, attemptTime: 10_000, idleTimeout: 4_000, maxIdlePerEndpoint: 0 },
-      ...{ maxRequestsPerConnection: 1, maxAge: 0, maxConnectionsPerEndpoint: 100 },
+      ...{ maxRequestsPerConnection: 1, maxAge: 0, maxConnectionsPerEndpoint: 100, slowStart: 30_000 },
     })
   })
 
@@ -49,6 +58,10 @@ describe('dataPlaneConfig', () => {
     ['UPSTREAM_TRIES', '0', 'a whole number from 1 to 100'],
     ['UPSTREAM_MAX_REQUESTS', '0', 'a whole number from 1 to 1000000000'],
     ['UPSTREAM_MAX_CONNECTIONS', '-1', 'a whole number from 0 to 65535'],
+    ['UPSTREAM_SLOW_START', '30', 'a duration from 0 to 24h'],
+    ['METRICS_UPSTREAMS', '100001', 'a whole number from 0 to 100000'],
+    ['WORKER_HEAP', '31', 'a whole number from 32 to 65536'],
+    ['WORKER_HEAP', '1g', 'a whole number from 32 to 65536'],
     ['WORKER_STALL_TIMEOUT', '999ms', '0, or a duration from 1s to 24h'],
     ['ACCESS_LOG_BUFFER', '1000', 'a whole number from 65536 to 1073741824'],
     ['METRICS_HOSTS', '-1', 'a whole number from 0 to 100000'],

@@ -2,6 +2,7 @@
 import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { DataPlaneError } from './errors.ts'
+import { heapPerWorker, memoryLimit } from './workers/heap.ts'
 import { UPSTREAM_DEFAULTS, type UpstreamSettings } from './upstream/settings.ts'
 
 export interface DataPlaneConfig {
@@ -9,6 +10,8 @@ export interface DataPlaneConfig {
   readonly workers: number
   /** A worker that gave no sign of life for so long, in milliseconds, is replaced; 0: none is. */
   readonly workerStallTimeout: number
+  /** Heap that a worker may have, in MiB. */
+  readonly workerHeap: number
   /** Address to listen on, for traffic and for the admin server; null: every address, of both families where there are two. */
   readonly listenAddress: string | null
   /** 0: any free port (tests). */
@@ -23,6 +26,8 @@ export interface DataPlaneConfig {
   readonly accessLogBuffer: number
   /** Hosts with metrics of their own; the rest is `other`. */
   readonly metricsHosts: number
+  /** Services, and endpoints, with metrics of their own; the rest is `other`. */
+  readonly metricsUpstreams: number
   /** Milliseconds, all of them. */
   readonly drainDelay: number
   readonly drainTimeout: number
@@ -77,8 +82,10 @@ type Environment = Readonly<Record<string, string | undefined>>
 
 /** @throws DataPlaneError SLUICE_CONFIG naming variable, value and what is allowed */
 export function dataPlaneConfig(env: Environment): DataPlaneConfig {
+  const workers = integer(env, 'WORKERS', availableParallelism(), 1, 256)
   return {
-    workers: integer(env, 'WORKERS', availableParallelism(), 1, 256),
+    workers,
+    workerHeap: integer(env, 'WORKER_HEAP', heapPerWorker(memoryLimit(), workers), 32, 65_536),
     workerStallTimeout: stallTimeout(env),
     listenAddress: address(env, 'LISTEN_ADDRESS'),
     httpPort: integer(env, 'HTTP_PORT', 8080, 0, 65_535),
@@ -91,6 +98,7 @@ export function dataPlaneConfig(env: Environment): DataPlaneConfig {
     accessLog: accessLog(env),
     accessLogBuffer: integer(env, 'ACCESS_LOG_BUFFER', 8_388_608, 65_536, 1_073_741_824),
     metricsHosts: integer(env, 'METRICS_HOSTS', 200, 0, 100_000),
+    metricsUpstreams: integer(env, 'METRICS_UPSTREAMS', 200, 0, 100_000),
     drainDelay: milliseconds(env, 'DRAIN_DELAY', 15_000),
     drainTimeout: milliseconds(env, 'DRAIN_TIMEOUT', 30_000),
     headersTimeout: milliseconds(env, 'HEADERS_TIMEOUT', 60_000),
@@ -141,6 +149,7 @@ function upstreamSettings(env: Environment): UpstreamSettings {
     ),
     maxAge: milliseconds(env, 'UPSTREAM_MAX_AGE', defaults.maxAge),
     maxConnectionsPerEndpoint: integer(env, 'UPSTREAM_MAX_CONNECTIONS', defaults.maxConnectionsPerEndpoint, 0, 65_535),
+    slowStart: milliseconds(env, 'UPSTREAM_SLOW_START', defaults.slowStart),
   }
 }
 

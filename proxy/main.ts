@@ -9,6 +9,7 @@ import type { RunningProxy } from './proxy.ts'
 import { startProxy } from './proxy.ts'
 import { streamConfig } from './stream/config.ts'
 import { startStream } from './stream/stream.ts'
+import { resourceLimits } from './workers/heap.ts'
 import type { WorkerSetup } from './workers/messages.ts'
 
 const { version } = packageJson
@@ -41,7 +42,10 @@ function fatal(error: unknown, message: string): never {
 
 /** Beside this file, as source or as bundle. */
 function spawn(setup: WorkerSetup): Worker {
-  return new Worker(new URL(`./worker${extname(import.meta.url)}`, import.meta.url), { workerData: setup })
+  return new Worker(new URL(`./worker${extname(import.meta.url)}`, import.meta.url), {
+    workerData: setup,
+    resourceLimits: resourceLimits(setup.config),
+  })
 }
 
 async function main(): Promise<void> {

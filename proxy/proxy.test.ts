@@ -9,7 +9,7 @@ import { afterEach, describe, expect, it } from '@jest/globals'
 import { Authority } from '../e2e/pki/pki.ts'
 import { dataPlaneConfig } from './config.ts'
 import { startProxy, type RunningProxy, type StreamHandle } from './proxy.ts'
-import { certificate, certificates, endpoints, fragment, host, path, tls, upsert } from './table/fixtures.ts'
+import { certificate, certificates, endpoints, fragment, host, path, tls, upsert } from './table/testing/fixtures.ts'
 import type { CounterSource, TableSink, TicketSink } from './table/update.ts'
 import {
   Ends,
@@ -22,11 +22,15 @@ import {
   startBackend,
   temporaryFile,
   type Environment,
-} from './workers/harness.ts'
+} from './workers/testing/harness.ts'
+import { resourceLimits } from './workers/heap.ts'
 
 /** Of worker.ts; hangs when it is told to over the channel. */
 const HANGING = 'workers/testing/hanging-worker.ts'
 const HANG_CHANNEL = 'sluice-test-hang'
+/** The same, and fills its heap. */
+const HUNGRY = 'workers/testing/hungry-worker.ts'
+const EAT_CHANNEL = 'sluice-test-eat'
 
 const ends = new Ends()
 afterEach(() => ends.all())
@@ -66,7 +70,10 @@ async function start(env: Environment = {}, threads: Worker[] = [], scripts: rea
     log: { info: log, warn: log, error: log },
     spawn: setup => {
       const script = scripts[threads.length] ?? 'worker.ts'
-      const thread = new Worker(join(__dirname, script), { workerData: setup, execArgv: [], env: {} })
+      const thread = new Worker(join(__dirname, script), {
+        ...{ workerData: setup, execArgv: [], env: {} },
+        resourceLimits: resourceLimits(setup.config),
+      })
       threads.push(thread)
       return thread
     },
@@ -130,11 +137,48 @@ describe('a proxy with worker threads', () => {
     const table = JSON.parse((await ask(proxy.ports.admin, { path: '/table' })).body) as object
     expect(table).toMatchObject({
       ...{ stateHash: 'hash', source: 'stream', ingresses: 1, hosts: 2, certificates: 1, services: 1 },
-      workers: { wanted: 2, listening: 2, serving: 2, crashes: 0, stalls: 0 },
+      workers: { wanted: 2, listening: 2, serving: 2, crashes: 0, stalls: 0, outOfMemory: 0 },
       revisions: { 'Ingress/ns/web': 'r1', 'Secret/ns/s': 'r1' },
     })
     expect(JSON.stringify(table)).not.toContain('PRIVATE')
   }, 15_000)
+
+  it('says where a request goes, with what all workers see of the endpoints', async () => {
+    const proxy = await start()
+    expect(await admin(proxy, '/route?host=a.example')).toBe('503 {\n  "error": "no table yet"\n}\n')
+    await configure(proxy, await Authority.root('test'))
+    const { status, body } = await ask(proxy.ports.admin, { path: '/route?host=a.example&path=/x' })
+    expect([status, JSON.parse(body)]).toEqual([
+      200,
+      expect.objectContaining({
+        answer: { kind: 'forward' },
+        host: { matched: 'a.example', by: 'exact' },
+        route: expect.objectContaining({ ingress: 'ns/web', service: 'ns/web:80' }),
+        endpoints: [expect.objectContaining({ restsIn: 0, share: 1 })],
+        workers: { asked: 2, answered: 2, agree: true },
+      }),
+    ])
+    expect(await admin(proxy, '/route?host=a.example&path=/%25zz')).toBe(
+      '400 {\n  "error": "the request would be answered 400: the path holds a bad percent-encoding"\n}\n',
+    )
+  }, 15_000)
+
+  it('ends a worker whose heap is full, and only that one', async () => {
+    const proxy = await start({ WORKER_HEAP: '64' }, [], [HUNGRY])
+    await configure(proxy, await Authority.root('test'))
+    const channel = new BroadcastChannel(EAT_CHANNEL)
+    ends.add(() => channel.close())
+    channel.postMessage('eat')
+    await eventually(() => proxy.threads.length === 3, 30_000)
+    expect(proxy.logged).toContain('the heap of worker 0 is full: more than WORKER_HEAP=64 allows')
+    const all = await metrics(proxy)
+    expect(all.get('sluice_worker_out_of_memory_total')).toBe(1)
+    expect(all.get('sluice_worker_crashes_total')).toBe(1)
+    expect(all.get('sluice_worker_stalls_total')).toBe(0)
+    // The other one serves, and so does the new one when it has the table.
+    await proxy.sink.apply(endpoints({}, ['ns/gone:80']))
+    for (let i = 0; i < 10; i++) expect((await ask(proxy.ports.http, {})).status).toBe(200)
+  }, 60_000)
 
   it('counts every request once, over all workers, in reports and in metrics', async () => {
     const proxy = await start()
@@ -171,6 +215,10 @@ describe('a proxy with worker threads', () => {
     expect(all.get('sluice_requests_total{host="other",ingress="",status="4xx"}')).toBe(15)
     expect(all.get('sluice_not_found_total{host="other",ingress=""}')).toBe(15)
     expect(all.get(`sluice_upstream_errors_total{${a}}`)).toBe(20)
+    expect(all.get('sluice_service_requests_total{service="ns/web:80"}')).toBe(240)
+    expect(all.get('sluice_service_requests_total{service="ns/none:80"}')).toBeUndefined()
+    const endpoint = [...all].filter(([name]) => name.startsWith('sluice_endpoint_requests_total{service="ns/web:80"'))
+    expect(endpoint.map(([, value]) => value)).toEqual([240])
     expect(all.get(`sluice_request_duration_seconds_bucket{${a},le="+Inf"}`)).toBe(250)
     for (const name of ['request_duration_seconds', 'request_size_bytes', 'response_size_bytes']) {
       expect([name, all.get(`sluice_${name}_count{${a}}`)]).toEqual([name, 250])

@@ -12,7 +12,9 @@ import { ReportCounts } from './report/aggregate.ts'
 import { Output } from './log/output.ts'
 import { createMetrics } from './report/metrics.ts'
 import { TotalCounts } from './report/totals.ts'
+import { UpstreamTotals } from './report/upstream-totals.ts'
 import type { CounterSource, TableSink, TicketSink } from './table/update.ts'
+import { mergeExplanations } from './workers/explain.ts'
 import { WorkerFleet, type FleetLog } from './workers/fleet.ts'
 import type { WorkerSetup } from './workers/messages.ts'
 
@@ -64,6 +66,9 @@ const LOG_END_MS = 1_000
 /** How long a report waits for the counts of a busy worker, in milliseconds; they come with the next one otherwise. */
 const FLUSH_WAIT_MS = 500
 
+/** How long /route waits for the answers of workers, in milliseconds. */
+const EXPLAIN_WAIT_MS = 1_000
+
 export interface RunningProxy {
   /** Those of traffic are 0 before the first table where the settings say so: nothing listens there until then. */
   readonly ports: { readonly http: number; readonly https: number; readonly admin: number }
@@ -82,6 +87,9 @@ export async function startProxy({ config, version, log, ...parts }: ProxyParts)
     reports: host => fleet.table.reports(host),
     revision: object => fleet.table.revision(object),
   })
+  const upstreamTotals = new UpstreamTotals((service, address) => fleet.table.knowsService(service, address), {
+    most: config.metricsUpstreams,
+  })
   const setup = {
     ...{ config, defaultCertificate: await createDefaultCertificate() },
     ticketSecret: randomBytes(TICKET_SECRET_BYTES),
@@ -94,6 +102,8 @@ export async function startProxy({ config, version, log, ...parts }: ProxyParts)
   let linesLost = 0
   const fleet = new WorkerFleet({
     ...{ setup, spawn: parts.spawn, onCounts, log },
+    onUpstream: (worker, counts) => upstreamTotals.add(worker, counts),
+    onGone: worker => upstreamTotals.forget(worker),
     onLines: (data, lines, done) =>
       accessLog?.write(data, lines, written => {
         if (!written) linesLost += lines
@@ -105,8 +115,11 @@ export async function startProxy({ config, version, log, ...parts }: ProxyParts)
   const status = (): StreamStatus => stream?.status() ?? NO_STREAM
 
   const metrics = createMetrics({
-    ...{ totals, version },
-    workers: () => ({ serving: fleet.serving, crashes: fleet.crashes, stalls: fleet.stalls }),
+    ...{ totals, upstream: upstreamTotals, version },
+    workers: () => ({
+      ...{ serving: fleet.serving, crashes: fleet.crashes, stalls: fleet.stalls, outOfMemory: fleet.outOfMemory },
+      heapLimitBytes: config.workerHeap * 1_048_576,
+    }),
     workerStates: () => fleet.states(),
     logDropped: () => ({ access: fleet.logDropped + linesLost, own: parts.stdout?.dropped ?? 0 }),
     table: () => fleet.table.sizes,
@@ -123,13 +136,21 @@ export async function startProxy({ config, version, log, ...parts }: ProxyParts)
       return fleet.ready ? null : 'no worker gives a sign of life'
     },
     broken: () => (fleet.stuck ? 'a worker hangs and cannot be ended' : null),
+    explain: async question => {
+      const { asked, explained } = await fleet.explain(question, EXPLAIN_WAIT_MS)
+      const [refused] = explained.flatMap(one => (one.ok ? [] : [one.reason]))
+      if (refused !== undefined) return { status: 400, error: `the request would be answered 400: ${refused}` }
+      const [first, ...others] = explained.flatMap(one => (one.ok ? [one.explanation] : []))
+      if (first !== undefined) return { status: 200, explanation: mergeExplanations([first, ...others], asked) }
+      return { status: 503, error: asked === 0 ? 'no table yet' : 'no worker answers' }
+    },
     table: () => ({
       ...status(),
       ...fleet.table.sizes,
       appliedAt: fleet.appliedAt === null ? null : new Date(fleet.appliedAt).toISOString(),
       workers: {
         ...{ wanted: config.workers, listening: fleet.listening, serving: fleet.serving },
-        ...{ crashes: fleet.crashes, stalls: fleet.stalls },
+        ...{ crashes: fleet.crashes, stalls: fleet.stalls, outOfMemory: fleet.outOfMemory },
       },
       revisions: fleet.table.revisions(),
     }),

@@ -31,8 +31,10 @@ async function main(): Promise<void> {
   })
   const plane = await DataPlane.create({ ...setup, lines, onDefect, onWarning })
   const flush = (): void => {
-    const delta = plane.recorder.flush()
-    if (delta) say({ type: 'counts', delta })
+    const delta = plane.flushCounts()
+    if (delta) port.postMessage({ type: 'counts', delta } satisfies FromWorker, [delta.requests.figures.buffer])
+    const counts = plane.flushUpstream()
+    if (counts) port.postMessage({ type: 'upstream', counts } satisfies FromWorker, [counts.figures.buffer])
   }
 
   // A defect ends this worker, not the pod: hand over what it counted, then let the main thread replace it.
@@ -66,6 +68,9 @@ async function main(): Promise<void> {
       case 'flush':
         flush()
         say({ type: 'flushed', sequence: message.sequence })
+        return
+      case 'explain':
+        say({ type: 'explained', sequence: message.sequence, explained: plane.explain(message.question) })
         return
       case 'announce-drain':
         plane.announceDrain()

@@ -9,8 +9,8 @@ import { PodState } from '../../operator/stream/pod-state.ts'
 import { LineSplitter } from '../../protocol/lines.ts'
 import type { Certificate, Fragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
 import { parseStreamMessage } from '../../protocol/schemas.ts'
-import { ReceiverRig, site } from '../../proxy/stream/testing.ts'
-import { certificate } from '../../proxy/table/fixtures.ts'
+import { ReceiverRig, site } from '../../proxy/stream/testing/messages.ts'
+import { certificate } from '../../proxy/table/testing/fixtures.ts'
 import { TestWorld } from './world.ts'
 
 const NAMES = ['a', 'b', 'c', 'd'] as const

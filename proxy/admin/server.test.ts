@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from '@jest/globals'
 import type { AddressInfo } from 'node:net'
-import { ask, Ends, eventually, RawClient } from '../workers/harness.ts'
+import { ask, Ends, eventually, RawClient } from '../workers/testing/harness.ts'
 import { createAdminServer } from './server.ts'
 
 const ends = new Ends()
@@ -28,6 +28,10 @@ async function start(portion = 'text\n'): Promise<Rig> {
     notReady: () => 'no table yet',
     broken: () => rig.broken,
     table: () => ({}),
+    explain: question =>
+      Promise.resolve(
+        question.host === 'busy' ? { status: 503, error: 'later' } : { status: 200, explanation: question },
+      ),
   })
   await app.listen({ port: 0, host: '127.0.0.1' })
   ends.add(() => app.close())
@@ -62,6 +66,25 @@ describe('/metrics', () => {
       rig.finish()
       return /200 OK/.test(second.received)
     })
+  })
+})
+
+describe('/route', () => {
+  it.each([
+    ['?host=a.example&path=/x', 200, { host: 'a.example', path: '/x' }],
+    ['?host=a.example', 200, { host: 'a.example', path: '/' }],
+    ['?host=a.example&path=/caf%C3%A9%252f', 200, { host: 'a.example', path: '/caf\u00c3\u00a9%2f' }],
+    ['?host=busy', 503, { error: 'later' }],
+    ['', 400, { error: expect.stringContaining('"host" is missing') }],
+    ['?host=&path=/', 400, { error: expect.stringContaining('"host" is missing') }],
+    ['?host=a&path=x', 400, { error: 'parameter "path" must start with a slash' }],
+    ['?host=a&host=b', 400, { error: 'parameter "host" is given more than once' }],
+    ['?host=a&pth=/', 400, { error: expect.stringContaining('"pth" is not known') }],
+  ])('%s is answered %d', async (query, status, body) => {
+    const rig = await start()
+    const answer = await ask(rig.port, { path: `/route${query}` })
+    expect([answer.status, JSON.parse(Buffer.from(answer.body, 'latin1').toString())]).toEqual([status, body])
+    expect(answer.headers['content-type']).toMatch('application/json')
   })
 })
 

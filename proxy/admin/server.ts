@@ -2,6 +2,8 @@
 import { Readable } from 'node:stream'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { Metrics } from '../report/metrics.ts'
+import type { Question } from '../workers/explain.ts'
+import { routeQuestion } from './route-question.ts'
 
 export interface AdminParts {
   readonly metrics: Metrics
@@ -9,14 +11,19 @@ export interface AdminParts {
   readonly notReady: () => string | null
   /** Null: the process works. Else why only a new one would. */
   readonly broken: () => string | null
+  /** Where a request would go: plain data for /route, or why that cannot be said. */
+  readonly explain: (question: Question) => Promise<RouteAnswer>
   /** Plain data for /table. */
   readonly table: () => object
 }
 
+export type RouteAnswer =
+  { readonly status: 200; readonly explanation: object } | { readonly status: 400 | 503; readonly error: string }
+
 /** A scrape that takes longer, in milliseconds, is cut: a scraper that reads nothing keeps all others away. */
 const SCRAPE_MS = 30_000
 
-export function createAdminServer({ metrics, notReady, broken, table }: AdminParts): FastifyInstance {
+export function createAdminServer({ metrics, notReady, broken, explain, table }: AdminParts): FastifyInstance {
   const app = Fastify({ logger: false, forceCloseConnections: true })
   let scraping = false
   app.get('/metrics', (_request, reply) => {
@@ -42,5 +49,15 @@ export function createAdminServer({ metrics, notReady, broken, table }: AdminPar
   probe('/healthz', broken)
   probe('/readyz', notReady)
   app.get('/table', () => table())
+  app.get('/route', async (request, reply) => {
+    const question = routeQuestion(new URL(request.raw.url ?? '', 'http://proxy').searchParams)
+    const answer: RouteAnswer = 'error' in question ? { status: 400, ...question } : await explain(question)
+    const body = answer.status === 200 ? answer.explanation : { error: answer.error }
+    // For people, who ask with curl.
+    return reply
+      .code(answer.status)
+      .type('application/json')
+      .send(`${JSON.stringify(body, null, 2)}\n`)
+  })
   return app
 }

@@ -5,7 +5,7 @@ import { TLSSocket, connect as connectTls, createSecureContext } from 'node:tls'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { createDefaultCertificate } from '../frontdoor/default-certificate.ts'
 import type { RequestHead } from '../http1/contract.ts'
-import { Ends, RawClient, eventually } from '../workers/harness.ts'
+import { Ends, RawClient, eventually } from '../workers/testing/harness.ts'
 import {
   ClientConnection,
   type ConnectionLimits,

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from '@jest/globals'
 import { Authority, type Leaf } from '../../e2e/pki/pki.ts'
 import type { Certificate } from '../../protocol/objects.ts'
-import { certificate, certificates } from '../table/fixtures.ts'
+import { certificate, certificates } from '../table/testing/fixtures.ts'
 import { Contexts, RefusedCertificateError } from './contexts.ts'
 import { TICKET_PERIOD_MS, ticketIdentity, ticketKeys, ticketName, ticketPeriod } from './ticket-keys.ts'
 

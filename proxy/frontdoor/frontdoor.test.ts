@@ -8,8 +8,17 @@ import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { Authority, type KeyType, type Leaf } from '../../e2e/pki/pki.ts'
 import type { Certificate } from '../../protocol/objects.ts'
-import { certificate, certificates, endpoints, fragment, host, path, tls, upsert } from '../table/fixtures.ts'
-import { Ends, RawClient, bodyOf, eventually, startBackend, startPlane, summed, type Rig } from '../workers/harness.ts'
+import { certificate, certificates, endpoints, fragment, host, path, tls, upsert } from '../table/testing/fixtures.ts'
+import {
+  Ends,
+  RawClient,
+  bodyOf,
+  eventually,
+  startBackend,
+  startPlane,
+  summed,
+  type Rig,
+} from '../workers/testing/harness.ts'
 
 const ends = new Ends()
 let ca: Authority

@@ -17,7 +17,7 @@ import {
   summed,
   type Environment,
   type Rig,
-} from '../workers/harness.ts'
+} from '../workers/testing/harness.ts'
 import { reset } from '../../protocol/testing/reset.ts'
 import { inFrontOf } from './testing/in-front-of.ts'
 

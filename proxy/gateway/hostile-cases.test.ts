@@ -21,7 +21,7 @@ import {
   startRawBackend,
   type Environment,
   type Rig,
-} from '../workers/harness.ts'
+} from '../workers/testing/harness.ts'
 import { reset } from '../../protocol/testing/reset.ts'
 
 const ends = new Ends()

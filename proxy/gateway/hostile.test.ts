@@ -4,7 +4,7 @@
  */
 import { afterAll, describe, expect, it } from '@jest/globals'
 import { runHostile, type Outcome } from '../testing/hostile/run.ts'
-import { Ends } from '../workers/harness.ts'
+import { Ends } from '../workers/testing/harness.ts'
 
 const number = (name: string, fallback: number): number => Number(process.env[name] ?? fallback)
 const seed = number('SLUICE_SEED', Math.floor(Math.random() * 1_000_000_000))

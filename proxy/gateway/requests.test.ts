@@ -1,7 +1,7 @@
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { once } from 'node:events'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
-import { closed, fragment, host, path, upsert } from '../table/fixtures.ts'
+import { closed, fragment, host, path, upsert } from '../table/testing/fixtures.ts'
 import {
   Ends,
   RawClient,
@@ -18,7 +18,7 @@ import {
   summed,
   temporaryFile,
   type Rig,
-} from '../workers/harness.ts'
+} from '../workers/testing/harness.ts'
 import { echoing, inFrontOf, type Echo } from './testing/in-front-of.ts'
 
 const ends = new Ends()

@@ -14,7 +14,7 @@ import {
   startRawBackend,
   summed,
   type Rig,
-} from '../workers/harness.ts'
+} from '../workers/testing/harness.ts'
 import { echoing, inFrontOf, type Echo } from './testing/in-front-of.ts'
 
 const ends = new Ends()

@@ -9,7 +9,7 @@ import {
   startPlane,
   summed,
   type Rig,
-} from '../workers/harness.ts'
+} from '../workers/testing/harness.ts'
 
 const ends = new Ends()
 let rig: Rig

@@ -18,7 +18,7 @@ import {
   temporaryFile,
   type Environment,
   type Rig,
-} from '../workers/harness.ts'
+} from '../workers/testing/harness.ts'
 import { reset } from '../../protocol/testing/reset.ts'
 import { inFrontOf } from './testing/in-front-of.ts'
 

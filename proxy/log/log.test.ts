@@ -3,7 +3,7 @@ import { closeSync, constants, openSync, readFileSync, readSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { afterEach, describe, expect, it } from '@jest/globals'
-import { Ends, eventually, temporaryFile } from '../workers/harness.ts'
+import { Ends, eventually, temporaryFile } from '../workers/testing/harness.ts'
 import { BatchedLines, LogCredit } from './lines.ts'
 import { Output } from './output.ts'
 

@@ -1,8 +1,10 @@
 /** Counts of all workers, merged in the main thread for reports. Those for metrics: totals.ts. */
-import { LATENCY_BUCKETS_MS, type HostCounters, type ObjectCounters } from '../../protocol/messages.ts'
+import type { HostCounters, ObjectCounters } from '../../protocol/messages.ts'
 import type { ObjectKey } from '../../protocol/objects.ts'
 import type { CounterSource, Counts } from '../table/update.ts'
-import type { CountsDelta, RequestCounts } from './counts.ts'
+import type { CountsDelta } from './counts.ts'
+import { CLASSES, INTERNAL, REQUESTS, STATUS, WIDTH, readRow } from './columns.ts'
+import { Rows } from './rows.ts'
 
 export interface AggregateParts {
   /** Makes workers hand over what they counted. */
@@ -13,82 +15,96 @@ export interface AggregateParts {
   readonly revision: (object: ObjectKey) => string | null
 }
 
-type Mutable<T> = { -readonly [K in keyof T]: T[K] }
-interface HostSum extends Mutable<Omit<HostCounters, 'status' | 'latency'>> {
+/** Of one object at one revision. */
+interface ObjectSum {
+  readonly revision: string
+  requests: number
   readonly status: [number, number, number, number, number]
-  readonly latency: number[]
-}
-interface ObjectSum extends Mutable<Omit<ObjectCounters, 'status'>> {
-  readonly status: [number, number, number, number, number]
+  /** Of another revision, counted before: rare, and no reason for a Map per object. */
+  readonly before: ObjectSum | null
 }
 
 /** Counts for reports, since the last take. */
 export class ReportCounts implements CounterSource {
   readonly #parts: AggregateParts
-  #hosts = new Map<string, HostSum>()
-  #objects = new Map<ObjectKey, Map<string, ObjectSum>>()
+  #rows = new Rows(WIDTH)
+  #hosts = new Map<string, number>()
+  #tls = new Map<string, { handshakes: number; failures: number }>()
+  /** Of the revision that was seen last. */
+  #objects = new Map<ObjectKey, ObjectSum>()
 
   constructor(parts: AggregateParts) {
     this.#parts = parts
   }
 
   add(delta: CountsDelta): void {
-    for (const counts of delta.requests) {
-      if (counts.host !== null && this.#parts.reports(counts.host)) addToHost(this.#host(counts.host), counts)
-      if (counts.object !== null && counts.governed) this.#addToObject(counts.object, counts)
-    }
+    const { names, figures } = delta.requests
+    names.forEach((name, i) => {
+      if (name.host !== null && this.#parts.reports(name.host)) this.#rows.addRow(this.#rowOf(name.host), figures, i)
+      if (name.object !== null && name.governed) this.#addToObject(name.object, name.revision, figures, i)
+    })
     for (const { host, handshakes, failures } of delta.tls) {
       if (host === null || !this.#parts.reports(host)) continue
-      const sum = this.#host(host)
-      sum.tlsHandshakes += handshakes
-      sum.tlsFailures += failures
+      const sum = this.#tls.get(host) ?? { handshakes: 0, failures: 0 }
+      sum.handshakes += handshakes
+      sum.failures += failures
+      this.#tls.set(host, sum)
     }
   }
 
   async take(): Promise<Counts> {
     await this.#parts.flush()
-    const hosts = Object.fromEntries(this.#hosts)
+    const hosts: Record<string, HostCounters> = {}
+    for (const host of this.#tls.keys()) this.#rowOf(host)
+    for (const [host, row] of this.#hosts) hosts[host] = this.#hostCounters(host, row)
     const objects: Record<ObjectKey, ObjectCounters> = {}
-    for (const [key, sums] of this.#objects) {
+    for (const [key, last] of this.#objects) {
       // One revision per report: figures of the one before must not count for or against the one served now.
-      const sum = sums.get(this.#parts.revision(key) ?? '') ?? [...sums.values()].at(-1)
-      if (sum) objects[key] = sum
+      const { revision, requests, status } = ofRevision(last, this.#parts.revision(key)) ?? last
+      objects[key] = { revision, requests, status }
     }
+    this.#rows = new Rows(WIDTH)
     this.#hosts = new Map()
+    this.#tls = new Map()
     this.#objects = new Map()
     return { hosts, objects }
   }
 
-  #host(host: string): HostSum {
-    const found = this.#hosts.get(host) ?? {
-      ...{ requests: 0, notFound: 0, upstreamErrors: 0, tlsHandshakes: 0, tlsFailures: 0 },
-      status: [0, 0, 0, 0, 0],
-      latency: new Array<number>(LATENCY_BUCKETS_MS.length + 1).fill(0),
+  #rowOf(host: string): number {
+    const known = this.#hosts.get(host)
+    if (known !== undefined) return known
+    const row = this.#rows.take()
+    this.#hosts.set(host, row)
+    return row
+  }
+
+  /** Without our own faults, which all are 5xx: no gate may see them. */
+  #hostCounters(host: string, row: number): HostCounters {
+    const { requests, status, internal, notFound, upstreamErrors, latency } = readRow(this.#rows.read(row), 0)
+    const { handshakes, failures } = this.#tls.get(host) ?? { handshakes: 0, failures: 0 }
+    const [s1 = 0, s2 = 0, s3 = 0, s4 = 0, s5 = 0] = status
+    return {
+      ...{ requests: requests - internal, status: [s1, s2, s3, s4, s5 - internal], notFound, upstreamErrors },
+      ...{ latency: latency.counts, tlsHandshakes: handshakes, tlsFailures: failures },
     }
-    this.#hosts.set(host, found)
-    return found
   }
 
-  #addToObject(key: ObjectKey, counts: RequestCounts): void {
-    const sums = this.#objects.get(key) ?? new Map<string, ObjectSum>()
-    const { revision } = counts
-    const sum = sums.get(revision) ?? { revision, requests: 0, status: [0, 0, 0, 0, 0] }
-    sum.requests += counts.requests - counts.internal
-    addStatus(sum.status, counts)
-    this.#objects.set(key, sums.set(revision, sum))
+  /** Without our own faults, too. */
+  #addToObject(key: ObjectKey, revision: string, figures: Float64Array, row: number): void {
+    const last = this.#objects.get(key) ?? null
+    const known = ofRevision(last, revision)
+    const sum: ObjectSum = known ?? { revision, requests: 0, status: [0, 0, 0, 0, 0], before: last }
+    if (known === null) this.#objects.set(key, sum)
+    const at = (column: number): number => figures[row * WIDTH + column] ?? 0
+    const internal = at(INTERNAL)
+    sum.requests += at(REQUESTS) - internal
+    for (let i = 0; i < CLASSES; i++) sum.status[i as 0] += at(STATUS + i)
+    sum.status[4] -= internal
   }
 }
 
-function addToHost(sum: HostSum, counts: RequestCounts): void {
-  sum.requests += counts.requests - counts.internal
-  sum.notFound += counts.notFound
-  sum.upstreamErrors += counts.upstreamErrors
-  addStatus(sum.status, counts)
-  counts.latency.counts.forEach((count, i) => (sum.latency[i] = (sum.latency[i] ?? 0) + count))
-}
-
-/** Without our own faults, which all are 5xx: no gate may see them. */
-function addStatus(into: [number, number, number, number, number], { status, internal }: RequestCounts): void {
-  status.forEach((count, i) => (into[i as 0] += count))
-  into[4] -= internal
+function ofRevision(last: ObjectSum | null, revision: string | null): ObjectSum | null {
+  let sum = last
+  while (sum !== null && sum.revision !== revision) sum = sum.before
+  return sum
 }

@@ -6,16 +6,32 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client'
 import { LATENCY_BUCKETS_MS } from '../../protocol/messages.ts'
 import type { WorkerState } from '../workers/fleet.ts'
-import type { RequestCounts } from './counts.ts'
+import {
+  INTERNAL,
+  LATENCY,
+  LATENCY_SUM,
+  NOT_FOUND,
+  REQUESTS,
+  REQUEST_BYTES,
+  RESPONSE_BYTES,
+  STATUS,
+  UPSTREAM_ERRORS,
+} from './columns.ts'
 import { escapeLabel, type Series, type TotalCounts } from './totals.ts'
+import type { UpstreamTotals } from './upstream-totals.ts'
+import { CONNECTS, CONNECT_FAILURES, FAILURES, IDLE, LEASES, OPEN, RESTS, RETRIES } from '../upstream/tally.ts'
 
 export interface MetricsSource {
   readonly totals: TotalCounts
+  readonly upstream: UpstreamTotals
   readonly version: string
   readonly workers: () => {
     readonly serving: number
     readonly crashes: number
     readonly stalls: number
+    /** Part of the crashes. */
+    readonly outOfMemory: number
+    readonly heapLimitBytes: number
   }
   /** Lines that nobody read in time: of the access log, and of the process's own. */
   readonly logDropped: () => { readonly access: number; readonly own: number }
@@ -58,12 +74,42 @@ export function createMetrics(source: MetricsSource): Metrics {
     contentType: registry.contentType,
     portions: async function* () {
       yield await registry.metrics()
-      for (const text of hostMetrics(source.totals)) {
-        await nextTurn()
-        yield text
+      for (const texts of [hostMetrics(source.totals), upstreamMetrics(source.upstream)]) {
+        for (const text of texts) {
+          await nextTurn()
+          yield text
+        }
       }
     },
   }
+}
+
+interface Labelled {
+  readonly labels: string
+  readonly ended: boolean
+  at(column: number): number
+}
+
+/** Head and lines of a family, a portion of its series at a time. */
+function* familyOf<S extends Labelled>(
+  all: readonly S[],
+  { name, type, help }: { readonly name: string; readonly type: string; readonly help: string },
+  write: (series: S) => string,
+): Generator<string, void> {
+  yield `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`
+  for (let from = 0; from < all.length; from += PORTION) {
+    const text = all
+      .slice(from, from + PORTION)
+      .map(series => (series.ended ? '' : write(series)))
+      .join('')
+    if (text !== '') yield text
+  }
+}
+
+/** A line, or none where there is nothing to say. */
+function lineOf(name: string, series: Labelled, column: number): string {
+  const value = series.at(column)
+  return value === 0 ? '' : `${name}{${series.labels}} ${value}\n`
 }
 
 type Write = (series: Series) => string
@@ -71,26 +117,15 @@ type Write = (series: Series) => string
 /** Families of metrics, one after the other as the format wants it. What is 0 is left out, except of histograms. */
 function* hostMetrics(totals: TotalCounts): Generator<string, void> {
   const all = totals.series()
-  function* family(name: string, type: string, help: string, write: Write): Generator<string, void> {
-    yield `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`
-    for (let from = 0; from < all.length; from += PORTION) {
-      const text = all
-        .slice(from, from + PORTION)
-        .map(write)
-        .join('')
-      if (text !== '') yield text
-    }
-  }
-  const counter = (name: string, help: string, of: (counts: RequestCounts) => number): Generator<string, void> =>
-    family(name, 'counter', help, series => {
-      const value = of(series.counts)
-      return value === 0 ? '' : `${name}{${series.labels}} ${value}\n`
-    })
+  const family = (name: string, type: string, help: string, write: Write): Generator<string, void> =>
+    familyOf(all, { name, type, help }, write)
+  const counter = (name: string, help: string, column: number): Generator<string, void> =>
+    family(name, 'counter', help, series => lineOf(name, series, column))
   /** Without quantiles: a sum and a number of observations. */
-  const summary = (name: string, help: string, of: (counts: RequestCounts) => number): Generator<string, void> =>
+  const summary = (name: string, help: string, column: number): Generator<string, void> =>
     family(name, 'summary', help, series => {
       const at = series.labels
-      return `${name}_sum{${at}} ${of(series.counts)}\n${name}_count{${at}} ${series.counts.requests}\n`
+      return `${name}_sum{${at}} ${series.at(column)}\n${name}_count{${at}} ${series.at(REQUESTS)}\n`
     })
 
   yield* family(
@@ -99,31 +134,61 @@ function* hostMetrics(totals: TotalCounts): Generator<string, void> {
     'Answered requests by host, Ingress (namespace/name) and status class; 499 (client gone) is 4xx.',
     series =>
       CLASSES.map((status, i) => {
-        const count = series.counts.status[i as 0]
+        const count = series.at(STATUS + i)
         return count === 0 ? '' : `sluice_requests_total{${series.labels},status="${status}"} ${count}\n`
       }).join(''),
   )
-  yield* counter('sluice_not_found_total', 'Requests answered 404 because no route matched.', c => c.notFound)
+  yield* counter('sluice_not_found_total', 'Requests answered 404 because no route matched.', NOT_FOUND)
   yield* counter(
     'sluice_upstream_errors_total',
     'Requests answered 502, 503 or 504 by the proxy itself.',
-    c => c.upstreamErrors,
+    UPSTREAM_ERRORS,
   )
   yield* family(
     'sluice_request_duration_seconds',
     'histogram',
     'From the head of a request to the last byte of its answer.',
-    series => durations(series.labels, series.counts),
+    durations,
   )
-  yield* summary('sluice_request_size_bytes', 'Size of requests, head and body.', c => c.requestBytes)
-  yield* summary('sluice_response_size_bytes', 'Size of answers, head and body.', c => c.responseBytes)
+  yield* summary('sluice_request_size_bytes', 'Size of requests, head and body.', REQUEST_BYTES)
+  yield* summary('sluice_response_size_bytes', 'Size of answers, head and body.', RESPONSE_BYTES)
   yield* counter(
     'sluice_internal_errors_total',
     'Requests that failed by a fault of the proxy itself: part of 5xx, and no evidence for any gate.',
-    c => c.internal,
+    INTERNAL,
   )
   yield* tlsMetrics(totals)
   yield eventMetrics(totals)
+}
+
+const BOTH = [
+  ['requests_total', 'counter', 'Requests sent, each try for itself', LEASES],
+  ['failures_total', 'counter', 'Requests that the backend broke off or did not answer in time', FAILURES],
+  ['connects_total', 'counter', 'Connections begun to be opened', CONNECTS],
+  ['connect_failures_total', 'counter', 'Connections that could not be opened', CONNECT_FAILURES],
+  ['in_flight', 'gauge', 'Connections lent to requests, or waited for, now', OPEN],
+] as const
+
+/** Of Services and endpoints. What is 0 is left out. */
+function* upstreamMetrics(upstream: UpstreamTotals): Generator<string, void> {
+  const services = upstream.services()
+  const endpoints = upstream.endpoints()
+  for (const [kind, all, more] of [
+    ['service', services, [['retries_total', 'counter', 'Requests that were tried again', RETRIES]]],
+    [
+      'endpoint',
+      endpoints,
+      [
+        ['rests_total', 'counter', 'Times that it was taken for unwell and left alone for a while', RESTS],
+        ['idle_connections', 'gauge', 'Connections kept for the next request, now', IDLE],
+      ],
+    ],
+  ] as const) {
+    for (const [what, type, help, column] of [...BOTH, ...more]) {
+      const name = `sluice_${kind}_${what}`
+      yield* familyOf(all, { name, type, help: `${help}, by ${kind}.` }, series => lineOf(name, series, column))
+    }
+  }
 }
 
 /** What never became a request of a host. */
@@ -193,14 +258,15 @@ function* tlsMetrics(totals: TotalCounts): Generator<string, void> {
 const DURATION_BOUNDS = [...LATENCY_BUCKETS_MS.map(bound => String(bound / 1_000)), '+Inf']
 
 /** Prometheus counts in seconds, and a bucket holds what is in those below it. */
-function durations(labels: string, { latency }: RequestCounts): string {
+function durations(series: Series): string {
+  const { labels } = series
   let total = 0
   let text = ''
   DURATION_BOUNDS.forEach((bound, i) => {
-    total += latency.counts[i] ?? 0
+    total += series.at(LATENCY + i)
     text += `sluice_request_duration_seconds_bucket{${labels},le="${bound}"} ${total}\n`
   })
-  text += `sluice_request_duration_seconds_sum{${labels}} ${latency.sum / 1_000}\n`
+  text += `sluice_request_duration_seconds_sum{${labels}} ${series.at(LATENCY_SUM) / 1_000}\n`
   return `${text}sluice_request_duration_seconds_count{${labels}} ${total}\n`
 }
 
@@ -235,6 +301,16 @@ function stateMetrics(registry: Registry, source: MetricsSource): void {
   )
   counter('sluice_worker_crashes_total', 'Worker threads that ended by themselves.', () => source.workers().crashes)
   counter('sluice_worker_stalls_total', 'Worker threads that hung and were replaced.', () => source.workers().stalls)
+  counter(
+    'sluice_worker_out_of_memory_total',
+    'Worker threads whose heap was full; part of the crashes.',
+    () => source.workers().outOfMemory,
+  )
+  gauge(
+    'sluice_worker_heap_limit_bytes',
+    'Heap that a worker may have (WORKER_HEAP).',
+    () => source.workers().heapLimitBytes,
+  )
   counter(
     'sluice_access_log_dropped_total',
     'Lines of the access log that were dropped: nobody read them in time, or they could not be written.',

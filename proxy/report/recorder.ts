@@ -1,7 +1,23 @@
-/** What one worker counts between two flushes. */
-import { LATENCY_BUCKETS_MS } from '../../protocol/messages.ts'
+/**
+ * What one worker counts between two flushes. Requests are counted in rows of numbers; which row a route has stands in an
+ * array by its number, so that counting makes no garbage and looks nothing up.
+ */
 import type { Route } from '../table/contract.ts'
-import { observe, requestCounts, type CountsDelta, type RequestCounts, type TlsCounts } from './counts.ts'
+import type { CountsDelta, RowName, TlsCounts } from './counts.ts'
+import {
+  INTERNAL,
+  LATENCY,
+  LATENCY_SUM,
+  NOT_FOUND,
+  REQUESTS,
+  REQUEST_BYTES,
+  RESPONSE_BYTES,
+  STATUS,
+  UPSTREAM_ERRORS,
+  WIDTH,
+  bucketOf,
+} from './columns.ts'
+import { Rows } from './rows.ts'
 
 export interface FinishedRequest {
   /** Table.requestHost of the request. */
@@ -19,8 +35,18 @@ export interface FinishedRequest {
   readonly responseBytes: number
 }
 
+const FEWEST_ROUTES = 64
+
 export class Recorder {
-  #requests = new Map<string, RequestCounts>()
+  readonly #rows = new Rows(WIDTH)
+  /** Whose row it is. */
+  #names: RowName[] = []
+  /** By the number of a route: its row and 1; 0: none. */
+  #rowOf = new Uint32Array(FEWEST_ROUTES)
+  /** Numbers of routes with a row. */
+  #routes: number[] = []
+  /** Rows of what has no number of its own: no route, the route of another host, a number that was given anew. */
+  #others = new Map<string, number>()
   #tls = new Map<string | null, TlsCounts>()
   #connectFailures = 0
   #defects = 0
@@ -28,22 +54,20 @@ export class Recorder {
 
   request(finished: FinishedRequest): void {
     const { host, route } = finished
-    const id = `${host ?? ' '} ${route?.object ?? ''} ${route?.revision ?? ''}`
-    let counts = this.#requests.get(id)
-    if (!counts) {
-      const governed = route?.governed ?? false
-      counts = requestCounts({ host, object: route?.object ?? null, revision: route?.revision ?? '', governed })
-      this.#requests.set(id, counts)
-    }
-    counts.requests++
-    if (finished.internal) counts.internal++
-    counts.status[classOf(finished.status)]++
-    if (finished.notFound) counts.notFound++
-    if (finished.upstreamError) counts.upstreamErrors++
+    const row = route === null ? this.#otherRow(host, null) : this.#routeRow(host, route)
+    const rows = this.#rows
+    rows.add(row, REQUESTS, 1)
+    rows.add(row, STATUS + classOf(finished.status), 1)
+    if (finished.internal) rows.add(row, INTERNAL, 1)
+    if (finished.notFound) rows.add(row, NOT_FOUND, 1)
+    if (finished.upstreamError) rows.add(row, UPSTREAM_ERRORS, 1)
     // How long our own faults take is no evidence either.
-    if (!finished.internal) observe(counts.latency, LATENCY_BUCKETS_MS, finished.milliseconds)
-    counts.requestBytes += finished.requestBytes
-    counts.responseBytes += finished.responseBytes
+    if (!finished.internal) {
+      rows.add(row, LATENCY + bucketOf(finished.milliseconds), 1)
+      rows.add(row, LATENCY_SUM, finished.milliseconds)
+    }
+    rows.add(row, REQUEST_BYTES, finished.requestBytes)
+    rows.add(row, RESPONSE_BYTES, finished.responseBytes)
   }
 
   tlsHandshake(host: string | null): void {
@@ -92,18 +116,24 @@ export class Recorder {
     this.#events.set(id, (this.#events.get(id) ?? 0) + count)
   }
 
-  /** What was counted since the last call; null: nothing. */
+  /**
+   * What was counted since the last call; null: nothing. After it no number of a route is in use here: the table may give
+   * those of routes that are gone to others.
+   */
   flush(): CountsDelta | null {
     const rest = this.#connectFailures + this.#defects + this.#events.size
-    if (this.#requests.size === 0 && this.#tls.size === 0 && rest === 0) return null
+    if (this.#names.length === 0 && this.#tls.size === 0 && rest === 0) return null
     const delta = {
-      requests: [...this.#requests.values()],
+      requests: { names: this.#names, figures: this.#rows.drain() },
       tls: [...this.#tls.values()],
       connectFailures: this.#connectFailures,
       defects: this.#defects,
       events: [...this.#events],
     }
-    this.#requests = new Map()
+    for (const id of this.#routes) this.#rowOf[id] = 0
+    this.#routes = []
+    this.#names = []
+    this.#others = new Map()
     this.#tls = new Map()
     this.#connectFailures = 0
     this.#defects = 0
@@ -111,11 +141,51 @@ export class Recorder {
     return delta
   }
 
+  #routeRow(host: string | null, route: Route): number {
+    const { id } = route
+    const known = this.#rowOf[id] ?? 0
+    if (known > 0) {
+      const name = this.#names[known - 1]
+      // A request that outlived its route may end under a number that is another's by now.
+      return name !== undefined && isOf(name, host, route) ? known - 1 : this.#otherRow(host, route)
+    }
+    // A host that only falls back to the route is one of many that do: it has no claim to the route's row.
+    if (host !== route.host) return this.#otherRow(host, route)
+    const row = this.#take(host, route)
+    if (id >= this.#rowOf.length) {
+      const larger = new Uint32Array(Math.max(id + 1, this.#rowOf.length * 2))
+      larger.set(this.#rowOf)
+      this.#rowOf = larger
+    }
+    this.#rowOf[id] = row + 1
+    this.#routes.push(id)
+    return row
+  }
+
+  #otherRow(host: string | null, route: Route | null): number {
+    const id = `${host ?? ' '} ${route?.object ?? ''} ${route?.revision ?? ''}`
+    const known = this.#others.get(id)
+    if (known !== undefined) return known
+    const row = this.#take(host, route)
+    this.#others.set(id, row)
+    return row
+  }
+
+  #take(host: string | null, route: Route | null): number {
+    const { object = null, revision = '', governed = false } = route ?? {}
+    this.#names.push({ host, object, revision, governed })
+    return this.#rows.take()
+  }
+
   #tlsOf(host: string | null): TlsCounts {
     const found = this.#tls.get(host) ?? { host, handshakes: 0, failures: 0 }
     this.#tls.set(host, found)
     return found
   }
+}
+
+function isOf(name: RowName, host: string | null, { object, revision, governed }: Route): boolean {
+  return name.host === host && name.object === object && name.revision === revision && name.governed === governed
 }
 
 function classOf(status: number): 0 | 1 | 2 | 3 | 4 {

@@ -1,9 +1,13 @@
 import { describe, expect, it } from '@jest/globals'
 import type { Route } from '../table/contract.ts'
 import { OPEN } from '../table/policy.ts'
+import { TALLY_WIDTH } from '../upstream/tally.ts'
 import { ReportCounts } from './aggregate.ts'
+import type { CountsDelta, RequestCounts, RowName } from './counts.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { Recorder, type FinishedRequest } from './recorder.ts'
+import { readRow } from './columns.ts'
+import { UpstreamTotals } from './upstream-totals.ts'
 import { TotalCounts } from './totals.ts'
 
 const route = (more: Partial<Route> = {}): Route => ({
@@ -16,6 +20,12 @@ const finished = (more: Partial<FinishedRequest> = {}): FinishedRequest => ({
   ...{ milliseconds: 3, requestBytes: 50, responseBytes: 5_000, ...more },
 })
 
+/** What was handed over, row by row. */
+function rowsOf(delta: CountsDelta | null): readonly (RequestCounts & RowName)[] {
+  const { names = [], figures = new Float64Array() } = delta?.requests ?? {}
+  return names.map((name, i) => ({ ...name, ...readRow(figures, i) }))
+}
+
 function reportCounts(revision = 'r1', reports = true): ReportCounts {
   return new ReportCounts({ flush: () => Promise.resolve(), reports: () => reports, revision: () => revision })
 }
@@ -26,10 +36,10 @@ describe('Recorder', () => {
     expect(recorder.flush()).toBeNull()
     recorder.request(finished())
     recorder.request(finished({ status: 499 }))
-    expect(recorder.flush()?.requests).toMatchObject([{ requests: 2, status: [0, 1, 0, 1, 0] }])
+    expect(rowsOf(recorder.flush())).toMatchObject([{ requests: 2, status: [0, 1, 0, 1, 0] }])
     expect(recorder.flush()).toBeNull()
     recorder.connectFailure()
-    expect(recorder.flush()).toMatchObject({ requests: [], tls: [], connectFailures: 1 })
+    expect(recorder.flush()).toMatchObject({ requests: { names: [] }, tls: [], connectFailures: 1 })
   })
 
   it('keeps hosts, objects and revisions apart', () => {
@@ -39,7 +49,7 @@ describe('Recorder', () => {
     recorder.request(finished({ host: null, route: null, status: 404, notFound: true }))
     recorder.request(finished({ route: route({ revision: 'r2' }) }))
     recorder.request(finished({ route: route({ object: 'Ingress/ns/other' }) }))
-    expect(recorder.flush()?.requests).toHaveLength(5)
+    expect(rowsOf(recorder.flush())).toHaveLength(5)
   })
 
   it.each([
@@ -54,7 +64,7 @@ describe('Recorder', () => {
   ])('counts %d in class %d', (status, index) => {
     const recorder = new Recorder()
     recorder.request(finished({ status }))
-    expect(recorder.flush()?.requests[0]?.status.indexOf(1)).toBe(index)
+    expect(rowsOf(recorder.flush())[0]?.status.indexOf(1)).toBe(index)
   })
 })
 
@@ -115,9 +125,19 @@ describe('ReportCounts', () => {
   })
 })
 
-function metricsOf(totals: TotalCounts, appliedAt: number | null = null): Metrics {
+function metricsOf(
+  totals: TotalCounts,
+  appliedAt: number | null = null,
+  upstream = new UpstreamTotals(() => true),
+): Metrics {
   return createMetrics({
-    ...{ totals, version: '1', workers: () => ({ serving: 1, crashes: 0, stalls: 2 }), appliedAt: () => appliedAt },
+    ...{
+      totals,
+      upstream,
+      version: '1',
+      workers: () => ({ serving: 1, crashes: 0, stalls: 2, outOfMemory: 4, heapLimitBytes: 256 }),
+      appliedAt: () => appliedAt,
+    },
     ...{ table: () => ({ ingresses: 0, hosts: 0, certificates: 0, services: 0 }) },
     logDropped: () => ({ access: 7, own: 1 }),
     workerStates: () => [{ number: 3, lagSeconds: 0.5, heapBytes: 1_024 }],
@@ -204,6 +224,8 @@ describe('metrics', () => {
     expect(text).toContain('\nsluice_updates_refused 2\n')
     expect(text).toContain('\nsluice_disk_copy_failed 0\n')
     expect(text).toContain('\nsluice_worker_stalls_total 2\n')
+    expect(text).toContain('\nsluice_worker_out_of_memory_total 4\n')
+    expect(text).toContain('\nsluice_worker_heap_limit_bytes 256\n')
     expect(text).toContain('\nsluice_access_log_dropped_total 7\n')
     expect(text).toContain('\nsluice_log_dropped_total 1\n')
     expect(text).toContain('\nsluice_worker_event_loop_lag_seconds{worker="3"} 0.5\n')
@@ -217,6 +239,29 @@ describe('metrics', () => {
     expect(text).toContain('# TYPE sluice_response_size_bytes summary')
     expect(text).toContain('sluice_response_size_bytes_sum{host="a.example",ingress="ns/web"} 20000\n')
     expect(text).toContain('sluice_response_size_bytes_count{host="a.example",ingress="ns/web"} 4\n')
+  })
+
+  it('tell of Services and endpoints what there is to tell', async () => {
+    const upstream = new UpstreamTotals(() => true)
+    const figures = new Float64Array(2 * TALLY_WIDTH)
+    for (let i = 0; i < 2 * TALLY_WIDTH; i++) figures[i] = i + 1
+    const names = [null, '10.0.0.1:80'].map(endpoint => ({ service: 'ns/web:80', endpoint }))
+    upstream.add(0, { names, figures })
+    const text = await textOf(metricsOf(new TotalCounts(() => true), null, upstream))
+    const lines = text.split('\n').filter(line => /^sluice_(service|endpoint)_/.test(line))
+    expect(lines).toEqual([
+      'sluice_service_requests_total{service="ns/web:80"} 1',
+      'sluice_service_failures_total{service="ns/web:80"} 2',
+      'sluice_service_connects_total{service="ns/web:80"} 3',
+      'sluice_service_connect_failures_total{service="ns/web:80"} 4',
+      'sluice_service_in_flight{service="ns/web:80"} 7',
+      'sluice_service_retries_total{service="ns/web:80"} 5',
+      ...['requests_total 9', 'failures_total 10', 'connects_total 11', 'connect_failures_total 12', 'in_flight 15']
+        .concat(['rests_total 14', 'idle_connections 16'])
+        .map(line => `sluice_endpoint_${line.replace(' ', '{service="ns/web:80",endpoint="10.0.0.1:80"} ')}`),
+    ])
+    expect(text).toContain('# TYPE sluice_endpoint_idle_connections gauge\n')
+    expect(text).toContain('# TYPE sluice_endpoint_rests_total counter\n')
   })
 
   it('are lines of the text format, each family in one piece', async () => {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import type { Fragment, ServiceKey } from '../../protocol/objects.ts'
-import { fragment, host, path } from '../table/fixtures.ts'
+import { fragment, host, path } from '../table/testing/fixtures.ts'
+import { addNeeds } from './changes.ts'
 import { Endpoints } from './endpoints.ts'
 
 const SERVICES = ['ns/a:80', 'ns/b:80', 'ns/c:80', 'ns/d:80'] as const
@@ -10,6 +11,13 @@ const addresses = fc.subarray(['10.0.0.1:80', '10.0.0.2:80'])
 
 function needing(services: readonly ServiceKey[]): Fragment {
   return fragment('x', [host('x.test', ...services.map(s => path('Prefix /', s)))])
+}
+
+function changed(before: readonly Fragment[], after: readonly Fragment[]): ReadonlyMap<ServiceKey, number> {
+  const needs = new Map<ServiceKey, number>()
+  for (const one of after) addNeeds(needs, one, 1)
+  for (const one of before) addNeeds(needs, one, -1)
+  return needs
 }
 
 type Step =
@@ -48,7 +56,7 @@ describe('Endpoints', () => {
             listed.delete(s.service)
           } else if (s.do === 'serve') {
             const next = needing(s.services)
-            tell({ upsert: {}, remove: endpoints.serve([served], [next]) })
+            tell({ upsert: {}, remove: endpoints.serve(changed([served], [next])) })
             served = next
           } else {
             endpoints.beginListing()
@@ -89,10 +97,10 @@ describe('Endpoints', () => {
     const endpoints = new Endpoints()
     const [one, two] = [needing(['ns/a:80']), needing(['ns/a:80', 'ns/a:80'])]
     endpoints.change({ 'ns/a:80': ['10.0.0.1:80'] }, [])
-    endpoints.serve([], [one, two])
+    endpoints.serve(changed([], [one, two]))
     expect(endpoints.change({}, ['ns/a:80'])).toEqual({ upsert: {}, remove: [] })
-    expect(endpoints.serve([two], [])).toEqual([])
-    expect(endpoints.serve([one], [])).toEqual(['ns/a:80'])
+    expect(endpoints.serve(changed([two], []))).toEqual([])
+    expect(endpoints.serve(changed([one], []))).toEqual(['ns/a:80'])
     expect(endpoints.size).toBe(0)
   })
 

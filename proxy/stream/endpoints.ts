@@ -4,7 +4,7 @@
  * of the one that goes on serving.
  */
 import type { EndpointTable } from '../../protocol/messages.ts'
-import type { Certificate, Fragment, ServiceKey } from '../../protocol/objects.ts'
+import type { ServiceKey } from '../../protocol/objects.ts'
 
 export interface EndpointChange {
   readonly upsert: EndpointTable
@@ -75,15 +75,14 @@ export class Endpoints {
     return { upsert: Object.fromEntries(changed), remove: removed }
   }
 
-  /** The served fragments changed; returns Services that may go now. */
-  serve(
-    before: Iterable<Fragment | Certificate | null>,
-    after: Iterable<Fragment | Certificate | null>,
-  ): readonly ServiceKey[] {
-    for (const service of servicesOf(after)) this.#needed.set(service, (this.#needed.get(service) ?? 0) + 1)
-    for (const service of servicesOf(before)) {
-      const left = (this.#needed.get(service) ?? 0) - 1
-      if (left > 0) this.#needed.set(service, left)
+  /**
+   * The served fragments changed; returns Services that may go now.
+   * @param needs how many more paths need each, or less (changes.ts)
+   */
+  serve(needs: ReadonlyMap<ServiceKey, number>): readonly ServiceKey[] {
+    for (const [service, by] of needs) {
+      const count = (this.#needed.get(service) ?? 0) + by
+      if (count > 0) this.#needed.set(service, count)
       else this.#needed.delete(service)
     }
     const free = [...this.#condemned].filter(service => !this.#needed.has(service))
@@ -92,14 +91,5 @@ export class Endpoints {
       this.#addresses.delete(service)
     }
     return free
-  }
-}
-
-function* servicesOf(payloads: Iterable<Fragment | Certificate | null>): Generator<ServiceKey> {
-  for (const payload of payloads) {
-    if (payload === null || 'chain' in payload) continue
-    for (const host of payload.hosts) {
-      for (const { backend } of host.paths) if ('service' in backend) yield backend.service
-    }
   }
 }

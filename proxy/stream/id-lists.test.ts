@@ -1,9 +1,37 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { idsChecksum } from '../../protocol/hash.ts'
-import { listedDifference, withIds } from './id-lists.ts'
+import { atOnce } from '../turns.ts'
+import { listedDifference, sortedChecksum, sortedIds, withIds as stepsOf } from './id-lists.ts'
+
+const withIds = (...of: Parameters<typeof stepsOf>): readonly string[] => atOnce(stepsOf(...of))
 
 const id = fc.constantFrom('', 'a', 'b', 'b-1', 'c', 'd', 'Z', '10', '9')
+
+describe('sorting and hashing in small steps', () => {
+  it.each([0, 1, 1_023, 1_024, 1_025, 5_000])('of %d IDs come to the same as in one go', count => {
+    const ids = Array.from({ length: count }, (_, i) => `ns/web-${(i * 7_919) % 4_000}:r`)
+    const sorted = atOnce(sortedIds(ids))
+    expect(sorted).toEqual([...ids].sort())
+    expect(atOnce(sortedChecksum(sorted))).toBe(idsChecksum(ids))
+  })
+
+  it('take at least a step for every thousand', () => {
+    const ids = Array.from({ length: 10_000 }, (_, i) => String((i * 7_919) % 10_000).padStart(5, '0'))
+    expect([...sortedIds(ids)].length).toBeGreaterThanOrEqual(40)
+    const sorted = atOnce(sortedIds(ids))
+    expect([...sortedChecksum(sorted)].length).toBeGreaterThanOrEqual(9)
+    expect(
+      [
+        ...stepsOf(
+          sorted,
+          ids.slice(0, 5_000),
+          ids.slice(0, 5_000).map(id => `${id}x`),
+        ),
+      ].length,
+    ).toBeGreaterThan(15)
+  })
+})
 
 describe('withIds', () => {
   it('is taking away, adding and sorting, duplicates counted', () => {

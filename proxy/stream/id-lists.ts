@@ -1,41 +1,103 @@
-/** Sorted lists of IDs, changed in little more than the time to copy them. Pure. */
+/** Sorted lists of IDs, sorted, changed and hashed in small steps: there may be 100 000 of them. Pure. */
 import { createHash } from 'node:crypto'
+import type { Steps } from '../turns.ts'
+
+/** IDs handled between two yields: well below a millisecond. */
+const STEP = 1_024
+
+/** A new list, sorted bytewise (IDs are ASCII, for which the order of UTF-16 is the same). */
+export function* sortedIds(ids: readonly string[]): Steps<readonly string[]> {
+  let runs: (readonly string[])[] = []
+  for (let from = 0; from < ids.length; from += STEP) {
+    runs.push(ids.slice(from, from + STEP).sort())
+    yield
+  }
+  while (runs.length > 1) {
+    const merged: (readonly string[])[] = []
+    for (let i = 0; i < runs.length; i += 2) {
+      const [one = [], other] = [runs[i], runs[i + 1]]
+      merged.push(other === undefined ? one : yield* mergedIds(one, other))
+    }
+    runs = merged
+  }
+  return runs[0] ?? []
+}
+
+/** Both are sorted. */
+function* mergedIds(a: readonly string[], b: readonly string[]): Steps<readonly string[]> {
+  const merged: string[] = []
+  let [i, j] = [0, 0]
+  while (i < a.length || j < b.length) {
+    const [one, other] = [a[i], b[j]]
+    if (other === undefined || (one !== undefined && one <= other)) {
+      merged.push(one ?? '')
+      i++
+    } else {
+      merged.push(other)
+      j++
+    }
+    if (merged.length % STEP === 0) yield
+  }
+  return merged
+}
+
+/** `idsChecksum` of protocol/hash.ts for a list that is sorted and has no empty IDs. */
+export function* sortedChecksum(sorted: readonly string[]): Steps<string> {
+  const hash = createHash('md5')
+  for (let from = 0; from < sorted.length; from += STEP) {
+    hash.update((from === 0 ? '' : ',') + sorted.slice(from, from + STEP).join(','))
+    yield
+  }
+  return hash.digest('hex')
+}
+
+/** Up to so many changes are made in a copy of the list; for more it is written anew. */
+const FEW = 1_000
 
 /** The list without one occurrence of each gone ID and with the new ones; the same list if that changes nothing. Empty IDs take no part. */
-export function withIds(
+export function* withIds(
   sorted: readonly string[],
   gone: readonly string[],
   come: readonly string[],
-): readonly string[] {
+): Steps<readonly string[]> {
   const counts = new Map<string, number>()
   for (const id of come) if (id !== '') counts.set(id, (counts.get(id) ?? 0) + 1)
   for (const id of gone) if (id !== '') counts.set(id, (counts.get(id) ?? 0) - 1)
   const changes = [...counts].filter(([, count]) => count !== 0)
   if (changes.length === 0) return sorted
+  return changes.length > FEW ? yield* rewritten(sorted, changes) : edited(sorted, changes)
+}
+
+/** Insertion moves the rest of the list: right for few changes. */
+function edited(
+  sorted: readonly string[],
+  changes: readonly (readonly [id: string, count: number])[],
+): readonly string[] {
   const list = [...sorted]
-  // Insertion moves the rest of the list: for many changes one sort is cheaper.
-  const many = changes.length > 1_000
-  const dropped = new Map<string, number>()
   for (const [id, count] of changes) {
-    if (many) {
-      if (count < 0) dropped.set(id, -count)
-      else for (let i = 0; i < count; i++) list.push(id)
-      continue
-    }
     for (let i = 0; i < count; i++) list.splice(position(list, id), 0, id)
     for (let i = 0; i > count; i--) {
       const at = position(list, id)
       if (list[at] === id) list.splice(at, 1)
     }
   }
-  if (!many) return list
   return list
-    .filter(id => {
-      const left = dropped.get(id) ?? 0
-      if (left > 0) dropped.set(id, left - 1)
-      return left === 0
-    })
-    .sort()
+}
+
+function* rewritten(
+  sorted: readonly string[],
+  changes: readonly (readonly [id: string, count: number])[],
+): Steps<readonly string[]> {
+  const dropped = new Map(changes.filter(([, count]) => count < 0).map(([id, count]) => [id, -count]))
+  const kept: string[] = []
+  for (const [i, id] of sorted.entries()) {
+    const left = dropped.get(id) ?? 0
+    if (left > 0) dropped.set(id, left - 1)
+    else kept.push(id)
+    if (i % STEP === 0) yield
+  }
+  const added = changes.flatMap(([id, count]) => (count > 0 ? new Array<string>(count).fill(id) : []))
+  return yield* mergedIds(kept, yield* sortedIds(added))
 }
 
 /** Index of the first entry that is not below the ID. */

@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals'
 import type { HelloMessage } from '../../protocol/messages.ts'
-import { certificate } from '../table/fixtures.ts'
+import { certificate } from '../table/testing/fixtures.ts'
 import type { Entry } from './state.ts'
-import { delta, entry, hashOf, observe, ReceiverRig, site, snapshot } from './testing.ts'
+import { delta, entry, hashOf, observe, ReceiverRig, site, snapshot } from './testing/messages.ts'
 
 const web = entry(site('web'))
 const shop = entry(site('shop'))

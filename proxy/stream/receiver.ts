@@ -14,7 +14,8 @@ import { Served } from './served.ts'
 import type { TableSource } from './served.ts'
 import { StateHolder } from './state.ts'
 import type { Step } from './state.ts'
-import { inPortions, proveDelta, proveSnapshot } from './verify.ts'
+import { inPortions } from '../turns.ts'
+import { proveDelta, proveSnapshot } from './verify.ts'
 import type { Proof } from './verify.ts'
 import type { TableContents } from '../disk/contents.ts'
 import type { Assignment, Certificate, Fragment } from '../../protocol/objects.ts'
@@ -239,8 +240,8 @@ export class Receiver {
   #apply(step: Step, source: TableSource): void {
     const first = !this.#hasTable
     this.#hasTable = true
-    const { fragments, certificates, replaced, revisions } = this.#state.commit(step)
-    const remove = this.#endpoints.serve(replaced, fragments.upsert)
+    const { fragments, certificates, needs, revisions } = this.#state.commit(step)
+    const remove = this.#endpoints.serve(needs)
     const update: TableUpdate = first
       ? {
           reset: true,

@@ -6,7 +6,7 @@ import type { Counts } from '../table/update.ts'
 import type { Address } from './address.ts'
 import { Reporter } from './reporter.ts'
 import { Served } from './served.ts'
-import { FakeLog } from './testing.ts'
+import { FakeLog } from './testing/messages.ts'
 import type { Answer } from './transport.ts'
 
 const HASH = 'a'.repeat(64)

@@ -2,7 +2,7 @@
 import { StateHash } from '../../protocol/hash.ts'
 import type { Checksums } from '../../protocol/messages.ts'
 import type { Assignment, Certificate, Fragment, ObjectKey } from '../../protocol/objects.ts'
-import type { TableUpdate } from '../table/update.ts'
+import type { Changes } from './changes.ts'
 
 /** One object: what is assigned, with its compiled form; payload is null if and only if nothing is assigned. */
 export interface Entry {
@@ -28,25 +28,17 @@ export interface StreamState {
 export interface Step {
   /** Null: `upsert` is the whole state. */
   readonly removed: readonly ObjectKey[] | null
-  readonly upsert: ReadonlyMap<ObjectKey, Entry>
+  /** Handed over with the step: nobody else changes it. */
+  readonly upsert: Map<ObjectKey, Entry>
   readonly ids: IdLists
   readonly checksums: Checksums
   readonly hash: StateHash
-}
-
-/** What a step changes for the workers, and which objects it touched at all. */
-export interface Committed {
-  readonly fragments: TableUpdate['fragments']
-  readonly certificates: TableUpdate['certificates']
-  /** Content that was served before and is not any more. */
-  readonly replaced: readonly (Fragment | Certificate)[]
-  /** Objects whose assigned revision is another one now; null: none is assigned any more. */
-  readonly revisions: ReadonlyMap<ObjectKey, string | null>
+  readonly changes: Changes
 }
 
 /** Holds the state; steps come from verify.ts only. */
 export class StateHolder implements StreamState {
-  readonly #entries = new Map<ObjectKey, Entry>()
+  #entries = new Map<ObjectKey, Entry>()
   #ids: IdLists = { Ingress: [], Secret: [] }
   #checksums: Checksums = { ingress: null, secret: null }
   #hash = new StateHash()
@@ -67,34 +59,16 @@ export class StateHolder implements StreamState {
     return this.#hash
   }
 
-  /** Makes the step, and says what it changed: payloads that stay the same are not handed to the workers again. */
-  commit(step: Step): Committed {
-    const removed = step.removed ?? [...this.#entries.keys()].filter(key => !step.upsert.has(key))
-    const fragments: { readonly upsert: Fragment[]; readonly remove: ObjectKey[] } = { upsert: [], remove: [] }
-    const certificates: { readonly upsert: Certificate[]; readonly remove: ObjectKey[] } = { upsert: [], remove: [] }
-    const replaced: (Fragment | Certificate)[] = []
-    const revisions = new Map<ObjectKey, string | null>()
-    const changed = (key: ObjectKey, before: Entry | undefined, after: Entry | null): void => {
-      const [old, next] = [before?.payload ?? null, after?.payload ?? null]
-      if (old?.revision !== next?.revision) revisions.set(key, next?.revision ?? null)
-      if (before?.assignment.digest === after?.assignment.digest) return
-      if (old !== null) replaced.push(old)
-      if (next === null) {
-        if (old !== null) ('chain' in old ? certificates : fragments).remove.push(key)
-      } else if ('chain' in next) certificates.upsert.push(next)
-      else fragments.upsert.push(next)
-    }
-    for (const key of removed) {
-      changed(key, this.#entries.get(key), null)
-      this.#entries.delete(key)
-    }
-    for (const [key, entry] of step.upsert) {
-      changed(key, this.#entries.get(key), entry)
-      this.#entries.set(key, entry)
+  /** Makes the step. What is long about it was done with the proof. */
+  commit(step: Step): Changes {
+    if (step.removed === null) this.#entries = step.upsert
+    else {
+      for (const key of step.removed) this.#entries.delete(key)
+      for (const [key, entry] of step.upsert) this.#entries.set(key, entry)
     }
     this.#ids = step.ids
     this.#checksums = step.checksums
     this.#hash = step.hash
-    return { fragments, certificates, replaced, revisions }
+    return step.changes
   }
 }

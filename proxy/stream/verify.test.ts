@@ -1,11 +1,12 @@
 import { describe, expect, it } from '@jest/globals'
 import type { Refusal } from '../../protocol/messages.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
-import { certificate } from '../table/fixtures.ts'
+import { certificate } from '../table/testing/fixtures.ts'
 import { StateHolder } from './state.ts'
 import type { Entry } from './state.ts'
-import { checksumsOf, delta, entry, hashOf, partsOf, site, unassigned } from './testing.ts'
-import { inPortions, proveSnapshot, verifyDelta, verifySnapshot } from './verify.ts'
+import { checksumsOf, delta, entry, hashOf, partsOf, site, unassigned } from './testing/messages.ts'
+import { inPortions } from '../turns.ts'
+import { proveSnapshot, verifyDelta, verifySnapshot } from './verify.ts'
 import type { SnapshotParts, Verdict } from './verify.ts'
 
 const web = entry(site('web'))
@@ -129,8 +130,8 @@ describe('a proof in portions', () => {
     let steps = 0
     const proof = proveSnapshot(new StateHolder(), partsOf(many), announced(many))
     for (let step = proof.next(); step.done !== true; step = proof.next()) steps++
-    // Each object is proven in a step, and added to the state in another one.
-    expect(steps).toBeGreaterThanOrEqual(2 * many.length)
+    // Each object is named, proven, added to the state, and compared with what was there, each in a step.
+    expect(steps).toBeGreaterThanOrEqual(4 * many.length)
     let turns = 0
     const turn = (): void => {
       turns++
@@ -232,11 +233,11 @@ describe('commit', () => {
     const verdict = verifyDelta(state, delta([web, shop, cert, unassigned('Ingress/ns/new', 'r1')], after))
     expect(verdict.ok).toBe(true)
     if (!verdict.ok) return
-    const { fragments, certificates, replaced, revisions } = state.commit(verdict.step)
+    const { fragments, certificates, needs, revisions } = state.commit(verdict.step)
     expect(fragments.upsert.map(f => f.key).sort()).toEqual(['Ingress/ns/new', 'Ingress/ns/web'])
     expect(fragments.remove).toEqual([])
     expect(certificates).toEqual({ upsert: [], remove: ['Secret/ns/web'] })
-    expect(replaced.map(p => p.key).sort()).toEqual(['Ingress/ns/web', 'Secret/ns/web'])
+    expect(Object.fromEntries(needs)).toEqual({ 'ns/new:80': 1 })
     expect(Object.fromEntries(revisions)).toEqual({
       'Ingress/ns/web': 'r2',
       'Ingress/ns/new': 'r1',

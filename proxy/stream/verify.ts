@@ -5,19 +5,17 @@
  * or the current one, the IDs have the published MD5, and the state has the announced hash. What cannot be proven is
  * refused, and the table stays as it is.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises'
-import { idsChecksum, payloadDigest, StateHash } from '../../protocol/hash.ts'
+import { payloadDigest, StateHash } from '../../protocol/hash.ts'
 import { parseObjectKey } from '../../protocol/ids.ts'
 import type { Checksums, DeltaMessage, Refusal } from '../../protocol/messages.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import type { Assignment, Certificate, Fragment, ObjectKey, ObjectKind } from '../../protocol/objects.ts'
-import { listedDifference, withIds } from './id-lists.ts'
+import { atOnce, type Steps } from '../turns.ts'
+import { changesOf } from './changes.ts'
+import { listedDifference, sortedChecksum, sortedIds, withIds } from './id-lists.ts'
 import type { Entry, IdLists, Step, StreamState } from './state.ts'
 
 export type Verdict = { readonly ok: true; readonly step: Step } | { readonly ok: false; readonly refusal: Refusal }
-
-/** Used in one go, in milliseconds: half of what a single payload may take at worst. */
-const PORTION_MS = 10
 
 /** The collected items of a snapshot. */
 export interface SnapshotParts {
@@ -33,7 +31,7 @@ export interface Announced {
 }
 
 /** A proof that is under way: every step is a small one, the last one says the verdict. */
-export type Proof = Generator<void, Verdict, void>
+export type Proof = Steps<Verdict>
 
 /** The same in one go. */
 export function verifySnapshot(served: StreamState, parts: SnapshotParts, announced: Announced): Verdict {
@@ -43,24 +41,6 @@ export function verifySnapshot(served: StreamState, parts: SnapshotParts, announ
 /** The same in one go. */
 export function verifyDelta(served: StreamState, delta: Delta): Verdict {
   return atOnce(proveDelta(served, delta))
-}
-
-function atOnce(proof: Proof): Verdict {
-  let step = proof.next()
-  while (step.done !== true) step = proof.next()
-  return step.value
-}
-
-/** Resolves with the verdict; lets the loop turn whenever this much time was used, in milliseconds. */
-export async function inPortions(proof: Proof, milliseconds = PORTION_MS): Promise<Verdict> {
-  let until = performance.now() + milliseconds
-  for (;;) {
-    const step = proof.next()
-    if (step.done === true) return step.value
-    if (performance.now() < until) continue
-    await nextTurn()
-    until = performance.now() + milliseconds
-  }
 }
 
 /** The state must not change until the proof has ended. */
@@ -74,11 +54,8 @@ export function* proveSnapshot(served: StreamState, parts: SnapshotParts, announ
     if (assignment.id !== '') ids[parseObjectKey(assignment.key).kind].push(assignment.id)
     yield
   }
-  ids.Ingress.sort()
-  yield
-  ids.Secret.sort()
-  yield
-  return yield* conclude(served, { removed: null, upsert: built.entries, ids, hash }, announced)
+  const sorted = { Ingress: yield* sortedIds(ids.Ingress), Secret: yield* sortedIds(ids.Secret) }
+  return yield* conclude(served, { removed: null, upsert: built.entries, ids: sorted, hash }, announced)
 }
 
 type Delta = Omit<DeltaMessage, 'type' | 'sequence'>
@@ -112,23 +89,25 @@ export function* proveDelta(served: StreamState, delta: Delta): Proof {
     yield
   }
   const ids = {
-    Ingress: withIds(served.ids.Ingress, gone.Ingress, come.Ingress),
-    Secret: withIds(served.ids.Secret, gone.Secret, come.Secret),
+    Ingress: yield* withIds(served.ids.Ingress, gone.Ingress, come.Ingress),
+    Secret: yield* withIds(served.ids.Secret, gone.Secret, come.Secret),
   }
-  yield
   return yield* conclude(served, { removed: [...removed], upsert: built.entries, ids, hash }, delta)
 }
 
-type Built = { readonly ok: true; readonly entries: ReadonlyMap<ObjectKey, Entry> } | Extract<Verdict, { ok: false }>
+type Built = { readonly ok: true; readonly entries: Map<ObjectKey, Entry> } | Extract<Verdict, { ok: false }>
 
 function* buildEntries(
   parts: SnapshotParts,
   before: (key: ObjectKey) => Entry | undefined,
 ): Generator<void, Built, void> {
   const payloads = new Map<ObjectKey, Fragment | Certificate>()
-  for (const payload of [...parts.fragments, ...parts.certificates]) {
-    if (payloads.has(payload.key)) return refuse('AssignmentInvalid', payload.key, `${payload.key} came twice`)
-    payloads.set(payload.key, payload)
+  for (const list of [parts.fragments, parts.certificates]) {
+    for (const payload of list) {
+      if (payloads.has(payload.key)) return refuse('AssignmentInvalid', payload.key, `${payload.key} came twice`)
+      payloads.set(payload.key, payload)
+      yield
+    }
   }
   const entries = new Map<ObjectKey, Entry>()
   for (const assignment of parts.assignments) {
@@ -180,14 +159,16 @@ function wrongAssignment({ announced, current, assigned, digest }: Assignment): 
   return `assigned revision ${assigned} is neither the announced ${announced} nor the current ${current ?? 'none'}`
 }
 
-function* conclude(served: StreamState, made: Omit<Step, 'checksums'>, announced: Announced): Proof {
+type Made = Omit<Step, 'checksums' | 'changes'>
+
+function* conclude(served: StreamState, made: Made, announced: Announced): Proof {
   if (announced.checksums.ingress === null && announced.checksums.secret === null) {
     return refuse('Held', null, 'no checksum is published yet: waiting for an IngressCheckSum and a SecretCheckSum')
   }
-  const ingress = checksumOf(served, made.ids, 'Ingress')
-  yield
-  const checksums = { ingress, secret: checksumOf(served, made.ids, 'Secret') }
-  yield
+  const checksums = {
+    ingress: yield* checksumOf(served, made.ids, 'Ingress'),
+    secret: yield* checksumOf(served, made.ids, 'Secret'),
+  }
   const refusal =
     checkIds('Ingress', announced.checksums.ingress, checksums.ingress, served, made) ??
     checkIds('Secret', announced.checksums.secret, checksums.secret, served, made)
@@ -195,13 +176,14 @@ function* conclude(served: StreamState, made: Omit<Step, 'checksums'>, announced
   if (made.hash.hex !== announced.stateHash) {
     return refuse('StateHashMismatch', null, 'the state arrived at has not the announced hash')
   }
-  return { ok: true, step: { ...made, checksums } }
+  const changes = yield* changesOf(served.entries, made.removed, made.upsert)
+  return { ok: true, step: { ...made, checksums, changes } }
 }
 
-/** Sorting and hashing 100 000 IDs takes some 20 ms: not where they are the same, as when an index moves. */
-function checksumOf(served: StreamState, ids: IdLists, kind: ObjectKind): string {
+/** Hashing 100 000 IDs takes some 10 ms: not where they are the same, as when an index moves. */
+function* checksumOf(served: StreamState, ids: IdLists, kind: ObjectKind): Steps<string> {
   const known = kind === 'Ingress' ? served.checksums.ingress : served.checksums.secret
-  return known !== null && ids[kind] === served.ids[kind] ? known : idsChecksum(ids[kind])
+  return known !== null && ids[kind] === served.ids[kind] ? known : yield* sortedChecksum(ids[kind])
 }
 
 function checkIds(
@@ -209,7 +191,7 @@ function checkIds(
   published: string | null,
   computed: string,
   served: StreamState,
-  made: Omit<Step, 'checksums'>,
+  made: Made,
 ): Refusal | null {
   const ids = made.ids[kind]
   if (published === null) {

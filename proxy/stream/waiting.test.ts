@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals'
 import { Backoff } from './backoff.ts'
 import { SnapshotPacing } from './pacing.ts'
 import { RetryLog } from './retry-log.ts'
-import { FakeLog } from './testing.ts'
+import { FakeLog } from './testing/messages.ts'
 
 const longest = () => 1
 const shortest = () => 0

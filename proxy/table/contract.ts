@@ -1,6 +1,6 @@
 /**
  * The small contract between the data plane and the table it serves from. The first implementation holds Maps; one in
- * shared memory will replace it. table.cases.ts is the suite that every implementation passes.
+ * shared memory will replace it. testing/table.cases.ts is the suite that every implementation passes.
  */
 import type { Certificate, ObjectKey, PathFragment, Revision } from '../../protocol/objects.ts'
 import type { Cluster } from '../upstream/contract.ts'
@@ -73,7 +73,21 @@ export interface TableWriter {
   reclaim(): void
 }
 
-export interface Table extends TableReader, TableWriter {}
+/** Everything that one entry of the table's hosts holds. */
+export interface HostEntry {
+  readonly kind: 'exact' | 'wildcard' | 'default'
+  readonly host: string
+  /** Oldest object first. */
+  readonly routes: readonly { readonly route: Route; readonly createdAt: number }[]
+}
+
+/** What people ask. */
+export interface TableExplainer {
+  /** What there is for the host, in the order in which `route` looks for it. */
+  entries(host: string): readonly HostEntry[]
+}
+
+export interface Table extends TableReader, TableWriter, TableExplainer {}
 
 /** `*.example.com` for `www.example.com`; null for a name of one label. */
 export function wildcardOf(host: string): string | null {

@@ -3,7 +3,7 @@ import type { Group } from './groups.ts'
 import { TableRoute, byAge, routesOf, type HostShare } from './owner.ts'
 
 /** Does a single route serve this path? */
-export function fits(route: TableRoute, path: string): boolean {
+export function fits(route: Pick<TableRoute, 'type' | 'path'>, path: string): boolean {
   const own = route.path
   switch (route.type) {
     case 'Default':
@@ -69,6 +69,11 @@ export class HostRoutes implements Group<HostShare> {
     return this.#shares.length
   }
 
+  /** Oldest first. */
+  get shares(): readonly HostShare[] {
+    return this.#shares.toSorted(byAge)
+  }
+
   get alone(): HostShare | null {
     const [first] = this.#shares
     return this.#shares.length === 1 && first instanceof TableRoute ? first : null
@@ -98,7 +103,7 @@ export class HostRoutes implements Group<HostShare> {
   }
 
   #merge(): void {
-    const routes = this.#shares.toSorted(byAge).flatMap(routesOf)
+    const routes = this.shares.flatMap(routesOf)
     this.#default = routes.find(route => route.type === 'Default') ?? null
     const places = new Map<string, Place>()
     this.#depth = 0

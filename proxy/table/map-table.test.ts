@@ -1,5 +1,5 @@
 import { MapTable } from './map-table.ts'
 import { FakeClusters } from './testing/clusters.ts'
-import { tableCases } from './table.cases.ts'
+import { tableCases } from './testing/table.cases.ts'
 
 tableCases('MapTable', (clusters = new FakeClusters()) => new MapTable(clusters))

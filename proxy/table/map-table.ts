@@ -1,7 +1,7 @@
 /** The table as Maps, one per worker. Each update touches only the hosts it names; an Ingress that did not change keeps its routes. */
 import type { Backend, Certificate, Fragment, HostFragment, ObjectKey, PathFragment } from '../../protocol/objects.ts'
 import type { Clusters } from '../upstream/contract.ts'
-import { wildcardOf, type Route, type Table } from './contract.ts'
+import { wildcardOf, type HostEntry, type Route, type Table } from './contract.ts'
 import { exchange } from './groups.ts'
 import { HostRoutes, fits } from './host-routes.ts'
 import { Owner, TableRoute, listOf, routesOf, type HostShare, type Some } from './owner.ts'
@@ -69,6 +69,18 @@ export class MapTable implements Table {
     const wildcard = wildcardOf(serverName)
     const chosen = this.#ready(serverName) ?? (wildcard === null ? null : this.#ready(wildcard)) ?? NO_CERTIFICATES
     return chosen.length === 0 ? this.#default : chosen
+  }
+
+  entries(host: string): readonly HostEntry[] {
+    const entry = (kind: HostEntry['kind'], name: string | null): readonly HostEntry[] => {
+      const found = name === null ? undefined : this.#hosts.get(name)
+      if (name === null || found === undefined) return []
+      const shares = found instanceof HostRoutes ? found.shares : [found]
+      const routes = shares.flatMap(routesOf).map(route => ({ route, createdAt: route.owner.createdAt }))
+      return [{ kind, host: name, routes }]
+    }
+    if (host === '') return entry('default', '')
+    return [...entry('exact', host), ...entry('wildcard', wildcardOf(host)), ...entry('default', '')]
   }
 
   requestHost(host: string): string | null {

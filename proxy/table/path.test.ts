@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import * as fc from 'fast-check'
 import { normaliseRoutePath } from '../../protocol/path.ts'
-import { closed, fragment, host, path, upsert } from './fixtures.ts'
+import { closed, fragment, host, path, upsert } from './testing/fixtures.ts'
 import { MapTable } from './map-table.ts'
 import { isAmbiguous, normalisePath } from './path.ts'
 import { FakeClusters } from './testing/clusters.ts'

@@ -2,9 +2,9 @@ import { describe, expect, it } from '@jest/globals'
 import * as fc from 'fast-check'
 import type { Certificate, Fragment } from '../../protocol/objects.ts'
 import { MasterTable } from '../workers/master-table.ts'
-import { certificate, closed, endpoints, fragment, host, path, tls, upsert } from './fixtures.ts'
+import { certificate, closed, endpoints, fragment, host, path, tls, upsert } from './testing/fixtures.ts'
 import { MapTable } from './map-table.ts'
-import { portions } from './portions.ts'
+import { planPortions, portions } from './portions.ts'
 import { FakeClusters } from './testing/clusters.ts'
 import { EMPTY_UPDATE, type TableUpdate } from './update.ts'
 
@@ -103,7 +103,8 @@ describe('portions', () => {
           const before = after(...first)
           const whole = after(...first, update)
           const split = after(...first)
-          for (const piece of [...portions(update, max, before.master)]) {
+          // Planned from the table that the pieces change one by one.
+          for (const piece of portions(update, max, split.master)) {
             apply(split, piece)
             for (const name of NAMES) {
               for (const p of PATHS) {
@@ -124,6 +125,17 @@ describe('portions', () => {
       ),
       { numRuns: 300 },
     )
+  })
+
+  it('has planned all before the first piece, in small steps', () => {
+    const { master } = after(upsert(...many(2_000)))
+    let steps = 0
+    const plan = planPortions({ ...upsert(...many(2_000, 't')), reset: true }, 100, master)
+    let step = plan.next()
+    for (; step.done !== true; step = plan.next()) steps++
+    expect(steps).toBeGreaterThan(40)
+    master.apply({ ...EMPTY_UPDATE, reset: true })
+    expect([...step.value].flatMap(({ fragments: f }) => f.upsert)).toHaveLength(2_000)
   })
 
   const many = (count: number, service = 's'): readonly Fragment[] =>
@@ -156,5 +168,33 @@ describe('portions', () => {
     expect(Math.max(...pieces.map(keys => keys.length))).toBe(5)
     const gone = { ...EMPTY_UPDATE, fragments: { upsert: moved.slice(-1), remove: ['Ingress/ns/a'] } }
     expect([...portions(gone, 1, master)][0]?.fragments).toEqual(gone.fragments)
+  })
+})
+
+describe('the table of a worker that starts', () => {
+  it('is that of the others, whatever changes between the pieces', () => {
+    const between = fc.array(fc.tuple(fc.nat(20), updates), { maxLength: 4 })
+    fc.assert(
+      fc.property(fc.array(updates, { maxLength: 3 }), between, (first, changes) => {
+        const others = after(...first)
+        const started = after()
+        const change = (): void => {
+          for (const [, update] of changes.filter(([at]) => at === taken)) {
+            for (const piece of portions(update, 2, others.master)) {
+              apply(others, piece)
+              apply(started, piece)
+            }
+          }
+        }
+        let taken = 0
+        for (const piece of others.master.pieces(1)) {
+          apply(started, piece)
+          change()
+          taken++
+        }
+        expect(all(started)).toEqual(all(others))
+      }),
+      { numRuns: 300 },
+    )
   })
 })

@@ -8,6 +8,7 @@ import { ClusterSet, type ClusterSetParts } from './cluster-set.ts'
 import type { BackendReader, Cluster, Lease, LeaseRequest, LeaseResult, LeaseWaiter } from './contract.ts'
 import { connectTcp } from './endpoint.ts'
 import { UPSTREAM_DEFAULTS, type UpstreamSettings } from './settings.ts'
+import { IDLE, OPEN, TALLY_WIDTH } from './tally.ts'
 import { reset } from '../../protocol/testing/reset.ts'
 
 const SERVICE = 'shop/web:80'
@@ -680,6 +681,21 @@ describe('whatever happens', () => {
         const set = new ClusterSet({ ...UPSTREAM_DEFAULTS, ...chosen }, { connect, now: () => Date.now() - start })
         const clusters = ['a/a:1', 'b/b:1'].map(service => set.hold(service))
         const wishes: { cancel: () => void; over: boolean; lease: Lease | null }[] = []
+        const tally = new Map<string, { open: number; idle: number }>()
+        /** What metrics know of all endpoints. */
+        const told = (): { open: number; idle: number } => {
+          const { names, figures } = set.flush() ?? { names: [], figures: [] }
+          names.forEach(({ service, endpoint }, i) => {
+            const at = (column: number): number => figures[i * TALLY_WIDTH + column] ?? 0
+            if (endpoint !== null) tally.set(`${service} ${endpoint}`, { open: at(OPEN), idle: at(IDLE) })
+          })
+          const sum = { open: 0, idle: 0 }
+          for (const { open, idle } of tally.values()) {
+            sum.open += open
+            sum.idle += idle
+          }
+          return sum
+        }
         const lent = (): Lease[] => wishes.flatMap(({ lease }) => lease ?? [])
         const awaited = (): number => wishes.filter(wish => !wish.over).length
         set.apply(named({ 'a/a:1': ['10.0.0.1:80', '10.0.0.2:80', '10.0.0.3:80', '10.0.0.4:80'] }))
@@ -718,6 +734,7 @@ describe('whatever happens', () => {
             set.apply(named({ [step.cluster % 2 === 0 ? 'a/a:1' : 'b/b:1']: addresses }, { reset: step.reset }))
           }
           const { open, idle, endpoints } = set.sizes
+          if (step.what === 'pass') expect(told()).toEqual({ open, idle })
           expect(open).toBe(lent().length + awaited())
           expect(idle).toBeLessThanOrEqual(endpoints * chosen.maxIdlePerEndpoint)
         }
@@ -731,6 +748,7 @@ describe('whatever happens', () => {
         expect(set.sizes.idle).toBe(0)
         expect(sockets.filter(socket => !socket.destroyed)).toEqual([])
         expect(jest.getTimerCount()).toBe(0)
+        expect(told()).toEqual({ open: 0, idle: 0 })
         set.destroy()
       }),
       { numRuns: 300 },

@@ -1,10 +1,11 @@
 /** All clusters and endpoints of a worker, as the operator names them. */
 import type { ServiceKey } from '../../protocol/objects.ts'
 import type { TableUpdate } from '../table/update.ts'
-import { EndpointCluster, type ClusterCounts } from './cluster.ts'
+import { EndpointAdmission, EndpointCluster, type ClusterCounts } from './cluster.ts'
 import type { Cluster, Clusters } from './contract.ts'
 import { connectTcp, Endpoint, type Connect, type Surroundings } from './endpoint.ts'
 import type { UpstreamSettings } from './settings.ts'
+import { Tally, type UpstreamCounts } from './tally.ts'
 
 /** Each has its real counterpart as default. */
 export interface ClusterSetParts {
@@ -37,6 +38,19 @@ export interface ClusterSetSizes {
   readonly clusters: ReadonlyMap<ServiceKey, ClusterSizes>
 }
 
+/** What is known of an endpoint, for people. */
+export interface EndpointState {
+  readonly address: string
+  readonly suspect: boolean
+  /** Milliseconds until a request may probe it; 0: it may now, or it is not suspect. */
+  readonly restsFor: number
+  /** Part of its share of requests that it gets: less than 1 while it starts slowly. */
+  readonly share: number
+  /** Connections lent or awaited, and kept. */
+  readonly open: number
+  readonly idle: number
+}
+
 /** How often idle connections are looked through at most and at least, in milliseconds. */
 const SWEEP = { most: 5_000, least: 20 }
 
@@ -54,6 +68,8 @@ export class ClusterSet implements Clusters {
       now: parts.now ?? (() => performance.now()),
       random: parts.random ?? Math.random,
       connect: parts.connect ?? connectTcp,
+      tally: new Tally(),
+      admission: new EndpointAdmission(),
       connectFailed: parts.connectFailed ?? (() => undefined),
       idled: () => this.#idled(),
     }
@@ -92,6 +108,24 @@ export class ClusterSet implements Clusters {
     }
     // Last: an address that goes from one Service to another keeps its connections.
     for (const endpoint of before) this.#unname(endpoint)
+  }
+
+  /** What was done since the last call, for metrics; null: nothing. */
+  flush(): UpstreamCounts | null {
+    return this.#near.tally.flush()
+  }
+
+  /** The endpoints of a Service as this worker sees them. */
+  describe(service: ServiceKey): readonly EndpointState[] {
+    const now = this.#near.now()
+    return (this.#clusters.get(service)?.endpoints ?? []).map(endpoint => ({
+      address: endpoint.address,
+      suspect: endpoint.health.suspect,
+      restsFor: endpoint.health.restsFor(now),
+      share: endpoint.warmth(now),
+      open: endpoint.open,
+      idle: endpoint.idle,
+    }))
   }
 
   get sizes(): ClusterSetSizes {
@@ -143,13 +177,17 @@ export class ClusterSet implements Clusters {
   #name(cluster: EndpointCluster, addresses: readonly string[], before: Endpoint[]): void {
     for (const endpoint of cluster.endpoints) before.push(endpoint)
     // An address that is named twice must not be chosen twice as often.
-    cluster.endpoints = this.#destroyed ? [] : [...new Set(addresses)].map(address => this.#endpoint(address))
+    const unique = addresses.length < 2 ? addresses : [...new Set(addresses)]
+    const others = cluster.endpoints.length > 0
+    cluster.endpoints = this.#destroyed ? [] : unique.map(address => this.#endpoint(address, cluster.service, others))
   }
 
-  #endpoint(address: string): Endpoint {
+  /** @param others the Service had some already: one that is new among them starts slowly */
+  #endpoint(address: string, service: ServiceKey, others: boolean): Endpoint {
     let endpoint = this.#endpoints.get(address)
     if (endpoint === undefined) {
-      endpoint = new Endpoint(address, this.#near)
+      endpoint = new Endpoint(address, service, this.#near)
+      if (others) endpoint.startSlowly(this.#near.now())
       this.#endpoints.set(address, endpoint)
     }
     endpoint.named++

@@ -6,6 +6,7 @@ import { powerOfTwoChoices, type Admission, type Choose } from './choose.ts'
 import type { Connection, Taker } from './connection.ts'
 import type { Cluster, Lease, LeaseRequest, LeaseResult, LeaseWaiter } from './contract.ts'
 import type { Endpoint, Surroundings } from './endpoint.ts'
+import { CONNECTS, CONNECT_FAILURES, FAILURES, LEASES, RETRIES, type Tallied } from './tally.ts'
 
 /** Since the cluster was made. */
 export interface ClusterCounts {
@@ -34,11 +35,11 @@ const TRUSTED_MS = 1_000
 
 const nothing = (): void => undefined
 
-export class EndpointCluster implements Cluster {
+export class EndpointCluster implements Cluster, Tallied {
   readonly service: ServiceKey
-  readonly counts: ClusterCounts = {
-    ...{ connects: 0, connectFailures: 0, localFailures: 0, reuses: 0, stale: 0, retries: 0, probes: 0, desperate: 0 },
-  }
+  readonly address = null
+  readonly idle = 0
+  row = -1
   /** Follows the operator; a new list whenever it changes. */
   endpoints: readonly Endpoint[] = []
   /** Who holds it, and whether the operator names it: see ClusterSet. */
@@ -48,8 +49,9 @@ export class EndpointCluster implements Cluster {
   open = 0
   readonly #near: Surroundings
   readonly #choose: Choose
-  readonly #budget = new RetryBudget()
-  readonly #admission = new EndpointAdmission()
+  /** Both only for those that have traffic: most of 100 000 Services have none. */
+  #counts: ClusterCounts | null = null
+  #budget: RetryBudget | null = null
   /** A suspect one was taken, because all are, and no answer came since. */
   #desperate = false
 
@@ -63,9 +65,14 @@ export class EndpointCluster implements Cluster {
     return this.endpoints.length
   }
 
+  get counts(): ClusterCounts {
+    this.#counts ??= noCounts()
+    return this.#counts
+  }
+
   lease(request: LeaseRequest, waiter: LeaseWaiter): () => void {
     const now = this.#near.now()
-    if (request.exclude === null && !request.fresh) this.#budget.request(now)
+    if (request.exclude === null && !request.fresh) this.#retries().request(now)
     const endpoint = this.pick(request, NONE, now)
     if (endpoint === null) {
       waiter.failed(this.nobody())
@@ -77,7 +84,7 @@ export class EndpointCluster implements Cluster {
     // What every request wants to be: nothing is made but the lease.
     if (idle !== null && now - idle.idleSince < TRUSTED_MS) {
       this.counts.reuses++
-      waiter.leased(new Loan(this, endpoint, idle, true, 0))
+      waiter.leased(this.loan(endpoint, idle, true, 0))
       return nothing
     }
     const wish = new Wish(this, this.#near, request, waiter, now)
@@ -86,28 +93,36 @@ export class EndpointCluster implements Cluster {
   }
 
   mayRetry(): boolean {
-    if (!this.#budget.mayRetry(this.#near.now())) return false
+    if (!this.#retries().mayRetry(this.#near.now())) return false
     this.counts.retries++
+    this.#near.tally.add(this, RETRIES)
     return true
   }
 
   /** The next endpoint for a wish. @param tried those that did not accept it */
   pick(request: LeaseRequest, tried: readonly Endpoint[], now: number): Endpoint | null {
-    const admission = this.#admission
-    admission.begin(request.exclude, tried, now)
+    const { admission, random } = this.#near
+    admission.begin(request.exclude, tried, now, random)
     if (request.on !== null) {
       const preferred = this.endpoints.find(endpoint => endpoint.address === request.on)
       // It may be excluded for what another connection of it did.
       if (preferred?.health.mayServe(now) === true && !preferred.full && !tried.includes(preferred)) return preferred
     }
-    let chosen = this.#choose(this.endpoints, admission, this.#near.random)
+    let chosen = this.#choose(this.endpoints, admission, random)
     if (chosen !== null) return chosen
+    // Whoever warms up is better than nobody.
+    if (admission.warming) {
+      admission.slowly = false
+      chosen = this.#choose(this.endpoints, admission, random)
+      if (chosen !== null) return chosen
+    }
     // Better an answer of ours after a try than one without: while there is an address, it is asked.
     admission.suspects = true
-    chosen = this.#choose(this.endpoints, admission, this.#near.random)
+    admission.slowly = false
+    chosen = this.#choose(this.endpoints, admission, random)
     if (chosen === null && request.exclude !== null) {
       admission.exclude = null
-      chosen = this.#choose(this.endpoints, admission, this.#near.random)
+      chosen = this.#choose(this.endpoints, admission, random)
     }
     if (chosen?.health.mayServe(now) === false) {
       this.counts.desperate++
@@ -118,7 +133,7 @@ export class EndpointCluster implements Cluster {
 
   /** Why `pick` found nobody for a wish that tried none. */
   nobody(): DataPlaneError {
-    return this.#admission.full
+    return this.#near.admission.full
       ? new DataPlaneError('SLUICE_ENDPOINTS_FULL', `every endpoint of ${this.service} has all its connections in use`)
       : new DataPlaneError('SLUICE_NO_ENDPOINT', `service ${this.service} has no endpoint`)
   }
@@ -126,7 +141,8 @@ export class EndpointCluster implements Cluster {
   /** An endpoint was chosen. @returns true if the request probes it */
   begin(endpoint: Endpoint, now: number): boolean {
     this.open++
-    endpoint.open++
+    this.#near.tally.touch(this)
+    endpoint.begin()
     const probe = endpoint.health.chosen(now)
     if (probe) this.counts.probes++
     return probe
@@ -135,14 +151,34 @@ export class EndpointCluster implements Cluster {
   /** It did not come to a lease. */
   undo(endpoint: Endpoint): void {
     this.open--
-    endpoint.open--
+    this.#near.tally.touch(this)
+    endpoint.end()
+  }
+
+  loan(endpoint: Endpoint, connection: Connection, reused: boolean, connectMs: number): Lease {
+    this.#near.tally.add(this, LEASES)
+    endpoint.leased()
+    return new Loan(this, endpoint, connection, reused, connectMs)
+  }
+
+  connecting(): void {
+    this.counts.connects++
+    this.#near.tally.add(this, CONNECTS)
+  }
+
+  connectFailed(): void {
+    this.counts.connectFailures++
+    this.#near.tally.add(this, CONNECT_FAILURES)
+    this.#near.connectFailed()
   }
 
   returned(endpoint: Endpoint, connection: Connection, result: LeaseResult): void {
     this.undo(endpoint)
     const now = this.#near.now()
-    if (result === 'failed') endpoint.health.exchangeBroke(now, connection.probe)
-    else if (result === 'stale') this.counts.stale++
+    if (result === 'failed') {
+      this.#near.tally.add(this, FAILURES)
+      endpoint.exchangeBroke(now, connection.probe)
+    } else if (result === 'stale') this.counts.stale++
     // A client that left before the answer says nothing of the endpoint.
     else if (connection.answered) this.#succeeded(endpoint, now)
     connection.probe = false
@@ -153,6 +189,11 @@ export class EndpointCluster implements Cluster {
     } else connection.socket.destroy()
   }
 
+  #retries(): RetryBudget {
+    this.#budget ??= new RetryBudget()
+    return this.#budget
+  }
+
   #succeeded(endpoint: Endpoint, now: number): void {
     endpoint.health.succeeded()
     if (!this.#desperate) return
@@ -161,18 +202,32 @@ export class EndpointCluster implements Cluster {
   }
 }
 
-/** Whom a wish may go to. One object per cluster, filled anew for each choice. */
-class EndpointAdmission implements Admission<Endpoint> {
+function noCounts(): ClusterCounts {
+  return {
+    ...{ connects: 0, connectFailures: 0, localFailures: 0, reuses: 0, stale: 0, retries: 0, probes: 0, desperate: 0 },
+  }
+}
+
+/** Whom a wish may go to. One object per worker, filled anew for each choice. */
+export class EndpointAdmission implements Admission<Endpoint> {
   exclude: ReadonlySet<string> | null = null
   /** Suspect endpoints too. */
   suspects = false
   /** Somebody was not admitted because of the limit alone. */
   full = false
+  /** Endpoints that warm up are admitted as often as their share is large: of those drawn, that makes them so much rarer. */
+  slowly = true
+  /** Somebody was not admitted because it warms up. */
+  warming = false
   #tried: readonly Endpoint[] = NONE
   #now = 0
+  #random: () => number = Math.random
 
-  begin(exclude: ReadonlySet<string> | null, tried: readonly Endpoint[], now: number): void {
+  begin(exclude: ReadonlySet<string> | null, tried: readonly Endpoint[], now: number, random: () => number): void {
     this.exclude = exclude
+    this.slowly = true
+    this.warming = false
+    this.#random = random
     this.suspects = false
     this.full = false
     this.#tried = tried
@@ -183,8 +238,13 @@ class EndpointAdmission implements Admission<Endpoint> {
     if (!this.suspects && !endpoint.health.mayServe(this.#now)) return false
     if (this.exclude?.has(endpoint.address) === true) return false
     if (this.#tried.length > 0 && this.#tried.includes(endpoint)) return false
-    if (!endpoint.full) return true
-    this.full = true
+    if (endpoint.full) {
+      this.full = true
+      return false
+    }
+    const part = this.slowly ? endpoint.warmth(this.#now) : 1
+    if (part === 1 || this.#random() < part) return true
+    this.warming = true
     return false
   }
 }
@@ -279,10 +339,7 @@ class Wish implements Taker {
     this.#endpoint = null
     this.#cluster.undo(endpoint)
     if (error.code === 'SLUICE_LOCAL_RESOURCES') this.#cluster.counts.localFailures++
-    else {
-      this.#cluster.counts.connectFailures++
-      this.#near.connectFailed()
-    }
+    else this.#cluster.connectFailed()
     const next = this.#mayGoOn(error) ? this.#cluster.pick(this.#request, this.#tried, this.#near.now()) : null
     if (next === null) {
       this.#over = true
@@ -304,7 +361,7 @@ class Wish implements Taker {
   }
 
   #connect(endpoint: Endpoint, now: number): void {
-    if (endpoint.untaken === 0) this.#cluster.counts.connects++
+    if (endpoint.untaken === 0) this.#cluster.connecting()
     const connection = endpoint.connect(this, this.#probe, now)
     // Where the address is unusable, `refused` was called meanwhile and went on.
     if (connection !== null) this.#connecting = connection
@@ -316,7 +373,7 @@ class Wish implements Taker {
     this.#over = true
     this.#connecting = null
     const connectMs = reused ? 0 : this.#near.now() - this.#attemptBegun
-    this.#waiter.leased(new Loan(this.#cluster, endpoint, connection, reused, connectMs))
+    this.#waiter.leased(this.#cluster.loan(endpoint, connection, reused, connectMs))
   }
 
   /**

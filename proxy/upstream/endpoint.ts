@@ -3,11 +3,15 @@
  * know for which of them it was opened, and an endpoint that is down is down for all.
  */
 import { connect as connectSocket, type Socket } from 'node:net'
+import type { ServiceKey } from '../../protocol/objects.ts'
 import { splitAddress } from './address.ts'
 import { connectFailure, Connection, type ConnectionOwner, type Taker } from './connection.ts'
 import type { Candidate } from './choose.ts'
+import type { EndpointAdmission } from './cluster.ts'
 import { Health } from './health.ts'
 import type { UpstreamSettings } from './settings.ts'
+import { warmth } from './slow-start.ts'
+import { CONNECTS, CONNECT_FAILURES, FAILURES, LEASES, RESTS, type Tallied, type Tally } from './tally.ts'
 
 export type Connect = (host: string, port: number) => Socket
 
@@ -21,6 +25,9 @@ export interface Surroundings {
   readonly connect: Connect
   /** An endpoint did not take a connection. */
   readonly connectFailed: () => void
+  readonly tally: Tally
+  /** For one choice after the other. */
+  readonly admission: EndpointAdmission
   /** A connection became idle: somebody has to sweep it away one day. */
   readonly idled: () => void
 }
@@ -31,36 +38,44 @@ export function connectTcp(host: string, port: number): Socket {
   return connectSocket({ host, port, noDelay: true, allowHalfOpen: true, ...keepAlive })
 }
 
-export class Endpoint implements Candidate, ConnectionOwner {
+/** Connections that are not lent. Most endpoints of a large table have none, and no pool. */
+interface Pool {
+  /** Used last comes last. */
+  readonly idle: Connection[]
+  /** Being opened for somebody who went away. */
+  readonly untaken: Connection[]
+}
+
+const NOT_NEW = -1
+
+export class Endpoint implements Candidate, ConnectionOwner, Tallied {
   readonly address: string
+  /** Which named it first, for metrics: nearly always there is no other. */
+  readonly service: ServiceKey
   readonly health = new Health()
   /** Services that name it; without any it keeps no connection. */
   named = 0
   /** Connections lent or awaited. */
   open = 0
+  row = -1
   readonly #near: Surroundings
-  readonly #host: string
-  readonly #port: number
-  /** Used last comes last. */
-  #idle: Connection[] = []
-  /** Being opened for somebody who went away. */
-  readonly #untaken: Connection[] = []
+  #pool: Pool | null = null
+  /** When it came to a Service that had others. */
+  #newSince = NOT_NEW
 
-  constructor(address: string, near: Surroundings) {
+  constructor(address: string, service: ServiceKey, near: Surroundings) {
     this.address = address
+    this.service = service
     this.#near = near
-    const { host, port } = splitAddress(address)
-    this.#host = host
-    this.#port = port
   }
 
   get idle(): number {
-    return this.#idle.length
+    return this.#pool === null ? 0 : this.#pool.idle.length
   }
 
   /** Being opened, and nobody waits. */
   get untaken(): number {
-    return this.#untaken.length
+    return this.#pool === null ? 0 : this.#pool.untaken.length
   }
 
   /** Idle connections and those that nobody waits for make room where they must. */
@@ -69,16 +84,47 @@ export class Endpoint implements Candidate, ConnectionOwner {
     return most > 0 && this.open >= most
   }
 
+  /** From now on it gets a part of its share that rises, where that is set. */
+  startSlowly(now: number): void {
+    if (this.#near.settings.slowStart > 0) this.#newSince = now
+  }
+
+  /** The part of its share that it gets: from a tenth to 1. */
+  warmth(now: number): number {
+    if (this.#newSince === NOT_NEW) return 1
+    const part = warmth(now - this.#newSince, this.#near.settings.slowStart)
+    if (part === 1) this.#newSince = NOT_NEW
+    return part
+  }
+
+  /** Chosen: a connection is about to be lent or opened. */
+  begin(): void {
+    this.open++
+    this.#near.tally.touch(this)
+  }
+
+  /** The lease, or the wish for one, is over. */
+  end(): void {
+    this.open--
+    this.#near.tally.touch(this)
+  }
+
+  leased(): void {
+    this.#near.tally.add(this, LEASES)
+  }
+
   /**
    * The one that was used last: the others get old, and go when they are not needed any more.
    * @param within it was used in so many milliseconds
    */
   takeIdle(now: number, within = Infinity): Connection | null {
+    if (this.#pool === null) return null
     for (;;) {
-      const last = this.#idle.at(-1)
+      const last = this.#pool.idle.at(-1)
       if (last === undefined || now - last.idleSince >= within) return null
-      const connection = this.#idle.pop()
+      const connection = this.#pool.idle.pop()
       if (connection === undefined) return null
+      this.#near.tally.touch(this)
       if (connection.sound && !this.#old(connection, now)) return connection
       connection.socket.destroy()
     }
@@ -89,19 +135,21 @@ export class Endpoint implements Candidate, ConnectionOwner {
    * address is unusable.
    */
   connect(taker: Taker, probe: boolean, now: number): Connection | null {
-    const begun = this.#untaken.pop()
+    const begun = this.#pool?.untaken.pop()
     if (begun !== undefined) {
       begun.taker = taker
       begun.probe ||= probe
       return begun
     }
     const { maxConnectionsPerEndpoint: most, connectTimeout } = this.#near.settings
-    if (most > 0 && this.open + this.#idle.length > most) this.#idle.shift()?.socket.destroy()
+    if (most > 0 && this.open + this.idle > most) this.#pool?.idle.shift()?.socket.destroy()
+    this.#near.tally.add(this, CONNECTS)
     try {
-      return new Connection(this, this.#near.connect(this.#host, this.#port), taker, probe, now, connectTimeout)
+      const { host, port } = splitAddress(this.address)
+      return new Connection(this, this.#near.connect(host, port), taker, probe, now, connectTimeout)
     } catch (error) {
       // Node throws for ports and options that cannot be, and reports everything else by an event.
-      this.health.connectFailed(now, probe)
+      this.#connectFailed(now, probe)
       taker.refused(connectFailure(this.address, error instanceof Error ? error : new Error(String(error))))
       return null
     }
@@ -110,7 +158,7 @@ export class Endpoint implements Candidate, ConnectionOwner {
   /** Nobody waits for it any more: it is kept for the next one. */
   abandon(connection: Connection): void {
     connection.taker = null
-    if (this.named > 0) this.#untaken.push(connection)
+    if (this.named > 0) this.#pooled().untaken.push(connection)
     else connection.socket.destroy()
   }
 
@@ -131,24 +179,29 @@ export class Endpoint implements Candidate, ConnectionOwner {
     }
     // An idle connection has to notice its end.
     if (socket.isPaused()) socket.resume()
-    if (this.#idle.length >= maxIdlePerEndpoint) this.#idle.shift()?.socket.destroy()
-    this.#idle.push(connection)
+    const { idle } = this.#pooled()
+    if (idle.length >= maxIdlePerEndpoint) idle.shift()?.socket.destroy()
+    idle.push(connection)
+    this.#near.tally.touch(this)
     this.#near.idled()
   }
 
   /** Closes what was idle for too long. */
   sweep(now: number): void {
-    if (this.#idle.length === 0) return
-    const old = this.#idle.filter(connection => this.#old(connection, now))
-    if (old.length === 0) return
-    this.#idle = this.#idle.filter(connection => !this.#old(connection, now))
-    for (const connection of old) connection.socket.destroy()
+    if (this.#pool === null || this.idle === 0) return
+    const old = this.#pool.idle.filter(connection => this.#old(connection, now))
+    for (const connection of old) {
+      forget(this.#pool.idle, connection)
+      connection.socket.destroy()
+    }
   }
 
   /** No Service names it any more. What is lent goes when it is given back. */
   retire(): void {
-    for (const connection of this.#idle.splice(0)) connection.socket.destroy()
-    for (const connection of this.#untaken.splice(0)) connection.socket.destroy()
+    if (this.#pool === null) return
+    const { idle, untaken } = this.#pool
+    for (const connection of idle.splice(0)) connection.socket.destroy()
+    for (const connection of untaken.splice(0)) connection.socket.destroy()
   }
 
   opened(connection: Connection): void {
@@ -159,7 +212,7 @@ export class Endpoint implements Candidate, ConnectionOwner {
       return
     }
     const now = this.#near.now()
-    forget(this.#untaken, connection)
+    if (this.#pool !== null) forget(this.#pool.untaken, connection)
     connection.idleSince = now
     this.keep(connection, now)
   }
@@ -167,18 +220,37 @@ export class Endpoint implements Candidate, ConnectionOwner {
   refused(connection: Connection, cause: Error): void {
     const error = connectFailure(this.address, cause)
     const { taker } = connection
-    forget(this.#untaken, connection)
-    if (error.code !== 'SLUICE_LOCAL_RESOURCES') this.health.connectFailed(this.#near.now(), connection.probe)
+    if (this.#pool !== null) forget(this.#pool.untaken, connection)
+    if (error.code !== 'SLUICE_LOCAL_RESOURCES') this.#connectFailed(this.#near.now(), connection.probe)
     connection.taker = null
     taker?.refused(error)
+  }
+
+  /** An exchange broke that the backend is to blame for. */
+  exchangeBroke(now: number, probe: boolean): void {
+    this.#near.tally.add(this, FAILURES)
+    if (this.health.exchangeBroke(now, probe)) this.#near.tally.add(this, RESTS)
   }
 
   answered(): void {
     if (this.health.suspect) this.health.answered()
   }
 
+  /** Those that we closed come here, too. */
   lost(connection: Connection): void {
-    forget(this.#idle, connection)
+    if (this.#pool === null) return
+    forget(this.#pool.idle, connection)
+    this.#near.tally.touch(this)
+  }
+
+  #connectFailed(now: number, probe: boolean): void {
+    this.#near.tally.add(this, CONNECT_FAILURES)
+    if (this.health.connectFailed(now, probe)) this.#near.tally.add(this, RESTS)
+  }
+
+  #pooled(): Pool {
+    this.#pool ??= { idle: [], untaken: [] }
+    return this.#pool
   }
 
   #old(connection: Connection, now: number): boolean {

@@ -24,6 +24,11 @@ export class Health {
     return this.#pause > 0
   }
 
+  /** Milliseconds until it is due for a probe; 0: it is, or it is not suspect. */
+  restsFor(now: number): number {
+    return this.#pause === 0 ? 0 : Math.max(0, this.#until - now)
+  }
+
   /** Not suspect, or due for a probe. */
   mayServe(now: number): boolean {
     return this.#pause === 0 || now >= this.#until
@@ -60,15 +65,18 @@ export class Health {
     this.#until = Math.min(this.#until, now)
   }
 
-  connectFailed(now: number, probe: boolean): void {
+  /** @returns true if a pause begins (or a longer one) */
+  connectFailed(now: number, probe: boolean): boolean {
     if (this.#pause === 0) this.#pause = FIRST_PAUSE_MS
     else if (probe) this.#pause = Math.min(this.#pause * 2, LONGEST_PAUSE_MS)
-    else return
+    else return false
     this.#until = now + this.#pause
+    return true
   }
 
-  exchangeBroke(now: number, probe: boolean): void {
+  /** @returns as `connectFailed` */
+  exchangeBroke(now: number, probe: boolean): boolean {
     this.#broken++
-    if (this.#pause > 0 || this.#broken >= BROKEN_IN_A_ROW) this.connectFailed(now, probe)
+    return (this.#pause > 0 || this.#broken >= BROKEN_IN_A_ROW) && this.connectFailed(now, probe)
   }
 }

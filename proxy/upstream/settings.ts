@@ -19,6 +19,8 @@ export interface UpstreamSettings {
   readonly maxAge: number
   /** Connections per endpoint, lent, idle and being opened; 0: no limit. At the limit the next endpoint is taken. */
   readonly maxConnectionsPerEndpoint: number
+  /** How long an endpoint that comes to others gets less than its share (slow-start.ts); 0: not at all. */
+  readonly slowStart: number
 }
 
 export const UPSTREAM_DEFAULTS: UpstreamSettings = {
@@ -30,4 +32,5 @@ export const UPSTREAM_DEFAULTS: UpstreamSettings = {
   maxRequestsPerConnection: 10_000,
   maxAge: 3_600_000,
   maxConnectionsPerEndpoint: 0,
+  slowStart: 0,
 }

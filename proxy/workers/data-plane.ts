@@ -18,10 +18,13 @@ import { Gateway } from '../gateway/gateway.ts'
 import type { Transport } from '../gateway/transport.ts'
 import type { LineSink } from '../log/lines.ts'
 import { Output } from '../log/output.ts'
+import type { CountsDelta } from '../report/counts.ts'
 import { Recorder } from '../report/recorder.ts'
 import { MapTable } from '../table/map-table.ts'
 import type { TableUpdate } from '../table/update.ts'
+import { explain, type Explained, type Question } from './explain.ts'
 import { ClusterSet } from '../upstream/cluster-set.ts'
+import type { UpstreamCounts } from '../upstream/tally.ts'
 import { memoryReader } from './memory.ts'
 import { BEAT_MS } from './vitals.ts'
 
@@ -146,7 +149,28 @@ export class DataPlane {
     this.connections = parts.gateway.connections
   }
 
-  /** Open and idle connections to backends, for metrics and tests. */
+  /**
+   * What was counted since the last call; null: nothing. Numbers of routes that are gone may be given anew after it: all
+   * that was counted under them is in what is returned, or was before.
+   */
+  flushCounts(): CountsDelta | null {
+    const delta = this.recorder.flush()
+    this.#parts.table.reclaim()
+    return delta
+  }
+
+  /** What was done with backends since the last call, for metrics; null: nothing. */
+  flushUpstream(): UpstreamCounts | null {
+    return this.#parts.clusters.flush()
+  }
+
+  /** Where a request would go, and why. */
+  explain(question: Question): Explained {
+    const { table, clusters } = this.#parts
+    return explain(question, { table, endpoints: service => clusters.describe(service) })
+  }
+
+  /** Open and idle connections to backends, for tests. */
   get upstream(): ClusterSet['sizes'] {
     return this.#parts.clusters.sizes
   }

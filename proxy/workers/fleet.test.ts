@@ -2,10 +2,10 @@ import { EventEmitter } from 'node:events'
 import type { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { dataPlaneConfig } from '../config.ts'
-import { fragment, host, path, upsert } from '../table/fixtures.ts'
-import { EMPTY_UPDATE } from '../table/update.ts'
+import { fragment, host, path, upsert } from '../table/testing/fixtures.ts'
+import { EMPTY_UPDATE, type TableUpdate } from '../table/update.ts'
 import { WorkerFleet } from './fleet.ts'
-import { TEST_ENVIRONMENT } from './harness.ts'
+import { TEST_ENVIRONMENT } from './testing/harness.ts'
 import type { FromWorker, ToWorker, WorkerSetup } from './messages.ts'
 import { Vitals } from './vitals.ts'
 
@@ -29,6 +29,7 @@ class FakeWorker extends EventEmitter {
 
   postMessage(message: ToWorker): void {
     this.told.push(message.type)
+    if (message.type === 'update') onUpdate?.(this)
     if (message.type === 'update') this.updates.push(message.update.fragments.upsert.length)
     if (message.type === 'update' && !this.silent) this.#say({ type: 'applied', sequence: message.sequence })
     if (message.type === 'listen') this.#say({ type: 'listening', httpPort: 1, httpsPort: 2 })
@@ -46,10 +47,13 @@ class FakeWorker extends EventEmitter {
 }
 
 const logged: string[] = []
+/** Called when a worker gets an update. */
+let onUpdate: ((worker: FakeWorker) => void) | null = null
 let workers: FakeWorker[] = []
 beforeEach(() => {
   jest.useFakeTimers({ doNotFake: ['queueMicrotask', 'nextTick'] })
   logged.length = 0
+  onUpdate = null
   workers = []
 })
 afterEach(() => {
@@ -69,7 +73,13 @@ async function start(env: Readonly<Record<string, string>> = {}): Promise<Worker
       workers.push(worker)
       return worker as unknown as Worker
     },
-    ...{ onCounts: () => undefined, onLines: () => undefined, log: { warn: note, error: note } },
+    ...{
+      onCounts: () => undefined,
+      onUpstream: () => undefined,
+      onGone: () => undefined,
+      onLines: () => undefined,
+      log: { warn: note, error: note },
+    },
   })
   await fleet.start()
   return fleet
@@ -119,6 +129,41 @@ describe('WorkerFleet', () => {
     second.silent = false
     await fleet.apply(EMPTY_UPDATE)
     await Promise.all([big, small])
+    await fleet.stop()
+  })
+
+  const named = (count: number): TableUpdate =>
+    upsert(...Array.from({ length: count }, (_, n) => fragment(`web-${n}`, [host(`h${n}.example`, path('Prefix /'))])))
+
+  it('gives out a big first table in pieces, and lets nobody listen before the last one', async () => {
+    const fleet = await start()
+    await fleet.apply({ ...named(1_200), reset: true })
+    for (const { told, updates } of workers) {
+      expect(updates).toEqual([500, 500, 200, 0])
+      expect(told).toEqual(['update', 'update', 'update', 'update', 'listen'])
+    }
+    await fleet.stop()
+  })
+
+  it('gives a worker that starts the table in pieces, with what changes meanwhile, and waits for it', async () => {
+    const fleet = await start()
+    await fleet.apply(named(1_200))
+    const updates: Promise<void>[] = []
+    // With its first piece.
+    onUpdate = worker => {
+      if (worker !== workers[2] || updates.length > 0) return
+      updates.push(fleet.apply(upsert(fragment('late', [host('late.example', path('Prefix /'))]))))
+    }
+    workers[0]?.emit('exit', 1)
+    while (updates.length === 0) await jest.advanceTimersByTimeAsync(100)
+    await Promise.all(updates)
+    const [, , third] = workers
+    expect(third?.told.indexOf('listen')).toBe((third?.told.length ?? 0) - 1)
+    // Observed hosts, then fragments; the late one as soon as it came, and again at its place in the table.
+    const sizes = third?.updates ?? []
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(1_202)
+    expect(Math.max(...sizes)).toBe(500)
+    expect(fleet.listening).toBe(2)
     await fleet.stop()
   })
 

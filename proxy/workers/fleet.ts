@@ -1,9 +1,13 @@
 /** The main thread's side of the workers: starts them, replaces those that end or hang, keeps their tables the same. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Worker } from 'node:worker_threads'
-import { DataPlaneError } from '../errors.ts'
+import { DataPlaneError, errorCode } from '../errors.ts'
 import type { CountsDelta } from '../report/counts.ts'
 import type { TableSink, TableUpdate, TicketSink } from '../table/update.ts'
-import { portions } from '../table/portions.ts'
+import type { UpstreamCounts } from '../upstream/tally.ts'
+import { planPortions } from '../table/portions.ts'
+import { inPortions } from '../turns.ts'
+import type { Explained, Question } from './explain.ts'
 import { MasterTable } from './master-table.ts'
 import type { FromWorker, ToWorker, WorkerSetup } from './messages.ts'
 import { LogCredit } from '../log/lines.ts'
@@ -19,6 +23,9 @@ export interface FleetParts {
   /** Makes a thread that runs proxy/worker.ts with this workerData. */
   readonly spawn: (setup: WorkerSetup) => Worker
   readonly onCounts: (delta: CountsDelta) => void
+  readonly onUpstream: (worker: number, counts: UpstreamCounts) => void
+  /** A worker ended, with all connections that it had. Its successor has the same number. */
+  readonly onGone: (worker: number) => void
   /** Lines of the access log; `done` is called when they are written or dropped. */
   readonly onLines: (data: Uint8Array, lines: number, done: () => void) => void
   readonly log: FleetLog
@@ -48,6 +55,8 @@ interface Slot {
   /** Time without a beat, in milliseconds; only time in which this thread ran. */
   silent: number
   started: boolean
+  /** It is being given the table. */
+  loading: boolean
   /** It was told to listen. */
   invited: boolean
   /** It hung, and is being ended. */
@@ -82,8 +91,11 @@ export class WorkerFleet implements TableSink, TicketSink {
   /** Ends when the update before is on its way, with all of its pieces. */
   #turn: Promise<void> = Promise.resolve()
   #flushSequence = 0
+  #questionSequence = 0
+  readonly #questions = new Map<number, (slot: Slot, explained: Explained) => void>()
   #crashes = 0
   #stalls = 0
+  #outOfMemory = 0
   #logDropped = 0
   #watch: NodeJS.Timeout | null = null
   #ports: { httpPort: number; httpsPort: number }
@@ -124,6 +136,11 @@ export class WorkerFleet implements TableSink, TicketSink {
   /** Workers that hung and were replaced. */
   get stalls(): number {
     return this.#stalls
+  }
+
+  /** Workers whose heap was full; part of the crashes. */
+  get outOfMemory(): number {
+    return this.#outOfMemory
   }
 
   /** Lines of the access log that workers dropped: the main thread could not write them in time. */
@@ -204,6 +221,30 @@ export class WorkerFleet implements TableSink, TicketSink {
     await within(withinMs, flushed)
   }
 
+  /**
+   * Asks every worker that has a table; those that do not answer in time (milliseconds) are left out.
+   * @returns what they say, and how many were asked: none before the first table
+   */
+  async explain(
+    question: Question,
+    withinMs: number,
+  ): Promise<{ readonly asked: number; readonly explained: readonly Explained[] }> {
+    const sequence = ++this.#questionSequence
+    const asked = this.#slots
+      .filter(({ worker, applied }) => worker !== null && applied > 0)
+      .map(slot => ({ slot, worker: slot.worker, explained: null as Explained | null }))
+    this.#questions.set(sequence, (slot, explained) => {
+      for (const one of asked) if (one.slot === slot) one.explained = explained
+    })
+    for (const { worker } of asked) if (worker) post(worker, { type: 'explain', sequence, question })
+    const answered = this.#until(() =>
+      asked.every(({ slot, worker, explained }) => explained !== null || slot.worker !== worker),
+    )
+    await within(withinMs, answered)
+    this.#questions.delete(sequence)
+    return { asked: asked.length, explained: asked.flatMap(({ explained }) => explained ?? []) }
+  }
+
   announceDrain(): void {
     if (this.#draining === 'no') this.#draining = 'announced'
     this.#send({ type: 'announce-drain' })
@@ -240,6 +281,7 @@ export class WorkerFleet implements TableSink, TicketSink {
         ...{ number, worker: null, vitals: new Vitals(), logCredit: new LogCredit(), beats: 0, silent: 0 },
         ...{
           started: false,
+          loading: false,
           invited: false,
           stalled: false,
           applied: 0,
@@ -267,33 +309,34 @@ export class WorkerFleet implements TableSink, TicketSink {
   }
 
   /**
-   * Big updates go out in pieces, each when the one before is served: between two a worker serves traffic. A worker that
-   * starts meanwhile has the whole update already, which the pieces do not harm.
+   * Big updates go out in pieces, each when the one before is taken: between two a worker serves traffic.
    * @returns the number of the last piece
    */
   async #sendInTurn(update: TableUpdate): Promise<number> {
-    // Nobody is served yet before the first table.
-    const pieces = this.#sequence === 0 ? [update] : portions(update, PORTION_HOSTS, this.table)
-    const [first = update, ...others] = pieces
-    this.table.apply(update)
-    this.#sendPiece(first)
-    for (const piece of others) {
-      await within(PIECE_WAIT_MS, this.#served(this.#sequence))
-      this.#sendPiece(piece)
+    let wait = false
+    for (const piece of await inPortions(planPortions(update, PORTION_HOSTS, this.table))) {
+      if (wait) await within(PIECE_WAIT_MS, this.#took(this.#sequence))
+      wait = true
+      // Piece by piece here, too: a worker that starts between two gets what went before from this table.
+      this.table.apply(piece)
+      this.#send({ type: 'update', sequence: ++this.#sequence, update: piece })
     }
+    // Only now: half of a first table is worse than none.
+    if (this.#draining === 'no') this.#open = true
+    this.#invite()
     return this.#sequence
   }
 
-  #sendPiece(update: TableUpdate): void {
-    this.#send({ type: 'update', sequence: ++this.#sequence, update })
-    if (this.#draining === 'no') this.#open = true
-    this.#invite()
+  /** Resolves when every worker has taken the update of this number, whether it listens yet or not. */
+  #took(sequence: number): Promise<void> {
+    return this.#until(() => this.#slots.every(slot => slot.worker === null || slot.applied >= sequence))
   }
 
   #served(sequence: number): Promise<void> {
     return this.#until(() =>
       this.#slots.every(
-        slot => slot.worker === null || (slot.applied >= sequence && (slot.listening || !this.#accepting)),
+        slot =>
+          slot.worker === null || (slot.applied >= sequence && !slot.loading && (slot.listening || !this.#accepting)),
       ),
     )
   }
@@ -308,16 +351,29 @@ export class WorkerFleet implements TableSink, TicketSink {
     Object.assign(slot, {
       ...{ worker, vitals, logCredit, beats: 0, silent: 0, started: false, invited: false, stalled: false },
       ...{ applied: 0, flushed: 0, listening: false, drained: false, startedAt: performance.now() },
+      loading: this.#sequence > 0,
     })
     worker.on('message', (message: FromWorker) => this.#receive(slot, message))
-    worker.on('error', error => this.#parts.log.error({ worker: slot.number, err: error }, 'a worker failed'))
+    worker.on('error', error => this.#failed(slot, error))
     worker.once('exit', code => this.#ended(slot, worker, code))
-    // Updates that come from now on queue up behind it.
-    if (this.#sequence > 0) {
-      post(worker, { type: 'update', sequence: this.#sequence, update: this.table.snapshot() })
-    }
+    if (this.#sequence > 0) void this.#load(slot, worker)
     if (this.#draining !== 'no') post(worker, { type: 'announce-drain' })
     this.#invite()
+  }
+
+  /**
+   * Gives a worker that starts the whole table, in pieces: 100 000 hosts in one message would hold up this thread, and with it probes
+   * and the stream, for a second. Updates that come meanwhile reach the worker between the pieces. It serves when it has all.
+   */
+  async #load(slot: Slot, worker: Worker): Promise<void> {
+    for (const update of this.table.pieces(PORTION_HOSTS)) {
+      post(worker, { type: 'update', sequence: this.#sequence, update })
+      await nextTurn()
+      if (slot.worker !== worker) return
+    }
+    slot.loading = false
+    this.#invite()
+    this.#wake()
   }
 
   get #accepting(): boolean {
@@ -329,7 +385,7 @@ export class WorkerFleet implements TableSink, TicketSink {
     if (!this.#accepting) return
     const { httpPort, httpsPort } = this.#ports
     for (const slot of this.#slots) {
-      if (!slot.worker || slot.invited) continue
+      if (!slot.worker || slot.invited || slot.loading) continue
       const known = httpPort !== 0 && httpsPort !== 0
       if (!known && this.#slots.some(other => other.worker !== null && other.invited)) return
       slot.invited = true
@@ -384,8 +440,14 @@ export class WorkerFleet implements TableSink, TicketSink {
       case 'counts':
         this.#parts.onCounts(message.delta)
         return
+      case 'upstream':
+        this.#parts.onUpstream(slot.number, message.counts)
+        return
       case 'flushed':
         slot.flushed = message.sequence
+        break
+      case 'explained':
+        this.#questions.get(message.sequence)?.(slot, message.explained)
         break
       case 'drained':
         slot.drained = true
@@ -403,10 +465,24 @@ export class WorkerFleet implements TableSink, TicketSink {
     this.#wake()
   }
 
+  #failed({ number }: Slot, error: unknown): void {
+    if (errorCode(error) !== 'ERR_WORKER_OUT_OF_MEMORY') {
+      this.#parts.log.error({ worker: number, err: error }, 'a worker failed')
+      return
+    }
+    this.#outOfMemory++
+    const { workerHeap } = this.#parts.setup.config
+    this.#parts.log.error(
+      { worker: number, mebibytes: workerHeap },
+      `the heap of worker ${number} is full: more than WORKER_HEAP=${workerHeap} allows`,
+    )
+  }
+
   #ended(slot: Slot, worker: Worker, code: number): void {
     if (slot.worker !== worker) return
     const early = !slot.started
     Object.assign(slot, { worker: null, listening: false })
+    this.#parts.onGone(slot.number)
     if (!this.#stopped) {
       if (!slot.stalled) this.#crashes++
       this.#parts.log.error({ worker: slot.number, code }, 'a worker ended; its connections are lost')

@@ -6,7 +6,17 @@ import { WebSocket } from 'ws'
 import { echoConfig } from '../../e2e/echo/config.ts'
 import { EchoServer } from '../../e2e/echo/server.ts'
 import { Authority } from '../../e2e/pki/pki.ts'
-import { certificate, certificates, endpoints, fragment, host, path, remove, tls, upsert } from '../table/fixtures.ts'
+import {
+  certificate,
+  certificates,
+  endpoints,
+  fragment,
+  host,
+  path,
+  remove,
+  tls,
+  upsert,
+} from '../table/testing/fixtures.ts'
 import type { TableUpdate } from '../table/update.ts'
 import {
   Ends,
@@ -19,7 +29,7 @@ import {
   startPlane,
   summed,
   type Answered,
-} from './harness.ts'
+} from './testing/harness.ts'
 
 const ends = new Ends()
 afterEach(() => ends.all())

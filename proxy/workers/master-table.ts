@@ -1,7 +1,7 @@
 /** The main thread's copy of what the workers serve: for workers that start later, and for what the admin server says. */
 import type { Certificate, Fragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
 import type { Held } from '../table/portions.ts'
-import type { TableUpdate } from '../table/update.ts'
+import { EMPTY_UPDATE, type TableUpdate } from '../table/update.ts'
 
 export class MasterTable implements Held {
   readonly #fragments = new Map<ObjectKey, Fragment>()
@@ -21,7 +21,8 @@ export class MasterTable implements Held {
     }
     for (const key of update.fragments.remove) this.#removeFragment(key)
     for (const fragment of update.fragments.upsert) {
-      this.#removeFragment(fragment.key)
+      // It keeps its place: `pieces` may be on its way through.
+      this.#unname(this.#fragments.get(fragment.key))
       this.#fragments.set(fragment.key, fragment)
       for (const host of hostsOf(fragment)) this.#name(host, fragment.key)
     }
@@ -35,7 +36,24 @@ export class MasterTable implements Held {
     }
   }
 
-  /** Everything as one update, for a worker that starts. */
+  /**
+   * Everything, for a worker that starts and that nobody asks yet. The table may change between two pieces, if only the
+   * worker is told of that, too: it may learn of a thing twice, and never misses one.
+   */
+  *pieces(size: number): Generator<TableUpdate, void, void> {
+    yield { ...EMPTY_UPDATE, observed: this.#observed }
+    for (const upsert of chunks(this.#certificates.values(), size)) {
+      yield { ...EMPTY_UPDATE, certificates: { upsert, remove: [] } }
+    }
+    for (const some of chunks(this.#endpoints, size)) {
+      yield { ...EMPTY_UPDATE, endpoints: { upsert: Object.fromEntries(some), remove: [] } }
+    }
+    for (const upsert of chunks(this.#fragments.values(), size)) {
+      yield { ...EMPTY_UPDATE, fragments: { upsert, remove: [] } }
+    }
+  }
+
+  /** Everything as one update: what tests compare tables by. */
   snapshot(): TableUpdate {
     return {
       reset: true,
@@ -74,6 +92,12 @@ export class MasterTable implements Held {
     return this.#byHost.has(host) || this.#observedSet.has(host)
   }
 
+  /** A Service, and an address of it, that metrics may carry. @param address null: the Service alone */
+  knowsService(service: ServiceKey, address: string | null): boolean {
+    const addresses = this.#endpoints.get(service)
+    return addresses !== undefined && (address === null || addresses.includes(address))
+  }
+
   /** Reports carry the figures of observed hosts and of those of governed objects. */
   reports(host: string): boolean {
     if (this.#observedSet.has(host)) return true
@@ -103,9 +127,13 @@ export class MasterTable implements Held {
   }
 
   #removeFragment(key: ObjectKey): void {
-    const fragment = this.#fragments.get(key)
-    if (!fragment) return
+    this.#unname(this.#fragments.get(key))
     this.#fragments.delete(key)
+  }
+
+  #unname(fragment: Fragment | undefined): void {
+    if (fragment === undefined) return
+    const { key } = fragment
     for (const host of hostsOf(fragment)) {
       const keys = this.#byHost.get(host)
       if (keys === key) this.#byHost.delete(host)
@@ -123,4 +151,16 @@ export class MasterTable implements Held {
 
 function hostsOf({ hosts, tls, defaultTls = [] }: Fragment): ReadonlySet<string> {
   return new Set([...hosts.map(h => h.host), ...tls.flatMap(t => t.hosts), ...defaultTls])
+}
+
+/** Takes from the iterator only when the next one is asked for: what changes meanwhile is seen. */
+function* chunks<T>(items: Iterable<T>, size: number): Generator<readonly T[], void, void> {
+  let chunk: T[] = []
+  for (const item of items) {
+    chunk.push(item)
+    if (chunk.length < size) continue
+    yield chunk
+    chunk = []
+  }
+  if (chunk.length > 0) yield chunk
 }

@@ -3,6 +3,8 @@ import type { KeyPair } from '../frontdoor/contexts.ts'
 import type { DataPlaneConfig } from '../config.ts'
 import type { CountsDelta } from '../report/counts.ts'
 import type { TableUpdate } from '../table/update.ts'
+import type { Explained, Question } from './explain.ts'
+import type { UpstreamCounts } from '../upstream/tally.ts'
 
 /** Given to a worker at its start. Never log it. */
 export interface WorkerSetup {
@@ -17,7 +19,7 @@ export interface WorkerSetup {
 }
 
 export type ToWorker =
-  /** The first one is the whole table. */
+  /** Pieces of the first table come before `listen`. */
   | { readonly type: 'update'; readonly sequence: number; readonly update: TableUpdate }
   /** The fleet's. Never log it. */
   | { readonly type: 'ticket-secret'; readonly secret: Uint8Array }
@@ -25,6 +27,8 @@ export type ToWorker =
   | { readonly type: 'listen'; readonly httpPort: number; readonly httpsPort: number }
   /** Send the counts now. */
   | { readonly type: 'flush'; readonly sequence: number }
+  /** Say where a request would go. */
+  | { readonly type: 'explain'; readonly sequence: number; readonly question: Question }
   /** Answers say Connection: close from now on. */
   | { readonly type: 'announce-drain' }
   /** Accept no more, close what is idle, say when the rest is done. */
@@ -38,8 +42,10 @@ export type FromWorker =
   | { readonly type: 'listening'; readonly httpPort: number; readonly httpsPort: number }
   | { readonly type: 'applied'; readonly sequence: number }
   | { readonly type: 'counts'; readonly delta: CountsDelta }
+  | { readonly type: 'upstream'; readonly counts: UpstreamCounts }
   /** All counts up to the flush of this number were sent. */
   | { readonly type: 'flushed'; readonly sequence: number }
+  | { readonly type: 'explained'; readonly sequence: number; readonly explained: Explained }
   | { readonly type: 'drained' }
   /** Lines of the access log. The data is handed over, not copied. */
   | { readonly type: 'lines'; readonly data: Uint8Array<ArrayBuffer>; readonly lines: number }

@@ -1,5 +1,13 @@
 /** A data plane with one host, in front of backends that a test starts. */
-import { bodyOf, site, startBackend, startPlane, type Ends, type Environment, type Rig } from '../../workers/harness.ts'
+import {
+  bodyOf,
+  site,
+  startBackend,
+  startPlane,
+  type Ends,
+  type Environment,
+  type Rig,
+} from '../../workers/testing/harness.ts'
 
 /** What an echoing backend saw of a request: its answer, as JSON. */
 export interface Echo {

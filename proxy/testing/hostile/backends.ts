@@ -2,7 +2,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { startBackend, type Ends } from '../../workers/harness.ts'
+import { startBackend, type Ends } from '../../workers/testing/harness.ts'
 import { reset } from '../../../protocol/testing/reset.ts'
 
 /** How a backend treats a request. The last five are for Upgrade; other requests there are answered at once. */

@@ -1,8 +1,16 @@
 /** A whole run: many hostile clients, some at once, two bystanders, and what is left when they are gone. */
 import { once } from 'node:events'
 import { connect as netConnect } from 'node:net'
-import { endpoints, fragment, host, path, upsert } from '../../table/fixtures.ts'
-import { deadAddress, site, startPlane, summed, type Ends, type Environment, type Rig } from '../../workers/harness.ts'
+import { endpoints, fragment, host, path, upsert } from '../../table/testing/fixtures.ts'
+import {
+  deadAddress,
+  site,
+  startPlane,
+  summed,
+  type Ends,
+  type Environment,
+  type Rig,
+} from '../../workers/testing/harness.ts'
 import { Notes, startHostileBackend } from './backends.ts'
 import { Bystander } from './bystander.ts'
 import { play } from './client.ts'

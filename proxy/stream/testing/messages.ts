@@ -1,15 +1,15 @@
 /** States and messages for tests, made without the operator's code: what is right here was written down twice. */
-import { idsChecksum, payloadDigest, StateHash } from '../../protocol/hash.ts'
-import { parseObjectKey } from '../../protocol/ids.ts'
-import type { Checksums, DeltaMessage, EndpointTable, Refusal, StreamMessage } from '../../protocol/messages.ts'
-import type { Assignment, Certificate, Fragment, ObjectKey, Revision } from '../../protocol/objects.ts'
-import { fragment, host, path } from '../table/fixtures.ts'
-import type { TableSink, TableUpdate } from '../table/update.ts'
-import { MasterTable } from '../workers/master-table.ts'
-import type { StreamLog } from './log.ts'
-import { Receiver } from './receiver.ts'
-import type { Received } from './receiver.ts'
-import type { Entry } from './state.ts'
+import { idsChecksum, payloadDigest, StateHash } from '../../../protocol/hash.ts'
+import { parseObjectKey } from '../../../protocol/ids.ts'
+import type { Checksums, DeltaMessage, EndpointTable, Refusal, StreamMessage } from '../../../protocol/messages.ts'
+import type { Assignment, Certificate, Fragment, ObjectKey, Revision } from '../../../protocol/objects.ts'
+import { fragment, host, path } from '../../table/testing/fixtures.ts'
+import type { TableSink, TableUpdate } from '../../table/update.ts'
+import { MasterTable } from '../../workers/master-table.ts'
+import type { StreamLog } from '../log.ts'
+import { Receiver } from '../receiver.ts'
+import type { Received } from '../receiver.ts'
+import type { Entry } from '../state.ts'
 
 /** An Ingress `ns/<name>` with one host, to the Service `ns/<name>:80`. */
 export function site(name: string, revision: Revision = 'r1'): Fragment {

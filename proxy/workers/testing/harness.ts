@@ -19,13 +19,13 @@ import {
 } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { dataPlaneConfig } from '../config.ts'
-import { createDefaultCertificate } from '../frontdoor/default-certificate.ts'
-import { TotalCounts } from '../report/totals.ts'
-import type { RequestCounts } from '../report/counts.ts'
-import { endpoints, fragment, host, path, upsert } from '../table/fixtures.ts'
-import type { TableUpdate } from '../table/update.ts'
-import { DataPlane, type DataPlaneSetup } from './data-plane.ts'
+import { dataPlaneConfig } from '../../config.ts'
+import { createDefaultCertificate } from '../../frontdoor/default-certificate.ts'
+import { TotalCounts } from '../../report/totals.ts'
+import type { RequestCounts } from '../../report/counts.ts'
+import { endpoints, fragment, host, path, upsert } from '../../table/testing/fixtures.ts'
+import type { TableUpdate } from '../../table/update.ts'
+import { DataPlane, type DataPlaneSetup } from '../data-plane.ts'
 
 export type Environment = Readonly<Record<string, string>>
 
@@ -73,7 +73,7 @@ export async function startPlane(
   return {
     ...{ plane, http, https },
     totals: () => {
-      const delta = plane.recorder.flush()
+      const delta = plane.flushCounts()
       if (delta) totals.add(delta)
       return totals
     },
@@ -88,7 +88,7 @@ export function summed(totals: TotalCounts): Pick<RequestCounts, 'requests' | 'n
   const sum = (of: (counts: RequestCounts) => number): number => all.reduce((n, counts) => n + of(counts), 0)
   return {
     ...{ requests: sum(c => c.requests), notFound: sum(c => c.notFound), upstreamErrors: sum(c => c.upstreamErrors) },
-    status: [0, 1, 2, 3, 4].map(i => sum(c => c.status[i as 0])),
+    status: [0, 1, 2, 3, 4].map(i => sum(c => c.status[i] ?? 0)),
   }
 }
 

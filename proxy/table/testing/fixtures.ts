@@ -1,7 +1,14 @@
 /** Short forms of table data for tests. */
-import type { Backend, Certificate, Fragment, HostFragment, PathFragment, TlsFragment } from '../../protocol/objects.ts'
-import { normaliseRoutePath } from '../../protocol/path.ts'
-import { EMPTY_UPDATE, type TableUpdate } from './update.ts'
+import type {
+  Backend,
+  Certificate,
+  Fragment,
+  HostFragment,
+  PathFragment,
+  TlsFragment,
+} from '../../../protocol/objects.ts'
+import { normaliseRoutePath } from '../../../protocol/path.ts'
+import { EMPTY_UPDATE, type TableUpdate } from '../update.ts'
 
 /** `Prefix /foo`, normalised as the operator does it, to `ns/web:80` or to the Service given. */
 export function path(text: string, service = 'ns/web:80'): PathFragment {

@@ -1,12 +1,12 @@
 /** The suite that every implementation of Table passes. Not a test by itself: map-table.test.ts runs it. */
 import { describe, expect, it } from '@jest/globals'
 import * as fc from 'fast-check'
-import type { Fragment, PathFragment } from '../../protocol/objects.ts'
-import { wildcardOf, type Table } from './contract.ts'
+import type { Fragment, PathFragment } from '../../../protocol/objects.ts'
+import { wildcardOf, type Table } from '../contract.ts'
 import { certificate, certificates, closed, fragment, host, observed, path, remove, tls, upsert } from './fixtures.ts'
-import { isAmbiguous, normalisePath } from './path.ts'
-import { FakeClusters } from './testing/clusters.ts'
-import { EMPTY_UPDATE } from './update.ts'
+import { isAmbiguous, normalisePath } from '../path.ts'
+import { FakeClusters } from './clusters.ts'
+import { EMPTY_UPDATE } from '../update.ts'
 
 /** The service that a request reaches; `503` for a closed path, null for none. */
 function reach(table: Table, name: string, target: string): string | null {

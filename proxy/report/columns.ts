@@ -1,0 +1,43 @@
+/** What a row of figures of requests consists of (rows.ts): a dozen counters and a histogram. */
+import { LATENCY_BUCKETS_MS } from '../../protocol/messages.ts'
+import type { RequestCounts } from './counts.ts'
+
+/** Columns. All are counts but the sums of bytes and of milliseconds. */
+export const REQUESTS = 0
+/** 1xx to 5xx. */
+export const STATUS = 1
+export const CLASSES = 5
+export const NOT_FOUND = STATUS + CLASSES
+export const UPSTREAM_ERRORS = NOT_FOUND + 1
+export const INTERNAL = UPSTREAM_ERRORS + 1
+export const REQUEST_BYTES = INTERNAL + 1
+export const RESPONSE_BYTES = REQUEST_BYTES + 1
+export const LATENCY_SUM = RESPONSE_BYTES + 1
+/** One per LATENCY_BUCKETS_MS and one for slower. Not cumulative. */
+export const LATENCY = LATENCY_SUM + 1
+export const BUCKETS = LATENCY_BUCKETS_MS.length + 1
+export const WIDTH = LATENCY + BUCKETS
+
+/** Which bucket of the histogram a time (milliseconds) falls into. */
+export function bucketOf(milliseconds: number): number {
+  let bucket = 0
+  while (bucket < LATENCY_BUCKETS_MS.length && milliseconds > (LATENCY_BUCKETS_MS[bucket] ?? 0)) bucket++
+  return bucket
+}
+
+/** One row as an object. */
+export function readRow(figures: Float64Array, row: number): RequestCounts {
+  const at = (column: number): number => figures[row * WIDTH + column] ?? 0
+  const several = (column: number, count: number): readonly number[] =>
+    Array.from({ length: count }, (_, i) => at(column + i))
+  return {
+    requests: at(REQUESTS),
+    status: several(STATUS, CLASSES),
+    notFound: at(NOT_FOUND),
+    upstreamErrors: at(UPSTREAM_ERRORS),
+    internal: at(INTERNAL),
+    requestBytes: at(REQUEST_BYTES),
+    responseBytes: at(RESPONSE_BYTES),
+    latency: { sum: at(LATENCY_SUM), counts: several(LATENCY, BUCKETS) },
+  }
+}
