@@ -115,8 +115,8 @@ describe('OPTIONS', () => {
     const rig = await echoing(ends)
     const { answer } = await echoOf(rig, options('http://a.example/', 'Max-Forwards: 0'))
     expect(answer).toMatch(/^HTTP\/1\.1 204 No Content\r\nAllow: [A-Z, ]+\r\n(?![^]*content-)[^]*\r\n\r\n$/i)
-    const [counted] = rig.totals().requests()
-    expect(counted).toMatchObject({ requests: 1, object: expect.stringContaining('a.example'), upstreamErrors: 0 })
+    const [counted] = rig.totals().series()
+    expect(counted).toMatchObject({ host: 'a.example', counts: { requests: 1, upstreamErrors: 0 } })
     expect((await echoOf(rig, options('/', 'Max-Forwards: 0'))).answer).toMatch(/^HTTP\/1\.1 404 /)
   })
 
