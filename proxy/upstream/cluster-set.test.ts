@@ -6,7 +6,7 @@ import { errorCode } from '../errors.ts'
 import { EMPTY_UPDATE, type TableUpdate } from '../table/update.ts'
 import { ClusterSet, type ClusterSetParts } from './cluster-set.ts'
 import type { BackendReader, Cluster, Lease, LeaseRequest, LeaseResult, LeaseWaiter } from './contract.ts'
-import { connectTcp } from './endpoint.ts'
+import { tcpConnector, type Connect } from './endpoint.ts'
 import { UPSTREAM_DEFAULTS, type UpstreamSettings } from './settings.ts'
 import { IDLE, OPEN, TALLY_WIDTH } from './tally.ts'
 import { reset } from '../../protocol/testing/reset.ts'
@@ -362,8 +362,9 @@ describe('endpoints that do not accept', () => {
   it('are probed at once, all of them, when the first is back after all were gone', async () => {
     let gone = true
     let clock = 0
-    const connect = (host: string, port: number): Socket => {
-      if (!gone) return connectTcp(host, port)
+    const open = tcpConnector()
+    const connect: Connect = (host, port, onData) => {
+      if (!gone) return open(host, port, onData)
       const socket = new FakeSocket(null)
       socket.destroy(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }))
       return socket as never

@@ -3,7 +3,7 @@ import type { ServiceKey } from '../../protocol/objects.ts'
 import type { TableUpdate } from '../table/update.ts'
 import { EndpointAdmission, EndpointCluster, type ClusterCounts } from './cluster.ts'
 import type { Cluster, Clusters } from './contract.ts'
-import { connectTcp, Endpoint, type Connect, type Surroundings } from './endpoint.ts'
+import { tcpConnector, Endpoint, type Connect, type Surroundings } from './endpoint.ts'
 import type { UpstreamSettings } from './settings.ts'
 import { Tally, type UpstreamCounts } from './tally.ts'
 
@@ -67,7 +67,7 @@ export class ClusterSet implements Clusters {
       settings,
       now: parts.now ?? (() => performance.now()),
       random: parts.random ?? Math.random,
-      connect: parts.connect ?? connectTcp,
+      connect: parts.connect ?? tcpConnector(),
       tally: new Tally(),
       admission: new EndpointAdmission(),
       connectFailed: parts.connectFailed ?? (() => undefined),

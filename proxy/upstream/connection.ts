@@ -21,6 +21,9 @@ export interface ConnectionOwner {
   lost(connection: Connection): void
 }
 
+/** @param onData gets what arrives */
+export type Open = (onData: (chunk: Buffer) => void) => Socket
+
 export class Connection implements BackendConnection {
   readonly socket: Socket
   reader: BackendReader | null = null
@@ -40,8 +43,9 @@ export class Connection implements BackendConnection {
   #connectTimer: NodeJS.Timeout | null
   #error: Error | null = null
 
-  /** @param socket on its way to be connected, with allowHalfOpen, nothing listened to */
-  constructor(owner: ConnectionOwner, socket: Socket, taker: Taker, probe: boolean, now: number, timeout: number) {
+  /** @param open gives a socket on its way to be connected, with allowHalfOpen, nothing listened to */
+  constructor(owner: ConnectionOwner, open: Open, taker: Taker, probe: boolean, now: number, timeout: number) {
+    const socket = open(chunk => this.#data(chunk))
     this.socket = socket
     this.taker = taker
     this.probe = probe
@@ -53,14 +57,6 @@ export class Connection implements BackendConnection {
     socket.on('connect', () => {
       this.#opened()
       owner.opened(this)
-    })
-    socket.on('data', (chunk: Buffer) => {
-      if (!this.answered) {
-        this.answered = true
-        owner.answered()
-      }
-      if (this.reader !== null) this.reader.onData(chunk)
-      else socket.destroy()
     })
     socket.on('drain', () => this.reader?.onDrain())
     socket.on('end', () => {
@@ -74,6 +70,15 @@ export class Connection implements BackendConnection {
   /** True if nothing is known against lending it. */
   get sound(): boolean {
     return this.socket.readable && this.socket.writable
+  }
+
+  #data(chunk: Buffer): void {
+    if (!this.answered) {
+      this.answered = true
+      this.#owner.answered()
+    }
+    if (this.reader !== null) this.reader.onData(chunk)
+    else this.socket.destroy()
   }
 
   #opened(): void {

@@ -5,7 +5,7 @@
 import { connect as connectSocket, type Socket } from 'node:net'
 import type { ServiceKey } from '../../protocol/objects.ts'
 import { splitAddress } from './address.ts'
-import { connectFailure, Connection, type ConnectionOwner, type Taker } from './connection.ts'
+import { connectFailure, Connection, type ConnectionOwner, type Open, type Taker } from './connection.ts'
 import type { Candidate } from './choose.ts'
 import type { EndpointAdmission } from './cluster.ts'
 import { Health } from './health.ts'
@@ -13,7 +13,8 @@ import type { UpstreamSettings } from './settings.ts'
 import { warmth } from './slow-start.ts'
 import { CONNECTS, CONNECT_FAILURES, FAILURES, LEASES, RESTS, type Tallied, type Tally } from './tally.ts'
 
-export type Connect = (host: string, port: number) => Socket
+/** Opens a connection. @param onData gets what arrives on it, in place of `data` events */
+export type Connect = (host: string, port: number, onData: (chunk: Buffer) => void) => Socket
 
 /** What all endpoints of a worker have in common. */
 export interface Surroundings {
@@ -32,10 +33,25 @@ export interface Surroundings {
   readonly idled: () => void
 }
 
-/** allowHalfOpen: a backend may say that it sends no more while we still send; who reads decides what that means. */
-export function connectTcp(host: string, port: number): Socket {
+/** Bytes that one read may bring. */
+const READ_SIZE = 65_536
+
+/**
+ * Opens connections whose reads go into one buffer of the worker and from there, copied to their size, to whoever reads:
+ * a buffer of 64 KiB for each answer of a few hundred bytes costs more than the copy, and so does a stream in between.
+ * allowHalfOpen: a backend may say that it sends no more while we still send; who reads decides what that means.
+ */
+export function tcpConnector(): Connect {
+  const buffer = Buffer.allocUnsafeSlow(READ_SIZE)
   const keepAlive = { keepAlive: true, keepAliveInitialDelay: 60_000 }
-  return connectSocket({ host, port, noDelay: true, allowHalfOpen: true, ...keepAlive })
+  return (host, port, onData) => {
+    const callback = (length: number): boolean => {
+      onData(Buffer.from(buffer.subarray(0, length)))
+      return true
+    }
+    const onread = { buffer, callback }
+    return connectSocket({ host, port, noDelay: true, allowHalfOpen: true, ...keepAlive, onread })
+  }
 }
 
 /** Connections that are not lent. Most endpoints of a large table have none, and no pool. */
@@ -146,7 +162,8 @@ export class Endpoint implements Candidate, ConnectionOwner, Tallied {
     this.#near.tally.add(this, CONNECTS)
     try {
       const { host, port } = splitAddress(this.address)
-      return new Connection(this, this.#near.connect(host, port), taker, probe, now, connectTimeout)
+      const open: Open = onData => this.#near.connect(host, port, onData)
+      return new Connection(this, open, taker, probe, now, connectTimeout)
     } catch (error) {
       // Node throws for ports and options that cannot be, and reports everything else by an event.
       this.#connectFailed(now, probe)
