@@ -2,7 +2,7 @@
  * Sluice under test: the one file of the bench that knows how it is built, configured and given a table. The bundle runs,
  * as in the image; its table comes from the copy on disk, as after a restart with the operator away.
  */
-import { mkdir } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { get } from 'node:http'
 import { join } from 'node:path'
 import packageJson from '../../package.json' with { type: 'json' }
@@ -117,6 +117,14 @@ interface Line {
 /** pino's number of `error`. */
 const ERROR_LEVEL = 50
 
+/** What the image sets for Node. @throws if the file does not say it as expected */
+async function imageOptions(): Promise<string> {
+  const text = await readFile(join(ROOT, 'deploy/images/Dockerfile'), 'utf8')
+  const options = /^FROM runtime AS proxy\n(?:(?!FROM )[^\n]*\n)*?ENV NODE_OPTIONS=(\S+)$/m.exec(text)?.[1]
+  if (options === undefined) throw new Error('no NODE_OPTIONS of the proxy in deploy/images/Dockerfile')
+  return options
+}
+
 /** One worker, access log off. Ready when this resolves. */
 export async function startSluice({ ends, core, table, probe }: SluicePlace): Promise<Sluice> {
   let ports: Ports | null = null
@@ -136,6 +144,7 @@ export async function startSluice({ ends, core, table, probe }: SluicePlace): Pr
         POD_NAME: 'sluice-proxy-0',
         SLUICE_OPERATOR: NO_OPERATOR,
         STATE_DIR: table,
+        NODE_OPTIONS: await imageOptions(),
         WORKERS: '1',
         ACCESS_LOG: 'off',
       },
