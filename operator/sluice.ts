@@ -78,8 +78,9 @@ export class SluiceOperator extends OperatorBase {
   /** As it was said last. */
   #hasDefault = true
   #policiesDirty = false
+  readonly #addresses: Addresses
   /** As the Service in front of the fleet last said. */
-  #addresses: readonly Address[] | null = null
+  #wanted: readonly Address[] | null = null
   #heldTimer: ReturnType<typeof setTimeout> | null = null
   /** For the next date of a certificate, whichever it is. */
   #dateTimer: ReturnType<typeof setTimeout> | null = null
@@ -144,10 +145,15 @@ export class SluiceOperator extends OperatorBase {
       byKey: this.store.byKey.bind(this.store),
     }
     const wall = (): Date => clock.wall()
+    this.#addresses = new Addresses({
+      ...{ client, mayWrite, wanted: () => this.#wantedAddresses(), pods: () => this.fleet.pods() },
+      released: key => this.releases.released(key) !== null,
+      now: () => clock.now(),
+    })
     this.leader = new Leader({
       ...{ client, pipeline: this.pipeline, store: this.store, rollouts: this.#rollouts, policies: this.#policies },
       ...{ checksums: this.#checksums, writer, mayWrite, clock, log },
-      addresses: new Addresses({ client, mayWrite, wanted: () => this.#wantedAddresses() }),
+      addresses: this.#addresses,
       keeper: new Keeper({
         ...{ records, writer, wall, annotationPrefix: config.annotationPrefix },
         fresh: uid => this.leader.isFresh(uid),
@@ -251,9 +257,11 @@ export class SluiceOperator extends OperatorBase {
   /** A load balancer gives its address late, and no Ingress refers to the Service that has it. */
   #fleetServiceChanged(): void {
     const wanted = this.#wantedAddresses()
-    if (sameAddresses(wanted, this.#addresses)) return
-    this.#addresses = wanted
-    this.leader.viewed(this.#caches.ingresses.keys())
+    if (sameAddresses(wanted, this.#wanted)) return
+    this.#wanted = wanted
+    const keys = [...this.#caches.ingresses.keys()]
+    this.#publishObserved(this.#noteAddresses(keys))
+    this.leader.viewed(keys)
   }
 
   #touch(keys: Iterable<ObjectKey>): void {
@@ -296,7 +304,8 @@ export class SluiceOperator extends OperatorBase {
       for (const done of this.#whenReady.splice(0)) done()
       this.#log.info({ objects: this.pipeline.live.size }, 'everything is read')
     }
-    const observed = change.live.some(({ key }) => this.#isRollingOut(key))
+    const waiting = this.#noteAddresses([...change.viewed, ...keys])
+    const observed = waiting || change.live.some(({ key }) => this.#isRollingOut(key))
     this.#options.publish(
       first
         ? { world: this.releases, objects: null, services: null, observe: true }
@@ -341,10 +350,24 @@ export class SluiceOperator extends OperatorBase {
   #checksumChanged(kind: ObjectKind): void {
     if (!this.#flushed) return
     const keys = this.#gate(kind)
-    this.#options.publish({ world: this.releases, objects: keys, services: [], observe: false })
+    const waiting = this.#noteAddresses(keys)
+    this.#options.publish({ world: this.releases, objects: keys, services: [], observe: waiting })
+    if (waiting) this.leader.viewed(this.#addresses.asked)
     this.leader.statusMayDiffer()
     this.#checkHeld()
     if (!this.pipeline.idle) this.#schedule()
+  }
+
+  /** @returns pods are to be asked about other objects than before */
+  #noteAddresses(keys: Iterable<ObjectKey>): boolean {
+    let differs = false
+    for (const key of keys) if (this.#addresses.note(key, this.pipeline.view(key))) differs = true
+    return differs
+  }
+
+  #publishObserved(differs: boolean): void {
+    if (differs && this.#flushed)
+      this.#options.publish({ world: this.releases, objects: [], services: [], observe: true })
   }
 
   /** Tells the gate what counts. Returns the keys that were released. */
@@ -376,9 +399,9 @@ export class SluiceOperator extends OperatorBase {
     return false
   }
 
-  /** What rollouts want to see, the same on every replica. */
+  /** What rollouts, and Ingresses without an address, want to see; the same on every replica. */
   #observe(): Observation {
-    const objects = new Set<ObjectKey>()
+    const objects = new Set<ObjectKey>(this.#addresses.asked)
     const hosts = new Set<string>()
     let intervalMs = IDLE_REPORT_MS
     for (const { object, spec } of this.#rollouts.open()) {

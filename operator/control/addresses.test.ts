@@ -1,10 +1,11 @@
 import { describe, expect, it } from '@jest/globals'
+import type { Report } from '../../protocol/messages.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import { NOBODY, POLICY } from '../assign/testing.ts'
 import { FakeApi } from '../kube/testing/fake-api.ts'
 import { ingress } from '../pipeline/testing.ts'
 import type { Address } from '../status/addresses.ts'
-import { Addresses } from './addresses.ts'
+import { Addresses, MOST_ASKED, PATIENCE_MS } from './addresses.ts'
 import { NotLeaderError } from './object-writer.ts'
 import { viewOf } from './testing-views.ts'
 import type { ViewOf } from './testing-views.ts'
@@ -38,6 +39,7 @@ async function after(of: Case): Promise<readonly [unknown, number]> {
     client: api.client(),
     wanted: () => of.wanted,
     mayWrite: () => of.leads ?? true,
+    ...{ released: () => true, pods: () => [], now: () => 0 },
   })
   const raw = { ...made, metadata: { ...made.metadata, ...(managedFields === undefined ? {} : { managedFields }) } }
   await addresses.write({ ...viewOf(of.of), raw })
@@ -120,5 +122,95 @@ describe('a write', () => {
 
   it('is of the state that was looked at', async () => {
     await expect(after({ wanted, edited: true })).rejects.toMatchObject({ code: 'KUBE_CONFLICT' })
+  })
+})
+
+describe('the first address of an Ingress', () => {
+  const KEY = 'Ingress/shop/web'
+  const wanted: readonly Address[] = [{ ip: '192.0.2.1' }]
+  /** What each pod says it serves; undefined: it said nothing. */
+  type Says = string | null | undefined
+
+  function rig(says: readonly Says[], { ready = says.map(() => true), released = true } = {}) {
+    const api = new FakeApi()
+    const raw = api.put('ingresses', { ...ingress() })
+    const state = { says, now: 0, released }
+    const addresses = new Addresses({
+      ...{ client: api.client(), wanted: () => wanted, mayWrite: () => true },
+      released: () => state.released,
+      now: () => state.now,
+      pods: () =>
+        state.says.map((revision, ordinal) => ({
+          ...{ name: `sluice-proxy-${ordinal}`, uid: `uid-${ordinal}`, ordinal, ready: ready[ordinal] ?? true },
+          report: revision === undefined ? null : ({ revisions: { [KEY]: revision } } as unknown as Report),
+          reportedAt: 0,
+        })),
+    })
+    const shown = (): unknown => api.object('ingresses', 'shop/web')?.status
+    const look = (of: ViewOf = {}): Promise<number | null> => addresses.write({ ...viewOf(of), raw })
+    return { addresses, state, look, shown, viewed: (of: ViewOf = {}) => ({ ...viewOf(of), raw }) }
+  }
+
+  it('comes when every ready pod serves it', async () => {
+    const { addresses, state, look, shown, viewed } = rig(['v1', undefined, null])
+    expect(addresses.note(KEY, viewed())).toBe(true)
+    expect(addresses.asked).toEqual([KEY])
+    expect(await look()).toBe(PATIENCE_MS)
+    state.says = ['v1', 'v1', null]
+    state.now = 400
+    expect(await look()).toBe(PATIENCE_MS - 400)
+    expect(shown()).toBeUndefined()
+    state.says = ['v1', 'v1', 'v1']
+    expect(await look()).toBeNull()
+    expect(shown()).toEqual(IP)
+  })
+
+  it('does not wait for pods that are not ready, nor for ever for one that says nothing', async () => {
+    const notReady = rig(['v1', null], { ready: [true, false] })
+    await notReady.look()
+    expect(notReady.shown()).toEqual(IP)
+    const silent = rig(['v1', undefined])
+    expect(await silent.look()).toBe(PATIENCE_MS)
+    silent.state.now = PATIENCE_MS
+    await silent.look()
+    expect(silent.shown()).toEqual(IP)
+  })
+
+  it('does not come while a part of the pods is not to serve it, or the stream holds it back', async () => {
+    const created: ViewOf = {
+      content: 'v1',
+      texts: { flag: 'true', update: 'v1', index: '1' },
+      record: { current: ABSENT_REVISION, update: 'v1', index: 1 },
+    }
+    const partly = rig(['v1', null])
+    partly.addresses.note(KEY, partly.viewed(created))
+    expect(partly.addresses.asked).toEqual([])
+    partly.state.now = 10 * PATIENCE_MS
+    expect(await partly.look(created)).toBeNull()
+    expect(partly.shown()).toBeUndefined()
+    const held = rig(['v1'], { released: false })
+    held.state.now = 10 * PATIENCE_MS
+    expect(await held.look()).toBeNull()
+    expect(held.shown()).toBeUndefined()
+  })
+
+  it('is asked for no more once it is there, or its Ingress gone', () => {
+    const { addresses, viewed } = rig([null])
+    addresses.note(KEY, viewed())
+    expect(addresses.note(KEY, viewed())).toBe(false)
+    const there = viewed()
+    const raw = { ...there.raw, status: IP, metadata: { ...there.raw.metadata, managedFields: [OURS] } }
+    expect(addresses.note(KEY, { ...there, raw })).toBe(true)
+    expect(addresses.asked).toEqual([])
+    addresses.note(KEY, viewed())
+    expect(addresses.note(KEY, null)).toBe(true)
+    expect(addresses.asked).toEqual([])
+  })
+
+  it('is asked for of so many Ingresses at a time, oldest first', () => {
+    const { addresses, viewed } = rig([null])
+    const keys = Array.from({ length: MOST_ASKED + 5 }, (_, i) => `Ingress/shop/web-${i}` as const)
+    for (const key of keys) addresses.note(key, { ...viewed(), key })
+    expect(addresses.asked).toEqual(keys.slice(0, MOST_ASKED))
   })
 })

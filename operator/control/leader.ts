@@ -138,6 +138,7 @@ export class Leader {
   fleetChanged(): void {
     if (!this.#leading) return
     for (const { object } of this.#parts.rollouts.open()) this.#objects.add(object)
+    for (const key of this.#parts.addresses.asked) this.#objects.add(key)
     for (const kind of KINDS) this.#status.addAfter(`checksum/${kind}`, STATUS_DELAY_MS)
   }
 
@@ -187,8 +188,8 @@ export class Leader {
     if (await starter.start(view)) return { requeueAfterMs: SAFETY_MS }
     const driven = await driver.drive(key)
     // Last: what somebody else may fight us over must not hold up a rollout.
-    await addresses.write(view)
-    return driven
+    const lookAgain = await addresses.write(view)
+    return lookAgain === null ? driven : { requeueAfterMs: Math.min(lookAgain, driven.requeueAfterMs ?? Infinity) }
   }
 
   async #writeStatus(key: string): Promise<ReconcileResult | void> {
