@@ -2,14 +2,8 @@
 import { pino } from 'pino'
 import { parseObjectKey } from '../../protocol/ids.ts'
 import type { LineSink } from '../log/lines.ts'
-import { countedStatus, type Exchange } from './exchange.ts'
+import { countedStatus, type AccessLog, type Exchange } from './exchange.ts'
 import { fieldValue } from './headers.ts'
-
-export interface AccessLog {
-  write(exchange: Exchange): void
-  /** Hands on what is buffered. */
-  flush(): void
-}
 
 /** @param lines where they go; null: nowhere */
 export function openAccessLog(lines: LineSink | null): AccessLog {

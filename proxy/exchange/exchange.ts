@@ -5,7 +5,6 @@
 import type { RequestHead } from '../http1/contract.ts'
 import type { Recorder } from '../report/recorder.ts'
 import type { TableReader } from '../table/contract.ts'
-import type { AccessLog } from './access-log.ts'
 import { answeredHere, decide, type AnswerCause, type Decision } from './decide.ts'
 import type { Failure } from './error-answer.ts'
 import type { HttpDate } from './http-date.ts'
@@ -18,6 +17,12 @@ import type { TrustedAddresses } from './trust.ts'
 export interface PublicPorts {
   readonly http: number
   readonly https: number
+}
+
+export interface AccessLog {
+  write(exchange: Exchange): void
+  /** Hands on what is buffered. */
+  flush(): void
 }
 
 /** What the beginning of every exchange needs, the same for all of a worker. */

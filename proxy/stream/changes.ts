@@ -1,17 +1,7 @@
 /** What a proven step changes for the workers. Pure. Found out with the proof, in small steps, so that making it is short. */
 import type { Certificate, Fragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
-import type { TableUpdate } from '../table/update.ts'
 import type { Steps } from '../turns.ts'
-import type { Entry } from './state.ts'
-
-export interface Changes {
-  readonly fragments: TableUpdate['fragments']
-  readonly certificates: TableUpdate['certificates']
-  /** How many more served paths need a Service; less: negative. Those that stay the same are left out. */
-  readonly needs: ReadonlyMap<ServiceKey, number>
-  /** Objects whose assigned revision is another one now; null: none is assigned any more. */
-  readonly revisions: ReadonlyMap<ObjectKey, string | null>
-}
+import type { Changes, Entry } from './state.ts'
 
 /**
  * Payloads that stay the same are not handed to the workers again.

@@ -1,8 +1,8 @@
 /** The verified state: what the operator assigned to this pod, as last proven by verify.ts. */
 import { StateHash } from '../../protocol/hash.ts'
 import type { Checksums } from '../../protocol/messages.ts'
-import type { Assignment, Certificate, Fragment, ObjectKey } from '../../protocol/objects.ts'
-import type { Changes } from './changes.ts'
+import type { Assignment, Certificate, Fragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
+import type { TableUpdate } from '../table/update.ts'
 
 /** One object: what is assigned, with its compiled form; payload is null if and only if nothing is assigned. */
 export interface Entry {
@@ -22,6 +22,16 @@ export interface StreamState {
   /** Computed here over `ids`; null before the first state. */
   readonly checksums: Checksums
   readonly hash: StateHash
+}
+
+/** What a step changes for the workers. */
+export interface Changes {
+  readonly fragments: TableUpdate['fragments']
+  readonly certificates: TableUpdate['certificates']
+  /** How many more served paths need a Service; less: negative. Those that stay the same are left out. */
+  readonly needs: ReadonlyMap<ServiceKey, number>
+  /** Objects whose assigned revision is another one now; null: none is assigned any more. */
+  readonly revisions: ReadonlyMap<ObjectKey, string | null>
 }
 
 /** A verified change, not yet made. */
