@@ -1,6 +1,7 @@
 /** What a carrier does when something of ours fails: from outside that cannot be seen. */
 import { describe, expect, it } from '@jest/globals'
 import type { ClientConnection } from '../connection/client-connection.ts'
+import { DataPlaneError } from '../errors.ts'
 import type { Exchange } from '../exchange/exchange.ts'
 import type { Cluster } from '../upstream/contract.ts'
 import { Forward, type ForwardContext } from './forward.ts'
@@ -54,6 +55,16 @@ describe('a defect of ours', () => {
     expect(told.sent).toEqual([500, 'end'])
     expect(told.counted).toMatchObject([{ status: 500, internal: true, upstreamError: false }])
     expect(told.defects).toEqual([defect])
+  })
+
+  it('or a lack of ours is a 500, too, and no evidence against the endpoint that it kept us from (finding 10)', () => {
+    const { forward, told } = carrier((_request, waiter) => {
+      waiter.failed(new DataPlaneError('SLUICE_LOCAL_RESOURCES', 'EMFILE'))
+      return () => undefined
+    })
+    forward.start()
+    expect(told.sent).toEqual([500, 'end'])
+    expect(told.counted).toMatchObject([{ status: 500, internal: true, upstreamError: false }])
   })
 
   it('in a lease that is handed over ends the exchange and gives the lease back, once', () => {

@@ -376,20 +376,22 @@ describe('a ClientHello', () => {
   })
 
   it.each([
-    ['plain HTTP', 'GET / HTTP/1.1\r\nHost: a.example\r\n\r\n', /^HTTP\/1\.1 400 [^]*plain HTTP request was sent/],
-    ['half of one and the end', '\u0016\u0003\u0001\u0002\u0000\u0001\u0000', /^$/],
+    ['plain HTTP', 'GET / HTTP/1.1\r\nHost: a.example\r\n\r\n', /^HTTP\/1\.1 400 [^]*plain HTTP request was sent/, 1],
+    ['half of one and the end', '\u0016\u0003\u0001\u0002\u0000\u0001\u0000', /^$/, undefined],
     // A fatal alert: decode_error.
     [
       'a malformed one',
       '\u0016\u0003\u0001\u0000\u0004\u0001\u0000\u0000\u0000',
       /^\u0015\u0003\u0003\u0000\u0002\u00022$/,
+      1,
     ],
-  ])('%s ends the connection at once and is no failure of any host', async (_name, bytes, answer) => {
+  ])('%s ends the connection at once and is no failure of any host', async (_name, bytes, answer, refused) => {
     const client = new RawClient(rig.https)
     client.send(bytes)
     client.socket.end()
     expect(await client.ended()).toMatch(answer)
     expect(tlsCounts()).toEqual({})
+    expect(rig.totals().events.get('connection client-hello')).toBe(refused)
   })
 })
 

@@ -10,11 +10,13 @@ import { readAnswers, type Answer, type Reading } from '../testing/hostile/answe
 import {
   Ends,
   RawClient,
+  accessLines,
   eventually,
   site,
   startPlane,
   startRawBackend,
   summed,
+  temporaryFile,
   type Environment,
   type Rig,
 } from '../workers/testing/harness.ts'
@@ -602,6 +604,14 @@ describe('a backend that is odd', () => {
     const { answers } = await exchange(open(rig), ['GET'], request('GET', '/broken'))
     expect(answers[0]).toMatchObject({ status: 200, body: 'ok' })
   })
+
+  it('a head that is bigger has a word of its own in the log (finding 21)', async () => {
+    const log = temporaryFile(ends)
+    const backend = await startBroken(socket => socket.write(ok(`X: ${'y'.repeat(20_000)}\r\n${head}`, 'ok')))
+    const rig = await impatient([backend.address], { ACCESS_LOG: log, MAX_RESPONSE_HEADER_BYTES: '10000' })
+    await exchange(open(rig), ['GET'], request('GET', '/broken'))
+    expect(await accessLines(log)).toMatchObject([{ status: 502, failure: 'upstream-head-too-big' }])
+  })
 })
 
 describe('an upgrade that the backend answers badly', () => {
@@ -696,6 +706,60 @@ describe('a connection that breaks when it is used again (finding 9)', () => {
     const { answers } = await exchange(raw, ['GET', 'GET'], request('GET', '/2'))
     expect(answers[1]).toMatchObject({ status: 200, body: 'good' })
     expect(sockets).toHaveLength(2)
+  })
+})
+
+describe('a request that an endpoint broke (findings 9 and 15)', () => {
+  const breaks: readonly (readonly [string, (socket: Socket) => void])[] = [
+    ['ends', socket => socket.end()],
+    ['says nothing', () => undefined],
+  ]
+
+  /** Two endpoints; those of the first `broken` requests break. `seen`: who was asked, and with which body. */
+  async function two(how: (socket: Socket) => void, broken: number, env: Environment = {}): Promise<[Rig, string[]]> {
+    const seen: string[] = []
+    const endpoint = (name: string): Promise<string> =>
+      startRawBackend(ends, socket => {
+        socket.on('data', chunk => {
+          const text = chunk.toString('latin1')
+          seen.push(`${name} ${text.slice(text.indexOf('\r\n\r\n') + 4)}`)
+          if (seen.length > broken) socket.write(GOOD)
+          else how(socket)
+        })
+      })
+    return [await impatient([await endpoint('one'), await endpoint('two')], env), seen]
+  }
+
+  const put = (method: string): string => `${request(method, '/', 'Content-Length: 4')}four`
+
+  it.each(breaks.flatMap(([name, how]) => ['GET', 'PUT', 'DELETE'].map(method => [method, name, how] as const)))(
+    '%s is sent to the other one, with its body: the first %s',
+    async (method, _name, how) => {
+      const [rig, seen] = await two(how, 1)
+      const { answers } = await exchange(open(rig), [method], put(method))
+      expect(answers[0]).toMatchObject({ status: 200, body: 'good' })
+      expect(seen.toSorted()).toEqual(['one four', 'two four'])
+      expect(summed(rig.totals())).toMatchObject({ requests: 1, upstreamErrors: 0 })
+    },
+  )
+
+  it.each([
+    ['is not idempotent', put('POST'), {}],
+    ['is too long to be kept', put('PUT'), { BODY_BUFFER: '3' }],
+    ['may be tried once', put('PUT'), { UPSTREAM_TRIES: '1' }],
+    ['had its time', put('PUT'), { UPSTREAM_TRIES_TIME: '100ms' }],
+  ])('is not sent again where it %s', async (_name, text, env) => {
+    const [rig, seen] = await two(() => undefined, 1, env)
+    const { answers } = await exchange(open(rig), ['PUT'], text)
+    expect([answers[0]?.status, seen.length]).toEqual([504, 1])
+  })
+
+  it('is tried again within a budget: not every request of a Service that is down', async () => {
+    const [rig, seen] = await two(socket => socket.end(), Infinity)
+    for (let i = 0; i < 60; i++) await exchange(open(rig), ['GET'], request('GET', '/'))
+    // 30, and a fifth of the requests.
+    expect(seen.length).toBeGreaterThanOrEqual(60 + 30)
+    expect(seen.length).toBeLessThanOrEqual(60 + 30 + 12)
   })
 })
 

@@ -180,6 +180,21 @@ describe('bodies', () => {
     expect(sized.body === body.toString()).toBe(true)
   })
 
+  it('that wait for a slow client stay what they are: reads of all backends go through one buffer', async () => {
+    const address = await startBackend(ends, (request, response) => {
+      response.end(Buffer.alloc(request.url === '/a' ? 8_000_000 : 300_000, request.url?.slice(1)))
+    })
+    const rig = await inFrontOf(ends, [address])
+    const client = new RawClient(rig.http)
+    client.socket.pause()
+    client.send('GET /a HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n')
+    await eventually(() => rig.plane.upstream.open === 1)
+    for (let i = 0; i < 5; i++) await ask(rig.http, { path: '/b' })
+    client.socket.resume()
+    await client.ended()
+    expect(client.received.split('\r\n\r\n')[1] === 'a'.repeat(8_000_000)).toBe(true)
+  })
+
   it('are asked for by 100 Continue once a backend is there', async () => {
     const rig = await echoing(ends)
     const client = new RawClient(rig.http)

@@ -170,6 +170,13 @@ describe('statuses of our own', () => {
     expect(summed(rig.totals())).toMatchObject({ requests: 1, upstreamErrors: 0 })
   })
 
+  it('what cannot be read as a request is counted by its reason (finding 29)', async () => {
+    const rig = await echoing(ends)
+    await exchangeRaw(rig.http, get(`/${'a'.repeat(20_000)}`))
+    for (let i = 0; i < 2; i++) await exchangeRaw(rig.http, get('/', 'X : y'))
+    expect(Object.fromEntries(rig.totals().events)).toEqual({ 'request long-line': 1, 'request bad-header': 2 })
+  })
+
   it('a Service that points back at the proxy ends in one answer, not in a storm', async () => {
     const rig = await inFrontOf(ends, [])
     for (const update of site('a.example', [`127.0.0.1:${rig.http}`])) rig.plane.apply(update)
@@ -218,6 +225,22 @@ describe('what passes as it is', () => {
       ).body,
     ) as Echo
     expect([headers['content-length'], headers['transfer-encoding'], body]).toEqual(['4', undefined, 'four'])
+  })
+})
+
+describe('a client that sends its body slowly', () => {
+  it.each([
+    ['occupies no backend, where it is small', '65536', 0],
+    ['is passed on as it comes, where it is not', '3', 1],
+  ])('%s', async (_name, buffer, occupied) => {
+    const rig = await echoing(ends, { BODY_BUFFER: buffer })
+    const client = new RawClient(rig.http)
+    client.send('PUT / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\nContent-Length: 4\r\n\r\nfo')
+    // Longer than a chunked body would be waited for.
+    await new Promise(resolve => setTimeout(resolve, 500))
+    expect(rig.plane.upstream.open).toBe(occupied)
+    client.send('ur')
+    expect(await client.ended()).toMatch(/"body":"four"/)
   })
 })
 
@@ -443,4 +466,11 @@ describe('the size of an answer', () => {
       expect(rig.totals().requests()).toMatchObject([{ requests: 1, responseBytes: received.length }])
     },
   )
+
+  it('holds nothing of the answers before it on its connection', async () => {
+    const rig = await echoing(ends)
+    const received = await exchangeRaw(rig.http, get() + get() + get('/', 'Connection: close'))
+    await eventually(() => summed(rig.totals()).requests === 3)
+    expect(rig.totals().requests()).toMatchObject([{ requests: 3, responseBytes: received.length }])
+  })
 })

@@ -205,6 +205,19 @@ describe('a tunnel, when the proxy goes,', () => {
     expect(codes).toEqual([1001, 1001])
   })
 
+  it('closes several one after the other, spread over the time to drain (finding 27)', async () => {
+    const rig = await echoing({ DRAIN_TIMEOUT: '1600ms' })
+    const sockets = [1, 2, 3].map(() => open(rig.http))
+    await Promise.all(sockets.map(message))
+    const from = performance.now()
+    const closed = Promise.all(sockets.map(socket => once(socket, 'close').then(() => performance.now() - from)))
+    await rig.plane.drain()
+    const [first = 0, second = 0, third = 0] = (await closed).sort((a, b) => a - b)
+    // Every 360 ms, as the time goes.
+    for (const pause of [first, second - first, third - second]) expect(pause).toBeGreaterThan(150)
+    expect(third).toBeLessThan(1_600)
+  })
+
   it('says so behind the frame that is under way, and passes nothing more', async () => {
     const { rig, client, say } = await raw(`${SWITCH}\x82\x06abc`)
     await client.until(/abc$/)

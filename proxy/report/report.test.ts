@@ -197,16 +197,20 @@ describe('metrics', () => {
     expect(await textOf(metrics)).toMatch(/^sluice_table_age_seconds nan$/im)
   })
 
-  it('tell what was refused, and what was let go of to make room', async () => {
+  it('tell what was refused, what was let go of to make room, and what was our own fault', async () => {
     const totals = new TotalCounts(() => true)
     const recorder = new Recorder()
     recorder.refusedConnection('client-connections')
     recorder.shedConnections('memory', 16)
     recorder.shedConnections('memory', 0)
     recorder.shedRequest('memory')
+    recorder.defect()
+    recorder.request(finished({ status: 500, internal: true }))
     totals.add(recorder.flush()!)
     const text = await textOf(metricsOf(totals))
     for (const line of [
+      'sluice_defects_total 1',
+      'sluice_internal_errors_total{host="a.example",ingress="ns/web"} 1',
       'sluice_connections_refused_total{reason="client-connections"} 1',
       'sluice_connections_shed_total{reason="memory"} 16',
       'sluice_requests_shed_total{reason="memory"} 1',

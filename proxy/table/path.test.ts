@@ -1,7 +1,9 @@
 import { describe, expect, it } from '@jest/globals'
 import * as fc from 'fast-check'
 import { normaliseRoutePath } from '../../protocol/path.ts'
+import { parseStreamMessage } from '../../protocol/schemas.ts'
 import { closed, fragment, host, path, upsert } from './testing/fixtures.ts'
+import type { TableReader } from './contract.ts'
 import { MapTable } from './map-table.ts'
 import { isAmbiguous, normalisePath } from './path.ts'
 import { FakeClusters } from './testing/clusters.ts'
@@ -250,6 +252,20 @@ describe('isAmbiguous', () => {
     expect(decided(raw)).toBe(expected)
   })
 
+  it('compares routes by their numbers: a table may make a new object for each look', () => {
+    const other: TableReader = {
+      ...{ certificates: () => [], requestHost: () => null, tlsHost: () => null },
+      route: (...asked) => {
+        const route = table.route(...asked)
+        return route && { ...route }
+      },
+    }
+    const ambiguous = (path: string, alternate: string): boolean =>
+      isAmbiguous(other, 'h', other.route('h', path), [alternate])
+    expect(ambiguous('/a/c%2Fd', '/a/c/d')).toBe(false)
+    expect(ambiguous('/admin%2Fx', '/admin/x')).toBe(true)
+  })
+
   it('costs little, whatever comes', () => {
     const started = process.cpuUsage()
     for (let i = 0; i < 20; i++) {
@@ -263,6 +279,20 @@ describe('isAmbiguous', () => {
 })
 
 describe('normaliseRoutePath', () => {
+  it.each([
+    ['/a%2Fb/', true],
+    ['/a/../b', false],
+    ['/%7euser', false],
+  ])('gives the only form in which the stream takes a path: %s', (text, taken) => {
+    const line = JSON.stringify({
+      ...{ type: 'snapshot-items', assignments: [], certificates: [], endpoints: {} },
+      fragments: [fragment('web', [host('a.example', { ...path('Prefix /'), path: text })])],
+    })
+    const read = (): unknown => parseStreamMessage(line)
+    if (taken) expect(read).not.toThrow()
+    else expect(read).toThrow('/fragments/0/hosts/0/paths/0/path must match format "normalised-path"')
+  })
+
   it.each([
     ['/caf\u00e9', '/caf%C3%A9'],
     ['/a b', '/a%20b'],

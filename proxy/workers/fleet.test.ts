@@ -60,8 +60,14 @@ afterEach(() => {
   jest.useRealTimers()
 })
 
-async function start(env: Readonly<Record<string, string>> = {}): Promise<WorkerFleet> {
-  const note = (_fields: object, message: string): number => logged.push(message)
+async function start(
+  env: Readonly<Record<string, string>> = {},
+  onFields: (fields: object) => unknown = () => undefined,
+): Promise<WorkerFleet> {
+  const note = (fields: object, message: string): void => {
+    logged.push(message)
+    onFields(fields)
+  }
   const fleet = new WorkerFleet({
     setup: {
       config: dataPlaneConfig({ ...TEST_ENVIRONMENT, WORKERS: '2', ...env }),
@@ -194,6 +200,14 @@ describe('WorkerFleet', () => {
     expect(logged).toContain('worker 0 hangs: it is ended and replaced')
     expect(first.told).toEqual(['update', 'listen'])
     expect(workers[2]?.told).toEqual(['update', 'listen'])
+    await fleet.stop()
+  })
+
+  it('logs the defect that ended a request, with its stack (finding 10)', async () => {
+    const fields: object[] = []
+    const fleet = await start({}, given => fields.push(given))
+    workers[1]?.emit('message', { type: 'log', level: 'error', message: 'a defect', stack: 'at here' })
+    expect([logged, fields]).toEqual([['a defect'], [{ worker: 1, stack: 'at here' }]])
     await fleet.stop()
   })
 

@@ -151,6 +151,18 @@ describe('drain', () => {
     expect(drained).toBe(true)
   })
 
+  it('hears out a client in the middle of its head (finding 27)', async () => {
+    const rig = await startPlane(ends)
+    for (const update of site('a.example', [await echoServer()])) rig.plane.apply(update)
+    const client = new RawClient(rig.http)
+    client.send('GET / HTTP/1.1\r\nHost: a.exa')
+    await eventually(() => rig.plane.connections.size === 1 && rig.plane.connections.counts.idle === 0)
+    const drained = rig.plane.drain()
+    client.send('mple\r\n\r\n')
+    expect(await client.ended()).toMatch(/^HTTP\/1\.1 200 [^]*\r\nConnection: close\r\n/)
+    await drained
+  })
+
   it('ends at once without connections, and close cuts what is left', async () => {
     const rig = await startPlane(ends)
     await rig.plane.drain()
