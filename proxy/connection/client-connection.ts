@@ -7,6 +7,7 @@ import type { Socket } from 'node:net'
 import { BodyReader } from '../http1/body-reader.ts'
 import { CHUNKED, UNTIL_CLOSE, type Fields, type RequestHead, type Refusal } from '../http1/contract.ts'
 import { RequestHeadReader } from '../http1/head-reader.ts'
+import { Pieces } from '../http1/pieces.ts'
 import { chunkHead, lastChunk, responseHeadText, CHUNK_END, LAST_CHUNK } from '../http1/write.ts'
 import type { Peer } from '../exchange/peer.ts'
 import { takenByKernel } from './progress.ts'
@@ -107,7 +108,7 @@ export class ClientConnection {
   readonly #owner: ConnectionOwner
   readonly #heads: RequestHeadReader
   readonly #body: BodyReader
-  readonly #onPiece = (piece: Buffer): void => this.#piece(piece)
+  readonly #pieces = new Pieces()
   #state: ConnectionState = 'idle'
   #carrier: ExchangeCarrier | null = null
   #tunnel: TunnelEnd | null = null
@@ -321,7 +322,9 @@ export class ClientConnection {
     const discarding = this.#state === 'discarding'
     const { limits } = this.#owner
     this.#deadline = after(discarding ? limits.lingerIdle : limits.bodyIdle, performance.now())
-    const result = this.#body.read(bytes, this.#onPiece)
+    const result = this.#body.read(bytes, this.#pieces.add)
+    const piece = this.#pieces.take()
+    if (piece !== null && this.#state === 'busy') this.#carrier?.onBody(piece)
     if (result.state === 'refused') {
       this.#bodyPaused = true
       // The message has no end that we know: nothing behind it can be a request.
@@ -341,10 +344,6 @@ export class ClientConnection {
     this.#deadline = Infinity
     if (this.#state === 'busy') this.#carrier?.onBodyEnd()
     return result.rest
-  }
-
-  #piece(piece: Buffer): void {
-    if (this.#state === 'busy') this.#carrier?.onBody(piece)
   }
 
   /** The carrier wants the body: from now on it comes, piece by piece. Says 100 Continue where the client waits for it. */

@@ -37,11 +37,8 @@ const LEAST_IDLE = 16
 const CRITICAL_PART = 1 / 3
 /** So far below the mark requests are let in again. */
 const RELIEF = 0.05
-/**
- * So many requests are always let in. Memory that was freed does not all go back to the kernel: a worker that refused
- * everything until it did might refuse for ever.
- */
-const LEAST_REQUESTS = 16
+/** So many requests may always be under way; and so many are let in from one look to the next, however many are. */
+export const LEAST_REQUESTS = 16
 /** From here on there is no limit any more. */
 const UNLIMITED = 16_384
 
@@ -52,12 +49,16 @@ export function shed(before: Shedding, reading: MemoryReading, { idle, busy }: L
   return { closeIdle, maxRequests: requestsAllowed(before.maxRequests, pressure, busy, highWater) }
 }
 
-/** A quarter fewer at each look, and twice as many when it is over: what a worker can bear is found, not computed. */
+/**
+ * A quarter fewer at each look while it is critical, an eighth more when it is not any more, and twice as many when it is
+ * over: what a worker can bear is found, not computed. It must grow at any height: memory that was freed may never go back
+ * to the kernel.
+ */
 function requestsAllowed(before: number, pressure: number, busy: number, highWater: number): number {
   if (pressure >= highWater + (1 - highWater) * CRITICAL_PART) {
     return Math.max(LEAST_REQUESTS, Math.floor((Math.min(before, busy) * 3) / 4))
   }
-  if (pressure >= highWater - RELIEF) return before
+  if (pressure >= highWater - RELIEF) return Math.ceil((before * 9) / 8)
   return before * 2 >= UNLIMITED ? Infinity : before * 2
 }
 

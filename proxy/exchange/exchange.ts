@@ -171,9 +171,11 @@ export function countedStatus({ failure, status }: Pick<Exchange, 'failure' | 's
 /** Into the books: counters and access log. Once per exchange, when its last byte is out or its connection is gone. */
 export function finish(exchange: Exchange, context: ExchangeContext): void {
   const { decision, failure } = exchange
+  // The proxy's own word about itself: it says nothing of a host or a revision, for or against.
+  const own = decision.kind === 'answer' && decision.cause === 'max-forwards'
   context.recorder.request({
-    host: exchange.countedHost,
-    route: decision.route,
+    host: own ? null : exchange.countedHost,
+    route: own ? null : decision.route,
     status: countedStatus(exchange),
     notFound: decision.kind === 'answer' && decision.cause === 'no-route',
     upstreamError: UPSTREAM_FAILURES.has(failure) || (decision.kind === 'answer' && decision.cause === 'no-endpoint'),

@@ -15,6 +15,7 @@ import { requestFields, responseFields, type OwnFields } from '../exchange/heade
 import { BodyReader } from '../http1/body-reader.ts'
 import { CHUNKED, UNTIL_CLOSE, type ResponseHead } from '../http1/contract.ts'
 import { ResponseHeadReader } from '../http1/head-reader.ts'
+import { Gathered, Pieces } from '../http1/pieces.ts'
 import { CHUNK_END, LAST_CHUNK, chunkHead, requestHeadText, responseHeadText } from '../http1/write.ts'
 import { FrameReader, goingAway, goingAwayMasked } from './websocket.ts'
 import type { BackendReader, Cluster, Lease, LeaseResult, LeaseWaiter } from '../upstream/contract.ts'
@@ -73,8 +74,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   #lease: Lease | null = null
   #cancelLease: (() => void) | null = null
   /** The body so far, while it is gathered; kept to be sent again. Null: it streams. */
-  #gathered: Buffer[] | null = []
-  #gatheredBytes = 0
+  #gathered: Gathered | null = new Gathered()
   /** All of the client's body was read. */
   #bodyRead = false
   /** All of the request was handed to the backend's socket. */
@@ -97,7 +97,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   #tunnelBytesIn = 0
   /** performance.now() when waiting has lasted too long. */
   #deadline = Infinity
-  readonly #onAnswerPiece = (piece: Buffer): void => this.#relayPiece(piece)
+  readonly #answerPieces = new Pieces()
 
   constructor(client: ClientConnection, exchange: Exchange, cluster: Cluster, context: ForwardContext) {
     this.#client = client
@@ -132,15 +132,13 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   onBody(piece: Buffer): void {
     this.#exchange.bodyBytesIn += piece.length
     if (this.#phase === 'gathering' && this.#gathered !== null) {
-      this.#gathered.push(piece)
-      this.#gatheredBytes += piece.length
-      if (this.#gatheredBytes > this.#context.forward.bufferedBody) this.#stopGathering()
+      this.#gathered.add(piece)
+      if (this.#gathered.length > this.#context.forward.bufferedBody) this.#stopGathering()
       return
     }
     if (this.#gathered !== null && this.#phase === 'leasing') {
       // On its way already when the body was paused.
-      this.#gathered.push(piece)
-      this.#gatheredBytes += piece.length
+      this.#gathered.add(piece)
       return
     }
     this.#sendPiece(piece)
@@ -248,25 +246,25 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     const whole = this.#gathered !== null && this.#bodyRead
     if (head.bodyLength === CHUNKED) {
       // Its size is known now: not every backend takes chunks.
-      if (whole) fields.push('Content-Length', String(this.#gatheredBytes))
+      if (whole) fields.push('Content-Length', String(this.#gathered?.length ?? 0))
       else fields.push('Transfer-Encoding', 'chunked')
     }
     const text = requestHeadText(head.method, target.forward, fields)
     const { socket } = lease.connection
     this.#heads.requestMethod = head.method
     if (whole) {
-      const body = this.#gathered ?? []
-      if (body.length === 0) socket.write(text, 'latin1')
-      else socket.write(Buffer.concat([Buffer.from(text, 'latin1'), ...body]))
+      const body = this.#gathered?.bytes ?? null
+      if (body === null) socket.write(text, 'latin1')
+      else socket.write(Buffer.concat([Buffer.from(text, 'latin1'), body]))
       this.#sent()
       return
     }
     // From here on the body streams, and cannot be sent again.
-    const begun = this.#gathered ?? []
+    const begun = this.#gathered?.bytes ?? null
     this.#gathered = null
     this.#streamed = true
     socket.write(text, 'latin1')
-    for (const piece of begun) this.#sendPiece(piece)
+    if (begun !== null) this.#sendPiece(begun)
     if (this.#bodyRead) this.#endRequest()
     else this.#client.readBody()
   }
@@ -290,7 +288,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     if (reused && !this.#answered && error.code === 'SLUICE_UPSTREAM_BROKEN') {
       // The race of an idle timeout: the backend closed the connection while the request was on its way. What cannot be
       // sent again was not exposed to it (LeaseRequest.unrepeatable): there it is an error of the backend like any other.
-      this.#release('stale')
+      this.#release(this.#repeatable() ? 'stale' : 'failed')
       if (again && !this.#freshTried) {
         this.#freshTried = true
         this.#tries--
@@ -367,7 +365,9 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     }
     // Its phase may have changed by what was just read.
     if ((this.#phase as Phase) !== 'answering' || rest.length === 0) return
-    const result = this.#answerBody?.read(rest, this.#onAnswerPiece)
+    const result = this.#answerBody?.read(rest, this.#answerPieces.add)
+    const piece = this.#answerPieces.take()
+    if (piece !== null) this.#relayPiece(piece)
     if ((this.#phase as Phase) !== 'answering') return
     if (result?.state === 'refused') {
       this.#broken(new DataPlaneError('SLUICE_UPSTREAM_BROKEN', result.refusal.reason))

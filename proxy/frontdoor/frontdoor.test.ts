@@ -139,10 +139,13 @@ describe('which certificate', () => {
     expect(asymmetricKeyType).toBe(key === 'rsaEncryption' ? 'rsa' : 'ec')
   })
 
-  it('TLS 1.1 is refused', async () => {
+  it('TLS 1.1 and clients of HTTP/2 alone are refused, which says nothing of the certificate', async () => {
     const old = { minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const
     await expect(handshake('a.example', old)).rejects.toThrow()
-    await eventually(() => tlsCounts()['a.example']?.failures === 1)
+    await expect(handshake('a.example', { ALPNProtocols: ['h2'] })).rejects.toThrow()
+    await handshake('a.example')
+    await eventually(() => tlsCounts()['a.example']?.handshakes === 1)
+    expect(tlsCounts()['a.example']).toMatchObject({ failures: 0 })
   })
 
   it('of the wildcard for one label, else the default one', async () => {

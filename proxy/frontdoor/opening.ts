@@ -46,6 +46,10 @@ const PLAIN_ON_TLS =
   'HTTP/1.1 400 Bad Request\r\nServer: sluice\r\nContent-Type: text/plain; charset=utf-8\r\n' +
   `Content-Length: ${PLAIN_TEXT.length}\r\nConnection: close\r\n\r\n${PLAIN_TEXT}`
 
+/** Versions and protocols that we do not speak: whatever the certificate is, the answer is the same. */
+const NOTHING_IN_COMMON: ReadonlySet<string> = new Set([
+  ...['ERR_SSL_UNSUPPORTED_PROTOCOL', 'ERR_SSL_NO_APPLICATION_PROTOCOL'],
+])
 const ignore = (): void => undefined
 
 export class Opening {
@@ -129,7 +133,8 @@ export class Opening {
     })
     // What the client does after we closed is no answer to the certificate any more; unless it says so.
     tls.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code?.startsWith('ERR_SSL_') === true) this.#by = 'alert'
+      if (NOTHING_IN_COMMON.has(error.code ?? '')) this.#by = 'ours'
+      else if (error.code?.startsWith('ERR_SSL_') === true) this.#by = 'alert'
       else this.#clientLeft(tls)
     })
     tls.on('end', () => {

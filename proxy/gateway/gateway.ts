@@ -10,7 +10,7 @@ import {
 } from '../connection/client-connection.ts'
 import { Clients } from '../connection/clients.ts'
 import { Connections } from '../connection/connections.ts'
-import { NO_SHEDDING, shed, type MemoryReading } from '../connection/shedding.ts'
+import { LEAST_REQUESTS, NO_SHEDDING, shed, type MemoryReading } from '../connection/shedding.ts'
 import { TurnedAway } from '../connection/turned-away.ts'
 import { errorAnswer } from '../exchange/error-answer.ts'
 import { begin, finish, isLack, type Lack } from '../exchange/exchange.ts'
@@ -48,6 +48,8 @@ export class Gateway implements ConnectionOwner {
   /** Null: no client has a limit. */
   readonly #clients: Clients | null
   #shedding = NO_SHEDDING
+  /** Requests that were let in for want of memory all the same, since the last look. */
+  #admitted = 0
   /** Requests that may be under way, whatever the reason. */
   #maxRequests: number
   #draining = false
@@ -101,6 +103,7 @@ export class Gateway implements ConnectionOwner {
     const { context, memoryHighWater } = this.#parts
     this.#shedding = shed(this.#shedding, reading, this.connections.counts, memoryHighWater)
     this.#maxRequests = this.#mostRequests()
+    this.#admitted = 0
     const { closeIdle } = this.#shedding
     if (closeIdle > 0) context.recorder.shedConnections('memory', this.connections.closeIdle(closeIdle))
   }
@@ -125,8 +128,10 @@ export class Gateway implements ConnectionOwner {
     return ANSWERED
   }
 
-  #lack(): Lack {
-    return this.#maxRequests === this.#shedding.maxRequests ? 'memory' : 'busy'
+  #lack(): Lack | null {
+    if (this.#maxRequests !== this.#shedding.maxRequests) return 'busy'
+    // Event streams and slow clients may be what is under way: nobody else would ever be let in.
+    return this.#admitted++ < LEAST_REQUESTS ? null : 'memory'
   }
 
   refused(

@@ -111,12 +111,13 @@ describe('OPTIONS', () => {
     expect(at).toEqual([forwarded])
   })
 
-  it('with Max-Forwards: 0 is answered here, and by what would have been asked', async () => {
+  it('with Max-Forwards: 0 is answered here, by whoever would have been asked', async () => {
     const rig = await echoing(ends)
     const { answer } = await echoOf(rig, options('http://a.example/', 'Max-Forwards: 0'))
     expect(answer).toMatch(/^HTTP\/1\.1 204 No Content\r\nAllow: [A-Z, ]+\r\n(?![^]*content-)[^]*\r\n\r\n$/i)
-    const [counted] = rig.totals().series()
-    expect(counted).toMatchObject({ host: 'a.example', counts: { requests: 1, upstreamErrors: 0 } })
+    // Of nobody: an answer that no backend gave is no evidence for a revision.
+    const series = rig.totals().series()
+    expect(series.map(({ host, counts }) => [host, counts.requests])).toEqual([['other', 1]])
     expect((await echoOf(rig, options('/', 'Max-Forwards: 0'))).answer).toMatch(/^HTTP\/1\.1 404 /)
   })
 
@@ -377,17 +378,22 @@ describe('limits', () => {
       expect(clients.slice(0, 16).every(client => client.socket.closed)).toBe(true)
       expect((await ask(rig.http, {})).status).toBe(200)
 
+      calm = 960
       await seen(960)
       await eventually(() => clients.slice(0, 20).every(client => client.socket.closed))
-      const refused = await exchangeRaw(rig.http, get())
-      expect(refused).toMatch(
-        /^HTTP\/1\.1 503 [^]*\r\nRetry-After: 1\r\n[^]*\r\nConnection: close\r\n[^]*too little memory/,
-      )
-      expect(Object.fromEntries(rig.totals().events)).toEqual({
-        ...{ 'shed-connection memory': 20, 'shed-request memory': 1 },
-      })
+      // More than the limit are under way, and stay: a few are let in all the same, look by look, and no more.
+      const answers = await Promise.all(Array.from({ length: 200 }, () => exchangeRaw(rig.http, get())))
+      const refused = answers.filter(answer => !answer.startsWith('HTTP/1.1 200 '))
+      expect(refused.length).toBeGreaterThan(0)
+      expect(answers.length - refused.length).toBeGreaterThanOrEqual(16)
+      for (const answer of refused) {
+        expect(answer).toMatch(
+          /^HTTP\/1\.1 503 [^]*\r\nRetry-After: 1\r\n[^]*\r\nConnection: close\r\n[^]*too little memory/,
+        )
+      }
+      expect(rig.totals().events.get('shed-request memory')).toBe(refused.length)
       const internal = rig.totals().requests()
-      expect(internal.reduce((sum, counts) => sum + counts.internal, 0)).toBe(1)
+      expect(internal.reduce((sum, counts) => sum + counts.internal, 0)).toBe(refused.length)
 
       // Those under way went on all the time.
       expect(rig.plane.connections.busy).toBe(20)

@@ -244,6 +244,7 @@ function sameCertificate(a: Certificate | null, b: Certificate): boolean {
     a !== null &&
     a.revision === b.revision &&
     a.governed === b.governed &&
+    a.isDefault === b.isDefault &&
     a.chain === b.chain &&
     a.privateKey === b.privateKey
   )

@@ -260,6 +260,19 @@ describe('a cluster', () => {
     late.done('close')
   })
 
+  it('does not pile up old ones for what cannot be sent again', async () => {
+    const backend = await startBackend()
+    let now = 0
+    const { set, cluster } = inFrontOf([backend.address], {}, { now: () => now })
+    for (let i = 0; i < 6; i++) {
+      const lease = await lend(cluster, { unrepeatable: true })
+      await exchange(lease)
+      lease.done('reusable')
+      now += 1_050
+    }
+    expect(set.sizes.idle).toBe(2)
+  })
+
   it('keeps away from what an exchange excludes, as long as there are others', async () => {
     const [a, b] = [await startBackend(), await startBackend()]
     const { cluster } = inFrontOf([a.address, b.address])

@@ -137,7 +137,15 @@ export class Endpoint implements Candidate, ConnectionOwner, Tallied {
     if (this.#pool === null) return null
     for (;;) {
       const last = this.#pool.idle.at(-1)
-      if (last === undefined || now - last.idleSince >= within) return null
+      if (last === undefined) return null
+      if (now - last.idleSince >= within) {
+        // Another one is opened in its place, and comes back to the list: it must not grow with every request.
+        if (this.#pool.idle.length > 1) {
+          this.#pool.idle.shift()?.socket.destroy()
+          this.#near.tally.touch(this)
+        }
+        return null
+      }
       const connection = this.#pool.idle.pop()
       if (connection === undefined) return null
       this.#near.tally.touch(this)

@@ -207,7 +207,11 @@ export class WorkerFleet implements TableSink, TicketSink {
    */
   async apply(update: TableUpdate): Promise<void> {
     const sent = this.#turn.then(() => this.#sendInTurn(update))
-    this.#turn = sent.then(() => undefined)
+    // An update that could not be sent must not keep the next ones back.
+    this.#turn = sent.then(
+      () => undefined,
+      () => undefined,
+    )
     await this.#served(await sent)
     this.#appliedAt = Date.now()
     if (this.listening > 0) this.#opened.resolve()
@@ -217,8 +221,7 @@ export class WorkerFleet implements TableSink, TicketSink {
   async flush(withinMs: number): Promise<void> {
     const sequence = ++this.#flushSequence
     this.#send({ type: 'flush', sequence })
-    const flushed = this.#until(() => this.#slots.every(slot => slot.worker === null || slot.flushed >= sequence))
-    await within(withinMs, flushed)
+    await this.#within(withinMs, () => this.#slots.every(slot => slot.worker === null || slot.flushed >= sequence))
   }
 
   /**
@@ -237,10 +240,9 @@ export class WorkerFleet implements TableSink, TicketSink {
       for (const one of asked) if (one.slot === slot) one.explained = explained
     })
     for (const { worker } of asked) if (worker) post(worker, { type: 'explain', sequence, question })
-    const answered = this.#until(() =>
+    await this.#within(withinMs, () =>
       asked.every(({ slot, worker, explained }) => explained !== null || slot.worker !== worker),
     )
-    await within(withinMs, answered)
     this.#questions.delete(sequence)
     return { asked: asked.length, explained: asked.flatMap(({ explained }) => explained ?? []) }
   }
@@ -255,8 +257,7 @@ export class WorkerFleet implements TableSink, TicketSink {
     this.#draining = 'draining'
     this.#wake()
     this.#send({ type: 'drain' })
-    const drained = this.#until(() => this.#slots.every(slot => slot.worker === null || slot.drained))
-    await within(withinMs, drained)
+    await this.#within(withinMs, () => this.#slots.every(slot => slot.worker === null || slot.drained))
   }
 
   /** Cuts what is still open and ends the workers. */
@@ -315,7 +316,8 @@ export class WorkerFleet implements TableSink, TicketSink {
   async #sendInTurn(update: TableUpdate): Promise<number> {
     let wait = false
     for (const piece of await inPortions(planPortions(update, PORTION_HOSTS, this.table))) {
-      if (wait) await within(PIECE_WAIT_MS, this.#took(this.#sequence))
+      const sent = this.#sequence
+      if (wait) await this.#within(PIECE_WAIT_MS, () => this.#took(sent))
       wait = true
       // Piece by piece here, too: a worker that starts between two gets what went before from this table.
       this.table.apply(piece)
@@ -327,9 +329,9 @@ export class WorkerFleet implements TableSink, TicketSink {
     return this.#sequence
   }
 
-  /** Resolves when every worker has taken the update of this number, whether it listens yet or not. */
-  #took(sequence: number): Promise<void> {
-    return this.#until(() => this.#slots.every(slot => slot.worker === null || slot.applied >= sequence))
+  /** Every worker has taken the update of this number, whether it listens yet or not. */
+  #took(sequence: number): boolean {
+    return this.#slots.every(slot => slot.worker === null || slot.applied >= sequence)
   }
 
   #served(sequence: number): Promise<void> {
@@ -507,6 +509,26 @@ export class WorkerFleet implements TableSink, TicketSink {
     return new Promise(resolve => this.#waiters.push({ done, resolve }))
   }
 
+  /** As #until, but for so many milliseconds at most. */
+  async #within(milliseconds: number, done: () => boolean): Promise<void> {
+    if (done()) return
+    await new Promise<void>(resolve => {
+      const waiter = {
+        done,
+        resolve: () => {
+          clearTimeout(timer)
+          resolve()
+        },
+      }
+      const timer = setTimeout(() => {
+        // Nobody waits any more, whether it comes true or not.
+        this.#waiters = this.#waiters.filter(other => other !== waiter)
+        resolve()
+      }, milliseconds)
+      this.#waiters.push(waiter)
+    })
+  }
+
   #wake(): void {
     const ready = this.#waiters.filter(waiter => waiter.done())
     this.#waiters = this.#waiters.filter(waiter => !ready.includes(waiter))
@@ -516,11 +538,4 @@ export class WorkerFleet implements TableSink, TicketSink {
 
 function post(worker: Worker, message: ToWorker): void {
   worker.postMessage(message)
-}
-
-/** Resolves with the promise, at the latest after the time. */
-async function within(milliseconds: number, promise: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  await Promise.race([promise, new Promise(resolve => (timer = setTimeout(resolve, milliseconds)))])
-  clearTimeout(timer)
 }

@@ -92,10 +92,16 @@ export class MasterTable implements Held {
     return this.#byHost.has(host) || this.#observedSet.has(host)
   }
 
+  /** Of lists that somebody asked about: a list never changes, another one takes its place. */
+  readonly #addressSets = new WeakMap<readonly string[], ReadonlySet<string>>()
+
   /** A Service, and an address of it, that metrics may carry. @param address null: the Service alone */
   knowsService(service: ServiceKey, address: string | null): boolean {
     const addresses = this.#endpoints.get(service)
-    return addresses !== undefined && (address === null || addresses.includes(address))
+    if (addresses === undefined || address === null) return addresses !== undefined
+    let known = this.#addressSets.get(addresses)
+    if (known === undefined) this.#addressSets.set(addresses, (known = new Set(addresses)))
+    return known.has(address)
   }
 
   /** Reports carry the figures of observed hosts and of those of governed objects. */
