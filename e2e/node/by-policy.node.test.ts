@@ -158,6 +158,8 @@ describe('it stops being governed', () => {
       () => space.annotations(name),
       annotations => names.every(one => !(one in annotations)),
     )
+    // Pods hear of it by the stream, the API server by a write: neither waits for the other.
+    await space.serves(host, 'v1')
     await space.keepsServing(host, 'v1')
   }, 90_000)
 })
