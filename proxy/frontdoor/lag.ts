@@ -5,6 +5,11 @@
 
 /** How often the loop is looked at, in milliseconds. */
 export const LOOK_MS = 50
+/**
+ * Less is what every busy loop has at every look, in milliseconds: added up it would come to a stall within seconds, and
+ * nobody was kept waiting.
+ */
+const STALL_MS = 50
 
 export class LoopLag {
   readonly #now: () => number
@@ -48,6 +53,7 @@ export class LoopLag {
   }
 
   get #late(): number {
-    return Math.max(0, this.#now() - this.#looked - LOOK_MS)
+    const late = this.#now() - this.#looked - LOOK_MS
+    return late < STALL_MS ? 0 : late
   }
 }
