@@ -12,7 +12,11 @@ interface Told {
   readonly sent: (string | number)[]
 }
 
-function carrier(lease: Cluster['lease'], answer: () => void = () => undefined): { forward: Forward; told: Told } {
+function carrier(
+  lease: Cluster['lease'],
+  answer: () => void = () => undefined,
+  more: object = {},
+): { forward: Forward; told: Told } {
   const told: Told = { defects: [], counted: [], sent: [] }
   const client = {
     ...{ answered: false, written: 0, blocked: false },
@@ -28,12 +32,13 @@ function carrier(lease: Cluster['lease'], answer: () => void = () => undefined):
     head: { method: 'GET', target: '/', minor: 1, fields: [], bodyLength: 0, bytes: 10, upgrade: null },
     decision: { kind: 'forward', route: null },
     ...{ id: 'id', status: 0, failure: null, startedAt: 0, countedHost: null, endpoints: [], bodyBytesOut: 0 },
+    ...more,
   }
   const context = {
     recorder: { request: (request: Told['counted'][number]) => told.counted.push(request) },
     accessLog: { write: () => undefined },
     date: { text: () => 'now' },
-    forward: { maxResponseHeadBytes: 1_000 },
+    forward: { maxResponseHeadBytes: 1_000, own: [[], []] },
     onDefect: (error: unknown) => told.defects.push(error),
   }
   const forward = new Forward(
@@ -105,5 +110,46 @@ describe('a defect of ours', () => {
     forward.onGone('client-gone')
     forward.start()
     expect([leased, told.counted.length]).toEqual([0, 1])
+  })
+})
+
+describe('a kept connection that breaks before one byte of an answer', () => {
+  const forwarded = {
+    client: '',
+    authority: 'a',
+    host: 'a',
+    scheme: '',
+    port: '',
+    requestId: '',
+    prefix: null,
+    hops: 1,
+  }
+  const broken = (method: string): readonly string[] => {
+    const given: string[] = []
+    const head = { ...{ method, target: '/', minor: 1, fields: [], bodyLength: 0 }, ...{ bytes: 9, upgrade: null } }
+    const { forward, told } = carrier(
+      (_request, waiter) => {
+        waiter.leased({
+          ...{ address: '127.0.0.1:1', reused: given.length === 0, connectMs: 1 },
+          done: (result: string) => given.push(result),
+          connection: { reader: null, socket: { write: () => true, destroyed: false, writable: true } },
+        } as never)
+        return () => undefined
+      },
+      () => undefined,
+      { head: { ...head, connectionOptions: null }, forwarded, target: { ok: true, forward: '/' } },
+    )
+    forward.start()
+    forward.onClose()
+    expect(told.defects).toEqual([])
+    return given
+  }
+
+  it('was closed meanwhile, for all that is known, where the request is sent once more', () => {
+    expect(broken('GET')).toEqual(['stale'])
+  })
+
+  it('is a failure of its endpoint where the request cannot be sent again: it was lent as one in use', () => {
+    expect(broken('POST')).toEqual(['failed'])
   })
 })

@@ -170,6 +170,40 @@ describe('bodies', () => {
     expect(await bodyOf(response)).toBe('TWO')
   })
 
+  /** Sizes of the chunks of a body of the letter x. */
+  const chunkSizes = (bytes: string): readonly number[] =>
+    [...bytes.matchAll(/\r\n(x+)\r\n/g)].map(([, x]) => x?.length ?? 0)
+  const sum = (sizes: readonly number[]): number => sizes.reduce((all, size) => all + size, 0)
+
+  it('in chunks of a byte each go on in chunks of what one read brought: to the backend', async () => {
+    let seen = ''
+    const address = await startRawBackend(ends, socket =>
+      socket.setEncoding('latin1').on('data', text => {
+        seen += text as unknown as string
+        if (seen.endsWith('0\r\n\r\n')) socket.end('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n')
+      }),
+    )
+    const rig = await inFrontOf(ends, [address])
+    const head = 'POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n'
+    // More than is gathered before a backend is chosen.
+    const answer = await exchangeRaw(rig.http, `${head}${'1\r\nx\r\n'.repeat(200_000)}0\r\n\r\n`)
+    expect(answer).toMatch(/^HTTP\/1\.1 200 /)
+    const sizes = chunkSizes(seen)
+    expect(sum(sizes)).toBe(200_000)
+    expect(sizes.length).toBeLessThan(20_000)
+  })
+
+  it('in chunks of a byte each go on in chunks of what one read brought: to the client', async () => {
+    const chunks = `${'1\r\nx\r\n'.repeat(10_000)}0\r\n\r\n`
+    const bytes = `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${chunks}`
+    const address = await startRawBackend(ends, socket => socket.once('data', () => socket.end(bytes)))
+    const rig = await inFrontOf(ends, [address])
+    const answer = await exchangeRaw(rig.http, 'GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n')
+    const sizes = chunkSizes(answer)
+    expect(sum(sizes)).toBe(10_000)
+    expect(sizes.length).toBeLessThan(1_000)
+  })
+
   it.each([1_000, 20_000_000])('of %d bytes arrive whole', async size => {
     const address = await startBackend(ends, (request, response) => request.pipe(response))
     const rig = await inFrontOf(ends, [address])

@@ -117,7 +117,7 @@ describe('OPTIONS', () => {
     expect(answer).toMatch(/^HTTP\/1\.1 204 No Content\r\nAllow: [A-Z, ]+\r\n(?![^]*content-)[^]*\r\n\r\n$/i)
     // Of nobody: an answer that no backend gave is no evidence for a revision.
     const series = rig.totals().series()
-    expect(series.map(({ host, counts }) => [host, counts.requests])).toEqual([['other', 1]])
+    expect(series.map(({ host, ingress, counts }) => [host, ingress, counts.requests])).toEqual([['other', '', 1]])
     expect((await echoOf(rig, options('/', 'Max-Forwards: 0'))).answer).toMatch(/^HTTP\/1\.1 404 /)
   })
 

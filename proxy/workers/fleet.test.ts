@@ -113,6 +113,18 @@ describe('WorkerFleet', () => {
     await fleet.stop()
   })
 
+  it('sends the next update although one could not be sent', async () => {
+    const fleet = await start()
+    onUpdate = () => {
+      throw new TypeError('a defect')
+    }
+    await expect(fleet.apply(EMPTY_UPDATE)).rejects.toThrow('a defect')
+    onUpdate = null
+    await fleet.apply(upsert(fragment('next', [host('next.example', path('Prefix /'))])))
+    expect(workers[0]?.updates).toEqual([1])
+    await fleet.stop()
+  })
+
   it('sends a big update in pieces, each when the one before is served, and the next update behind them', async () => {
     const fleet = await start()
     await fleet.apply(EMPTY_UPDATE)

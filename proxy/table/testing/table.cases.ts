@@ -367,6 +367,10 @@ export function tableCases(name: string, create: (clusters?: FakeClusters) => Ta
       table.apply(certificates([fallback]))
       table.apply(certificates([], ['fallback']))
       expect(names(table, 'b.example')).toEqual([])
+      // Nothing but that changes.
+      table.apply(certificates([certificate('fallback', 'RSA')]))
+      table.apply(certificates([fallback]))
+      expect(table.certificates('b.example').map(({ isDefault }) => isDefault)).toEqual([true])
     })
 
     it('offers those of the oldest Ingress, at most one per key type', () => {

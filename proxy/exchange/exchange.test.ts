@@ -1,0 +1,38 @@
+/** What goes into the books of a finished exchange. Heads, targets and headers are tested from outside (gateway/). */
+import { describe, expect, it } from '@jest/globals'
+import type { FinishedRequest } from '../report/recorder.ts'
+import type { AnswerCause } from './decide.ts'
+import { finish, type Exchange, type ExchangeContext } from './exchange.ts'
+
+const ROUTE = { object: 'Ingress/ns/web', revision: 'v1' }
+
+function booked(cause: AnswerCause, status: number): FinishedRequest | undefined {
+  const requests: FinishedRequest[] = []
+  const exchange = {
+    ...{ head: { bytes: 10 }, decision: { kind: 'answer', cause, status, route: ROUTE } },
+    ...{ countedHost: 'a.example', status, failure: null, startedAt: 0 },
+    ...{ bodyBytesIn: 0, headBytesOut: 0, bodyBytesOut: 0 },
+  }
+  const context = {
+    recorder: { request: (request: FinishedRequest) => requests.push(request) },
+    accessLog: { write: () => undefined },
+  }
+  finish(exchange as unknown as Exchange, context as unknown as ExchangeContext)
+  return requests[0]
+}
+
+describe('an answer of our own', () => {
+  it('that its route led to counts for host and route', () => {
+    expect(booked('closed', 503)).toMatchObject({ host: 'a.example', route: ROUTE, internal: false })
+    expect(booked('no-endpoint', 503)).toMatchObject({ host: 'a.example', route: ROUTE, upstreamError: true })
+  })
+
+  it('about ourselves counts for nobody: no revision gets a success that no backend gave', () => {
+    expect(booked('max-forwards', 204)).toMatchObject({ host: null, route: null, status: 204, internal: false })
+  })
+
+  it('for want of something of ours is marked as that', () => {
+    expect(booked('busy', 503)).toMatchObject({ route: ROUTE, internal: true })
+    expect(booked('memory', 503)).toMatchObject({ route: ROUTE, internal: true })
+  })
+})
