@@ -11,7 +11,7 @@ import {
 import type { Feature, Scenario } from '../conformance/scenarios.ts'
 import type { Seen } from '../echo/answers.ts'
 import { Authority } from '../pki/pki.ts'
-import { tlsSecret } from './harness/manifests.ts'
+import { ingress, tlsSecret } from './harness/manifests.ts'
 import { askTarget } from './harness/proxies.ts'
 import type { Answer } from './harness/proxies.ts'
 import { Space } from './harness/space.ts'
@@ -34,10 +34,11 @@ const apply = (feature: Feature): Promise<void> => {
   const hostOf = (label: string): string => space.host(label)
   return space.kubectl.apply(ingressOf(feature, { namespace, name: nameOf(feature), hostOf, secret: SECRET }))
 }
-const addresses = async (feature: Feature): Promise<readonly string[]> => {
-  const object = (await space.object('ingresses', nameOf(feature))) as unknown as Balanced | null
+const addressesOf = async (name: string): Promise<readonly string[]> => {
+  const object = (await space.object('ingresses', name)) as unknown as Balanced | null
   return (object?.status?.loadBalancer?.ingress ?? []).map(({ ip = '' }) => ip)
 }
+const addresses = (feature: Feature): Promise<readonly string[]> => addressesOf(nameOf(feature))
 const showsAddress = (feature: Feature): Promise<unknown> =>
   waitFor(
     `Ingress ${nameOf(feature)} shows an address`,
@@ -87,6 +88,21 @@ describe('the address of an Ingress', () => {
     const answer = await askTarget({ ordinal: -1, address, port: 80 }, { host: space.host('named') })
     expect(answer).toMatchObject({ status: 200, version: 'named' })
   }, 60_000)
+
+  it('comes when every proxy serves it: whoever follows it meets no 404', async () => {
+    for (let n = 0; n < 10; n++) {
+      const name = `first-${n}`
+      const host = space.host(name)
+      await space.cluster.api.create('ingresses', ingress({ namespace: space.name, name, host, to: 'named' }))
+      await waitFor(
+        `Ingress ${name} shows an address`,
+        () => addressesOf(name),
+        shown => shown.length > 0,
+        { everyMs: 5 },
+      )
+      expect(await space.proxies.served(host)).toEqual(space.proxies.ordinals.map(() => 'named'))
+    }
+  }, 120_000)
 
   it('is not there for one of another class', async () => {
     await stays(
