@@ -33,6 +33,7 @@ const LIMITS: ConnectionLimits = {
 const NOTHING: ExchangeCarrier = {
   ...{ onBody: () => undefined, onBodyEnd: () => undefined, onBodyRefused: () => undefined },
   ...{ onBodyTimeout: () => undefined, onDrain: () => undefined, onGone: () => undefined, onTick: () => undefined },
+  onMemoryShort: () => undefined,
 }
 
 type Handle = (connection: ClientConnection, head: RequestHead) => ExchangeCarrier

@@ -62,6 +62,8 @@ export interface ExchangeCarrier {
   onGone(reason: GoneReason): void
   /** Looked at now and then, for deadlines of its own. @param now performance.now() */
   onTick(now: number): void
+  /** Memory is short: let go of what is kept for later. */
+  onMemoryShort(): void
 }
 
 /** Takes the bytes of a tunnel. No method may throw. */
@@ -704,6 +706,11 @@ export class ClientConnection {
     const waiting = this.#state === 'idle' ? keepAlive : this.#state === 'tunnel' ? this.#tunnelLimit : lingerIdle
     this.#deadline = after(waiting, now)
     if (this.#state === 'closing' || this.#state === 'discarding') this.#finalDeadline = after(linger, now)
+  }
+
+  /** Memory is short. */
+  saveMemory(): void {
+    if (this.#state === 'busy') this.#guard(() => this.#carrier?.onMemoryShort())
   }
 
   /** Makes room for another one: nothing is under way on it. */

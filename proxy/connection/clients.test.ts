@@ -1,4 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
+import { EventEmitter } from 'node:events'
+import type { Socket } from 'node:net'
 import { Clients, clientOf } from './clients.ts'
 
 describe('clientOf', () => {
@@ -16,28 +18,40 @@ describe('clientOf', () => {
 })
 
 describe('Clients', () => {
+  const taking = (most: number, exempt = (_address: string): boolean => false) => {
+    const clients = new Clients(most, exempt)
+    const sockets: EventEmitter[] = []
+    return {
+      clients,
+      take: (address: string): boolean => {
+        const socket = new EventEmitter()
+        sockets.push(socket)
+        return clients.take(socket as Socket, address)
+      },
+      close: (which: number): boolean | undefined => sockets[which]?.emit('close'),
+    }
+  }
+
   it('have so many connections each, and give them back', () => {
-    const clients = new Clients(2, () => false)
-    expect(['192.0.2.1', '192.0.2.1', '192.0.2.1', '192.0.2.2'].map(a => clients.take(a))).toEqual([
-      ...[true, true, false, true],
-    ])
-    clients.release('192.0.2.1')
-    expect([clients.take('192.0.2.1'), clients.take('192.0.2.1')]).toEqual([true, false])
-    for (const address of ['192.0.2.1', '192.0.2.1', '192.0.2.2']) clients.release(address)
+    const { clients, take, close } = taking(2)
+    expect(['192.0.2.1', '192.0.2.1', '192.0.2.1', '192.0.2.2'].map(take)).toEqual([true, true, false, true])
+    // The one that was not taken gives nothing back.
+    close(2)
+    expect(take('192.0.2.1')).toBe(false)
+    close(0)
+    expect([take('192.0.2.1'), take('192.0.2.1')]).toEqual([true, false])
+    for (const which of [1, 3, 5]) close(which)
     expect(clients.size).toBe(0)
   })
 
   it('of one IPv6 network are one', () => {
-    const clients = new Clients(1, () => false)
-    expect([clients.take('2001:db8::1'), clients.take('2001:db8::2'), clients.take('2001:db8:0:1::1')]).toEqual([
-      ...[true, false, true],
-    ])
+    expect(['2001:db8::1', '2001:db8::2', '2001:db8:0:1::1'].map(taking(1).take)).toEqual([true, false, true])
   })
 
   it('that stand for many are not counted', () => {
-    const clients = new Clients(1, address => address === '192.0.2.1')
-    expect([clients.take('192.0.2.1'), clients.take('192.0.2.1'), clients.size]).toEqual([true, true, 0])
-    clients.release('192.0.2.1')
+    const { clients, take, close } = taking(1, address => address === '192.0.2.1')
+    expect([take('192.0.2.1'), take('192.0.2.1'), clients.size]).toEqual([true, true, 0])
+    close(0)
     expect(clients.size).toBe(0)
   })
 })

@@ -1,4 +1,5 @@
 /** Connections of each client, where one of them may have so many at most. */
+import type { Socket } from 'node:net'
 
 /** An IPv4 address, or the /64 of an IPv6 one: whoever has one address of it has all (RFC 6177, RFC 4291 2.5.1). */
 export function clientOf(address: string): string {
@@ -14,7 +15,7 @@ export class Clients {
   readonly #exempt: (address: string) => boolean
   readonly #counts = new Map<string, number>()
 
-  /** @param exempt has any number; must always say the same of an address */
+  /** @param exempt may have any number */
   constructor(most: number, exempt: (address: string) => boolean) {
     this.#most = most
     this.#exempt = exempt
@@ -25,20 +26,22 @@ export class Clients {
     return this.#counts.size
   }
 
-  /** @returns false: it has as many as it may have, and this one is not counted */
-  take(address: string): boolean {
+  /**
+   * Counts a connection of this client until its socket closes: from its first byte, so that one in its TLS handshake is
+   * one, too.
+   * @returns false: it has as many as it may have, and this one is not counted
+   */
+  take(socket: Pick<Socket, 'once'>, address: string): boolean {
     if (this.#exempt(address)) return true
     const client = clientOf(address)
     const count = this.#counts.get(client) ?? 0
     if (count >= this.#most) return false
     this.#counts.set(client, count + 1)
+    socket.once('close', () => this.#release(client))
     return true
   }
 
-  /** To be called once for each that was taken. */
-  release(address: string): void {
-    if (this.#exempt(address)) return
-    const client = clientOf(address)
+  #release(client: string): void {
     const count = this.#counts.get(client) ?? 0
     if (count > 1) this.#counts.set(client, count - 1)
     else this.#counts.delete(client)

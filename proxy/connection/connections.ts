@@ -99,6 +99,12 @@ export class Connections {
     return oldest.length
   }
 
+  /** Those that are busy let go of what they keep for later. */
+  saveMemory(): void {
+    if (this.#counts.busy === 0) return
+    for (const connection of this.#open) connection.saveMemory()
+  }
+
   /**
    * Closes idle connections now, the others with their answer, and tunnels one after the other over the time, so that
    * their clients do not all come back at the same moment; resolves when none is open.

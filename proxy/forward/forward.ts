@@ -410,6 +410,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     exchange.firstByteMs = performance.now() - exchange.startedAt
     exchange.status = status
     this.#phase = 'answering'
+    this.#gathered = null
     this.#answerHead = head
     this.#answerBody = new BodyReader(bodyLength, this.#context.forward.maxResponseHeadBytes)
     const { bodyTimeout } = this.#context.forward
@@ -498,6 +499,16 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
         this.#broken(new DataPlaneError('SLUICE_UPSTREAM_TIMEOUT', 'the backend sent nothing for too long'))
         return
     }
+  }
+
+  /**
+   * Bodies that are gathered for slow clients go on to their backend; those that were sent are not sent again. An answer is
+   * never kept: its backend waits for the client.
+   */
+  onMemoryShort(): void {
+    if (this.#gathered === null || this.#gathered.length === 0) return
+    if (this.#phase === 'gathering') this.#stopGathering()
+    else if (this.#phase === 'waiting') this.#gathered = null
   }
 
   // ------------------------------------------------------------------------------------------------ the end

@@ -521,17 +521,18 @@ describe('what is no evidence', () => {
     expect(slow()).toBe(0)
   })
 
-  it('what our own limits refuse: handshakes, and connections after one', async () => {
+  it('a handshake that is given up for another one', async () => {
     rig = await startPod({ MAX_HANDSHAKES: '1', TLS_HANDSHAKE_LAG: '1h' })
     const first = new RawClient(rig.https)
     first.socket.write(await recordedHello('a.example'))
     await first.until(/^\u0016/)
-    const second = new RawClient(rig.https)
-    await second.ended()
-    first.socket.write('GET / HTTP/1.1\r\n\r\n')
+    const second = await handshake('a.example')
     await first.ended()
-    // What came instead of the rest of its handshake was no TLS.
-    expect(tlsCounts()).toEqual({ 'a.example': { handshakes: 0, failures: 1 } })
+    second.write('GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n')
+    second.resume()
+    await once(second, 'close')
+    await eventually(() => rig.plane.connections.size === 0)
+    expect(tlsCounts()).toEqual({ 'a.example': { handshakes: 1, failures: 0 } })
     expect(rig.totals().events.get('connection handshakes')).toBe(1)
   })
 
@@ -567,6 +568,57 @@ describe('what is no evidence', () => {
     await once(socket, 'close')
     await drained
     expect(tlsCounts()['a.example']).toEqual({ handshakes: 1, failures: 0 })
+  })
+})
+
+describe('the door', () => {
+  const silent = (from: string): RawClient =>
+    new RawClient(rig.https, netConnect({ port: rig.https, host: '127.0.0.1', localAddress: from }))
+
+  const statusFrom = async (localAddress: string): Promise<string | undefined> => {
+    const socket = connect({
+      ...{ socket: netConnect({ port: rig.https, host: '127.0.0.1', localAddress }) },
+      ...{ servername: 'a.example', ca: ca.pem },
+    })
+    ends.add(() => socket.destroy())
+    socket.on('error', () => undefined)
+    socket.write('GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n')
+    let text = ''
+    for await (const chunk of socket as AsyncIterable<Buffer>) text += chunk.toString('latin1')
+    return /^HTTP\/1\.1 (\d+)/.exec(text)?.[1]
+  }
+
+  it('is shut by nobody: a client that keeps silent on many connections gives up its own', async () => {
+    rig = await startPod({ MAX_HANDSHAKES: '4', TLS_HANDSHAKE_TIMEOUT: '10m' })
+    const honest = silent('127.0.0.2')
+    const greedy = Array.from({ length: 8 }, () => silent('127.0.0.3'))
+    await Promise.all(greedy.slice(0, 5).map(client => client.ended()))
+    expect((await get('a.example'))['host']).toBe('a.example')
+    expect(rig.totals().events.get('connection handshakes')).toBe(6)
+    expect([honest, ...greedy].map(({ socket }) => socket.readyState === 'open')).toEqual([
+      ...[true, false, false, false, false, false, false, true, true],
+    ])
+  })
+
+  it('counts connections of a client from their first byte, and tells it when there are too many', async () => {
+    rig = await startPod({ MAX_CONNECTIONS_PER_CLIENT: '2', TLS_HANDSHAKE_TIMEOUT: '10m' })
+    const first = silent('127.0.0.2')
+    const second = silent('127.0.0.2')
+    await Promise.all([first, second].map(({ socket }) => once(socket, 'connect')))
+    expect(await statusFrom('127.0.0.2')).toBe('429')
+    expect(await statusFrom('127.0.0.4')).toBe('200')
+    first.socket.destroy()
+    while ((await statusFrom('127.0.0.2')) !== '200') await new Promise(resolve => setTimeout(resolve, 10))
+  })
+
+  it('gives no more handshakes than a few to clients that have too many connections', async () => {
+    rig = await startPod({ MAX_CONNECTIONS_PER_CLIENT: '1', TLS_HANDSHAKE_TIMEOUT: '10m' })
+    const all = Array.from({ length: 40 }, () => silent('127.0.0.2'))
+    const gone = (): number => all.filter(({ socket }) => socket.readyState !== 'open').length
+    await eventually(() => rig.totals().events.get('connection client-connections') === 7)
+    await eventually(() => gone() === 7)
+    for (const { socket } of all) socket.destroy()
+    while ((await statusFrom('127.0.0.2')) !== '200') await new Promise(resolve => setTimeout(resolve, 10))
   })
 })
 

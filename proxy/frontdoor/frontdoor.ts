@@ -4,10 +4,12 @@
  */
 import { createServer, type Server, type Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
-import type { Peer } from '../exchange/peer.ts'
+import { clientOf } from '../connection/clients.ts'
+import { plainAddress, type Peer } from '../exchange/peer.ts'
 import type { Recorder } from '../report/recorder.ts'
 import type { TableReader } from '../table/contract.ts'
 import type { Contexts } from './contexts.ts'
+import { Handshakes } from './handshakes.ts'
 import { LoopLag } from './lag.ts'
 import { Opening, type OpeningOwner } from './opening.ts'
 
@@ -21,15 +23,22 @@ export interface FrontDoorParts {
   readonly handshakeLag: number
   /** Handshakes under way; 0: no limit. */
   readonly maxHandshakes: number
+  /** Counts a connection of its client. @returns false: the client has as many as it may have */
+  readonly admit: (socket: Socket, address: string) => boolean
   /** Takes the decrypted connection. */
-  readonly onConnection: (socket: TLSSocket, peer: Peer) => void
+  readonly onConnection: (socket: TLSSocket, peer: Peer, admitted: boolean) => void
 }
+
+/** Clients that have too many connections get their handshake to be told so: so many at once, and no more. */
+const MOST_TURNED_AWAY = 32
 
 export class FrontDoor {
   readonly server: Server
   readonly #parts: FrontDoorParts
   /** Connections before the end of their handshake. */
-  readonly #opening = new Set<Opening>()
+  readonly #opening = new Handshakes<Opening>()
+  /** Of these, those that were not admitted. */
+  #turnedAway = 0
   readonly #lag = new LoopLag()
   readonly #owner: OpeningOwner
   #ending = false
@@ -52,14 +61,24 @@ export class FrontDoor {
   }
 
   #open(socket: Socket): void {
-    const { maxHandshakes, recorder } = this.#parts
-    if (maxHandshakes > 0 && this.#opening.size >= maxHandshakes) {
-      socket.on('error', () => undefined)
-      recorder.refusedConnection('handshakes')
-      socket.destroy()
-      return
+    const { maxHandshakes, recorder, admit } = this.#parts
+    const address = plainAddress(socket.remoteAddress)
+    const admitted = admit(socket, address)
+    if (!admitted) {
+      if (this.#turnedAway >= MOST_TURNED_AWAY) {
+        socket.on('error', () => undefined)
+        recorder.refusedConnection('client-connections')
+        socket.destroy()
+        return
+      }
+      this.#turnedAway++
     }
-    this.#opening.add(new Opening(socket, this.#owner))
+    if (maxHandshakes > 0 && this.#opening.size >= maxHandshakes) {
+      recorder.refusedConnection('handshakes')
+      this.#opening.leastDeserving()?.giveUp()
+    }
+    const opening = new Opening(socket, address, admitted, this.#owner)
+    this.#opening.add(clientOf(address), opening)
   }
 
   #ownerOf({ table, contexts, recorder, handshakeTimeout, handshakeLag, onConnection }: FrontDoorParts): OpeningOwner {
@@ -74,11 +93,14 @@ export class FrontDoor {
       choose: ({ serverName, ticketName }) => contexts.get(table.certificates(serverName ?? ''), ticketName),
       countedHost: serverName => table.tlsHost(serverName),
       unreadable: () => recorder.refusedConnection('client-hello'),
-      secured: (tls, peer, host) => {
+      secured: (tls, peer, host, admitted) => {
         recorder.tlsHandshake(host)
-        onConnection(tls, peer)
+        onConnection(tls, peer, admitted)
       },
-      left: opening => this.#opening.delete(opening),
+      left: opening => {
+        this.#opening.remove(clientOf(opening.address), opening)
+        if (!opening.admitted) this.#turnedAway--
+      },
       ended: (verdict, host) => {
         if (verdict === 'failure') recorder.tlsFailure(host)
         if (verdict === 'slow') recorder.refusedConnection('handshake-lag')

@@ -4,7 +4,7 @@
  */
 import type { Socket } from 'node:net'
 import { TLSSocket, type SecureContext } from 'node:tls'
-import { plainAddress, type Peer } from '../exchange/peer.ts'
+import type { Peer } from '../exchange/peer.ts'
 import { readClientHello, type ClientHello } from './client-hello.ts'
 import type { LoopLag } from './lag.ts'
 import { verdictOf, type TlsEnding } from './verdict.ts'
@@ -25,8 +25,8 @@ export interface OpeningOwner {
   countedHost(serverName: string): string | null
   /** What came is no ClientHello. */
   unreadable(): void
-  secured(tls: TLSSocket, peer: Peer, host: string | null): void
-  /** No handshake is under way on it any more. */
+  secured(tls: TLSSocket, peer: Peer, host: string | null, admitted: boolean): void
+  /** No handshake is under way on it any more. Called once. */
   left(opening: Opening): void
   ended(verdict: 'failure' | 'slow' | 'nothing', host: string | null): void
 }
@@ -54,6 +54,10 @@ const ignore = (): void => undefined
 
 export class Opening {
   readonly socket: Socket
+  /** Of the client, IPv4 without prefix. */
+  readonly address: string
+  /** False: its client has too many connections, and is to be told so. */
+  readonly admitted: boolean
   readonly #owner: OpeningOwner
   /** Of our lag, before the client said anything. */
   readonly #mark: number
@@ -66,16 +70,26 @@ export class Opening {
   /** Since the handshake's end it is the client's turn, however late we are. */
   #lag: number | null = null
   #resumed = false
+  #left = false
 
-  constructor(socket: Socket, owner: OpeningOwner) {
+  constructor(socket: Socket, address: string, admitted: boolean, owner: OpeningOwner) {
     this.socket = socket
+    this.address = address
+    this.admitted = admitted
     this.#owner = owner
     this.#mark = owner.lag.mark()
     socket.on('error', ignore)
     socket.on('data', this.#onHello)
     socket.on('end', this.#onRawEnd)
     socket.on('close', this.#onRawClose)
-    this.#limit(this.#onHelloLate)
+    this.#limit(this.#mark, this.#onHelloLate)
+  }
+
+  /** Ends it for another one. */
+  giveUp(): void {
+    this.#by = 'ours'
+    this.#over()
+    this.socket.destroy()
   }
 
   /** A connection that ends before a ClientHello is no TLS failure: health checks do that. */
@@ -127,7 +141,7 @@ export class Opening {
       socket.destroy()
       return
     }
-    this.#limit(() => {
+    this.#limit(this.#owner.lag.since(0), () => {
       this.#by = 'timeout'
       tls.destroy()
     })
@@ -147,7 +161,7 @@ export class Opening {
       this.#by = 'ours'
       this.#lag = this.#owner.lag.since(this.#mark)
       this.#resumed = tls.isSessionReused()
-      this.#owner.secured(tls, peerOf(socket, tls, serverName), this.#host)
+      this.#owner.secured(tls, this.#peer(tls, serverName), this.#host, this.admitted)
     })
     tls.on('close', () => this.#closed(tls))
   }
@@ -179,17 +193,33 @@ export class Opening {
     this.#bytes = NOTHING
     this.socket.off('end', this.#onRawEnd)
     this.socket.off('close', this.#onRawClose)
+    if (this.#left) return
+    this.#left = true
     this.#owner.left(this)
   }
 
+  #peer(tls: TLSSocket, serverName: string): Peer {
+    return {
+      address: this.address,
+      port: this.socket.remotePort ?? 0,
+      tls: {
+        version: tls.getProtocol() ?? '',
+        cipher: tls.getCipher().name,
+        serverName: serverName === '' ? null : serverName,
+        resumed: tls.isSessionReused(),
+      },
+    }
+  }
+
   /**
-   * Calls when the time for a step is over. After a lag of ours what the client sent may lie unread: it gets the time
-   * again, once.
+   * Calls when the time for a step is over. After a lag of ours in this step what the client sent may lie unread: it gets
+   * the time again, once.
+   * @param mark of the step's beginning
    */
-  #limit(over: () => void): void {
+  #limit(mark: number, over: () => void): void {
     const { lag, handshakeTimeout, handshakeLag } = this.#owner
     this.#timer = setTimeout(() => {
-      if (lag.since(this.#mark) < handshakeLag) over()
+      if (lag.since(mark) < handshakeLag) over()
       else this.#timer = setTimeout(over, handshakeTimeout)
     }, handshakeTimeout)
   }
@@ -208,18 +238,5 @@ export class Opening {
 function giveBack(socket: Socket, bytes: Buffer): void {
   for (let end = bytes.length; end > 0; end -= GIVEN_BACK) {
     socket.unshift(bytes.subarray(Math.max(0, end - GIVEN_BACK), end))
-  }
-}
-
-function peerOf(socket: Socket, tls: TLSSocket, serverName: string): Peer {
-  return {
-    address: plainAddress(socket.remoteAddress),
-    port: socket.remotePort ?? 0,
-    tls: {
-      version: tls.getProtocol() ?? '',
-      cipher: tls.getCipher().name,
-      serverName: serverName === '' ? null : serverName,
-      resumed: tls.isSessionReused(),
-    },
   }
 }

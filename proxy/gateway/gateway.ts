@@ -38,6 +38,7 @@ export interface GatewayParts {
 const ANSWERED: ExchangeCarrier = {
   ...{ onBody: () => undefined, onBodyEnd: () => undefined, onBodyRefused: () => undefined },
   ...{ onBodyTimeout: () => undefined, onDrain: () => undefined, onGone: () => undefined, onTick: () => undefined },
+  onMemoryShort: () => undefined,
 }
 
 export class Gateway implements ConnectionOwner {
@@ -77,18 +78,25 @@ export class Gateway implements ConnectionOwner {
     this.#draining = true
   }
 
-  /** Takes a connection that speaks HTTP, decrypted if need be. */
-  accept(socket: Socket, peer: Peer): void {
+  /** Counts a connection of its client until its socket closes. @returns false: the client has as many as it may have */
+  admit(socket: Socket, address: string): boolean {
+    return this.#clients?.take(socket, address) ?? true
+  }
+
+  /**
+   * Takes a connection that speaks HTTP, decrypted if need be.
+   * @param admitted what `admit` said when it came
+   */
+  accept(socket: Socket, peer: Peer, admitted: boolean): void {
     const { maxConnections, context } = this.#parts
     const { recorder, date } = context
-    if (this.#clients?.take(peer.address) === false) {
+    if (!admitted) {
       recorder.refusedConnection('client-connections')
       this.#turnedAway.answer(socket, plainAnswer(429, 'too many connections of this client', date.text()))
       return
     }
     if (maxConnections > 0 && this.connections.size >= maxConnections) {
       if (!this.connections.closeOldestIdle()) {
-        this.#clients?.release(peer.address)
         recorder.refusedConnection('connections')
         this.#turnedAway.answer(socket, plainAnswer(503, 'too many connections', date.text()))
         return
@@ -104,7 +112,8 @@ export class Gateway implements ConnectionOwner {
     this.#shedding = shed(this.#shedding, reading, this.connections.counts, memoryHighWater)
     this.#maxRequests = this.#mostRequests()
     this.#admitted = 0
-    const { closeIdle } = this.#shedding
+    const { closeIdle, maxRequests } = this.#shedding
+    if (maxRequests !== Infinity) this.connections.saveMemory()
     if (closeIdle > 0) context.recorder.shedConnections('memory', this.connections.closeIdle(closeIdle))
   }
 
@@ -158,7 +167,6 @@ export class Gateway implements ConnectionOwner {
 
   closed(connection: ClientConnection): void {
     this.connections.remove(connection)
-    this.#clients?.release(connection.peer.address)
   }
 }
 

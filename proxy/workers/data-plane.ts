@@ -128,14 +128,16 @@ export class DataPlane {
       handshakeTimeout: config.handshakeTimeout,
       handshakeLag: config.handshakeLag,
       maxHandshakes: config.maxHandshakes,
-      onConnection: (socket, peer) => gateway.accept(socket, peer),
+      admit: (socket, address) => gateway.admit(socket, address),
+      onConnection: (socket, peer, admitted) => gateway.accept(socket, peer, admitted),
     })
     // allowHalfOpen: what a client's end means depends on what is under way; the connection's owner decides.
     const plain = createServer(
       { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000, allowHalfOpen: true },
       socket => {
-        const { remoteAddress, remotePort = 0 } = socket
-        gateway.accept(socket, { address: plainAddress(remoteAddress), port: remotePort, tls: null })
+        const address = plainAddress(socket.remoteAddress)
+        const admitted = gateway.admit(socket, address)
+        gateway.accept(socket, { address, port: socket.remotePort ?? 0, tls: null }, admitted)
       },
     )
     const looking = config.memoryHighWater === 0 ? null : setInterval(() => gateway.relieve(memory()), BEAT_MS).unref()
