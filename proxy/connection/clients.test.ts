@@ -1,6 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
 import { EventEmitter } from 'node:events'
-import type { Socket } from 'node:net'
 import { Clients, clientOf } from './clients.ts'
 
 describe('clientOf', () => {
@@ -18,7 +17,7 @@ describe('clientOf', () => {
 })
 
 describe('Clients', () => {
-  const taking = (most: number, exempt = (_address: string): boolean => false) => {
+  const taking = (most: number, exempt: (address: string) => boolean = () => false) => {
     const clients = new Clients(most, exempt)
     const sockets: EventEmitter[] = []
     return {
@@ -26,7 +25,7 @@ describe('Clients', () => {
       take: (address: string): boolean => {
         const socket = new EventEmitter()
         sockets.push(socket)
-        return clients.take(socket as Socket, address)
+        return clients.take(socket, address)
       },
       close: (which: number): boolean | undefined => sockets[which]?.emit('close'),
     }

@@ -1,5 +1,4 @@
 /** Connections of each client, where one of them may have so many at most. */
-import type { Socket } from 'node:net'
 
 /** An IPv4 address, or the /64 of an IPv6 one: whoever has one address of it has all (RFC 6177, RFC 4291 2.5.1). */
 export function clientOf(address: string): string {
@@ -31,7 +30,7 @@ export class Clients {
    * one, too.
    * @returns false: it has as many as it may have, and this one is not counted
    */
-  take(socket: Pick<Socket, 'once'>, address: string): boolean {
+  take(socket: { once(event: 'close', listener: () => void): unknown }, address: string): boolean {
     if (this.#exempt(address)) return true
     const client = clientOf(address)
     const count = this.#counts.get(client) ?? 0
