@@ -100,6 +100,7 @@ export class SluiceOperator extends OperatorBase {
     this.events = new KubeEventRecorder({ client, instance: config.podName, log })
     this.fleet = new Fleet(config.fleet)
     this.store = new ReleaseStore(kubeShardApi(client, config.namespace), {
+      mayWrite,
       changed: keys => this.#touch(keys),
       unreadable: error =>
         log.error({ error: error.message }, 'a shard of the store cannot be read; its last good records stay'),
@@ -154,6 +155,7 @@ export class SluiceOperator extends OperatorBase {
       ...{ client, pipeline: this.pipeline, store: this.store, rollouts: this.#rollouts, policies: this.#policies },
       ...{ checksums: this.#checksums, writer, mayWrite, clock, log },
       addresses: this.#addresses,
+      events: this.events,
       keeper: new Keeper({
         ...{ records, writer, wall, annotationPrefix: config.annotationPrefix },
         fresh: uid => this.leader.isFresh(uid),

@@ -11,11 +11,11 @@ import type { Plan } from '../assign/types.ts'
 import { confirmed } from '../fleet/fleet.ts'
 import type { FleetPod } from '../fleet/fleet.ts'
 import type { KubeClient } from '../kube/client.ts'
+import { NotLeaderError } from '../kube/errors.ts'
 import { resources } from '../kube/resources.ts'
 import type { ObjectView } from '../pipeline/pipeline.ts'
 import { sameAddresses, shownAddresses, showsOurs } from '../status/addresses.ts'
 import type { Address } from '../status/addresses.ts'
-import { NotLeaderError } from './object-writer.ts'
 
 export interface AddressesOptions {
   readonly client: Pick<KubeClient, 'patchStatus'>

@@ -1,12 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import type { ObjectKey } from '../../protocol/objects.ts'
-import { KubeError } from '../kube/errors.ts'
+import { NotLeaderError, KubeError } from '../kube/errors.ts'
 import { silentLog } from '../kube/log.ts'
 import { FakeClock, settle } from '../kube/testing/fake-clock.ts'
 import type { ObjectView } from '../pipeline/pipeline.ts'
 import { Leader, sayCondition } from './leader.ts'
 import type { LeaderParts } from './leader.ts'
-import { NotLeaderError } from './object-writer.ts'
 import { viewOf } from './testing-views.ts'
 
 const WEB: ObjectKey = 'Ingress/shop/web'
@@ -42,6 +41,7 @@ beforeEach(() => {
   const checksums = { lead: note('checksums lead'), writeStatus: noted('checksum status') }
   const parts: { readonly [Part in keyof LeaderParts]: unknown } = {
     client: {},
+    events: { event: note('event') },
     pipeline: { view: () => view, views: () => (view === null ? [] : [view]) },
     store: {
       load: () => load(),

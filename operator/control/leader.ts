@@ -5,7 +5,7 @@
 import { parseObjectKey } from '../../protocol/ids.ts'
 import type { ObjectKey, ObjectKind } from '../../protocol/objects.ts'
 import type { Clock } from '../kube/clock.ts'
-import { describeError, isKubeError } from '../kube/errors.ts'
+import { describeError, isKubeError, isNotLeader } from '../kube/errors.ts'
 import type { EventRecorder } from '../kube/events.ts'
 import type { Log } from '../kube/log.ts'
 import { WorkQueue } from '../kube/queue.ts'
@@ -14,17 +14,17 @@ import { resources } from '../kube/resources.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { Condition } from '../model/generated/crds.ts'
 import type { SourceObject } from '../model/types.ts'
-import type { Pipeline } from '../pipeline/pipeline.ts'
+import type { ObjectView, Pipeline } from '../pipeline/pipeline.ts'
 import { KINDS } from '../pipeline/releases.ts'
 import type { ReleaseStore } from '../records/store.ts'
 import type { Addresses } from './addresses.ts'
 import type { Checksums } from './checksums.ts'
 import type { Driver } from './driver.ts'
 import type { Keeper } from './keeper.ts'
+import { SAFETY_MS, lookAfter } from './look-after.ts'
 import type { ObjectWriter } from './object-writer.ts'
 import type { Policies } from './policies.ts'
 import type { Rollouts } from './rollouts.ts'
-import { isRollingOut } from './starter.ts'
 import type { Starter } from './starter.ts'
 
 export interface LeaderParts {
@@ -39,6 +39,7 @@ export interface LeaderParts {
   readonly keeper: Keeper
   readonly starter: Starter
   readonly driver: Driver
+  readonly events: EventRecorder
   readonly mayWrite: () => boolean
   readonly clock: Clock
   readonly log: Log
@@ -49,8 +50,6 @@ const OBJECT_WORKERS = 8
 const STATUS_DELAY_MS = 300
 /** What no event tells (a silent pod, a record left over) is looked at again. Milliseconds. */
 const ROUND_MS = 30_000
-/** A write shows by its watch event; if that is late, look again after so many milliseconds. */
-const SAFETY_MS = 2_000
 const SOON_MS = 50
 
 export class Leader {
@@ -162,9 +161,12 @@ export class Leader {
   async #reconcile(key: ObjectKey): Promise<ReconcileResult | void> {
     if (!this.#parts.mayWrite()) return
     try {
-      return await this.#work(key)
+      return await lookAfter(key, {
+        ...this.#parts,
+        refused: (view, what, error) => this.#sayRefused(view, what, error),
+      })
     } catch (error) {
-      if (error instanceof Error && error.name === 'NotLeaderError') return
+      if (isNotLeader(error)) return
       // Somebody else wrote first: look at what it is now.
       if (isKubeError(error, 'KUBE_CONFLICT')) return { requeueAfterMs: SOON_MS }
       const gone =
@@ -175,21 +177,13 @@ export class Leader {
     }
   }
 
-  async #work(key: ObjectKey): Promise<ReconcileResult | void> {
-    const { pipeline, writer, keeper, starter, driver, rollouts, addresses } = this.#parts
-    const view = pipeline.view(key)
-    if (view === null) {
-      writer.forget(key)
-      return driver.drive(key)
-    }
-    if (view.source !== null && writer.stale(view.source)) return { requeueAfterMs: SAFETY_MS }
-    const kept = await keeper.keep(view, { rollingOut: isRollingOut(view, rollouts.of(key)) })
-    if (kept === 'changed') return { requeueAfterMs: SAFETY_MS }
-    if (await starter.start(view)) return { requeueAfterMs: SAFETY_MS }
-    const driven = await driver.drive(key)
-    // Last: what somebody else may fight us over must not hold up a rollout.
-    const lookAgain = await addresses.write(view)
-    return lookAgain === null ? driven : { requeueAfterMs: Math.min(lookAgain, driven.requeueAfterMs ?? Infinity) }
+  /** Where people look: at the object. */
+  #sayRefused({ key, source }: ObjectView, what: string, error: Error): void {
+    const { kind, namespace, name } = parseObjectKey(key)
+    if (source === null) return
+    const { apiVersion } = kind === 'Ingress' ? resources.ingresses : resources.secrets
+    const reference = { apiVersion, kind, namespace, name, uid: source.uid }
+    this.#parts.events.event(reference, 'Warning', 'NotWritten', `cannot write ${what}: ${describeError(error)}`)
   }
 
   async #writeStatus(key: string): Promise<ReconcileResult | void> {
@@ -201,7 +195,7 @@ export class Leader {
       } else if (key === 'checksum/Ingress') await checksums.Ingress.writeStatus()
       else await checksums.Secret.writeStatus()
     } catch (error) {
-      if (error instanceof Error && error.name === 'NotLeaderError') return
+      if (isNotLeader(error)) return
       throw error
     }
   }

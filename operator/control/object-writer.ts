@@ -5,6 +5,7 @@
 import type { ObjectKey } from '../../protocol/objects.ts'
 import { parseObjectKey } from '../../protocol/ids.ts'
 import type { KubeClient } from '../kube/client.ts'
+import { NotLeaderError } from '../kube/errors.ts'
 import { resources } from '../kube/resources.ts'
 import type { SourceObject } from '../model/types.ts'
 
@@ -13,12 +14,6 @@ export interface MetadataPatch {
   readonly annotations?: Readonly<Record<string, string | null>>
   /** The whole list. */
   readonly finalizers?: readonly string[]
-}
-
-/** Thrown instead of a write when this replica may not lead any more. */
-export class NotLeaderError extends Error {
-  readonly code = 'SLUICE_NOT_LEADER'
-  override readonly name = 'NotLeaderError'
 }
 
 export interface ObjectWriterOptions {

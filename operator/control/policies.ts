@@ -1,6 +1,6 @@
 /** IngressRolloutPolicies: the ones that can be read, and their status. */
 import type { KubeClient } from '../kube/client.ts'
-import { isKubeError } from '../kube/errors.ts'
+import { NotLeaderError, isKubeError } from '../kube/errors.ts'
 import type { KubeObject, SpecObject } from '../kube/objects.ts'
 import { as, resources } from '../kube/resources.ts'
 import { ModelError } from '../model/errors.ts'
@@ -9,7 +9,6 @@ import { parsePolicy } from '../model/policy.ts'
 import type { Batch, Policy } from '../model/policy.ts'
 import type { ObjectView } from '../pipeline/pipeline.ts'
 import { condition } from '../status/condition.ts'
-import { NotLeaderError } from './object-writer.ts'
 
 export const policyResource = as<SpecObject<IngressRolloutPolicySpec, IngressRolloutPolicyStatus>>(
   resources.ingressRolloutPolicies,

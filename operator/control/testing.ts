@@ -8,7 +8,7 @@ import type { ReleaseRecord } from '../assign/types.ts'
 import { Fleet } from '../fleet/fleet.ts'
 import type { FleetPod } from '../fleet/fleet.ts'
 import type { KubeClient } from '../kube/client.ts'
-import { isKubeError } from '../kube/errors.ts'
+import { isKubeError, isNotLeader } from '../kube/errors.ts'
 import { silentLog } from '../kube/log.ts'
 import type { KubeObject } from '../kube/objects.ts'
 import { nameKey } from '../kube/objects.ts'
@@ -32,10 +32,11 @@ import { watchAll } from '../watches.ts'
 import { Checksums } from './checksums.ts'
 import { Driver } from './driver.ts'
 import { Keeper } from './keeper.ts'
+import { lookAfter } from './look-after.ts'
 import { ObjectWriter } from './object-writer.ts'
 import { Policies } from './policies.ts'
 import { Rollouts } from './rollouts.ts'
-import { Starter, isRollingOut } from './starter.ts'
+import { Starter } from './starter.ts'
 import { Turns } from './turns.ts'
 
 export const SYSTEM = 'sluice-system'
@@ -70,6 +71,9 @@ export class LeaderProcess {
   readonly keeper: Keeper
   readonly starter: Starter
   readonly driver: Driver
+  /** No Ingress has an address here. */
+  readonly addresses = { write: () => Promise.resolve(null) }
+  readonly refused = ({ key }: ObjectView, what: string): void => void this.said.push(`refused: ${what} of ${key}`)
   leading = true
   /** Kinds (plural) whose watch hears nothing for now. */
   lagging: ReadonlySet<string> = new Set()
@@ -94,6 +98,7 @@ export class LeaderProcess {
     const mayWrite = (): boolean => this.leading
     const wall = (): Date => this.clock.wall()
     this.store = new ReleaseStore(kubeShardApi(client, SYSTEM), {
+      mayWrite,
       changed: keys => this.pipeline.touch(keys),
       unreadable: error => this.errors.push(error.message),
     })
@@ -174,11 +179,11 @@ export class LeaderProcess {
   /** One look at an object, as the leader's queue does it; false: it failed and is to be tried again. */
   async look(key: ObjectKey = WEB): Promise<boolean> {
     try {
-      await this.#work(key)
+      await lookAfter(key, this)
       await this.store.flush()
       return true
     } catch (error) {
-      if (error instanceof Error && error.name === 'NotLeaderError') return true
+      if (isNotLeader(error)) return true
       if (!isKubeError(error, 'KUBE_CONFLICT', 'KUBE_NOT_FOUND')) this.errors.push(String(error))
       return false
     }
@@ -186,15 +191,20 @@ export class LeaderProcess {
 
   /** Events and looks in turn until nothing is written any more. */
   async settle(): Promise<void> {
+    let refusedRounds = 0
     for (let round = 0; round < 60; round++) {
       if (!this.leading) return
       const before = this.api.writes
+      const effects = this.api.log.length
       this.deliver()
       const keys = new Set([...this.pipeline.views()].map(view => view.key))
       for (const { object } of this.rollouts.all()) keys.add(object)
       let fine = true
       for (const key of keys) fine = (await this.look(key)) && fine
       if (fine && this.api.writes === before && this.#events.length === 0) return
+      // What is refused is refused again.
+      refusedRounds = !fine && this.api.log.length === effects && this.#events.length === 0 ? refusedRounds + 1 : 0
+      if (refusedRounds > 2) return
       // What was written does not show: the same is tried again and again.
       if (this.lagging.size > 0 && round > 2) return
     }
@@ -230,20 +240,6 @@ export class LeaderProcess {
       const name = `sluice-proxy-${ordinal}`
       return { name, uid: name, ordinal, ready: true, report, reportedAt: this.clock.now() }
     })
-  }
-
-  async #work(key: ObjectKey): Promise<void> {
-    const view = this.pipeline.view(key)
-    if (view === null) {
-      this.writer.forget(key)
-      await this.driver.drive(key)
-      return
-    }
-    if (view.source !== null && this.writer.stale(view.source)) return
-    const kept = await this.keeper.keep(view, { rollingOut: isRollingOut(view, this.rollouts.of(key)) })
-    if (kept === 'changed') return
-    if (await this.starter.start(view)) return
-    await this.driver.drive(key)
   }
 
   #flush(): void {
@@ -309,6 +305,7 @@ export interface Outcome {
 
 export async function outcomeOf(api: FakeApi, name = 'shop/web'): Promise<Outcome> {
   const store = new ReleaseStore(kubeShardApi(api.client() as KubeClient, SYSTEM), {
+    mayWrite: () => false,
     changed: () => undefined,
     unreadable: error => {
       throw error

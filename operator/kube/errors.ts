@@ -56,6 +56,16 @@ export class KubeError extends Error {
   }
 }
 
+/** Thrown instead of a write when this replica may not lead any more. */
+export class NotLeaderError extends Error {
+  readonly code = 'SLUICE_NOT_LEADER'
+  override readonly name = 'NotLeaderError'
+}
+
+export function isNotLeader(error: unknown): error is NotLeaderError {
+  return error instanceof Error && error.name === 'NotLeaderError'
+}
+
 /** By code, as jest and bundles may hold the class twice. */
 export function isKubeError(error: unknown, ...codes: readonly KubeErrorCode[]): error is KubeError {
   if (!(error instanceof Error) || error.name !== 'KubeError' || !('code' in error)) return false

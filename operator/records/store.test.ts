@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it, jest } from '@jest/globals'
 import type { ReleaseRecord } from '../assign/types.ts'
 import type { StoredShard } from './store.ts'
 import { ReleaseStore } from './store.ts'
+import { KubeError } from '../kube/errors.ts'
 import { decodeShard, encodeShard, shardName, shardOf } from './shards.ts'
 
 function record(uid: string, change: Partial<ReleaseRecord> = {}): ReleaseRecord {
@@ -36,9 +37,9 @@ class FakeApi {
   }
   async write(name: string, resourceVersion: string | null, data: string): Promise<StoredShard> {
     await this.gate
-    if (this.down) throw Object.assign(new Error('away'), { code: 'KUBE_UNAVAILABLE' })
+    if (this.down) throw new KubeError('KUBE_UNAVAILABLE', 'away')
     if ((this.shards.get(name)?.resourceVersion ?? null) !== resourceVersion) {
-      throw Object.assign(new Error('conflict'), { code: 'KUBE_CONFLICT' })
+      throw new KubeError('KUBE_CONFLICT', 'conflict')
     }
     this.writes++
     const stored = { name, resourceVersion: String(++this.version), data }
@@ -47,10 +48,14 @@ class FakeApi {
   }
 }
 
-function newStore(api: FakeApi): { store: ReleaseStore; changed: string[]; unreadable: string[] } {
+function newStore(
+  api: FakeApi,
+  mayWrite = (): boolean => true,
+): { store: ReleaseStore; changed: string[]; unreadable: string[] } {
   const changed: string[] = []
   const unreadable: string[] = []
   const store = new ReleaseStore(api, {
+    mayWrite,
     changed: keys => changed.push(...keys),
     unreadable: e => unreadable.push(e.message),
   })
@@ -103,6 +108,65 @@ describe('ReleaseStore', () => {
     await store.put(record(a, { index: 1 }))
     expect(store.get(b)).not.toBeNull()
     expect(store.get(a)).toMatchObject({ index: 1 })
+  })
+
+  describe('a leader that stood still while its write was on the way', () => {
+    /** Its write hangs until `go`; meanwhile another one took the update back. */
+    const overtaken = async (mayWrite: () => boolean) => {
+      const api = new FakeApi()
+      const { store } = newStore(api, mayWrite)
+      const [uid, beside] = twins()
+      await store.put(record(uid, { update: 'r2', index: 1 }))
+      const other = newStore(api).store
+      await other.load()
+      let go = (): void => undefined
+      api.gate = new Promise(resolve => (go = resolve))
+      const late = store.put(record(uid, { update: 'r2', index: 3 }))
+      const unrelated = store.put(record(beside))
+      api.gate = Promise.resolve()
+      await other.put(record(uid, { update: 'r1', index: 0, refused: ['r2'] }))
+      return { api, uid, beside, go, late, unrelated }
+    }
+    const stored = async (api: FakeApi, uid: string): Promise<ReleaseRecord | null> => {
+      const { store } = newStore(api)
+      await store.load()
+      return store.get(uid)
+    }
+
+    it('does not undo what its successor decided, and is told', async () => {
+      const { api, uid, beside, go, late, unrelated } = await overtaken(() => true)
+      go()
+      await expect(late).rejects.toMatchObject({ code: 'KUBE_CONFLICT' })
+      await unrelated
+      expect(await stored(api, uid)).toMatchObject({ update: 'r1', index: 0, refused: ['r2'] })
+      // What nobody else changed is no matter of theirs.
+      expect(await stored(api, beside)).not.toBeNull()
+    })
+
+    it('writes nothing more once it does not lead', async () => {
+      let leads = true
+      const { api, beside, go, late, unrelated } = await overtaken(() => leads)
+      leads = false
+      go()
+      await expect(late).rejects.toMatchObject({ code: 'KUBE_CONFLICT' })
+      await expect(unrelated).rejects.toMatchObject({ code: 'SLUICE_NOT_LEADER' })
+      expect(await stored(api, beside)).toBeNull()
+    })
+  })
+
+  it('takes its own write for its own when the answer was lost', async () => {
+    const api = new FakeApi()
+    const { store } = newStore(api)
+    await store.put(record('u'))
+    const write = api.write.bind(api)
+    let lost = 0
+    api.write = async (...call) => {
+      const answer = await write(...call)
+      if (lost++ === 0) throw new KubeError('KUBE_CONFLICT', 'the answer of the one before was lost')
+      return answer
+    }
+    await store.put(record('u', { index: 2 }))
+    expect([store.get('u')?.index, lost]).toEqual([2, 2])
   })
 
   it('tells the caller when a write fails, and shows nothing of it', async () => {

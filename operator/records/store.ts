@@ -1,9 +1,13 @@
 /**
  * The revision store: every replica reads it through the watch, the leader alone writes it.
  * A write is visible here only after the API server confirmed it: what is not stored is not released.
+ *
+ * Each write carries what its decision was made on. Where somebody else stored another record of the object meanwhile, the
+ * write is refused: a leader that was deposed while its write was on the way must not undo what its successor decided.
  */
 import type { ObjectKey } from '../../protocol/objects.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
+import { KubeError, NotLeaderError, isKubeError } from '../kube/errors.ts'
 import { SHARD_COUNT, ShardError, decodeShard, encodeShard, shardName, shardOf } from './shards.ts'
 
 export interface StoredShard {
@@ -22,6 +26,8 @@ export interface ShardApi {
 }
 
 export interface StoreHooks {
+  /** Asked before every write. */
+  readonly mayWrite: () => boolean
   /** Records of these keys changed. */
   readonly changed: (keys: readonly ObjectKey[]) => void
   /** A shard could not be read; its last good records stay. */
@@ -30,6 +36,8 @@ export interface StoreHooks {
 
 interface Pending {
   readonly record: ReleaseRecord | null
+  /** What was stored when it was decided. */
+  readonly base: ReleaseRecord | null
   readonly done: readonly { resolve: () => void; reject: (error: unknown) => void }[]
 }
 
@@ -120,7 +128,10 @@ export class ReleaseStore {
     if (shard !== undefined && !shard.writing) shard.resourceVersion = null
   }
 
-  /** Stores a record; resolves when the API server has it and it is visible here. Writes of one shard are joined. */
+  /**
+   * Stores a record; resolves when the API server has it and it is visible here. Writes of one shard are joined.
+   * @throws KubeError KUBE_CONFLICT: somebody else stored another record of the object meanwhile; NotLeaderError
+   */
   put(record: ReleaseRecord): Promise<void> {
     return this.#enqueue(record.uid, record, true)
   }
@@ -152,8 +163,10 @@ export class ReleaseStore {
   #enqueue(uid: string, record: ReleaseRecord | null, now: boolean): Promise<void> {
     const shard = this.#shard(uid)
     return new Promise<void>((resolve, reject) => {
-      const earlier = shard.pending.get(uid)?.done ?? []
-      shard.pending.set(uid, { record, done: [...earlier, { resolve, reject }] })
+      const earlier = shard.pending.get(uid)
+      const underWay = shard.inFlight.get(uid)
+      const base = earlier?.base ?? (underWay === undefined ? (shard.records.get(uid) ?? null) : underWay.record)
+      shard.pending.set(uid, { record, base, done: [...(earlier?.done ?? []), { resolve, reject }] })
       if (now) void this.#write(shard)
       else
         this.#later ??= setTimeout(() => {
@@ -167,13 +180,15 @@ export class ReleaseStore {
     if (shard.writing || shard.pending.size === 0) return
     shard.writing = true
     const batch = shard.pending
-    shard.pending = new Map()
+    shard.pending = new Map<string, Pending>()
     shard.inFlight = batch
     try {
       const stored = await this.#writeBatch(shard, batch)
-      shard.own = [...shard.own.slice(-31), stored.resourceVersion]
-      shard.resourceVersion = stored.resourceVersion
-      this.#adopt(shard, merge(shard.records, batch))
+      if (stored !== null) {
+        shard.own = [...shard.own.slice(-31), stored.resourceVersion]
+        shard.resourceVersion = stored.resourceVersion
+        this.#adopt(shard, merge(shard.records, batch))
+      }
       for (const { done } of batch.values()) for (const d of done) d.resolve()
     } catch (error) {
       for (const { done } of batch.values()) for (const d of done) d.reject(error)
@@ -187,8 +202,12 @@ export class ReleaseStore {
     await this.#write(shard)
   }
 
-  async #writeBatch(shard: Shard, batch: ReadonlyMap<string, Pending>): Promise<StoredShard> {
+  /** Those of the batch that are out of date are taken out of it, and refused. */
+  async #writeBatch(shard: Shard, batch: Map<string, Pending>): Promise<StoredShard | null> {
     for (let attempt = 1; ; attempt++) {
+      refuseOutdated(shard.records, batch)
+      if (batch.size === 0) return null
+      if (!this.#hooks.mayWrite()) throw new NotLeaderError('this replica does not lead any more')
       try {
         return await this.#api.write(
           shard.name,
@@ -196,7 +215,7 @@ export class ReleaseStore {
           encodeShard(merge(shard.records, batch).values()),
         )
       } catch (error) {
-        if (!isConflict(error) || attempt >= WRITE_ATTEMPTS) throw error
+        if (!isKubeError(error, 'KUBE_CONFLICT') || attempt >= WRITE_ATTEMPTS) throw error
         const fresh = await this.#api.get(shard.name)
         if (fresh === null) shard.resourceVersion = null
         else this.#apply(shard, fresh)
@@ -246,6 +265,18 @@ function merge(
   return merged
 }
 
-function isConflict(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'KUBE_CONFLICT'
+/** A record that is what is to be stored is none that moved on: the answer to our own write was lost. */
+function refuseOutdated(records: ReadonlyMap<string, ReleaseRecord>, batch: Map<string, Pending>): void {
+  for (const [uid, { record, base, done }] of batch) {
+    const stored = records.get(uid) ?? null
+    if (isSame(stored, base) || isSame(stored, record)) continue
+    batch.delete(uid)
+    const { key = uid } = stored ?? record ?? {}
+    const error = new KubeError('KUBE_CONFLICT', `${key}: another record was stored meanwhile`)
+    for (const { reject } of done) reject(error)
+  }
+}
+
+function isSame(a: ReleaseRecord | null, b: ReleaseRecord | null): boolean {
+  return a === b || JSON.stringify(a) === JSON.stringify(b)
 }

@@ -40,6 +40,7 @@ export class FakeApi {
   readonly #watches = new Set<FakeEvent[]>()
   #failing: ReadonlyMap<number, Failure> = new Map()
   #failed: () => void = () => undefined
+  #refusal: (what: string) => KubeError | null = () => null
   #version = 100
   #uids = 0
 
@@ -48,6 +49,11 @@ export class FakeApi {
     this.writes = 0
     this.#failing = failures
     this.#failed = failed
+  }
+
+  /** From now on writes that this says something of are refused, each time. */
+  deny(refusal: (what: string) => KubeError | null): void {
+    this.#refusal = refusal
   }
 
   /** All that is there, and events from now on. */
@@ -164,6 +170,8 @@ export class FakeApi {
     await Promise.resolve()
     if (failure !== undefined) this.#failed()
     if (failure === 'lost') throw new KubeError('KUBE_UNAVAILABLE', `${what}: no connection`)
+    const refusal = this.#refusal(what)
+    if (refusal !== null) throw refusal
     const answer = act()
     this.log.push(what)
     if (failure === 'unanswered') throw new KubeError('KUBE_UNAVAILABLE', `${what}: no answer`)

@@ -93,12 +93,12 @@ export function supersede(state: State, observation: Observation): StepResult {
   const message = reverted
     ? `the object has its released content again, ${observation.revision} is off the pods`
     : observation.superseded === 'newer'
-      ? `newer content came, ${observation.revision} does not go on`
+      ? `newer content came, ${observation.revision} is taken off the pods`
       : `no policy governs the object any more, ${observation.revision} does not go on; pods keep what was released`
   const finishedAt = observation.wall
   const next: State = { ...state, phase: 'Superseded', index: 0, blocked: null, owing: {}, message, finishedAt }
-  // For newer content its own rollout writes update and index 0 in one go; a write of ours between would only race it.
-  return reverted
+  // Off the pods at once, and not when newer content begins: that may have to wait, and nobody judges this any more.
+  return observation.superseded !== 'ungoverned'
     ? result(next, { type: 'takeBack', refuse: false }, event('Normal', 'Superseded', message))
     : result(next, event('Normal', 'Superseded', message))
 }

@@ -326,14 +326,14 @@ describe('too little evidence', () => {
 })
 
 describe('what comes between', () => {
-  it('newer content ends the rollout and writes nothing that would race its successor', () => {
+  it('newer content takes the revision off the pods at once: its own rollout may have to wait', () => {
     const run = start()
     run.until(state => state.index === 2)
     run.takeLog()
     run.change = { superseded: 'newer' }
     run.look()
     expect(run.state).toMatchObject({ phase: 'Superseded', index: 0, finishedAt: run.wall })
-    expect(run.takeLog()).toEqual(['Superseded'])
+    expect(run.takeLog()).toEqual(['take back', 'Superseded'])
   })
 
   it('content that is the stable one again takes the index to 0 and refuses nothing', () => {
