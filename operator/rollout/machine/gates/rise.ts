@@ -43,14 +43,29 @@ export function compareRise(update: Sample, against: Sample, limit: number, evid
   return ripe && leastRise(update, against, LIKELY) > 0 ? 'above' : 'unsure'
 }
 
-/** Compares with a fixed limit in percent, which itself is allowed. */
-export function compareShare(update: Sample, limit: number, evidence: Evidence): Comparison {
-  const beyondHope = update.count > (limit / 100) * Math.max(update.total, evidence.enough)
-  if (mayBeCertain(update, evidence.enough) && beyondHope) {
-    if (interval(update.count, update.total, CERTAIN).low * 100 > limit) return 'above'
-  }
+/**
+ * Compares with a fixed limit in percent, which itself is allowed. Like every limit it is exceeded only beyond the interval:
+ * two chance errors among a hundred requests are no 2 %.
+ *
+ * `shared`: above, and so may the reference be. What the update did not cause is no evidence against it, and a rollback to
+ * what is as bad would help nobody.
+ * @param against null: there is nothing to compare with, the limit stands alone
+ */
+export function compareShare(
+  update: Sample,
+  against: Sample | null,
+  limit: number,
+  evidence: Evidence,
+): Comparison | 'shared' {
   if (update.total === 0 || !exceeds((update.count / update.total) * 100, limit)) return 'within'
-  return evidence.baked && update.total >= evidence.enough ? 'above' : 'unsure'
+  const isAbove = (deviations: number): boolean => interval(update.count, update.total, deviations).low * 100 > limit
+  const isWorse = (deviations: number): boolean => against === null || leastRise(update, against, deviations) > 0
+  const beyondHope = update.count > (limit / 100) * Math.max(update.total, evidence.enough)
+  const certain = mayBeCertain(update, evidence.enough) && beyondHope && isAbove(CERTAIN)
+  if (certain && isWorse(CERTAIN)) return 'above'
+  const ripe = evidence.baked && update.total >= evidence.enough && isAbove(LIKELY)
+  if (ripe && isWorse(LIKELY)) return 'above'
+  return certain || ripe ? 'shared' : 'unsure'
 }
 
 function mayBeCertain(update: Sample, enough: number): boolean {

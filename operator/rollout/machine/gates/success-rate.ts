@@ -24,7 +24,7 @@ export const successRate: Gate = input => {
   const say = (result: Verdict['verdict'], reason: string, message: string): Verdict =>
     verdict(NAME, result, reason, message, figures)
 
-  const absolute = min === null ? 'within' : compareShare(update, 100 - min, evidence)
+  const absolute = min === null ? 'within' : compareShare(update, against, 100 - min, evidence)
   if (absolute === 'above') {
     return say('fail', 'BelowMinimum', `${seen} is below the minimum ${min ?? 0} %${compared}`)
   }
@@ -36,6 +36,10 @@ export const successRate: Gate = input => {
       'Dropped',
       `${seen} is ${drop} points below the ${wordsOf(against)}, ${maxDrop ?? 0} are allowed`,
     )
+  }
+  if (absolute === 'shared') {
+    const message = `${seen} is below the minimum ${min ?? 0} %, and not by the update alone${compared}`
+    return say('inconclusive', 'FailsEverywhere', message)
   }
   if (update.total < input.minRequests) {
     return say(
