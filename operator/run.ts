@@ -5,7 +5,7 @@ import { createAdminServer } from './admin/server.ts'
 import { everyAddress } from './admin/every-address.ts'
 import { createMetrics } from './admin/metrics.ts'
 import { ensureAuthority } from './authority/authority.ts'
-import { ensureTicketSecret } from './authority/ticket-secret.ts'
+import { ticketSecrets } from './authority/ticket-secrets.ts'
 import { SERVING_DAYS, issueServing } from './authority/certificates.ts'
 import type { KeyPair } from './authority/certificates.ts'
 import type { Config } from './config.ts'
@@ -13,6 +13,7 @@ import { backoffMs } from './kube/backoff.ts'
 import { connect, loadKubeConfig } from './kube/connect.ts'
 import { describeError } from './kube/errors.ts'
 import { LeaderElector } from './kube/leader.ts'
+import type { KubeClient } from './kube/client.ts'
 import type { Log } from './kube/log.ts'
 import { resources } from './kube/resources.ts'
 import { SluiceOperator } from './sluice.ts'
@@ -31,6 +32,8 @@ export interface Running {
 }
 
 const RENEW_MS = (SERVING_DAYS / 3) * 86_400_000
+/** How often the secrets of session tickets are looked at. */
+const TICKETS_MS = 60_000
 const RETRY = { minMs: 500, maxMs: 15_000 }
 
 export async function run({ config, log, version }: RunOptions): Promise<Running> {
@@ -126,15 +129,8 @@ export async function run({ config, log, version }: RunOptions): Promise<Running
   await admin.listen({ port: config.adminPort, host: everyAddress() })
   await stream.listen(config.streamPort)
   const ending = new AbortController()
-  // Nobody waits for it: without it pods resume their own sessions only.
-  void patiently(
-    log,
-    'the secret of session tickets',
-    () => ensureTicketSecret(client, config.namespace),
-    ending.signal,
-  )
-    .then(secret => stream.setTicketSecret(secret))
-    .catch(() => undefined)
+  // Nobody waits for them: without them pods resume their own sessions only.
+  void keepTicketSecrets(config, { client, log, stream }, ending.signal).catch(() => undefined)
   await operator.start()
   elector.start()
   const renewal = setInterval(() => {
@@ -157,6 +153,25 @@ export async function run({ config, log, version }: RunOptions): Promise<Running
       await admin.close()
       await client.close()
     },
+  }
+}
+
+/**
+ * Tells the pods what session tickets are made from, and looks again every minute: a day begins, somebody deleted the Secret,
+ * another replica was faster.
+ * @throws only once the signal is aborted
+ */
+async function keepTicketSecrets(
+  { namespace }: Pick<Config, 'namespace'>,
+  { client, log, stream }: { readonly client: KubeClient; readonly log: Log; readonly stream: StreamServer },
+  signal: AbortSignal,
+): Promise<never> {
+  const options = { client, namespace, log, wall: () => Date.now() }
+  for (;;) {
+    stream.setTicketSecrets(
+      await patiently(log, 'the secrets of session tickets', () => ticketSecrets(options), signal),
+    )
+    await sleep(TICKETS_MS, undefined, { signal })
   }
 }
 

@@ -90,10 +90,17 @@ export interface HeldMessage {
 
 /**
  * What the keys of TLS session tickets are made from, the same for every pod (proxy/frontdoor/ticket-keys.ts). Comes once
- * per stream, wherever it fits in, and again when it is another one. Never log one.
+ * per stream, wherever it fits in, and again when they are others. Never log one.
  */
 export interface TicketsMessage {
   readonly type: 'tickets'
+  /** Of days that follow each other, oldest first. */
+  readonly secrets: readonly [DaySecret, ...DaySecret[]]
+}
+
+export interface DaySecret {
+  /** Days since 1970-01-01 UTC. */
+  readonly day: number
   /** 32 bytes, base64. */
   readonly secret: string
 }

@@ -99,7 +99,12 @@ const messages: Readonly<Record<StreamMessage['type'], Schema>> = {
   endpoints: object({ upsert: endpoints, remove: list(text) }),
   observe: object({ objects: list(objectKey), hosts: list(text), intervalMs: { type: 'number', minimum: 1 } }),
   held: object({ kind: { enum: ['Ingress', 'Secret'] }, mismatch: nullable(mismatch) }),
-  tickets: object({ secret: { type: 'string', pattern: '^[A-Za-z0-9+/]{43}=$' } }),
+  tickets: object({
+    secrets: {
+      ...list(object({ day: count, secret: { type: 'string', pattern: '^[A-Za-z0-9+/]{43}=$' } })),
+      ...{ minItems: 1, maxItems: 8 },
+    },
+  }),
   ping: object({ leader: textOrNull }),
 }
 

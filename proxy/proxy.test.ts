@@ -10,6 +10,7 @@ import { Authority } from '../e2e/pki/pki.ts'
 import { dataPlaneConfig } from './config.ts'
 import { startProxy, type RunningProxy, type StreamHandle } from './proxy.ts'
 import { certificate, certificates, endpoints, fragment, host, path, tls, upsert } from './table/testing/fixtures.ts'
+import { ownSecrets } from './frontdoor/ticket-keys.ts'
 import type { CounterSource, TableSink, TicketSink } from './table/update.ts'
 import {
   Ends,
@@ -502,7 +503,7 @@ describe('a proxy with worker threads', () => {
     }
     expect(await resumes(two, await sessionOf(one))).toBe(false)
     expect(await admin(two, '/metrics')).toContain('sluice_tls_tickets_of_fleet 0')
-    for (const pod of pods) pod.tickets.setTicketSecret(secret)
+    for (const pod of pods) pod.tickets.setTicketSecrets(ownSecrets(secret))
     // Updates reach workers in order: whoever has this one has the secret.
     for (const pod of pods) await pod.sink.apply(endpoints({ 'ns/none:80': ['127.0.0.1:1'] }))
     const session = await sessionOf(one)

@@ -7,7 +7,7 @@ import { createAdminServer } from './admin/server.ts'
 import { everyAddress } from './admin/every-address.ts'
 import type { DataPlaneConfig } from './config.ts'
 import { createDefaultCertificate } from './frontdoor/default-certificate.ts'
-import { TICKET_SECRET_BYTES } from './frontdoor/ticket-keys.ts'
+import { TICKET_SECRET_BYTES, ownSecrets } from './frontdoor/ticket-keys.ts'
 import { ReportCounts } from './report/aggregate.ts'
 import { Output } from './log/output.ts'
 import { createMetrics } from './report/metrics.ts'
@@ -92,7 +92,7 @@ export async function startProxy({ config, version, log, ...parts }: ProxyParts)
   })
   const setup = {
     ...{ config, defaultCertificate: await createDefaultCertificate() },
-    ticketSecret: randomBytes(TICKET_SECRET_BYTES),
+    ticketSecrets: ownSecrets(randomBytes(TICKET_SECRET_BYTES)),
   }
   const onCounts: ConstructorParameters<typeof WorkerFleet>[0]['onCounts'] = delta => {
     totals.add(delta)

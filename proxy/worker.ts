@@ -56,8 +56,8 @@ async function main(): Promise<void> {
         plane.apply(message.update)
         say({ type: 'applied', sequence: message.sequence })
         return
-      case 'ticket-secret':
-        plane.setTicketSecret(message.secret)
+      case 'ticket-secrets':
+        plane.setTicketSecrets(message.secrets)
         return
       case 'listen': {
         const open = plane.listen(message.httpPort, message.httpsPort)

@@ -298,7 +298,9 @@ describe('who is who', () => {
     const proxy = startProxySide(cleanup, site, wire.port)
     await serves(proxy, 'r1')
     expect(proxy.ticketSecrets).toEqual([])
-    op.server.setTicketSecret(secret)
+    op.server.setTicketSecrets([{ day: 20_000, secret }])
+    // Looked at every minute, and said only where it is another one.
+    op.server.setTicketSecrets([{ day: 20_000, secret }])
     await until('said', () => proxy.ticketSecrets.length === 1)
     wire.cut()
     await until('said again', () => proxy.ticketSecrets.length === 2)
@@ -309,10 +311,13 @@ describe('who is who', () => {
   it('a secret of session tickets that is none is refused without being quoted, and the table stays', async () => {
     const [one] = [entry(web('a'))]
     const lines = [...snapshot([one]), observe()].map(message => JSON.stringify(message))
-    const port = await scripted(() => [...lines, JSON.stringify({ type: 'tickets', secret: 'SHORT' })])
+    const port = await scripted(() => [
+      ...lines,
+      JSON.stringify({ type: 'tickets', secrets: [{ day: 1, secret: 'SHORT' }] }),
+    ])
     const proxy = startProxySide(cleanup, site, port)
     await until('refused', () => proxy.stream.status().refusals === 1)
-    expect(proxy.log.lines.join()).toContain('tickets: /secret must match pattern')
+    expect(proxy.log.lines.join()).toContain('tickets: /secrets/0/secret must match pattern')
     expect(proxy.log.lines.join()).not.toContain('SHORT')
     expect(proxy.ticketSecrets).toEqual([])
     await serves(proxy, 'r1')

@@ -198,7 +198,8 @@ export function startProxySide(
   const sink = new FakeSink()
   const ticketSecrets: string[] = []
   const tickets: TicketSink = {
-    setTicketSecret: secret => ticketSecrets.push(Buffer.from(secret).toString('base64')),
+    setTicketSecrets: secrets =>
+      ticketSecrets.push(secrets.map(({ secret }) => Buffer.from(secret).toString('base64')).join()),
   }
   const config = {
     pod: POD,

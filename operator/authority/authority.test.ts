@@ -2,7 +2,6 @@ import { X509Certificate, createPrivateKey } from 'node:crypto'
 import { describe, expect, it } from '@jest/globals'
 import { FakeApi } from '../kube/testing/fake-api.ts'
 import { ensureAuthority } from './authority.ts'
-import { ensureTicketSecret } from './ticket-secret.ts'
 import { issueServing, newAuthority } from './certificates.ts'
 
 const NOW = Date.parse('2026-06-01T00:00:00Z')
@@ -79,38 +78,5 @@ describe('ensureAuthority', () => {
     await expect(ensureAuthority(api.client(), SYSTEM, NOW)).rejects.toMatchObject({ code: 'KUBE_UNAVAILABLE' })
     const { cert } = await ensureAuthority(api.client(), SYSTEM, NOW)
     expect(text(api.object('secrets', OBJECT)?.data?.['ca.crt'])).toBe(cert)
-  })
-})
-
-describe('ensureTicketSecret', () => {
-  const TICKETS = `${SYSTEM}/sluice-session-tickets`
-
-  it('makes 32 random bytes once, in a Secret of ours and nowhere else', async () => {
-    const [api, other] = [new FakeApi(), new FakeApi()]
-    const secret = await ensureTicketSecret(api.client(), SYSTEM)
-    expect(Buffer.from(secret, 'base64')).toHaveLength(32)
-    expect(api.object('secrets', TICKETS)).toMatchObject({ type: 'Opaque', data: { secret } })
-    expect(await ensureTicketSecret(api.client(), SYSTEM)).toBe(secret)
-    expect(api.log).toEqual(['create Secret sluice-session-tickets'])
-    expect(await ensureTicketSecret(other.client(), SYSTEM)).not.toBe(secret)
-  })
-
-  it('two replicas that begin at once have the same', async () => {
-    const api = new FakeApi()
-    const [one, two] = await Promise.all([1, 2].map(() => ensureTicketSecret(api.client(), SYSTEM)))
-    expect(one).toBe(two)
-  })
-
-  it('says what is wrong with one that somebody changed, without saying what it holds', async () => {
-    const api = new FakeApi()
-    await ensureTicketSecret(api.client(), SYSTEM)
-    api.edit('secrets', TICKETS, { data: { secret: Buffer.from('short').toString('base64') } })
-    const message = 'secret of Secret sluice-session-tickets has 5 bytes, not 32; delete the Secret'
-    await expect(ensureTicketSecret(api.client(), SYSTEM)).rejects.toMatchObject({
-      code: 'SLUICE_AUTHORITY',
-      message: expect.stringMatching(new RegExp(`^${message}`)),
-    })
-    api.edit('secrets', TICKETS, { data: { secret: null } })
-    await expect(ensureTicketSecret(api.client(), SYSTEM)).rejects.toMatchObject({ code: 'SLUICE_AUTHORITY' })
   })
 })

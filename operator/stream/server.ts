@@ -9,7 +9,7 @@ import type { AddressInfo } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import { isProtocolError } from '../../protocol/errors.ts'
 import { PROTOCOL_VERSION } from '../../protocol/messages.ts'
-import type { Report } from '../../protocol/messages.ts'
+import type { Report, TicketsMessage } from '../../protocol/messages.ts'
 import { parseReport } from '../../protocol/schemas.ts'
 import { StreamAuthError } from './auth.ts'
 import type { PodIdentity } from './auth.ts'
@@ -72,7 +72,7 @@ export class StreamServer {
   readonly #pings: NodeJS.Timeout
   #last: WorldChange | null = null
   #closing = false
-  /** Line of the fleet's secret for session tickets; null: it is not known yet. */
+  /** Line of the fleet's secrets for session tickets; null: they are not known yet. */
   #tickets: string | null = null
 
   constructor(options: StreamServerOptions) {
@@ -124,10 +124,12 @@ export class StreamServer {
     for (const connection of this.#connections.values()) connection.say(ping)
   }
 
-  /** Tells every pod, those that connect later too, what the keys of session tickets are made from. @param secret 32 bytes, base64 */
-  setTicketSecret(secret: string): void {
-    this.#tickets = line({ type: 'tickets', secret })
-    for (const connection of this.#connections.values()) connection.tell(this.#tickets)
+  /** Tells every pod, those that connect later too, what the keys of session tickets are made from. */
+  setTicketSecrets(secrets: TicketsMessage['secrets']): void {
+    const tickets = line({ type: 'tickets', secrets })
+    if (tickets === this.#tickets) return
+    this.#tickets = tickets
+    for (const connection of this.#connections.values()) connection.tell(tickets)
   }
 
   /** Pods with an open stream. */

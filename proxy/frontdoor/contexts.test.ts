@@ -3,7 +3,7 @@ import { Authority, type Leaf } from '../../e2e/pki/pki.ts'
 import type { Certificate } from '../../protocol/objects.ts'
 import { certificate, certificates } from '../table/testing/fixtures.ts'
 import { Contexts, RefusedCertificateError } from './contexts.ts'
-import { TICKET_PERIOD_MS, ticketIdentity, ticketKeys, ticketName, ticketPeriod } from './ticket-keys.ts'
+import { TICKET_PERIOD_MS, ownSecrets, ticketIdentity, ticketKeys, ticketName, ticketPeriod } from './ticket-keys.ts'
 
 const SECRET = Buffer.alloc(32, 5)
 let leaf: Leaf
@@ -21,7 +21,7 @@ class Rig {
 
   constructor(memory = 1_000_000) {
     this.contexts = new Contexts({
-      ...{ fallback: leaf, ticketSecret: SECRET, memory, now: () => this.now },
+      ...{ fallback: leaf, ticketSecrets: ownSecrets(SECRET), memory, now: () => this.now },
       events: {
         made: () => this.events.push('made'),
         evicted: () => this.events.push('evicted'),
@@ -133,11 +133,26 @@ describe('TLS contexts', () => {
   it('are made anew with another secret, and not with the same again', () => {
     const rig = new Rig()
     const [one, none] = [rig.contexts.get([named('one')]), rig.contexts.get([])]
-    rig.contexts.setTicketSecret(new Uint8Array(SECRET))
+    rig.contexts.setTicketSecrets(ownSecrets(new Uint8Array(SECRET)))
     expect(rig.contexts.get([named('one')])).toBe(one)
     expect(rig.contexts.get([])).toBe(none)
-    rig.contexts.setTicketSecret(Buffer.alloc(32, 6))
+    rig.contexts.setTicketSecrets(ownSecrets(Buffer.alloc(32, 6)))
     expect(rig.contexts.get([named('one')])).not.toBe(one)
     expect(rig.contexts.get([])).not.toBe(none)
+  })
+
+  it('stay when a day is added or goes whose secret they do not use', () => {
+    const rig = new Rig()
+    const day = Math.floor(rig.now / 86_400_000)
+    const of = (which: number, fill = which % 250) => ({ day: which, secret: Buffer.alloc(32, fill) })
+    rig.contexts.setTicketSecrets([of(day - 1), of(day)])
+    const [one, none] = [rig.contexts.get([named('one')]), rig.contexts.get([])]
+    const { bytes } = rig.contexts
+    rig.contexts.setTicketSecrets([of(day), of(day + 1)])
+    expect([rig.contexts.get([named('one')]), rig.contexts.get([]), rig.contexts.bytes]).toEqual([one, none, bytes])
+    rig.contexts.setTicketSecrets([of(day, 9), of(day + 1)])
+    expect(rig.contexts.bytes).toBe(0)
+    expect(rig.contexts.get([named('one')])).not.toBe(one)
+    expect([rig.contexts.get([]) === none, rig.contexts.bytes]).toEqual([false, bytes])
   })
 })

@@ -2,7 +2,15 @@
 import { createSecureContext, type SecureContext } from 'node:tls'
 import type { Certificate, ObjectKey } from '../../protocol/objects.ts'
 import type { TableUpdate } from '../table/update.ts'
-import { TICKET_PERIOD_MS, ticketIdentity, ticketKeys, ticketName, ticketPeriod } from './ticket-keys.ts'
+import {
+  TICKET_PERIOD_MS,
+  secretOf,
+  ticketIdentity,
+  ticketKeys,
+  ticketName,
+  ticketPeriod,
+  type TicketSecrets,
+} from './ticket-keys.ts'
 
 /** PEM. Never log one. */
 export interface KeyPair {
@@ -13,8 +21,8 @@ export interface KeyPair {
 export interface ContextsParts {
   /** For names without a certificate. */
   readonly fallback: KeyPair
-  /** The fleet's; until the operator said it, one that the workers of this pod share. */
-  readonly ticketSecret: Uint8Array
+  /** The fleet's; until the operator said them, one that the workers of this pod share. */
+  readonly ticketSecrets: TicketSecrets
   /** What may be kept, in bytes; one is kept whatever its size. */
   readonly memory: number
   readonly events: ContextEvents
@@ -94,18 +102,18 @@ export class Contexts {
   readonly #memory: number
   readonly #events: ContextEvents
   readonly #now: () => number
-  #ticketSecret: Uint8Array
+  #ticketSecrets: TicketSecrets
   /** In order of use, oldest first. */
   readonly #cache = new Map<string, Kept>()
   readonly #idsOf = new Map<ObjectKey, Set<string>>()
   readonly #fallback: Kept
   #bytes = 0
 
-  constructor({ fallback, ticketSecret, memory, events, now = (): number => Date.now() }: ContextsParts) {
+  constructor({ fallback, ticketSecrets, memory, events, now = (): number => Date.now() }: ContextsParts) {
     this.#memory = memory
     this.#events = events
     this.#now = now
-    this.#ticketSecret = ticketSecret
+    this.#ticketSecrets = ticketSecrets
     this.#fallback = new Kept('default', [fallback])
   }
 
@@ -148,12 +156,21 @@ export class Contexts {
     }
   }
 
-  /** Tickets of another secret open no more: their clients begin anew. */
-  setTicketSecret(secret: Uint8Array): void {
-    if (Buffer.from(this.#ticketSecret).equals(secret)) return
-    this.#ticketSecret = secret
-    this.#clear()
-    this.#fallback.current = this.#fallback.previous = null
+  /**
+   * Tickets of secrets that are gone open no more: their clients begin anew. What has the same keys as before stays, so that
+   * nothing happens when only a day to come is added.
+   */
+  setTicketSecrets(secrets: TicketSecrets): void {
+    const before = this.#ticketSecrets
+    this.#ticketSecrets = secrets
+    const isSame = (period: number): boolean => Buffer.from(secretOf(before, period)).equals(secretOf(secrets, period))
+    for (const kept of [this.#fallback, ...this.#cache.values()]) {
+      if (kept.current === null || (isSame(kept.current.period) && isSame(kept.current.period - 1))) continue
+      kept.current = kept.previous = null
+      if (kept === this.#fallback) continue
+      this.#bytes += kept.size - kept.bytes
+      kept.bytes = kept.size
+    }
   }
 
   /** Forgets what was made from certificates that changed. Open connections keep their own. */
@@ -171,7 +188,7 @@ export class Contexts {
     const period = ticketPeriod(kept.identity, this.#now())
     if (kept.current?.period !== period) {
       kept.previous = kept.current?.period === period - 1 ? kept.current : null
-      kept.previousName = ticketName(ticketKeys(this.#ticketSecret, kept.identity, period - 1))
+      kept.previousName = ticketName(ticketKeys(secretOf(this.#ticketSecrets, period - 1), kept.identity, period - 1))
       kept.current = this.#make(kept, period)
     }
     // What it issues has the old key, too. So nobody resumes for more than two periods without a full handshake.
@@ -190,7 +207,7 @@ export class Contexts {
       ciphers: CIPHERS,
       honorCipherOrder: true,
       ecdhCurve: 'auto',
-      ticketKeys: ticketKeys(this.#ticketSecret, identity, period),
+      ticketKeys: ticketKeys(secretOf(this.#ticketSecrets, period), identity, period),
       // No longer than the key is sure to be known.
       sessionTimeout: TICKET_PERIOD_MS / 1_000,
     })

@@ -9,6 +9,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@j
 import { Authority, type KeyType, type Leaf } from '../../e2e/pki/pki.ts'
 import type { Certificate } from '../../protocol/objects.ts'
 import { certificate, certificates, endpoints, fragment, host, path, tls, upsert } from '../table/testing/fixtures.ts'
+import { ownSecrets } from './ticket-keys.ts'
 import {
   Ends,
   RawClient,
@@ -259,21 +260,48 @@ describe('session resumption', () => {
 
   it.each(versions)('%s: at another pod, as long as both have the secret of the fleet', async version => {
     const pod = await startPod()
-    const fleet = Buffer.alloc(32, 42)
-    rig.plane.setTicketSecret(fleet)
+    const fleet = ownSecrets(Buffer.alloc(32, 42))
+    rig.plane.setTicketSecrets(fleet)
     const session = await sessionOf('a.example', version)
     expect(await resume('a.example', session, version, pod)).toBe(false)
-    pod.plane.setTicketSecret(fleet)
+    pod.plane.setTicketSecrets(fleet)
     expect(await resume('a.example', session, version, pod)).toBe(true)
     expect(await resume('other.example', session, version, pod)).toBe(false)
     // Nobody trusts the self-signed one, and it is another one at each pod.
     const unnamed = await sessionOf('unknown.test', version, { rejectUnauthorized: false })
     expect(await resume('unknown.test', unnamed, version)).toBe(true)
     expect(await resume('unknown.test', unnamed, version, pod)).toBe(false)
-    pod.plane.setTicketSecret(Buffer.alloc(32, 43))
+    pod.plane.setTicketSecrets(ownSecrets(Buffer.alloc(32, 43)))
     expect(await resume('a.example', session, version, pod)).toBe(false)
     expect(await resume('a.example', session, version)).toBe(true)
   })
+
+  it.each(versions)(
+    '%s: across midnight, by the secrets of two days; and not when that of its day is gone',
+    async version => {
+      const pod = await startPod()
+      // The hour of a certificate begins at a minute of its own: from noon on all of them have seen midnight once.
+      const noon = Math.ceil(Date.now() / 86_400_000) * 86_400_000 + 43_200_000
+      const day = Math.floor(noon / 86_400_000)
+      const of = (which: number): { readonly day: number; readonly secret: Buffer } => ({
+        ...{ day: which, secret: Buffer.alloc(32, which % 250) },
+      })
+      for (const { plane } of [rig, pod]) plane.setTicketSecrets([of(day), of(day + 1)])
+      let resumed = 0
+      for (let at = noon; at < noon + 86_400_000; at += 3_600_000) {
+        later(at - Date.now())
+        const session = await sessionOf('a.example', version)
+        later(3_600_000)
+        resumed += Number(await resume('a.example', session, version, pod))
+      }
+      expect(resumed).toBe(24)
+      later(noon - Date.now())
+      const session = await sessionOf('a.example', version)
+      pod.plane.setTicketSecrets([of(day - 1), of(day + 1)])
+      expect(await resume('a.example', session, version, pod)).toBe(false)
+      expect(await resume('a.example', session, version)).toBe(true)
+    },
+  )
 
   it.each(versions)('%s: through one change of the keys, then a full handshake, and none fails', async version => {
     const pod = await startPod()

@@ -1,6 +1,14 @@
 import { describe, expect, it } from '@jest/globals'
 import * as fc from 'fast-check'
-import { TICKET_PERIOD_MS, ticketIdentity, ticketKeys, ticketName, ticketPeriod } from './ticket-keys.ts'
+import {
+  TICKET_PERIOD_MS,
+  ownSecrets,
+  secretOf,
+  ticketIdentity,
+  ticketKeys,
+  ticketName,
+  ticketPeriod,
+} from './ticket-keys.ts'
 
 const SECRET = Buffer.alloc(32, 1)
 const NOW = Date.parse('2026-06-01T12:00:00Z')
@@ -42,5 +50,27 @@ describe('keys of session tickets', () => {
       return periods.findIndex(period => period !== periods[0])
     })
     expect(new Set(moments).size).toBeGreaterThan(30)
+  })
+})
+
+describe('the secret of a period', () => {
+  const secret = (fill: number): Buffer => Buffer.alloc(32, fill)
+  const days = [
+    { day: 10, secret: secret(10) },
+    { day: 11, secret: secret(11) },
+    { day: 12, secret: secret(12) },
+  ] as const
+  it.each([
+    ['first hour of a day', 11 * 24, 11],
+    ['last hour of a day', 11 * 24 + 23, 11],
+    ['next day', 12 * 24, 12],
+    ['day that nobody has told yet: the last one goes on', 15 * 24, 12],
+    ['day before all that are known', 9 * 24, 10],
+  ])('is that of its day: %s', (_what, period, fill) => {
+    expect(secretOf(days, period)).toEqual(secret(fill))
+  })
+
+  it('is the same on every day where the pod has only its own', () => {
+    expect([0, 500_000].map(period => secretOf(ownSecrets(secret(3)), period))).toEqual([secret(3), secret(3)])
   })
 })

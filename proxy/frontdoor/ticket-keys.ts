@@ -1,5 +1,5 @@
 /**
- * Keys of session tickets (RFC 5077, RFC 8446 4.6.1), computed from a secret that the whole fleet has: a session begun at
+ * Keys of session tickets (RFC 5077, RFC 8446 4.6.1), computed from secrets that the whole fleet has: a session begun at
  * one pod resumes at every other. Pure.
  */
 import { createHash, hkdfSync } from 'node:crypto'
@@ -10,6 +10,34 @@ export const TICKET_PERIOD_MS = 3_600_000
 export const TICKET_NAME_BYTES = 16
 /** Of the fleet's secret. */
 export const TICKET_SECRET_BYTES = 32
+
+const PERIODS_A_DAY = 24
+
+/** Never log one. */
+export interface TicketSecret {
+  /** Days since 1970-01-01 UTC. */
+  readonly day: number
+  readonly secret: Uint8Array
+}
+
+/** Oldest first; at least one. */
+export type TicketSecrets = readonly [TicketSecret, ...TicketSecret[]]
+
+/** Of a pod that no operator has spoken to yet: good for every day. */
+export function ownSecrets(secret: Uint8Array): TicketSecrets {
+  return [{ day: 0, secret }]
+}
+
+/**
+ * What the keys of this period are made from: the secret of its day. While the operator is away for days the last one that is
+ * known goes on, which is the same at every pod.
+ */
+export function secretOf(secrets: TicketSecrets, period: number): Uint8Array {
+  const day = Math.floor(period / PERIODS_A_DAY)
+  let { secret } = secrets[0]
+  for (const one of secrets) if (one.day <= day) ({ secret } = one)
+  return secret
+}
 
 /**
  * Whose tickets they are: one set of certificates. A ticket opens nowhere else, so a session never outlives the

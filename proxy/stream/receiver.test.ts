@@ -276,14 +276,21 @@ describe('other messages', () => {
     expect(rig.events).toEqual([])
   })
 
-  it('the secret of session tickets goes on, whenever it comes, and into no log, state or copy on disk', async () => {
+  it('the secrets of session tickets go on, whenever they come, and into no log, state or copy on disk', async () => {
     const rig = new ReceiverRig()
-    const secret = Buffer.alloc(32, 's').toString('base64')
+    const [secret, other] = ['s', 't'].map(fill => Buffer.alloc(32, fill).toString('base64')) as [string, string]
     rig.receiver.connect(null)
-    expect(await rig.feed({ type: 'tickets', secret })).toBe('taken')
-    expect(rig.events).toEqual([`tickets ${secret}`])
+    const tickets = {
+      type: 'tickets',
+      secrets: [
+        { day: 20_000, secret },
+        { day: 20_001, secret: other },
+      ],
+    } as const
+    expect(await rig.feed(tickets)).toBe('taken')
+    expect(rig.events).toEqual([`tickets 20000 ${secret}`, `tickets 20001 ${other}`])
     const [begin, ...others] = snapshot([web])
-    expect(await rig.feed(begin!, { type: 'tickets', secret }, ...others)).toBe('verified')
+    expect(await rig.feed(begin!, tickets, ...others)).toBe('verified')
     await rig.receiver.settled()
     const kept = JSON.stringify([rig.log.lines, rig.receiver.contents(), rig.sink.updates, rig.receiver.served])
     expect(kept).toContain('ns/web')

@@ -2,9 +2,17 @@
  * Messages in, table updates out. Knows nothing of sockets and time: the client feeds it, and decides when to connect
  * again. Endpoints are passed on whatever happens to the configuration; configuration only as a whole and proven.
  */
-import type { HeldMessage, ObserveMessage, Refusal, StreamMessage } from '../../protocol/messages.ts'
+import type {
+  DaySecret,
+  HeldMessage,
+  ObserveMessage,
+  Refusal,
+  StreamMessage,
+  TicketsMessage,
+} from '../../protocol/messages.ts'
 import { PROTOCOL_VERSION } from '../../protocol/messages.ts'
 import type { ObjectKey, Revision } from '../../protocol/objects.ts'
+import type { TicketSecret, TicketSecrets } from '../frontdoor/ticket-keys.ts'
 import { EMPTY_UPDATE } from '../table/update.ts'
 import type { TableSink, TableUpdate } from '../table/update.ts'
 import { Endpoints } from './endpoints.ts'
@@ -40,8 +48,8 @@ export interface ReceiverEvents {
   refusals(): void
   observe(message: ObserveMessage): void
   leader(leader: string | null): void
-  /** The fleet's secret for session tickets. */
-  tickets(secret: Uint8Array): void
+  /** The fleet's secrets for session tickets. */
+  tickets(secrets: TicketSecrets): void
   /** The table or its endpoints changed: the copy on disk is old. */
   changed(what: 'table' | 'endpoints'): void
 }
@@ -121,8 +129,7 @@ export class Receiver {
         this.#events.leader(message.leader)
         return 'taken'
       case 'tickets':
-        // A copy: a Buffer may be a view of memory that others use, too.
-        this.#events.tickets(Uint8Array.from(Buffer.from(message.secret, 'base64')))
+        this.#events.tickets(ticketSecretsOf(message))
         return 'taken'
       case 'snapshot-begin':
         this.#resuming = false
@@ -333,4 +340,13 @@ function isEmpty({ reset, fragments, certificates, endpoints, observed }: TableU
 
 function outOfOrder(message: string): Refusal {
   return { reason: 'SchemaViolation', object: null, message }
+}
+
+function ticketSecretsOf({ secrets: [first, ...more] }: TicketsMessage): TicketSecrets {
+  // A copy: a Buffer may be a view of memory that others use, too.
+  const of = ({ day, secret }: DaySecret): TicketSecret => ({
+    day,
+    secret: Uint8Array.from(Buffer.from(secret, 'base64')),
+  })
+  return [of(first), ...more.map(of)]
 }

@@ -38,7 +38,7 @@ export function startStream({ config, log, sink, tickets, counters, ...timings }
       refusals: () => reporter.refused(),
       observe: message => reporter.observe(message),
       leader: leader => reporter.leader(leader),
-      tickets: secret => tickets.setTicketSecret(secret),
+      tickets: secret => tickets.setTicketSecrets(secret),
       changed: () => copy?.changed(),
     },
   })

@@ -2,6 +2,7 @@
  * Where the stream meets the data plane: verified steps go in, counts come out.
  * proxy/stream produces updates and consumes counters; proxy/workers does the opposite. Neither knows more of the other.
  */
+import type { TicketSecrets } from '../frontdoor/ticket-keys.ts'
 import type { EndpointTable, HostCounters, ObjectCounters } from '../../protocol/messages.ts'
 import type { Certificate, Fragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
 
@@ -50,10 +51,10 @@ export interface TableSink {
 
 export interface TicketSink {
   /**
-   * Takes the secret that all pods share, for the keys of session tickets (frontdoor/ticket-keys.ts); it comes with every
-   * stream, nearly always the same. Never log it, never write it to disk.
+   * Takes the secrets that all pods share, for the keys of session tickets (frontdoor/ticket-keys.ts); they come with every
+   * stream, nearly always the same. Never log one, never write one to disk.
    */
-  setTicketSecret(secret: Uint8Array): void
+  setTicketSecrets(secrets: TicketSecrets): void
 }
 
 /** Counts since the last successful `take`, merged over all workers. */

@@ -13,6 +13,7 @@ import { plainAddress } from '../exchange/peer.ts'
 import { TrustedAddresses } from '../exchange/trust.ts'
 import type { ForwardContext } from '../forward/forward.ts'
 import { Contexts, type KeyPair } from '../frontdoor/contexts.ts'
+import type { TicketSecrets } from '../frontdoor/ticket-keys.ts'
 import { FrontDoor } from '../frontdoor/frontdoor.ts'
 import { FullPath } from '../gateway/full-path.ts'
 import { Gateway } from '../gateway/gateway.ts'
@@ -32,8 +33,8 @@ import { BEAT_MS } from './vitals.ts'
 export interface DataPlaneSetup {
   readonly config: DataPlaneConfig
   readonly defaultCertificate: KeyPair
-  /** Of the pod, until `setTicketSecret` brings the fleet's. */
-  readonly ticketSecret: Uint8Array
+  /** Of the pod, until `setTicketSecrets` brings the fleet's. */
+  readonly ticketSecrets: TicketSecrets
   /** Told of what threw; it ended one request or connection. */
   readonly onDefect?: (error: unknown) => void
   /** Told of certificates that OpenSSL refused. */
@@ -68,7 +69,7 @@ export class DataPlane {
   readonly #parts: Parts
 
   static async create(setup: DataPlaneSetup): Promise<DataPlane> {
-    const { config, defaultCertificate, ticketSecret, onDefect, onWarning, lines, memory = memoryReader() } = setup
+    const { config, defaultCertificate, ticketSecrets, onDefect, onWarning, lines, memory = memoryReader() } = setup
     const recorder = new Recorder()
     const clusters = new ClusterSet(config.upstream, { connectFailed: () => recorder.connectFailure() })
     const table = new MapTable(clusters)
@@ -113,7 +114,7 @@ export class DataPlane {
       },
     })
     const contexts = new Contexts({
-      ...{ fallback: defaultCertificate, ticketSecret, memory: config.tlsContextMemory },
+      ...{ fallback: defaultCertificate, ticketSecrets, memory: config.tlsContextMemory },
       events: {
         made: () => recorder.tlsContext('made'),
         evicted: () => recorder.tlsContext('evicted'),
@@ -186,9 +187,9 @@ export class DataPlane {
     clusters.apply(update)
   }
 
-  /** The fleet's, 32 bytes: sessions that began at any pod resume here. */
-  setTicketSecret(secret: Uint8Array): void {
-    this.#parts.contexts.setTicketSecret(secret)
+  /** The fleet's: sessions that began at any pod resume here. */
+  setTicketSecrets(secrets: TicketSecrets): void {
+    this.#parts.contexts.setTicketSecrets(secrets)
   }
 
   /** @returns the ports in use */

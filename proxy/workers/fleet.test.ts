@@ -1,3 +1,4 @@
+import { ownSecrets } from '../frontdoor/ticket-keys.ts'
 import { EventEmitter } from 'node:events'
 import type { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
@@ -72,7 +73,7 @@ async function start(
     setup: {
       config: dataPlaneConfig({ ...TEST_ENVIRONMENT, WORKERS: '2', ...env }),
       defaultCertificate: { chain: '', privateKey: '' },
-      ticketSecret: new Uint8Array(32),
+      ticketSecrets: ownSecrets(new Uint8Array(32)),
     },
     spawn: setup => {
       const worker = new FakeWorker(setup)

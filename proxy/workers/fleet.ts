@@ -3,6 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Worker } from 'node:worker_threads'
 import { DataPlaneError, errorCode } from '../errors.ts'
 import type { CountsDelta } from '../report/counts.ts'
+import type { TicketSecrets } from '../frontdoor/ticket-keys.ts'
 import type { TableSink, TableUpdate, TicketSink } from '../table/update.ts'
 import type { UpstreamCounts } from '../upstream/tally.ts'
 import { planPortions } from '../table/portions.ts'
@@ -99,7 +100,7 @@ export class WorkerFleet implements TableSink, TicketSink {
   #logDropped = 0
   #watch: NodeJS.Timeout | null = null
   #ports: { httpPort: number; httpsPort: number }
-  #ticketSecret: Uint8Array
+  #ticketSecrets: TicketSecrets
   #ticketsOfFleet = false
   #started: Promise<void> | null = null
   #draining: 'no' | 'announced' | 'draining' = 'no'
@@ -114,18 +115,18 @@ export class WorkerFleet implements TableSink, TicketSink {
     this.#parts = parts
     const { httpPort, httpsPort } = parts.setup.config
     this.#ports = { httpPort, httpsPort }
-    this.#ticketSecret = parts.setup.ticketSecret
+    this.#ticketSecrets = parts.setup.ticketSecrets
   }
 
-  /** Sessions that begin here resume at other pods: the operator said the fleet's secret. */
+  /** Sessions that begin here resume at other pods: the operator said the fleet's secrets. */
   get ticketsOfFleet(): boolean {
     return this.#ticketsOfFleet
   }
 
-  setTicketSecret(secret: Uint8Array): void {
-    this.#ticketSecret = secret
+  setTicketSecrets(secrets: TicketSecrets): void {
+    this.#ticketSecrets = secrets
     this.#ticketsOfFleet = true
-    this.#send({ type: 'ticket-secret', secret })
+    this.#send({ type: 'ticket-secrets', secrets })
   }
 
   /** Workers that crashed and were replaced. */
@@ -349,7 +350,7 @@ export class WorkerFleet implements TableSink, TicketSink {
     this.#logDropped += slot.logCredit.takeDropped()
     const logCredit = new LogCredit()
     const memory = { vitals: vitals.memory, logCredit: logCredit.memory }
-    const worker = this.#parts.spawn({ ...this.#parts.setup, ticketSecret: this.#ticketSecret, ...memory })
+    const worker = this.#parts.spawn({ ...this.#parts.setup, ticketSecrets: this.#ticketSecrets, ...memory })
     Object.assign(slot, {
       ...{ worker, vitals, logCredit, beats: 0, silent: 0, started: false, invited: false, stalled: false },
       ...{ applied: 0, flushed: 0, listening: false, drained: false, startedAt: performance.now() },

@@ -1,6 +1,7 @@
 /** What main thread and workers say to each other. Plain data; order is kept in both directions. */
 import type { KeyPair } from '../frontdoor/contexts.ts'
 import type { DataPlaneConfig } from '../config.ts'
+import type { TicketSecrets } from '../frontdoor/ticket-keys.ts'
 import type { CountsDelta } from '../report/counts.ts'
 import type { TableUpdate } from '../table/update.ts'
 import type { Explained, Question } from './explain.ts'
@@ -11,7 +12,7 @@ export interface WorkerSetup {
   readonly config: DataPlaneConfig
   readonly defaultCertificate: KeyPair
   /** The newest: the fleet's, or one of this pod's. */
-  readonly ticketSecret: Uint8Array
+  readonly ticketSecrets: TicketSecrets
   /** Of its Vitals. */
   readonly vitals: SharedArrayBuffer
   /** Of its LogCredit. */
@@ -22,7 +23,7 @@ export type ToWorker =
   /** Pieces of the first table come before `listen`. */
   | { readonly type: 'update'; readonly sequence: number; readonly update: TableUpdate }
   /** The fleet's. Never log it. */
-  | { readonly type: 'ticket-secret'; readonly secret: Uint8Array }
+  | { readonly type: 'ticket-secrets'; readonly secrets: TicketSecrets }
   /** Accept connections. Comes after the first table: a worker without one would answer 404 to everything. */
   | { readonly type: 'listen'; readonly httpPort: number; readonly httpsPort: number }
   /** Send the counts now. */

@@ -133,7 +133,10 @@ export class ReceiverRig {
       refusals: () => this.events.push('refusals'),
       observe: message => this.events.push(`observe ${message.objects.join()}`),
       leader: leader => this.events.push(`leader ${leader ?? 'none'}`),
-      tickets: secret => this.events.push(`tickets ${Buffer.from(secret).toString('base64')}`),
+      tickets: secrets =>
+        this.events.push(
+          ...secrets.map(({ day, secret }) => `tickets ${day} ${Buffer.from(secret).toString('base64')}`),
+        ),
       changed: what => this.events.push(`changed ${what}`),
     },
   })

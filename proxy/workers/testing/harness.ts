@@ -25,6 +25,7 @@ import { TotalCounts } from '../../report/totals.ts'
 import type { RequestCounts } from '../../report/counts.ts'
 import { endpoints, fragment, host, path, upsert } from '../../table/testing/fixtures.ts'
 import type { TableUpdate } from '../../table/update.ts'
+import { ownSecrets } from '../../frontdoor/ticket-keys.ts'
 import { DataPlane, type DataPlaneSetup } from '../data-plane.ts'
 
 export type Environment = Readonly<Record<string, string>>
@@ -66,7 +67,12 @@ export async function startPlane(
 ): Promise<Rig> {
   const config = dataPlaneConfig({ ...TEST_ENVIRONMENT, ...env })
   const defaultCertificate = await createDefaultCertificate()
-  const plane = await DataPlane.create({ config, defaultCertificate, ticketSecret: Buffer.alloc(32, 7), ...setup })
+  const plane = await DataPlane.create({
+    config,
+    defaultCertificate,
+    ticketSecrets: ownSecrets(Buffer.alloc(32, 7)),
+    ...setup,
+  })
   const { httpPort: http, httpsPort: https } = await plane.listen(0, 0)
   ends.add(() => plane.close())
   const totals = new TotalCounts(() => true)
