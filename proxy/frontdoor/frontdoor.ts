@@ -4,7 +4,7 @@
  */
 import { createServer, type Server, type Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
-import { clientOf } from '../connection/clients.ts'
+import { clientOf } from '../connection/per-client-limit.ts'
 import { plainAddress, type Peer } from '../exchange/peer.ts'
 import type { Recorder } from '../report/recorder.ts'
 import type { TableReader } from '../table/contract.ts'

@@ -8,9 +8,9 @@ import {
   type ConnectionState,
   type ExchangeCarrier,
 } from '../connection/client-connection.ts'
-import { Clients } from '../connection/clients.ts'
+import { PerClientLimit } from '../connection/per-client-limit.ts'
 import { Connections } from '../connection/connections.ts'
-import { LEAST_REQUESTS, NO_SHEDDING, shed, type MemoryReading } from '../connection/shedding.ts'
+import { LEAST_REQUESTS, NO_SHEDDING, shed, type MemoryReading } from '../connection/memory-pressure.ts'
 import { TurnedAway } from '../connection/turned-away.ts'
 import { errorAnswer } from '../exchange/error-answer.ts'
 import { begin, finish, isLack, type Lack } from '../exchange/exchange.ts'
@@ -47,7 +47,7 @@ export class Gateway implements ConnectionOwner {
   readonly #parts: GatewayParts
   readonly #turnedAway = new TurnedAway()
   /** Null: no client has a limit. */
-  readonly #clients: Clients | null
+  readonly #clients: PerClientLimit | null
   #shedding = NO_SHEDDING
   /** Requests that were let in for want of memory all the same, since the last look. */
   #admitted = 0
@@ -65,7 +65,7 @@ export class Gateway implements ConnectionOwner {
     this.connections = new Connections(shortest)
     const { maxConnectionsPerClient: most, context } = parts
     // Who is believed about its clients stands for many of them.
-    this.#clients = most === 0 ? null : new Clients(most, address => context.trusted.has(address))
+    this.#clients = most === 0 ? null : new PerClientLimit(most, address => context.trusted.has(address))
     this.#maxRequests = this.#mostRequests()
   }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
-import { Clients, clientOf } from './clients.ts'
+import { PerClientLimit, clientOf } from './per-client-limit.ts'
 
 describe('clientOf', () => {
   it.each([
@@ -17,9 +17,9 @@ describe('clientOf', () => {
   })
 })
 
-describe('Clients', () => {
+describe('clients', () => {
   const taking = (most: number, exempt = (_address: string): boolean => false) => {
-    const clients = new Clients(most, exempt)
+    const clients = new PerClientLimit(most, exempt)
     const sockets: EventEmitter[] = []
     return {
       clients,
