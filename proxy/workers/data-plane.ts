@@ -25,7 +25,7 @@ import { MapTable } from '../table/map-table.ts'
 import type { TableUpdate } from '../table/update.ts'
 import { explain, type Explained, type Question } from './explain.ts'
 import { ClusterSet } from '../upstream/cluster-set.ts'
-import type { UpstreamCounts } from '../upstream/tally.ts'
+import type { UpstreamCounts } from '../upstream/endpoint-counters.ts'
 import { memoryReader } from './memory.ts'
 import { BEAT_MS } from './vitals.ts'
 

@@ -4,7 +4,7 @@ import type { DataPlaneConfig } from '../config.ts'
 import type { CountsDelta } from '../report/counts.ts'
 import type { TableUpdate } from '../table/update.ts'
 import type { Explained, Question } from './explain.ts'
-import type { UpstreamCounts } from '../upstream/tally.ts'
+import type { UpstreamCounts } from '../upstream/endpoint-counters.ts'
 
 /** Given to a worker at its start. Never log it. */
 export interface WorkerSetup {
