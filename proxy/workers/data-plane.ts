@@ -27,7 +27,7 @@ import { explain, type Explained, type Question } from './explain.ts'
 import { ClusterSet } from '../upstream/cluster-set.ts'
 import type { UpstreamCounts } from '../upstream/endpoint-counters.ts'
 import { memoryReader } from './memory.ts'
-import { BEAT_MS } from './vitals.ts'
+import { BEAT_MS } from './heartbeat.ts'
 
 export interface DataPlaneSetup {
   readonly config: DataPlaneConfig

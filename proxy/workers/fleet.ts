@@ -11,7 +11,7 @@ import type { Explained, Question } from './explain.ts'
 import { MasterTable } from './master-table.ts'
 import type { FromWorker, ToWorker, WorkerSetup } from './messages.ts'
 import { LogCredit } from '../log/lines.ts'
-import { BEAT_MS, Vitals } from './vitals.ts'
+import { BEAT_MS, Vitals } from './heartbeat.ts'
 
 export interface FleetLog {
   warn(fields: object, message: string): void

@@ -8,7 +8,7 @@ import { BroadcastChannel, Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { Authority } from '../e2e/pki/pki.ts'
 import { dataPlaneConfig } from './config.ts'
-import { startProxy, type RunningProxy, type StreamHandle } from './proxy.ts'
+import { startProxy, type RunningProxy, type StreamHandle } from './start-proxy.ts'
 import { certificate, certificates, endpoints, fragment, host, path, tls, upsert } from './table/testing/fixtures.ts'
 import type { CounterSource, TableSink, TicketSink } from './table/update.ts'
 import {
