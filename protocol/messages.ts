@@ -149,7 +149,7 @@ export interface HostCounters {
   readonly tlsHandshakes: number
   /**
    * An alert, a handshake that the client left, or a connection that it closed after one, not of a resumed session,
-   * without one byte of a request. Nothing that may be our own fault (proxy/frontdoor/verdict.ts).
+   * without one byte of a request. Nothing that may be our own fault (proxy/frontdoor/certificate-evidence.ts).
    */
   readonly tlsFailures: number
   /** One count per LATENCY_BUCKETS_MS and one for slower, from the first byte of the request to the last of the answer. */

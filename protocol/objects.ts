@@ -26,7 +26,7 @@ export type Backend = { readonly service: ServiceKey } | { readonly status: 503;
 export interface PathFragment {
   /** `Default` is the Ingress's defaultBackend: path `/`, tried after every other path of the host. */
   readonly type: PathType | 'Default'
-  /** In the form of normaliseRoutePath (path.ts), in which requests are compared with it. */
+  /** In the form of normaliseRoutePath (normalise-path.ts), in which requests are compared with it. */
   readonly path: string
   readonly backend: Backend
 }

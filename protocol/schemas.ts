@@ -7,7 +7,7 @@ import type { ValidateFunction } from 'ajv'
 import { ProtocolError } from './errors.ts'
 import { LATENCY_BUCKETS_MS } from './messages.ts'
 import type { Report, StreamMessage } from './messages.ts'
-import { normaliseRoutePath } from './path.ts'
+import { normaliseRoutePath } from './normalise-path.ts'
 
 type Schema = Readonly<Record<string, unknown>>
 

@@ -4,7 +4,7 @@ import { DataPlaneError } from './errors.ts'
 import { BatchedLines, LogCredit } from './log/lines.ts'
 import { DataPlane } from './workers/data-plane.ts'
 import type { FromWorker, ToWorker, WorkerSetup } from './workers/messages.ts'
-import { startBeating, Vitals } from './workers/vitals.ts'
+import { startBeating, Vitals } from './workers/heartbeat.ts'
 
 /** Counts reach the main thread at least this often: what a worker that is killed outright may lose. */
 const FLUSH_MS = 250

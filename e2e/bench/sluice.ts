@@ -7,7 +7,7 @@ import { get } from 'node:http'
 import { join } from 'node:path'
 import packageJson from '../../package.json' with { type: 'json' }
 import type { Certificate, Fragment } from '../../protocol/objects.ts'
-import { TableFile } from '../../proxy/disk/file.ts'
+import { LastTable } from '../../proxy/disk/last-table.ts'
 import { checksumsOf, entry, hashOf } from '../../proxy/stream/testing/messages.ts'
 import { certificate, fragment, host, path, tls } from '../../proxy/table/testing/fixtures.ts'
 import type { Leaf } from '../pki/pki.ts'
@@ -94,7 +94,7 @@ export async function writeTable({ folder, hosts, upstream, leaf = null }: Table
   )
   if (leaf !== null) payloads.push(certificate('web', 'ECDSA', leaf))
   const entries = payloads.map(payload => entry(payload))
-  await new TableFile(folder).write({
+  await new LastTable(folder).write({
     ...{ entries, endpoints: [[SERVICE, [upstream]]] },
     ...{ checksums: checksumsOf(entries), stateHash: hashOf(entries) },
   })

@@ -2,7 +2,7 @@
  * Certificates for tests and demo: authorities, and leafs that are right or wrong in one way. Made anew each time;
  * nothing outside a test ever trusts them.
  */
-import '../../proxy/frontdoor/reflect-metadata.ts'
+import '../../protocol/reflect-metadata.ts'
 import { webcrypto } from 'node:crypto'
 import {
   BasicConstraintsExtension,

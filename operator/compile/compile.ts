@@ -11,7 +11,7 @@ import type {
   Revision,
   TlsFragment,
 } from '../../protocol/objects.ts'
-import { normaliseRoutePath } from '../../protocol/path.ts'
+import { normaliseRoutePath } from '../../protocol/normalise-path.ts'
 import { roleOf } from '../model/annotations.ts'
 import { inspectCertificate } from '../model/certificate.ts'
 import type { IngressBackend, IngressContent, Problem, SecretContent } from '../model/types.ts'

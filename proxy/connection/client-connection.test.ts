@@ -13,7 +13,7 @@ import {
   type ExchangeCarrier,
 } from './client-connection.ts'
 import { Connections } from './connections.ts'
-import { takenByKernel } from './progress.ts'
+import { takenByKernel } from './taken-by-kernel.ts'
 
 const ends = new Ends()
 afterEach(() => ends.all())

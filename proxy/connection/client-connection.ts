@@ -10,7 +10,7 @@ import { RequestHeadReader } from '../http1/head-reader.ts'
 import { Pieces } from '../http1/pieces.ts'
 import { chunkHead, lastChunk, responseHeadText, CHUNK_END, LAST_CHUNK } from '../http1/write.ts'
 import type { Peer } from '../exchange/peer.ts'
-import { takenByKernel } from './progress.ts'
+import { takenByKernel } from './taken-by-kernel.ts'
 
 /**
  * - `idle`: nothing of a request came · `head`: a part of its head · `busy`: a request is under way

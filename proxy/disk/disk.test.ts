@@ -9,8 +9,8 @@ import { checksumsOf, entry, FakeLog, FakeSink, hashOf, ReceiverRig } from '../s
 import { site, SILENT, snapshot, unassigned } from '../stream/testing/messages.ts'
 import { certificate } from '../table/testing/fixtures.ts'
 import type { TableContents } from './contents.ts'
-import { DiskCopy } from './copy.ts'
-import { TableFile } from './file.ts'
+import { WriteBehind } from './write-behind.ts'
+import { LastTable } from './last-table.ts'
 
 const addresses = { 'ns/web:80': ['10.0.0.1:80', '[fd00::1]:80'], 'ns/gone:80': [] }
 const secret = { ...certificate('web', 'RSA'), privateKey: 'PRIVATE\nKEY' }
@@ -22,10 +22,10 @@ function contents(...names: readonly string[]): TableContents {
 }
 
 let folder: string
-let file: TableFile
+let file: LastTable
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'sluice-disk-'))
-  file = new TableFile(folder)
+  file = new LastTable(folder)
 })
 afterEach(() => rm(folder, { recursive: true }))
 
@@ -65,11 +65,11 @@ describe('the file', () => {
 
   it('that is not there is no table, also where its folder is not there', async () => {
     expect(await file.read()).toBeNull()
-    expect(await new TableFile(join(folder, 'none')).read()).toBeNull()
+    expect(await new LastTable(join(folder, 'none')).read()).toBeNull()
   })
 
   it('makes its folder', async () => {
-    const deeper = new TableFile(join(folder, 'a', 'b'))
+    const deeper = new LastTable(join(folder, 'a', 'b'))
     await deeper.write(contents('web'))
     expect(await deeper.read()).toEqual(contents('web'))
   })
@@ -148,7 +148,7 @@ describe('the copy', () => {
       fail: null as string | null,
       current: contents('web') as TableContents | null,
     }
-    const copy = new DiskCopy({
+    const copy = new WriteBehind({
       ...{ log, contents: () => state.current },
       file: {
         write: async () => {
@@ -214,7 +214,7 @@ describe('the copy', () => {
 
   it('written and read by the real file while changes go on', async () => {
     const rig = new ReceiverRig()
-    const copy = new DiskCopy({ file, contents: () => rig.receiver.contents(), log: rig.log, interval: 5 })
+    const copy = new WriteBehind({ file, contents: () => rig.receiver.contents(), log: rig.log, interval: 5 })
     rig.receiver.connect(null)
     for (let i = 0; i < 20; i++) {
       await rig.feed(...snapshot([entry(site('web', `r${i}`)), entry(secret)], addresses))

@@ -1,7 +1,7 @@
 /** One decision per request, made once from one reading of the table: forward it, or answer it. */
 import type { Cluster } from '../upstream/contract.ts'
 import type { Route, TableReader } from '../table/contract.ts'
-import { isAmbiguous } from '../table/path.ts'
+import { isAmbiguous } from '../table/path-readings.ts'
 import type { Target } from './target.ts'
 
 export type Decision =

@@ -1,5 +1,5 @@
 /** Which host and path a request is for: Host header and request target, read as RFC 9112 3.2 says. */
-import { normalisePath } from '../table/path.ts'
+import { normalisePath } from '../table/path-readings.ts'
 
 export type Target =
   | {

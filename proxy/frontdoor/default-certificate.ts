@@ -1,5 +1,5 @@
 /** What a TLS client gets for a name that no certificate covers: self-signed, made at each start, trusted by nobody. */
-import './reflect-metadata.ts'
+import '../../protocol/reflect-metadata.ts'
 import { webcrypto } from 'node:crypto'
 import { X509CertificateGenerator, SubjectAlternativeNameExtension } from '@peculiar/x509'
 import type { KeyPair } from './contexts.ts'

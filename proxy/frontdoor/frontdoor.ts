@@ -4,14 +4,14 @@
  */
 import { createServer, type Server, type Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
-import { clientOf } from '../connection/clients.ts'
+import { clientOf } from '../connection/per-client-limit.ts'
 import { plainAddress, type Peer } from '../exchange/peer.ts'
 import type { Recorder } from '../report/recorder.ts'
 import type { TableReader } from '../table/contract.ts'
 import type { Contexts } from './contexts.ts'
+import { Handshake, type HandshakeOwner } from './handshake.ts'
 import { Handshakes } from './handshakes.ts'
-import { LoopLag } from './lag.ts'
-import { Opening, type OpeningOwner } from './opening.ts'
+import { LoopLag } from './loop-lag.ts'
 
 export interface FrontDoorParts {
   readonly table: TableReader
@@ -36,11 +36,11 @@ export class FrontDoor {
   readonly server: Server
   readonly #parts: FrontDoorParts
   /** Connections before the end of their handshake. */
-  readonly #opening = new Handshakes<Opening>()
+  readonly #handshakes = new Handshakes<Handshake>()
   /** Of these, those that were not admitted. */
   #turnedAway = 0
   readonly #lag = new LoopLag()
-  readonly #owner: OpeningOwner
+  readonly #owner: HandshakeOwner
   #ending = false
 
   constructor(parts: FrontDoorParts) {
@@ -57,7 +57,7 @@ export class FrontDoor {
   end(): void {
     this.#ending = true
     this.#lag.end()
-    for (const { socket } of this.#opening) socket.destroy()
+    for (const { socket } of this.#handshakes) socket.destroy()
   }
 
   #open(socket: Socket): void {
@@ -73,15 +73,22 @@ export class FrontDoor {
       }
       this.#turnedAway++
     }
-    if (maxHandshakes > 0 && this.#opening.size >= maxHandshakes) {
+    if (maxHandshakes > 0 && this.#handshakes.size >= maxHandshakes) {
       recorder.refusedConnection('handshakes')
-      this.#opening.leastDeserving()?.giveUp()
+      this.#handshakes.leastDeserving()?.giveUp()
     }
-    const opening = new Opening(socket, address, admitted, this.#owner)
-    this.#opening.add(clientOf(address), opening)
+    const handshake = new Handshake(socket, address, admitted, this.#owner)
+    this.#handshakes.add(clientOf(address), handshake)
   }
 
-  #ownerOf({ table, contexts, recorder, handshakeTimeout, handshakeLag, onConnection }: FrontDoorParts): OpeningOwner {
+  #ownerOf({
+    table,
+    contexts,
+    recorder,
+    handshakeTimeout,
+    handshakeLag,
+    onConnection,
+  }: FrontDoorParts): HandshakeOwner {
     const ending = (): boolean => this.#ending
     return {
       lag: this.#lag,
@@ -97,9 +104,9 @@ export class FrontDoor {
         recorder.tlsHandshake(host)
         onConnection(tls, peer, admitted)
       },
-      left: opening => {
-        this.#opening.remove(clientOf(opening.address), opening)
-        if (!opening.admitted) this.#turnedAway--
+      left: handshake => {
+        this.#handshakes.remove(clientOf(handshake.address), handshake)
+        if (!handshake.admitted) this.#turnedAway--
       },
       ended: (verdict, host) => {
         if (verdict === 'failure') recorder.tlsFailure(host)

@@ -8,29 +8,23 @@ import {
   type ConnectionState,
   type ExchangeCarrier,
 } from '../connection/client-connection.ts'
-import { Clients } from '../connection/clients.ts'
 import { Connections } from '../connection/connections.ts'
-import { LEAST_REQUESTS, NO_SHEDDING, shed, type MemoryReading } from '../connection/shedding.ts'
+import type { MemoryReading } from '../connection/memory-pressure.ts'
 import { TurnedAway } from '../connection/turned-away.ts'
 import { errorAnswer } from '../exchange/error-answer.ts'
-import { begin, finish, isLack, type Lack } from '../exchange/exchange.ts'
+import { begin, finish, isLack } from '../exchange/exchange.ts'
 import type { Peer } from '../exchange/peer.ts'
 import { answerClient, wantedUpgrade, type ForwardContext } from '../forward/forward.ts'
 import type { Refusal, RequestHead } from '../http1/contract.ts'
 import { responseHeadText } from '../http1/write.ts'
+import { GatewayLimits, type GatewayLimitSettings } from './limits.ts'
 import type { Transport } from './transport.ts'
 
-export interface GatewayParts {
+export interface GatewayParts extends GatewayLimitSettings {
   readonly context: ForwardContext
   readonly limits: ConnectionLimits
   /** Open connections of this worker; 0: no limit. */
   readonly maxConnections: number
-  /** Of these, of one client; 0: no limit. */
-  readonly maxConnectionsPerClient: number
-  /** Requests under way in this worker; 0: no limit. */
-  readonly maxRequests: number
-  /** Part of a memory limit from which on load is shed, 0 to 1. */
-  readonly memoryHighWater: number
   readonly transport: Transport
 }
 
@@ -46,13 +40,7 @@ export class Gateway implements ConnectionOwner {
   readonly limits: ConnectionLimits
   readonly #parts: GatewayParts
   readonly #turnedAway = new TurnedAway()
-  /** Null: no client has a limit. */
-  readonly #clients: Clients | null
-  #shedding = NO_SHEDDING
-  /** Requests that were let in for want of memory all the same, since the last look. */
-  #admitted = 0
-  /** Requests that may be under way, whatever the reason. */
-  #maxRequests: number
+  readonly #admission: GatewayLimits
   #draining = false
 
   constructor(parts: GatewayParts) {
@@ -63,10 +51,7 @@ export class Gateway implements ConnectionOwner {
     const times = [headers, request, keepAlive, bodyIdle, linger, lingerIdle, tunnelIdle, tunnelHalfClosed]
     const shortest = Math.min(...[...times, headersTimeout, bodyTimeout, bufferTime].filter(ms => ms > 0), 60_000)
     this.connections = new Connections(shortest)
-    const { maxConnectionsPerClient: most, context } = parts
-    // Who is believed about its clients stands for many of them.
-    this.#clients = most === 0 ? null : new Clients(most, address => context.trusted.has(address))
-    this.#maxRequests = this.#mostRequests()
+    this.#admission = new GatewayLimits(parts, parts.context.trusted)
   }
 
   get draining(): boolean {
@@ -80,7 +65,7 @@ export class Gateway implements ConnectionOwner {
 
   /** Counts a connection of its client until its socket closes. @returns false: the client has as many as it may have */
   admit(socket: Socket, address: string): boolean {
-    return this.#clients?.take(socket, address) ?? true
+    return this.#admission.admit(socket, address)
   }
 
   /**
@@ -108,23 +93,14 @@ export class Gateway implements ConnectionOwner {
 
   /** To be called several times a second. */
   relieve(reading: MemoryReading): void {
-    const { context, memoryHighWater } = this.#parts
-    this.#shedding = shed(this.#shedding, reading, this.connections.counts, memoryHighWater)
-    this.#maxRequests = this.#mostRequests()
-    this.#admitted = 0
-    const { closeIdle, maxRequests } = this.#shedding
+    const { closeIdle, maxRequests } = this.#admission.relieve(reading, this.connections.counts)
     if (maxRequests !== Infinity) this.connections.saveMemory()
-    if (closeIdle > 0) context.recorder.shedConnections('memory', this.connections.closeIdle(closeIdle))
-  }
-
-  #mostRequests(): number {
-    const { maxRequests } = this.#parts
-    return Math.min(maxRequests === 0 ? Infinity : maxRequests, this.#shedding.maxRequests)
+    if (closeIdle > 0) this.#parts.context.recorder.shedConnections('memory', this.connections.closeIdle(closeIdle))
   }
 
   handle(connection: ClientConnection, head: RequestHead): ExchangeCarrier {
     const { context, transport } = this.#parts
-    const lack = this.connections.busy > this.#maxRequests ? this.#lack() : null
+    const lack = this.connections.busy > this.#admission.maxRequests ? this.#admission.lack() : null
     const exchange = begin(head, connection.peer, context, connection.requests, lack)
     const { decision } = exchange
     if (decision.kind === 'forward') return transport.handle(connection, exchange, decision.cluster)
@@ -135,12 +111,6 @@ export class Gateway implements ConnectionOwner {
     exchange.headBytesOut = connection.written - exchange.bodyBytesOut
     finish(exchange, context)
     return ANSWERED
-  }
-
-  #lack(): Lack | null {
-    if (this.#maxRequests !== this.#shedding.maxRequests) return 'busy'
-    // Event streams and slow clients may be what is under way: nobody else would ever be let in.
-    return this.#admitted++ < LEAST_REQUESTS ? null : 'memory'
   }
 
   refused(

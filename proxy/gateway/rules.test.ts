@@ -2,7 +2,7 @@
 import { connect } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { afterEach, describe, expect, it } from '@jest/globals'
-import type { MemoryReading } from '../connection/shedding.ts'
+import type { MemoryReading } from '../connection/memory-pressure.ts'
 import {
   Ends,
   RawClient,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import type { Route } from '../table/contract.ts'
 import { OPEN } from '../table/policy.ts'
-import { TALLY_WIDTH } from '../upstream/tally.ts'
+import { TALLY_WIDTH } from '../upstream/endpoint-counters.ts'
 import { ReportCounts } from './aggregate.ts'
 import type { CountsDelta, RequestCounts, RowName } from './counts.ts'
 import { createMetrics, type Metrics } from './metrics.ts'

@@ -14,7 +14,7 @@ import {
   RETRIES,
   TALLY_WIDTH,
   type UpstreamCounts,
-} from '../upstream/tally.ts'
+} from '../upstream/endpoint-counters.ts'
 import type { ServiceKey } from '../../protocol/objects.ts'
 import { Busiest } from './busiest.ts'
 import { Rows } from './rows.ts'
@@ -39,7 +39,7 @@ export class UpstreamSeries {
     return this.#ended
   }
 
-  /** @param column of upstream/tally.ts */
+  /** @param column of upstream/endpoint-counters.ts */
   at(column: number): number {
     return this.#rows.at(this.#row, column)
   }

@@ -1,9 +1,9 @@
 /** The main thread's side of the stream put together: disk → receiver ← client, reporter → leader. */
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { DiskCopy } from '../disk/copy.ts'
-import { TableFile } from '../disk/file.ts'
-import type { StreamHandle } from '../proxy.ts'
+import { WriteBehind } from '../disk/write-behind.ts'
+import { LastTable } from '../disk/last-table.ts'
+import type { StreamHandle } from '../start-proxy.ts'
 import type { CounterSource, TableSink, TicketSink } from '../table/update.ts'
 import { StreamClient } from './client.ts'
 import type { ClientTimings } from './client.ts'
@@ -51,8 +51,8 @@ export function startStream({ config, log, sink, tickets, counters, ...timings }
     ...{ receiver, transport, log },
     ...(timings.clientTimings ? { timings: timings.clientTimings } : {}),
   })
-  const file = config.stateDir === null ? null : new TableFile(config.stateDir)
-  const copy = file === null ? null : new DiskCopy({ file, contents: () => receiver.contents(), log })
+  const file = config.stateDir === null ? null : new LastTable(config.stateDir)
+  const copy = file === null ? null : new WriteBehind({ file, contents: () => receiver.contents(), log })
 
   let closed = false
   const begin = async (): Promise<void> => {
@@ -87,7 +87,7 @@ export function startStream({ config, log, sink, tickets, counters, ...timings }
 }
 
 /** Whatever is wrong with the file: the proxy starts without a table, as it did the first time. */
-async function restore(file: TableFile, receiver: Receiver, log: StreamLog): Promise<void> {
+async function restore(file: LastTable, receiver: Receiver, log: StreamLog): Promise<void> {
   try {
     const contents = await file.read()
     if (contents === null) log.info({}, 'no table on disk')

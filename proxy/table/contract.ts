@@ -34,7 +34,7 @@ export interface TableReader {
   /**
    * The route of a request, or null for 404.
    * @param host lower case, without port and trailing dot; empty if the request named none
-   * @param path normalised (protocol/path.ts)
+   * @param path normalised (protocol/normalise-path.ts)
    * Host: exact, else the wildcard of one label, else ''. Path within that host: the longest, whatever its type; Exact
    * fits only the same path, Prefix and ImplementationSpecific fit by path element, and one that ends in a slash fits
    * the path without it, too, where no other of the same elements does. Of equal paths Exact, then Prefix, then

@@ -4,7 +4,7 @@
  */
 import type { PathFragment } from '../../protocol/objects.ts'
 import type { HostEntry, Route, TableExplainer, TableReader } from './contract.ts'
-import { fits } from './host-routes.ts'
+import { fits } from './path-match.ts'
 
 export interface Candidate {
   readonly route: Route

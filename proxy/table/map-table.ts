@@ -3,11 +3,13 @@ import type { Backend, Certificate, Fragment, HostFragment, ObjectKey, PathFragm
 import type { Clusters } from '../upstream/contract.ts'
 import { wildcardOf, type HostEntry, type Route, type Table } from './contract.ts'
 import { exchange } from './groups.ts'
-import { HostRoutes, fits } from './host-routes.ts'
-import { Owner, TableRoute, listOf, routesOf, type HostShare, type Some } from './owner.ts'
+import { HostRoutes } from './host-routes.ts'
+import { Owner, TableRoute, listOf, routesOf, type HostShare, type Some, type TlsShare } from './owner.ts'
+import { fits } from './path-match.ts'
 import { OPEN, closedPolicy, type Policy } from './policy.ts'
 import { RouteIds } from './route-ids.ts'
-import { NO_CERTIFICATES, SecretSlot, TlsName, type TlsShare } from './tls-names.ts'
+import { NO_CERTIFICATES, SecretSlot } from './secret-slot.ts'
+import { TlsName } from './tls-names.ts'
 import type { TableUpdate } from './update.ts'
 
 const HOSTS = {

@@ -3,7 +3,7 @@ import type { Fragment, ObjectKey, PathFragment, Revision } from '../../protocol
 import type { Cluster } from '../upstream/contract.ts'
 import type { Route } from './contract.ts'
 import type { Policy } from './policy.ts'
-import type { TlsShare } from './tls-names.ts'
+import type { SecretSlot } from './secret-slot.ts'
 
 /** One, or a list of them: a list of one costs more than what it holds. */
 export type Some<T extends object> = T | readonly T[]
@@ -65,6 +65,14 @@ export interface RouteList {
   readonly host: string
   readonly owner: Owner
   readonly routes: readonly TableRoute[]
+}
+
+/** What one Ingress says of one server name, in the order in which it says it. */
+export interface TlsShare {
+  readonly name: string
+  readonly owner: Owner
+  /** Empty: Fragment.defaultTls. */
+  readonly secrets: Some<SecretSlot>
 }
 
 export function routesOf(share: HostShare): readonly TableRoute[] {

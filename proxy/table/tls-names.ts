@@ -1,36 +1,8 @@
 /** The certificates of one server name. All come from one Ingress, or a younger one could push its own before the older's. */
-import type { Certificate, ObjectKey } from '../../protocol/objects.ts'
+import type { Certificate } from '../../protocol/objects.ts'
 import type { Group } from './groups.ts'
-import { byAge, listOf, type Owner, type Some } from './owner.ts'
-
-export const NO_CERTIFICATES: readonly Certificate[] = Object.freeze([])
-
-/** A Secret that something names, or whose certificate came: both may happen first. */
-export class SecretSlot {
-  readonly key: ObjectKey
-  certificate: Certificate | null = null
-  /** What a name gets that has only this Secret: many may have a wildcard's. */
-  ready = NO_CERTIFICATES
-  /** How many TlsShares name it. */
-  uses = 0
-
-  constructor(key: ObjectKey) {
-    this.key = key
-  }
-
-  set(certificate: Certificate | null): void {
-    this.certificate = certificate
-    this.ready = certificate === null ? NO_CERTIFICATES : [certificate]
-  }
-}
-
-/** What one Ingress says of one server name, in the order in which it says it. */
-export interface TlsShare {
-  readonly name: string
-  readonly owner: Owner
-  /** Empty: Fragment.defaultTls. */
-  readonly secrets: Some<SecretSlot>
-}
+import { byAge, listOf, type TlsShare } from './owner.ts'
+import { NO_CERTIFICATES } from './secret-slot.ts'
 
 /** A name with several Ingresses or several Secrets. */
 export class TlsName implements Group<TlsShare> {

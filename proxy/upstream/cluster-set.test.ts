@@ -8,7 +8,7 @@ import { ClusterSet, type ClusterSetParts } from './cluster-set.ts'
 import type { BackendReader, Cluster, Lease, LeaseRequest, LeaseResult, LeaseWaiter } from './contract.ts'
 import { tcpConnector, type Connect } from './endpoint.ts'
 import { UPSTREAM_DEFAULTS, type UpstreamSettings } from './settings.ts'
-import { IDLE, OPEN, TALLY_WIDTH } from './tally.ts'
+import { IDLE, OPEN, TALLY_WIDTH } from './endpoint-counters.ts'
 import { reset } from '../../protocol/testing/reset.ts'
 
 const SERVICE = 'shop/web:80'

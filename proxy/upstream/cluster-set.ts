@@ -1,11 +1,11 @@
 /** All clusters and endpoints of a worker, as the operator names them. */
 import type { ServiceKey } from '../../protocol/objects.ts'
 import type { TableUpdate } from '../table/update.ts'
-import { EndpointAdmission, EndpointCluster, type ClusterCounts } from './cluster.ts'
+import { EndpointAdmission, EndpointCluster, type ClusterCounts, type ClusterSurroundings } from './cluster.ts'
 import type { Cluster, Clusters } from './contract.ts'
-import { tcpConnector, Endpoint, type Connect, type Surroundings } from './endpoint.ts'
+import { tcpConnector, Endpoint, type Connect } from './endpoint.ts'
 import type { UpstreamSettings } from './settings.ts'
-import { Tally, type UpstreamCounts } from './tally.ts'
+import { Tally, type UpstreamCounts } from './endpoint-counters.ts'
 
 /** Each has its real counterpart as default. */
 export interface ClusterSetParts {
@@ -57,7 +57,7 @@ const SWEEP = { most: 5_000, least: 20 }
 export class ClusterSet implements Clusters {
   readonly #clusters = new Map<ServiceKey, EndpointCluster>()
   readonly #endpoints = new Map<string, Endpoint>()
-  readonly #near: Surroundings
+  readonly #near: ClusterSurroundings
   readonly #sweepEvery: number
   #sweeping: NodeJS.Timeout | null = null
   #destroyed = false

@@ -1,12 +1,18 @@
 /** The endpoints of one Service: who takes a request, over which connection, and what that says of its health. */
 import type { ServiceKey } from '../../protocol/objects.ts'
 import { DataPlaneError } from '../errors.ts'
-import { RetryBudget } from './budget.ts'
+import { RetryBudget } from './retry-budget.ts'
 import { powerOfTwoChoices, type Admission, type Choose } from './choose.ts'
-import type { Connection, Taker } from './connection.ts'
+import type { Connection, Taker } from './backend-connection.ts'
 import type { Cluster, Lease, LeaseRequest, LeaseResult, LeaseWaiter } from './contract.ts'
 import type { Endpoint, Surroundings } from './endpoint.ts'
-import { CONNECTS, CONNECT_FAILURES, FAILURES, LEASES, RETRIES, type Tallied } from './tally.ts'
+import { CONNECTS, CONNECT_FAILURES, FAILURES, LEASES, RETRIES, type Tallied } from './endpoint-counters.ts'
+
+/** What all clusters of a worker have in common. */
+export interface ClusterSurroundings extends Surroundings {
+  /** For one choice after the other. */
+  readonly admission: EndpointAdmission
+}
 
 /** Since the cluster was made. */
 export interface ClusterCounts {
@@ -47,7 +53,7 @@ export class EndpointCluster implements Cluster, Tallied {
   named = false
   /** Connections lent or awaited through this cluster. */
   open = 0
-  readonly #near: Surroundings
+  readonly #near: ClusterSurroundings
   readonly #choose: Choose
   /** Both only for those that have traffic: most of 100 000 Services have none. */
   #counts: ClusterCounts | null = null
@@ -55,7 +61,7 @@ export class EndpointCluster implements Cluster, Tallied {
   /** A suspect one was taken, because all are, and no answer came since. */
   #desperate = false
 
-  constructor(service: ServiceKey, near: Surroundings, choose: Choose = powerOfTwoChoices) {
+  constructor(service: ServiceKey, near: ClusterSurroundings, choose: Choose = powerOfTwoChoices) {
     this.service = service
     this.#near = near
     this.#choose = choose
@@ -289,7 +295,7 @@ class Loan implements Lease {
 /** A wish that has to wait: for a connection to open, or for a look at one that was idle for long. */
 class Wish implements Taker {
   readonly #cluster: EndpointCluster
-  readonly #near: Surroundings
+  readonly #near: ClusterSurroundings
   readonly #request: LeaseRequest
   readonly #waiter: LeaseWaiter
   readonly #begun: number
@@ -301,7 +307,13 @@ class Wish implements Taker {
   #connecting: Connection | null = null
   #over = false
 
-  constructor(cluster: EndpointCluster, near: Surroundings, request: LeaseRequest, waiter: LeaseWaiter, now: number) {
+  constructor(
+    cluster: EndpointCluster,
+    near: ClusterSurroundings,
+    request: LeaseRequest,
+    waiter: LeaseWaiter,
+    now: number,
+  ) {
     this.#cluster = cluster
     this.#near = near
     this.#request = request

@@ -5,13 +5,13 @@
 import { connect as connectSocket, type Socket } from 'node:net'
 import type { ServiceKey } from '../../protocol/objects.ts'
 import { splitAddress } from './address.ts'
-import { connectFailure, Connection, type ConnectionOwner, type Open, type Taker } from './connection.ts'
+import { connectFailure, Connection, type ConnectionOwner, type Open, type Taker } from './backend-connection.ts'
 import type { Candidate } from './choose.ts'
-import type { EndpointAdmission } from './cluster.ts'
 import { Health } from './health.ts'
+import { IdleConnections, isOld } from './idle-connections.ts'
 import type { UpstreamSettings } from './settings.ts'
 import { warmth } from './slow-start.ts'
-import { CONNECTS, CONNECT_FAILURES, FAILURES, LEASES, RESTS, type Tallied, type Tally } from './tally.ts'
+import { CONNECTS, CONNECT_FAILURES, FAILURES, LEASES, RESTS, type Tallied, type Tally } from './endpoint-counters.ts'
 
 /** Opens a connection. @param onData gets what arrives on it, in place of `data` events */
 export type Connect = (host: string, port: number, onData: (chunk: Buffer) => void) => Socket
@@ -27,8 +27,6 @@ export interface Surroundings {
   /** An endpoint did not take a connection. */
   readonly connectFailed: () => void
   readonly tally: Tally
-  /** For one choice after the other. */
-  readonly admission: EndpointAdmission
   /** A connection became idle: somebody has to sweep it away one day. */
   readonly idled: () => void
 }
@@ -54,14 +52,6 @@ export function tcpConnector(): Connect {
   }
 }
 
-/** Connections that are not lent. Most endpoints of a large table have none, and no pool. */
-interface Pool {
-  /** Used last comes last. */
-  readonly idle: Connection[]
-  /** Being opened for somebody who went away. */
-  readonly untaken: Connection[]
-}
-
 const NOT_NEW = -1
 
 export class Endpoint implements Candidate, ConnectionOwner, Tallied {
@@ -75,7 +65,8 @@ export class Endpoint implements Candidate, ConnectionOwner, Tallied {
   open = 0
   row = -1
   readonly #near: Surroundings
-  #pool: Pool | null = null
+  /** Most endpoints of a large table have none. */
+  #pool: IdleConnections | null = null
   /** When it came to a Service that had others. */
   #newSince = NOT_NEW
 
@@ -134,24 +125,9 @@ export class Endpoint implements Candidate, ConnectionOwner, Tallied {
    * @param within it was used in so many milliseconds
    */
   takeIdle(now: number, within = Infinity): Connection | null {
-    if (this.#pool === null) return null
-    for (;;) {
-      const last = this.#pool.idle.at(-1)
-      if (last === undefined) return null
-      if (now - last.idleSince >= within) {
-        // Another one is opened in its place, and comes back to the list: it must not grow with every request.
-        if (this.#pool.idle.length > 1) {
-          this.#pool.idle.shift()?.socket.destroy()
-          this.#near.tally.touch(this)
-        }
-        return null
-      }
-      const connection = this.#pool.idle.pop()
-      if (connection === undefined) return null
-      this.#near.tally.touch(this)
-      if (connection.sound && !this.#old(connection, now)) return connection
-      connection.socket.destroy()
-    }
+    if (this.#pool === null || this.#pool.idle.length === 0) return null
+    this.#near.tally.touch(this)
+    return this.#pool.take(now, within, this.#near.settings)
   }
 
   /**
@@ -197,36 +173,26 @@ export class Endpoint implements Candidate, ConnectionOwner, Tallied {
       maxIdlePerEndpoint === 0 ||
       connection.exchanges >= maxRequestsPerConnection ||
       !connection.sound ||
-      this.#old(connection, now)
+      isOld(connection, now, this.#near.settings)
     ) {
       socket.destroy()
       return
     }
     // An idle connection has to notice its end.
     if (socket.isPaused()) socket.resume()
-    const { idle } = this.#pooled()
-    if (idle.length >= maxIdlePerEndpoint) idle.shift()?.socket.destroy()
-    idle.push(connection)
+    this.#pooled().keep(connection, maxIdlePerEndpoint)
     this.#near.tally.touch(this)
     this.#near.idled()
   }
 
   /** Closes what was idle for too long. */
   sweep(now: number): void {
-    if (this.#pool === null || this.idle === 0) return
-    const old = this.#pool.idle.filter(connection => this.#old(connection, now))
-    for (const connection of old) {
-      forget(this.#pool.idle, connection)
-      connection.socket.destroy()
-    }
+    this.#pool?.sweep(now, this.#near.settings)
   }
 
   /** No Service names it any more. What is lent goes when it is given back. */
   retire(): void {
-    if (this.#pool === null) return
-    const { idle, untaken } = this.#pool
-    for (const connection of idle.splice(0)) connection.socket.destroy()
-    for (const connection of untaken.splice(0)) connection.socket.destroy()
+    this.#pool?.closeAll()
   }
 
   opened(connection: Connection): void {
@@ -237,7 +203,7 @@ export class Endpoint implements Candidate, ConnectionOwner, Tallied {
       return
     }
     const now = this.#near.now()
-    if (this.#pool !== null) forget(this.#pool.untaken, connection)
+    this.#pool?.taken(connection)
     connection.idleSince = now
     this.keep(connection, now)
   }
@@ -245,7 +211,7 @@ export class Endpoint implements Candidate, ConnectionOwner, Tallied {
   refused(connection: Connection, cause: Error): void {
     const error = connectFailure(this.address, cause)
     const { taker } = connection
-    if (this.#pool !== null) forget(this.#pool.untaken, connection)
+    this.#pool?.taken(connection)
     if (error.code !== 'SLUICE_LOCAL_RESOURCES') this.#connectFailed(this.#near.now(), connection.probe)
     connection.taker = null
     taker?.refused(error)
@@ -264,7 +230,7 @@ export class Endpoint implements Candidate, ConnectionOwner, Tallied {
   /** Those that we closed come here, too. */
   lost(connection: Connection): void {
     if (this.#pool === null) return
-    forget(this.#pool.idle, connection)
+    this.#pool.lost(connection)
     this.#near.tally.touch(this)
   }
 
@@ -273,18 +239,8 @@ export class Endpoint implements Candidate, ConnectionOwner, Tallied {
     if (this.health.connectFailed(now, probe)) this.#near.tally.add(this, RESTS)
   }
 
-  #pooled(): Pool {
-    this.#pool ??= { idle: [], untaken: [] }
+  #pooled(): IdleConnections {
+    this.#pool ??= new IdleConnections()
     return this.#pool
   }
-
-  #old(connection: Connection, now: number): boolean {
-    const { idleTimeout, maxAge } = this.#near.settings
-    return now - connection.idleSince >= idleTimeout || (maxAge > 0 && now - connection.begun >= maxAge)
-  }
-}
-
-function forget(list: Connection[], connection: Connection): void {
-  const index = list.indexOf(connection)
-  if (index >= 0) list.splice(index, 1)
 }

@@ -8,7 +8,7 @@ import { EMPTY_UPDATE, type TableUpdate } from '../table/update.ts'
 import { WorkerFleet } from './fleet.ts'
 import { TEST_ENVIRONMENT } from './testing/harness.ts'
 import type { FromWorker, ToWorker, WorkerSetup } from './messages.ts'
-import { Vitals } from './vitals.ts'
+import { Vitals } from './heartbeat.ts'
 
 /** A worker that does at once what it is told, and beats when the test says so. */
 class FakeWorker extends EventEmitter {

@@ -5,14 +5,14 @@ import { DataPlaneError, errorCode } from '../errors.ts'
 import type { CountsDelta } from '../report/counts.ts'
 import type { TicketSecrets } from '../frontdoor/ticket-keys.ts'
 import type { TableSink, TableUpdate, TicketSink } from '../table/update.ts'
-import type { UpstreamCounts } from '../upstream/tally.ts'
+import type { UpstreamCounts } from '../upstream/endpoint-counters.ts'
 import { planPortions } from '../table/portions.ts'
 import { inPortions } from '../turns.ts'
 import type { Explained, Question } from './explain.ts'
 import { MasterTable } from './master-table.ts'
 import type { FromWorker, ToWorker, WorkerSetup } from './messages.ts'
 import { LogCredit } from '../log/lines.ts'
-import { BEAT_MS, Vitals } from './vitals.ts'
+import { BEAT_MS, Vitals } from './heartbeat.ts'
 
 export interface FleetLog {
   warn(fields: object, message: string): void

@@ -1,7 +1,7 @@
 /** How much memory this process and this thread use, and may use. */
 import { totalmem } from 'node:os'
 import { getHeapStatistics } from 'node:v8'
-import type { MemoryReading } from '../connection/shedding.ts'
+import type { MemoryReading } from '../connection/memory-pressure.ts'
 
 /** @returns reads; some 20 microseconds each time */
 export function memoryReader(): () => MemoryReading {

@@ -5,7 +5,7 @@ import type { TicketSecrets } from '../frontdoor/ticket-keys.ts'
 import type { CountsDelta } from '../report/counts.ts'
 import type { TableUpdate } from '../table/update.ts'
 import type { Explained, Question } from './explain.ts'
-import type { UpstreamCounts } from '../upstream/tally.ts'
+import type { UpstreamCounts } from '../upstream/endpoint-counters.ts'
 
 /** Given to a worker at its start. Never log it. */
 export interface WorkerSetup {

@@ -7,7 +7,7 @@ import type {
   PathFragment,
   TlsFragment,
 } from '../../../protocol/objects.ts'
-import { normaliseRoutePath } from '../../../protocol/path.ts'
+import { normaliseRoutePath } from '../../../protocol/normalise-path.ts'
 import { EMPTY_UPDATE, type TableUpdate } from '../update.ts'
 
 /** `Prefix /foo`, normalised as the operator does it, to `ns/web:80` or to the Service given. */

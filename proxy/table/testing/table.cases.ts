@@ -4,7 +4,7 @@ import * as fc from 'fast-check'
 import type { Fragment, PathFragment } from '../../../protocol/objects.ts'
 import { wildcardOf, type Table } from '../contract.ts'
 import { certificate, certificates, closed, fragment, host, observed, path, remove, tls, upsert } from './fixtures.ts'
-import { isAmbiguous, normalisePath } from '../path.ts'
+import { isAmbiguous, normalisePath } from '../path-readings.ts'
 import { FakeClusters } from './clusters.ts'
 import { EMPTY_UPDATE } from '../update.ts'
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import { EventEmitter } from 'node:events'
-import { Clients, clientOf } from './clients.ts'
+import { PerClientLimit, clientOf } from './per-client-limit.ts'
 
 describe('clientOf', () => {
   it.each([
@@ -16,9 +16,9 @@ describe('clientOf', () => {
   })
 })
 
-describe('Clients', () => {
+describe('PerClientLimit', () => {
   const taking = (most: number, exempt: (address: string) => boolean = () => false) => {
-    const clients = new Clients(most, exempt)
+    const clients = new PerClientLimit(most, exempt)
     const sockets: EventEmitter[] = []
     return {
       clients,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import * as fc from 'fast-check'
-import { allowedRetries, RetryBudget } from './budget.ts'
+import { allowedRetries, RetryBudget } from './retry-budget.ts'
 
 const granted = (budget: RetryBudget, now: number, wanted: number): number => {
   let count = 0

@@ -14,7 +14,7 @@ const NAME = 'table.ndjson.gz'
 /** It holds private keys. */
 const MODE = 0o600
 
-export class TableFile {
+export class LastTable {
   readonly #folder: string
 
   constructor(folder: string) {

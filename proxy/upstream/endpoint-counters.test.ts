@@ -16,7 +16,7 @@ import {
   RETRIES,
   TALLY_WIDTH,
   type UpstreamCounts,
-} from './tally.ts'
+} from './endpoint-counters.ts'
 
 /** Connects in the next microtask, or never where its address ends in .9. */
 class Socketlike extends EventEmitter {

@@ -2,10 +2,10 @@
 import { describe } from '../stream/errors.ts'
 import type { StreamLog } from '../stream/log.ts'
 import type { TableContents } from './contents.ts'
-import type { TableFile } from './file.ts'
+import type { LastTable } from './last-table.ts'
 
-export interface DiskCopyParts {
-  readonly file: Pick<TableFile, 'write'>
+export interface WriteBehindParts {
+  readonly file: Pick<LastTable, 'write'>
   /** What to keep, pinned; null: there is nothing yet. */
   readonly contents: () => TableContents | null
   readonly log: StreamLog
@@ -15,15 +15,15 @@ export interface DiskCopyParts {
   readonly retry?: number
 }
 
-export class DiskCopy {
-  readonly #parts: Required<DiskCopyParts>
+export class WriteBehind {
+  readonly #parts: Required<WriteBehindParts>
   #dirty = false
   #closed = false
   #timer: NodeJS.Timeout | null = null
   #writing: Promise<void> | null = null
   #lastError: string | null = null
 
-  constructor(parts: DiskCopyParts) {
+  constructor(parts: WriteBehindParts) {
     this.#parts = { interval: 1_000, retry: 10_000, ...parts }
   }
 

@@ -9,7 +9,7 @@ export function clientOf(address: string): string {
   return groups.slice(0, 4).join(':')
 }
 
-export class Clients {
+export class PerClientLimit {
   readonly #most: number
   readonly #exempt: (address: string) => boolean
   readonly #counts = new Map<string, number>()

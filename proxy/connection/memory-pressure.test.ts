@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import * as fc from 'fast-check'
-import { NO_SHEDDING, shed, type MemoryReading, type Shedding } from './shedding.ts'
+import { NO_SHEDDING, shed, type MemoryReading, type Shedding } from './memory-pressure.ts'
 
 const HIGH = 0.85
 const LOAD = { idle: 1_000, busy: 400 }

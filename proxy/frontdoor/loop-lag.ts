@@ -1,6 +1,6 @@
 /**
  * How late this thread's event loop was, added up: whoever waited meanwhile waited for us. One timer, so that it costs
- * nothing per connection (worker vitals have a maximum per beat, which says nothing of one connection's time).
+ * nothing per connection (the heartbeat of a worker has a maximum per beat, which says nothing of one connection's time).
  */
 
 /** How often the loop is looked at, in milliseconds. */

@@ -1,11 +1,11 @@
 import { describe, expect, it } from '@jest/globals'
 import * as fc from 'fast-check'
-import { normaliseRoutePath } from '../../protocol/path.ts'
+import { normaliseRoutePath } from '../../protocol/normalise-path.ts'
 import { parseStreamMessage } from '../../protocol/schemas.ts'
 import { closed, fragment, host, path, upsert } from './testing/fixtures.ts'
 import type { TableReader } from './contract.ts'
 import { MapTable } from './map-table.ts'
-import { isAmbiguous, normalisePath } from './path.ts'
+import { isAmbiguous, normalisePath } from './path-readings.ts'
 import { FakeClusters } from './testing/clusters.ts'
 
 describe('normalisePath', () => {
@@ -100,7 +100,7 @@ describe('normalisePath', () => {
   })
 })
 
-/** How one server could read a path: written apart from path.ts, character by character. */
+/** How one server could read a path: written apart from path-readings.ts, character by character. */
 interface Habits {
   /** Decoded by one server and parsed by the next, which may have resolved dot segments in between. */
   readonly handedOn: boolean

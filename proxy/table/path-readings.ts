@@ -1,5 +1,5 @@
 /** How a request's path is read, by us and by servers that are less careful. */
-import { normaliseEncoding, resolveDots } from '../../protocol/path.ts'
+import { normaliseEncoding, resolveDots } from '../../protocol/normalise-path.ts'
 import type { Route, TableReader } from './contract.ts'
 
 export type NormalisedPath =

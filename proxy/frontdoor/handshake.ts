@@ -6,13 +6,13 @@ import type { Socket } from 'node:net'
 import { TLSSocket, type SecureContext } from 'node:tls'
 import type { Peer } from '../exchange/peer.ts'
 import { readClientHello, type ClientHello } from './client-hello.ts'
-import type { LoopLag } from './lag.ts'
-import { verdictOf, type TlsEnding } from './verdict.ts'
+import type { LoopLag } from './loop-lag.ts'
+import { verdictOf, type TlsEnding } from './certificate-evidence.ts'
 
 export type Hello = Extract<ClientHello, { readonly state: 'hello' }>
 
 /** Whoever opens the door. No method may throw, but `choose`. */
-export interface OpeningOwner {
+export interface HandshakeOwner {
   readonly lag: LoopLag
   /** For the ClientHello, and again for the rest of the handshake, in milliseconds. */
   readonly handshakeTimeout: number
@@ -27,7 +27,7 @@ export interface OpeningOwner {
   unreadable(): void
   secured(tls: TLSSocket, peer: Peer, host: string | null, admitted: boolean): void
   /** No handshake is under way on it any more. Called once. */
-  left(opening: Opening): void
+  left(handshake: Handshake): void
   ended(verdict: 'failure' | 'slow' | 'nothing', host: string | null): void
 }
 
@@ -52,13 +52,13 @@ const NOTHING_IN_COMMON: ReadonlySet<string> = new Set([
 ])
 const ignore = (): void => undefined
 
-export class Opening {
+export class Handshake {
   readonly socket: Socket
   /** Of the client, IPv4 without prefix. */
   readonly address: string
   /** False: its client has too many connections, and is to be told so. */
   readonly admitted: boolean
-  readonly #owner: OpeningOwner
+  readonly #owner: HandshakeOwner
   /** Of our lag, before the client said anything. */
   readonly #mark: number
   #timer: NodeJS.Timeout | null = null
@@ -72,7 +72,7 @@ export class Opening {
   #resumed = false
   #left = false
 
-  constructor(socket: Socket, address: string, admitted: boolean, owner: OpeningOwner) {
+  constructor(socket: Socket, address: string, admitted: boolean, owner: HandshakeOwner) {
     this.socket = socket
     this.address = address
     this.admitted = admitted

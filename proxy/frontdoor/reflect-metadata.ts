@@ -1,2 +1,0 @@
-/** Import this before @peculiar/x509. */
-import '../../protocol/reflect-metadata.ts'
