@@ -12,6 +12,8 @@ module.exports = {
     rule('product-not-e2e', '^(operator|proxy|protocol)/(?!.*\\.test\\.ts$)', '^e2e/', 'the product does not import the tests'),
     { name: 'proxy-not-its-test-rigs', severity: 'error', comment: 'what is under testing/ is for tests', from: { path: '^(proxy|protocol)/', pathNot: ['/testing/', '\\.test\\.ts$'] }, to: { path: '^(proxy|protocol)/.*testing/' } },
     { name: 'dot-i-in-one-file', severity: 'error', from: { pathNot: '^operator/kube/base\\.ts$' }, to: { path: 'node_modules/@dot-i' } },
+    { name: 'fastify-in-few-places', severity: 'error', comment: 'fast paths do without it: it is for the full path and for people', from: { pathNot: ['^proxy/gateway/full-path\\.ts$', '^(proxy|operator)/admin/'] }, to: { path: 'node_modules/(fastify|@fastify)/' } },
+    { name: 'fastify-proxy-in-one-file', severity: 'error', from: { pathNot: '^proxy/gateway/full-path\\.ts$' }, to: { path: 'node_modules/@fastify/http-proxy' } },
     { name: 'no-circular', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
   ],
   options: { tsPreCompilationDeps: true, doNotFollow: { path: 'node_modules' }, tsConfig: { fileName: 'tsconfig.json' }, enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'require', 'default'], extensions: ['.ts', '.js', '.json'] } },

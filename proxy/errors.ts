@@ -31,3 +31,12 @@ export function errorCode(error: unknown): string {
   const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : null
   return typeof code === 'string' ? code : ''
 }
+
+/** One line for the log. A failed connection to several addresses is an error without a message of its own. */
+export function describe(error: unknown): string {
+  // By shape: errors of Node itself are of another realm in tests.
+  if (typeof error !== 'object' || error === null || !('message' in error)) return String(error)
+  const message = String(error.message)
+  if (message === '' && 'errors' in error && Array.isArray(error.errors)) return error.errors.map(describe).join('; ')
+  return 'cause' in error && error.cause !== undefined ? `${message}: ${describe(error.cause)}` : message
+}

@@ -8,10 +8,12 @@ import { BroadcastChannel, Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { Authority } from '../e2e/pki/pki.ts'
 import { dataPlaneConfig } from './config.ts'
-import { startProxy, type RunningProxy, type StreamHandle } from './start-proxy.ts'
+import { startProxy, type RunningProxy } from './start-proxy.ts'
 import { certificate, certificates, endpoints, fragment, host, path, tls, upsert } from './table/testing/fixtures.ts'
 import { ownSecrets } from './frontdoor/ticket-keys.ts'
-import type { CounterSource, TableSink, TicketSink } from './table/update.ts'
+import type { CounterSource } from './report/counter-source.ts'
+import type { StreamHandle } from './stream/contract.ts'
+import type { TableSink, TicketSink } from './table/update.ts'
 import {
   Ends,
   RawClient,

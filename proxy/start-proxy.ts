@@ -1,8 +1,7 @@
-/** A proxy process put together: stream → table → workers, counts → reports and metrics, admin server, orderly end. */
+/** A proxy process put together: stream → table → workers, counts → reports and metrics, admin server. */
 import { randomBytes } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import type { Worker } from 'node:worker_threads'
-import type { Checksums } from '../protocol/messages.ts'
 import { createAdminServer } from './admin/server.ts'
 import { everyAddress } from './admin/every-address.ts'
 import type { DataPlaneConfig } from './config.ts'
@@ -10,34 +9,16 @@ import { createDefaultCertificate } from './frontdoor/default-certificate.ts'
 import { TICKET_SECRET_BYTES, ownSecrets } from './frontdoor/ticket-keys.ts'
 import { ReportCounts } from './report/aggregate.ts'
 import { Output } from './log/output.ts'
+import type { CounterSource } from './report/counter-source.ts'
 import { createMetrics } from './report/metrics.ts'
 import { TotalCounts } from './report/totals.ts'
 import { UpstreamTotals } from './report/upstream-totals.ts'
-import type { CounterSource, TableSink, TicketSink } from './table/update.ts'
+import { shutDown } from './shutdown.ts'
+import type { StreamHandle, StreamStatus } from './stream/contract.ts'
+import type { TableSink, TicketSink } from './table/update.ts'
 import { mergeExplanations } from './workers/explain.ts'
 import { WorkerFleet, type FleetLog } from './workers/fleet.ts'
 import type { WorkerSetup } from './workers/messages.ts'
-
-/** What the data plane asks of the stream client (proxy/stream). */
-export interface StreamHandle {
-  status(): StreamStatus
-  /** Stops receiving; sends a last report if it can. */
-  close(): Promise<void>
-}
-
-export interface StreamStatus {
-  /** Hash of the applied state; empty before the first. */
-  readonly stateHash: string
-  readonly source: 'none' | 'disk' | 'stream'
-  /** Computed by the proxy over what is applied. */
-  readonly checksums: Checksums
-  /** A stream to an operator is open. */
-  readonly connected: boolean
-  /** Reasons why an update is refused right now; 0: none is. */
-  readonly refusals: number
-  /** Why the copy on disk could not be written last; null: it could, or none is kept. */
-  readonly diskError: string | null
-}
 
 export interface ProxyParts {
   readonly config: DataPlaneConfig
@@ -59,9 +40,6 @@ const NO_STREAM: StreamStatus = {
   ...{ stateHash: '', source: 'none', checksums: { ingress: null, secret: null } },
   ...{ connected: false, refusals: 0, diskError: null },
 }
-
-/** How long the end waits for whoever reads the access log, in milliseconds. */
-const LOG_END_MS = 1_000
 
 /** How long a report waits for the counts of a busy worker, in milliseconds; they come with the next one otherwise. */
 const FLUSH_WAIT_MS = 500
@@ -172,21 +150,12 @@ export async function startProxy({ config, version, log, ...parts }: ProxyParts)
   }
   log.info({ port: adminPort, workers: config.workers }, 'started; connections are refused until there is a table')
   void fleet.opened.then(() => log.info({ ports: ports(), workers: config.workers }, 'serving'))
-  stream = parts.startStream({ sink: fleet, tickets: fleet, counters: reports })
+  const started = parts.startStream({ sink: fleet, tickets: fleet, counters: reports })
+  stream = started
 
-  const end = async (): Promise<void> => {
+  const end = (): Promise<void> => {
     draining = true
-    fleet.announceDrain()
-    // Nobody was ever sent here who would have to learn of it.
-    const delay = fleet.appliedAt === null ? 0 : config.drainDelay
-    log.info({ delay, timeout: config.drainTimeout }, 'draining')
-    await new Promise(resolve => setTimeout(resolve, delay))
-    await fleet.drain(config.drainTimeout)
-    await stream.close()
-    await fleet.stop()
-    await admin.close()
-    await accessLog?.end(LOG_END_MS)
-    log.info({}, 'ended')
+    return shutDown({ config, log, fleet, stream: started, admin, accessLog })
   }
   let ended: Promise<void> | null = null
   return {

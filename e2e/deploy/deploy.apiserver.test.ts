@@ -118,8 +118,8 @@ describe('the proxy', () => {
 
   it('knows itself before the address of the operator is made from it', () => {
     const names = (containerOf('sluice-proxy').env ?? []).map(({ name }) => name)
-    expect(names).toEqual(['POD_NAME', 'POD_NAMESPACE', 'POD_UID', 'SLUICE_OPERATOR', 'WORKERS'])
-    expect(containerOf('sluice-proxy').env?.[3]?.value).toBe('sluice-operator.$(POD_NAMESPACE).svc:8443')
+    expect(names).toEqual(['POD_NAME', 'POD_NAMESPACE', 'SLUICE_OPERATOR', 'WORKERS'])
+    expect(containerOf('sluice-proxy').env?.[2]?.value).toBe('sluice-operator.$(POD_NAMESPACE).svc:8443')
   })
 
   it('comes up in parallel, under the names of its headless Service', () => {

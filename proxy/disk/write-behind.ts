@@ -1,6 +1,5 @@
 /** Keeps the file up to date: not for every change, and never at the cost of serving. */
-import { describe } from '../stream/errors.ts'
-import type { StreamLog } from '../stream/log.ts'
+import { describe } from '../errors.ts'
 import type { TableContents } from './contents.ts'
 import type { LastTable } from './last-table.ts'
 
@@ -8,7 +7,7 @@ export interface WriteBehindParts {
   readonly file: Pick<LastTable, 'write'>
   /** What to keep, pinned; null: there is nothing yet. */
   readonly contents: () => TableContents | null
-  readonly log: StreamLog
+  readonly log: { warn(fields: object, message: string): void }
   /** From one write to the next, in milliseconds; default 1 s. */
   readonly interval?: number
   /** From a failed write to the next, in milliseconds; default 10 s. */

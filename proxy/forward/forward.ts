@@ -17,11 +17,12 @@ import { CHUNKED, UNTIL_CLOSE, type ResponseHead } from '../http1/contract.ts'
 import { ResponseHeadReader } from '../http1/head-reader.ts'
 import { Gathered, Pieces } from '../http1/pieces.ts'
 import { CHUNK_END, LAST_CHUNK, chunkHead, requestHeadText, responseHeadText } from '../http1/write.ts'
+import { mayTryNext, repeatable, type RetrySettings } from './retry.ts'
 import { FrameReader, goingAway, goingAwayMasked } from './websocket.ts'
 import type { BackendReader, Cluster, Lease, LeaseResult, LeaseWaiter } from '../upstream/contract.ts'
 
 /** Milliseconds and bytes. */
-export interface ForwardSettings {
+export interface ForwardSettings extends RetrySettings {
   /** From the last byte of the request to the head of the answer; 0: no limit. */
   readonly headersTimeout: number
   /** Between two pieces of the answer's body; 0: no limit. */
@@ -32,10 +33,6 @@ export interface ForwardSettings {
   readonly bufferedBody: number
   /** A chunked body, whose size nobody knows, is waited for so long at most. */
   readonly bufferTime: number
-  /** Endpoints that a request is sent to at most, the first included (proxy-next-upstream-tries). */
-  readonly maxTries: number
-  /** No further one when so much time went by; 0: no limit (proxy-next-upstream-timeout). */
-  readonly triesTime: number
   /** Names with `_` reach backends (enable-underscores-in-headers). */
   readonly underscores: boolean
   /** Added to every request. */
@@ -47,17 +44,6 @@ export interface ForwardContext extends ExchangeContext {
   readonly onDefect: (error: unknown) => void
 }
 
-/** RFC 9110 9.2.2. Others may have done their work although no answer came. */
-const IDEMPOTENT: ReadonlySet<string> = new Set([
-  'GET',
-  'HEAD',
-  'OPTIONS',
-  'PUT',
-  'DELETE',
-  'PROPFIND',
-  'REPORT',
-  'SEARCH',
-])
 /** Interim answers that one request may bring; more of them are an attack or a defect. */
 const MOST_INTERIM = 100
 
@@ -300,24 +286,16 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     }
     this.#release('failed')
     this.#excluded = (this.#excluded ?? new Set()).add(address)
-    if (again && this.#mayTryNext()) {
+    const { startedAt } = this.#exchange
+    if (again && mayTryNext(this.#context.forward, this.#tries, this.#excluded.size, startedAt, this.#cluster)) {
       this.#choose()
       return
     }
     this.#fail(answerFor(error))
   }
 
-  /** It does no harm if a backend gets it twice, and all of it is there. */
   #repeatable(): boolean {
-    const whole = this.#gathered !== null && this.#bodyRead
-    return whole && this.#upgrade === null && IDEMPOTENT.has(this.#exchange.head.method)
-  }
-
-  #mayTryNext(): boolean {
-    const { maxTries, triesTime } = this.#context.forward
-    if (this.#tries >= maxTries || (this.#excluded?.size ?? 0) >= this.#cluster.size) return false
-    if (triesTime > 0 && performance.now() - this.#exchange.startedAt >= triesTime) return false
-    return this.#cluster.mayRetry()
+    return repeatable(this.#exchange.head.method, this.#gathered !== null && this.#bodyRead, this.#upgrade !== null)
   }
 
   #release(result: LeaseResult): void {

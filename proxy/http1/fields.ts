@@ -2,9 +2,9 @@
  * Field lines (RFC 9112 5) and what they say about the message. One pass over the text; the few names that matter are told
  * by length and first letter, so that no name is put into lower case.
  */
-import { CHUNKED, type Refusal } from './contract.ts'
+import type { Refusal } from './contract.ts'
 import { COLON, CR, HTAB, LF, SP, TOKEN, VALUE, reads } from './characters.ts'
-import { BAD_HEADER, BAD_LENGTH, CODING, LENGTH_AND_CODING, OLD_CODING, TWO_LENGTHS } from './refusals.ts'
+import { BAD_HEADER } from './refusals.ts'
 
 /** What the fields of one message hold. Of fields that may come only once: the first, and how many there were. */
 export interface FieldFacts {
@@ -103,27 +103,6 @@ function note(text: string, name: number, length: number, value: string, facts: 
 const withTabs = (value: string, exact: string): string => (exact.includes('\t', value.length) ? exact : value)
 
 const joined = (before: string | null, value: string): string => (before === null ? value : `${before}, ${value}`)
-
-/**
- * Where the message ends, by its fields alone (RFC 9112 6.1 to 6.3): bytes, CHUNKED, or null: they do not say. Stricter than
- * the RFC, which lets equal lengths be one: whoever reads them otherwise takes the rest for a second message.
- */
-export function framing(facts: FieldFacts, minor: 0 | 1): number | null | Refusal {
-  const { length, lengths, coding, codings } = facts
-  if (coding !== null) {
-    if (lengths > 0) return LENGTH_AND_CODING
-    if (minor === 0) return OLD_CODING
-    return codings === 1 && coding.length === 7 && reads(coding, 0, 'chunked') ? CHUNKED : CODING
-  }
-  if (length === null) return null
-  if (lengths > 1) return TWO_LENGTHS
-  for (let i = 0; i < length.length; i++) {
-    const code = length.charCodeAt(i)
-    if (code < 0x30 || code > 0x39) return BAD_LENGTH
-  }
-  const bytes = length === '' ? Number.NaN : Number(length)
-  return Number.isSafeInteger(bytes) ? bytes : BAD_LENGTH
-}
 
 /** What Connection lists (RFC 9110 7.6.1). */
 export interface ConnectionFacts {

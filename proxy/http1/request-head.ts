@@ -1,7 +1,8 @@
 /** The head of a request (RFC 9112 3): read strictly, or refused. */
 import type { Refusal, RequestHead } from './contract.ts'
 import { CR, LF, SP, TOKEN } from './characters.ts'
-import { framing, listed, noFacts, persists, readConnection, readFields, type FieldFacts } from './fields.ts'
+import { listed, noFacts, persists, readConnection, readFields, type FieldFacts } from './fields.ts'
+import { framing } from './framing.ts'
 import { BAD_LINE, BAD_VERSION, EMPTY_LINES, NO_HOST, TWO_HOSTS } from './refusals.ts'
 
 /** RFC 9112 2.2: a server should skip "at least one" empty line; old clients send one behind a body. */

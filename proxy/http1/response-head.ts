@@ -1,7 +1,8 @@
 /** The head of an answer (RFC 9112 4): as strict as with requests, since backends are not beyond doubt either. */
 import { UNTIL_CLOSE, type Refusal, type ResponseHead } from './contract.ts'
 import { CR, LF, SP, isControl } from './characters.ts'
-import { framing, noFacts, persists, readConnection, readFields } from './fields.ts'
+import { noFacts, persists, readConnection, readFields } from './fields.ts'
+import { framing } from './framing.ts'
 import { BAD_LINE, BAD_VERSION } from './refusals.ts'
 
 const OTHER_VERSION = /^HTTP\/[0-9]\.[0-9] /

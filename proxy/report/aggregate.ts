@@ -1,7 +1,7 @@
 /** Counts of all workers, merged in the main thread for reports. Those for metrics: totals.ts. */
 import type { HostCounters, ObjectCounters } from '../../protocol/messages.ts'
 import type { ObjectKey } from '../../protocol/objects.ts'
-import type { CounterSource, Counts } from '../table/update.ts'
+import type { CounterSource, Counts } from './counter-source.ts'
 import type { CountsDelta } from './counts.ts'
 import { CLASSES, INTERNAL, REQUESTS, STATUS, WIDTH, readRow } from './columns.ts'
 import { Rows } from './rows.ts'

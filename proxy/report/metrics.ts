@@ -19,7 +19,16 @@ import {
 } from './columns.ts'
 import { escapeLabel, type Series, type TotalCounts } from './totals.ts'
 import type { UpstreamTotals } from './upstream-totals.ts'
-import { CONNECTS, CONNECT_FAILURES, FAILURES, IDLE, LEASES, OPEN, RESTS, RETRIES } from '../upstream/endpoint-counters.ts'
+import {
+  CONNECTS,
+  CONNECT_FAILURES,
+  FAILURES,
+  IDLE,
+  LEASES,
+  OPEN,
+  RESTS,
+  RETRIES,
+} from '../upstream/endpoint-counters.ts'
 
 export interface MetricsSource {
   readonly totals: TotalCounts

@@ -1,5 +1,13 @@
 import { describe, expect, it } from '@jest/globals'
-import { CONNECTS, FAILURES, IDLE, LEASES, OPEN, TALLY_WIDTH, type UpstreamCounts } from '../upstream/endpoint-counters.ts'
+import {
+  CONNECTS,
+  FAILURES,
+  IDLE,
+  LEASES,
+  OPEN,
+  TALLY_WIDTH,
+  type UpstreamCounts,
+} from '../upstream/endpoint-counters.ts'
 import { UpstreamTotals, type UpstreamSeries } from './upstream-totals.ts'
 
 type Row = readonly [name: string, figures: Readonly<Record<number, number>>]

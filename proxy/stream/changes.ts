@@ -1,7 +1,8 @@
 /** What a proven step changes for the workers. Pure. Found out with the proof, in small steps, so that making it is short. */
 import type { Certificate, Fragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
 import type { Steps } from '../turns.ts'
-import type { Changes, Entry } from './state.ts'
+import type { Entry } from '../table/entry.ts'
+import type { Changes } from './state.ts'
 
 /**
  * Payloads that stay the same are not handed to the workers again.

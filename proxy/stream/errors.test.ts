@@ -1,5 +1,6 @@
 import { describe as suite, expect, it } from '@jest/globals'
-import { describe, StreamError } from './errors.ts'
+import { describe } from '../errors.ts'
+import { StreamError } from './errors.ts'
 
 suite('describe', () => {
   it.each([

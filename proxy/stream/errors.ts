@@ -22,12 +22,3 @@ export class StreamError extends Error {
     this.code = code
   }
 }
-
-/** One line for the log. A failed connection to several addresses is an error without a message of its own. */
-export function describe(error: unknown): string {
-  // By shape: errors of Node itself are of another realm in tests.
-  if (typeof error !== 'object' || error === null || !('message' in error)) return String(error)
-  const message = String(error.message)
-  if (message === '' && 'errors' in error && Array.isArray(error.errors)) return error.errors.map(describe).join('; ')
-  return 'cause' in error && error.cause !== undefined ? `${message}: ${describe(error.cause)}` : message
-}

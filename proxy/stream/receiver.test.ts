@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import type { HelloMessage } from '../../protocol/messages.ts'
 import { certificate } from '../table/testing/fixtures.ts'
-import type { Entry } from './state.ts'
+import type { Entry } from '../table/entry.ts'
 import { delta, entry, hashOf, observe, ReceiverRig, site, snapshot } from './testing/messages.ts'
 
 const web = entry(site('web'))

@@ -1,14 +1,9 @@
 /** The verified state: what the operator assigned to this pod, as last proven by verify.ts. */
 import { StateHash } from '../../protocol/hash.ts'
 import type { Checksums } from '../../protocol/messages.ts'
-import type { Assignment, Certificate, Fragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
+import type { ObjectKey, ServiceKey } from '../../protocol/objects.ts'
+import type { Entry } from '../table/entry.ts'
 import type { TableUpdate } from '../table/update.ts'
-
-/** One object: what is assigned, with its compiled form; payload is null if and only if nothing is assigned. */
-export interface Entry {
-  readonly assignment: Assignment
-  readonly payload: Fragment | Certificate | null
-}
 
 /** IDs that take part in the global checksums, sorted bytewise; an ID may occur twice. */
 export interface IdLists {

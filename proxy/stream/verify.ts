@@ -13,7 +13,8 @@ import type { Assignment, Certificate, Fragment, ObjectKey, ObjectKind } from '.
 import { atOnce, type Steps } from '../turns.ts'
 import { changesOf } from './changes.ts'
 import { listedDifference, sortedChecksum, sortedIds, withIds } from './id-lists.ts'
-import type { Entry, IdLists, Step, StreamState } from './state.ts'
+import type { Entry } from '../table/entry.ts'
+import type { IdLists, Step, StreamState } from './state.ts'
 
 export type Verdict = { readonly ok: true; readonly step: Step } | { readonly ok: false; readonly refusal: Refusal }
 

@@ -1,9 +1,9 @@
 /**
- * Where the stream meets the data plane: verified steps go in, counts come out.
+ * Where the stream meets the data plane: verified steps go in; counts come out by report/counter-source.ts.
  * proxy/stream produces updates and consumes counters; proxy/workers does the opposite. Neither knows more of the other.
  */
 import type { TicketSecrets } from '../frontdoor/ticket-keys.ts'
-import type { EndpointTable, HostCounters, ObjectCounters } from '../../protocol/messages.ts'
+import type { EndpointTable } from '../../protocol/messages.ts'
 import type { Certificate, Fragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
 
 /**
@@ -55,17 +55,4 @@ export interface TicketSink {
    * stream, nearly always the same. Never log one, never write one to disk.
    */
   setTicketSecrets(secrets: TicketSecrets): void
-}
-
-/** Counts since the last successful `take`, merged over all workers. */
-export interface Counts {
-  /** Keyed as Report.hosts. Hosts without any count are left out. */
-  readonly hosts: Readonly<Record<string, HostCounters>>
-  /** Governed objects only, keyed as Report.objects; the revision is the one served last. */
-  readonly objects: Readonly<Record<ObjectKey, ObjectCounters>>
-}
-
-export interface CounterSource {
-  /** What was counted since the last call. Nothing is lost when a worker does not answer: its counts come with a later call. */
-  take(): Promise<Counts>
 }

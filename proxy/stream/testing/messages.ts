@@ -9,7 +9,7 @@ import { MasterTable } from '../../workers/master-table.ts'
 import type { StreamLog } from '../log.ts'
 import { Receiver } from '../receiver.ts'
 import type { Received } from '../receiver.ts'
-import type { Entry } from '../state.ts'
+import type { Entry } from '../../table/entry.ts'
 
 /** An Ingress `ns/<name>` with one host, to the Service `ns/<name>:80`. */
 export function site(name: string, revision: Revision = 'r1'): Fragment {

@@ -1,0 +1,47 @@
+/**
+ * When a request may go to a backend again. One more try over a new connection, where a backend closed an idle one just
+ * then, is no retry: see Forward.
+ */
+import type { Cluster } from '../upstream/contract.ts'
+
+export interface RetrySettings {
+  /** Endpoints that a request is sent to at most, the first included (proxy-next-upstream-tries). */
+  readonly maxTries: number
+  /** No further one when so much time went by, in milliseconds; 0: no limit (proxy-next-upstream-timeout). */
+  readonly triesTime: number
+}
+
+/** RFC 9110 9.2.2. Others may have done their work although no answer came. */
+const IDEMPOTENT: ReadonlySet<string> = new Set([
+  'GET',
+  'HEAD',
+  'OPTIONS',
+  'PUT',
+  'DELETE',
+  'PROPFIND',
+  'REPORT',
+  'SEARCH',
+])
+/**
+ * It does no harm if a backend gets it twice, and all of it is there.
+ * @param whole the body was read to its end, and is kept
+ */
+export function repeatable(method: string, whole: boolean, upgrade: boolean): boolean {
+  return whole && !upgrade && IDEMPOTENT.has(method)
+}
+
+/**
+ * May a repeatable request that a backend broke go to another endpoint? Counts it in the retry budget of the Service.
+ * @param tries so far @param failed endpoints that broke it @param startedAt performance.now() when the request began
+ */
+export function mayTryNext(
+  { maxTries, triesTime }: RetrySettings,
+  tries: number,
+  failed: number,
+  startedAt: number,
+  cluster: Pick<Cluster, 'size' | 'mayRetry'>,
+): boolean {
+  if (tries >= maxTries || failed >= cluster.size) return false
+  if (triesTime > 0 && performance.now() - startedAt >= triesTime) return false
+  return cluster.mayRetry()
+}
