@@ -13,6 +13,7 @@ import { MasterTable } from './master-table.ts'
 import type { FromWorker, ToWorker, WorkerSetup } from './messages.ts'
 import { LogCredit } from '../log/lines.ts'
 import { BEAT_MS, Vitals } from './heartbeat.ts'
+import { SILENT_MS, WATCH_MS, hangs, listen, patience } from './watchdog.ts'
 
 export interface FleetLog {
   warn(fields: object, message: string): void
@@ -73,15 +74,6 @@ interface Slot {
 
 /** A worker that died this soon after its start is replaced only after a pause, in milliseconds. */
 const CRASH_LOOP_MS = 1_000
-
-/** How often beats are looked for, in milliseconds. */
-const WATCH_MS = BEAT_MS
-
-/** A worker that was silent for so long (milliseconds) is not counted on any more: see `/readyz`. */
-const SILENT_MS = 3_000
-
-/** How many times longer a worker may be silent before its first table: it loads code, then takes the whole table in one go. */
-const PATIENCE_AT_START = 6
 
 export class WorkerFleet implements TableSink, TicketSink {
   readonly table = new MasterTable()
@@ -171,7 +163,10 @@ export class WorkerFleet implements TableSink, TicketSink {
 
   /** A worker hangs where no thread can be ended, inside of native code: only a new process helps. */
   get stuck(): boolean {
-    return this.#slots.some(slot => slot.stalled && slot.silent > this.#patience(slot) + CRASH_LOOP_MS * 10)
+    const { workerStallTimeout } = this.#parts.setup.config
+    return this.#slots.some(
+      slot => slot.stalled && slot.silent > patience(slot, workerStallTimeout) + CRASH_LOOP_MS * 10,
+    )
   }
 
   /** The workers that run. Asking resets their lag. */
@@ -398,17 +393,14 @@ export class WorkerFleet implements TableSink, TicketSink {
 
   /**
    * Replaces workers that hang: the kernel goes on giving them their share of the connections, and no update is ever
-   * confirmed. A round adds the time between two rounds and no more, however long ago the last one was: when the whole
-   * process was stopped, or its machine suspended, the workers could not beat either.
+   * confirmed.
    */
   #look(): void {
     const { workerStallTimeout } = this.#parts.setup.config
     for (const slot of this.#slots) {
       if (!slot.worker) continue
-      const { beats } = slot.vitals
-      if (beats !== slot.beats) Object.assign(slot, { beats, silent: 0 })
-      else slot.silent += WATCH_MS
-      if (workerStallTimeout === 0 || slot.stalled || slot.silent < this.#patience(slot)) continue
+      listen(slot, slot.vitals.beats)
+      if (slot.stalled || !hangs(slot, workerStallTimeout)) continue
       slot.stalled = true
       this.#stalls++
       this.#parts.log.error(
@@ -417,11 +409,6 @@ export class WorkerFleet implements TableSink, TicketSink {
       )
       void slot.worker.terminate()
     }
-  }
-
-  #patience(slot: Slot): number {
-    const { workerStallTimeout } = this.#parts.setup.config
-    return slot.applied > 0 ? workerStallTimeout : workerStallTimeout * PATIENCE_AT_START
   }
 
   #receive(slot: Slot, message: FromWorker): void {
