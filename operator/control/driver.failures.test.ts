@@ -147,6 +147,13 @@ const stories: Readonly<Record<string, (story: Story) => Promise<void>>> = {
   },
 }
 
+/** The phase with which some story's rollout ends; of all others one is complete. */
+const ENDS: Readonly<Record<string, string>> = {
+  'a bad change is taken back': 'RolledBack',
+  'the policy goes in mid-rollout': 'Superseded',
+  'the old content comes back in mid-rollout': 'Superseded',
+}
+
 /** All but what a new attempt says of itself: its first write may be its announcement. */
 const said = ({ events }: Story): readonly string[] => events.filter(event => !event.endsWith(' Retried'))
 
@@ -157,7 +164,7 @@ const MODES: readonly (readonly [string, Failure, boolean])[] = [
   ['is the last of the process', 'unanswered', true],
 ]
 
-describe.each(Object.entries(stories))('%s', (_name, tell) => {
+describe.each(Object.entries(stories))('%s', (name, tell) => {
   it.each(MODES)('whichever write %s', async (_mode, failure, crash) => {
     const undisturbed = await Story.begin()
     undisturbed.api.fail(new Map())
@@ -165,6 +172,8 @@ describe.each(Object.entries(stories))('%s', (_name, tell) => {
     const expected = await undisturbed.end()
     const writes = undisturbed.api.writes
     expect(undisturbed.errors).toEqual([])
+    // The story is the one that its name says.
+    expect(Object.values(expected.rollouts).join()).toContain(ENDS[name] ?? 'Complete')
     for (let k = 1; k <= writes; k++) {
       const story = await Story.begin()
       let failed = ''

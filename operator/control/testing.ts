@@ -79,8 +79,9 @@ export class LeaderProcess {
   lagging: ReadonlySet<string> = new Set()
   pods: number
   onUpdate: Counted = { requests: 1000 }
-  /** What pods count of a revision. */
-  figuresOf: (revision: Revision | null) => Counted = () => this.onUpdate
+  /** What pods count of a revision; what is released is fine, where nobody says otherwise. */
+  figuresOf: (revision: Revision | null, key: ObjectKey) => Counted = (revision, key) =>
+    revision === (this.store.byKey(key)?.current ?? null) ? { requests: 1000 } : this.onUpdate
   readonly #events: FakeEvent[]
   readonly #handlers = new Map<string, (event: FakeEvent) => void>()
   readonly #removed: string[] = []
@@ -137,7 +138,7 @@ export class LeaderProcess {
       ...{ client, rollouts: this.rollouts, records, writer: this.writer, pipeline: this.pipeline, events, mayWrite },
       ...{ turns: this.turns, clock: this.clock, annotationPrefix: PREFIX },
       pods: () => this.fleet(),
-      figures: { serving: (_key, revision) => figure(this.figuresOf(revision)), baseline: () => null },
+      figures: { serving: (key, revision) => figure(this.figuresOf(revision, key)), baseline: () => null },
       turnFree: () => undefined,
       ended: phase => this.said.push(`ended ${phase}`),
     })
