@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { describe, expect, it } from '@jest/globals'
 import type { LoadRecord } from '../../load/record.ts'
 import { pathOf } from './api.ts'
-import { failuresOf, firstAnswers, ordinalsOf, spanOf } from './load.ts'
+import { failuresOf, firstAnswers, lastAsked, ordinalsOf, spanOf } from './load.ts'
 import { backend } from '../../echo/manifests.ts'
 import { ingress, pointAt, policy, tlsSecret } from './manifests.ts'
 import { askTarget, wordOf } from './proxies.ts'
@@ -101,6 +101,7 @@ describe('accounting of load', () => {
   it('says who answered from a version, when first, and for how long', () => {
     expect(ordinalsOf(records, 'v2')).toEqual([0, 1])
     expect(firstAnswers(records, 'v2', [0, 1, 2])).toEqual([31, 21, Infinity])
+    expect(lastAsked(records, 'v2', [0, 1, 2])).toEqual([30, 50, -Infinity])
     expect(spanOf(records, 'v2')).toBe(30)
     expect(spanOf(records, 'v9')).toBe(0)
   })

@@ -101,6 +101,22 @@ export function firstAnswers(
   )
 }
 
+/**
+ * When each proxy was last asked for what it then answered from a version, in milliseconds of performance.now(): it changed no
+ * sooner, whereas its first other answer comes as late as nobody asks. -Infinity: never. Pure.
+ */
+export function lastAsked(
+  records: readonly LoadRecord[],
+  version: string,
+  ordinals: readonly number[],
+): readonly number[] {
+  return ordinals.map(ordinal =>
+    records
+      .filter(record => record.version === version && record.ordinal === ordinal)
+      .reduce((last, { at }) => Math.max(last, at), -Infinity),
+  )
+}
+
 /** From the first to the last answer from a version, in milliseconds; 0 without any. Pure. */
 export function spanOf(records: readonly LoadRecord[], version: string): number {
   const times = records.filter(record => record.version === version).map(({ at, ms }) => at + ms)
