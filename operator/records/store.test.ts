@@ -154,6 +154,34 @@ describe('ReleaseStore', () => {
     })
   })
 
+  it('refuses what was decided twice on what is no more, where nothing was stored at first', async () => {
+    const api = new FakeApi()
+    const { store } = newStore(api)
+    const [uid, beside] = twins()
+    await store.put(record(beside))
+    const write = api.write.bind(api)
+    // It writes past what happens to ours.
+    const other = newStore(
+      Object.assign(new FakeApi(), { list: () => api.list(), get: (name: string) => api.get(name), write }),
+    ).store
+    await other.load()
+    const late: Promise<unknown>[] = []
+    api.write = async (...call) => {
+      api.write = async (...again) => {
+        // By now this one has read what the other stored.
+        api.write = write
+        late.push(store.put(record(uid, { index: 2 })))
+        return write(...again)
+      }
+      late.push(store.put(record(uid, { index: 1 })))
+      await other.put(record(uid, { index: 0 }))
+      return write(...call)
+    }
+    await store.put(record(beside, { index: 3 }))
+    expect(await Promise.allSettled(late)).toMatchObject([{ status: 'rejected' }, { status: 'rejected' }])
+    expect(store.get(uid)).toMatchObject({ index: 0 })
+  })
+
   it('takes its own write for its own when the answer was lost', async () => {
     const api = new FakeApi()
     const { store } = newStore(api)

@@ -165,7 +165,8 @@ export class ReleaseStore {
     return new Promise<void>((resolve, reject) => {
       const earlier = shard.pending.get(uid)
       const underWay = shard.inFlight.get(uid)
-      const base = earlier?.base ?? (underWay === undefined ? (shard.records.get(uid) ?? null) : underWay.record)
+      const stored = underWay === undefined ? (shard.records.get(uid) ?? null) : underWay.record
+      const base = earlier === undefined ? stored : earlier.base
       shard.pending.set(uid, { record, base, done: [...(earlier?.done ?? []), { resolve, reject }] })
       if (now) void this.#write(shard)
       else

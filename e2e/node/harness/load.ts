@@ -88,16 +88,24 @@ export function ordinalsOf(records: readonly LoadRecord[], version: string): rea
   return [...found].sort((a, b) => a - b)
 }
 
+/** Of each of these proxies, what it answered from a version. */
+function answersOf(
+  records: readonly LoadRecord[],
+  version: string,
+  ordinals: readonly number[],
+): readonly (readonly LoadRecord[])[] {
+  const found = records.filter(record => record.version === version)
+  return ordinals.map(ordinal => found.filter(record => record.ordinal === ordinal))
+}
+
 /** When each proxy first answered from a version, in milliseconds of performance.now(); Infinity: never. Pure. */
 export function firstAnswers(
   records: readonly LoadRecord[],
   version: string,
   ordinals: readonly number[],
 ): readonly number[] {
-  return ordinals.map(ordinal =>
-    records
-      .filter(record => record.version === version && record.ordinal === ordinal)
-      .reduce((first, { at, ms }) => Math.min(first, at + ms), Infinity),
+  return answersOf(records, version, ordinals).map(answers =>
+    answers.reduce((first, { at, ms }) => Math.min(first, at + ms), Infinity),
   )
 }
 
@@ -110,10 +118,8 @@ export function lastAsked(
   version: string,
   ordinals: readonly number[],
 ): readonly number[] {
-  return ordinals.map(ordinal =>
-    records
-      .filter(record => record.version === version && record.ordinal === ordinal)
-      .reduce((last, { at }) => Math.max(last, at), -Infinity),
+  return answersOf(records, version, ordinals).map(answers =>
+    answers.reduce((last, { at }) => Math.max(last, at), -Infinity),
   )
 }
 
