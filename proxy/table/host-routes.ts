@@ -56,6 +56,12 @@ class Place {
   }
 }
 
+function slashesOf(path: string): number {
+  let count = 0
+  for (let at = path.indexOf('/'); at !== -1; at = path.indexOf('/', at + 1)) count++
+  return count
+}
+
 /** Merged when it is first asked after a change: an update does not pay for hosts that nobody visits. */
 export class HostRoutes implements Group<HostShare> {
   readonly #shares: HostShare[] = []
@@ -103,7 +109,8 @@ export class HostRoutes implements Group<HostShare> {
   }
 
   #merge(): void {
-    const routes = this.shares.flatMap(routesOf)
+    // In place: a change leaves all but one or two where they are, and what is nearly sorted is sorted in one pass.
+    const routes = this.#shares.sort(byAge).flatMap(routesOf)
     this.#default = routes.find(route => route.type === 'Default') ?? null
     const places = new Map<string, Place>()
     this.#depth = 0
@@ -111,10 +118,12 @@ export class HostRoutes implements Group<HostShare> {
       for (const route of routes) {
         if (route.type !== type) continue
         const prefix = route.path.endsWith('/') ? route.path.slice(0, -1) : route.path
-        const place = places.get(prefix) ?? new Place(prefix)
+        let place = places.get(prefix)
+        if (place === undefined) {
+          places.set(prefix, (place = new Place(prefix)))
+          this.#depth = Math.max(this.#depth, slashesOf(prefix))
+        }
         place.add(route)
-        places.set(prefix, place)
-        this.#depth = Math.max(this.#depth, prefix.split('/').length - 1)
       }
     }
     if (places.size > FEW) this.#many = places
