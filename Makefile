@@ -42,7 +42,7 @@ check: setup lint types ## lint, formatting, types, import rules, generated file
 unit: setup ## the tests that need neither node nor API server
 	@jest --testPathIgnorePatterns '\.(apiserver|node)\.test\.ts$$'
 hostile: setup ## 50 000 hostile clients against the data plane (SLUICE_CONNECTIONS=, SLUICE_SEED= to repeat)
-	@SLUICE_CONNECTIONS=$${SLUICE_CONNECTIONS:-50000} jest --runInBand proxy/gateway/hostile.test.ts
+	@SLUICE_CONNECTIONS=$${SLUICE_CONNECTIONS:-50000} jest --runInBand proxy/gateway/hostile.test.ts proxy/gateway/tiny-chunks.test.ts
 lint: setup ## eslint, prettier, import rules
 	@npm run -s lint
 types: setup ## the TypeScript compiler

@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { DataPlaneError } from './errors.ts'
 import { BatchedLines, LogCredit } from './log/lines.ts'
 import { DataPlane } from './workers/data-plane.ts'
+import { HandOver } from './workers/hand-over.ts'
 import type { FromWorker, ToWorker, WorkerSetup } from './workers/messages.ts'
 import { startBeating, Vitals } from './workers/heartbeat.ts'
 
@@ -30,25 +31,24 @@ async function main(): Promise<void> {
     post: (data, count) => port.postMessage({ type: 'lines', data, lines: count } satisfies FromWorker, [data.buffer]),
   })
   const plane = await DataPlane.create({ ...setup, lines, onDefect, onWarning })
-  const flush = (): void => {
-    const delta = plane.flushCounts()
-    if (delta) port.postMessage({ type: 'counts', delta } satisfies FromWorker, [delta.requests.figures.buffer])
-    const counts = plane.flushUpstream()
-    if (counts) port.postMessage({ type: 'upstream', counts } satisfies FromWorker, [counts.figures.buffer])
-  }
+  const counts = new HandOver({
+    flushCounts: () => plane.flushCounts(),
+    flushUpstream: () => plane.flushUpstream(),
+    post: (message, figures) => port.postMessage(message, [figures]),
+  })
 
   // A defect ends this worker, not the pod: hand over what it counted, then let the main thread replace it.
   const crash = (error: unknown): void => {
     const { message, stack = '' } = error instanceof Error ? error : new Error(String(error))
     say({ type: 'log', level: 'error', message, stack })
-    flush()
+    counts.atOnce()
     plane.flushLog()
     process.exit(1)
   }
   process.on('uncaughtException', crash)
   process.on('unhandledRejection', crash)
 
-  const timer = setInterval(flush, FLUSH_MS)
+  const timer = setInterval(() => void counts.inTurns(), FLUSH_MS)
   let listening: Promise<unknown> = Promise.resolve()
   const handle = async (message: ToWorker): Promise<void> => {
     switch (message.type) {
@@ -66,7 +66,7 @@ async function main(): Promise<void> {
         return
       }
       case 'flush':
-        flush()
+        await counts.inTurns()
         say({ type: 'flushed', sequence: message.sequence })
         return
       case 'explain':
@@ -78,14 +78,14 @@ async function main(): Promise<void> {
       case 'drain':
         await listening
         await plane.drain()
-        flush()
+        await counts.inTurns()
         say({ type: 'drained' })
         return
       case 'stop':
         clearInterval(timer)
         await listening
         await plane.close()
-        flush()
+        counts.atOnce()
         stopBeating()
         port.close()
         return

@@ -161,7 +161,7 @@ describe('what the operator sends', () => {
           expect(served).toEqual(link.world.entry(assignment.key, ORDINAL)?.payload)
         }
         const endpoints = sink.table.snapshot().endpoints.upsert
-        for (const [service, addresses] of link.world.endpoints()) expect(endpoints[service]).toEqual(addresses)
+        for (const [service, addresses] of link.world.endpoints()) expect(endpoints.get(service)).toEqual(addresses)
       }),
       { numRuns: 300 },
     )

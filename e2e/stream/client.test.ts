@@ -10,6 +10,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { PROTOCOL_VERSION } from '../../protocol/messages.ts'
 import type { StreamMessage } from '../../protocol/messages.ts'
 import { delta, entry, observe, site as web, snapshot } from '../../proxy/stream/testing/messages.ts'
+import type { TableUpdate } from '../../proxy/table/update.ts'
 import { Authority } from '../pki/pki.ts'
 import { Cleanup, NO_COUNTS, Operator, POD, prepare, SERVICE, startProxySide, until, Wire } from './rig.ts'
 import type { Proxy, Site } from './rig.ts'
@@ -77,7 +78,7 @@ describe('the stream', () => {
     op.server.publish(world.change([]))
     const proxy = startProxySide(cleanup, site, op.port)
     await serves(proxy, 'r1')
-    expect(proxy.table.snapshot().endpoints.upsert).toEqual({ 'ns/a:80': ['10.0.0.1:80'] })
+    expect(proxy.table.snapshot().endpoints.upsert).toEqual(new Map([['ns/a:80', ['10.0.0.1:80']]]))
     await until('confirmed', () => op.reports.at(-1)?.revisions[A] === 'r1')
     world.release(web('a', 'r2'))
     const start = performance.now()
@@ -181,8 +182,8 @@ describe('the stream', () => {
     let confirm: (() => void)[] = []
     let slow = true
     const sink = {
-      apply: (update: { readonly endpoints: { readonly upsert: object } }): Promise<void> => {
-        applied.push(Object.keys(update.endpoints.upsert).length)
+      apply: (update: TableUpdate): Promise<void> => {
+        applied.push(update.endpoints.upsert.size)
         return slow ? new Promise(resolve => confirm.push(resolve)) : Promise.resolve()
       },
     }
@@ -490,7 +491,7 @@ describe('a refusal', () => {
       const address = `10.1.0.${i % 250}:80`
       world.setEndpoints('ns/a:80', [address])
       op.server.publish(world.change([], ['ns/a:80']))
-      await until('endpoints', () => proxy.table.snapshot().endpoints.upsert['ns/a:80']?.[0] === address)
+      await until('endpoints', () => proxy.table.snapshot().endpoints.upsert.get('ns/a:80')?.[0] === address)
       await sleep(10)
     }
     expect(proxy.table.revision(A)).toBe('r1')
@@ -593,7 +594,7 @@ describe('the disk', () => {
     const second = startProxySide(cleanup, site, op.port, { stateDir })
     await until('restored', () => second.stream.status().source === 'disk')
     expect(second.table.revisions()).toEqual({ 'Ingress/ns/a': 'r1', 'Ingress/ns/b': 'r1' })
-    expect(second.table.snapshot().endpoints.upsert).toEqual({ 'ns/a:80': ['10.0.0.1:80'] })
+    expect(second.table.snapshot().endpoints.upsert).toEqual(new Map([['ns/a:80', ['10.0.0.1:80']]]))
     expect(second.stream.status().stateHash).toBe(first.stream.status().stateHash)
 
     const back = await Operator.start(cleanup, site.leaf, op.port)

@@ -42,7 +42,7 @@ describe('the file', () => {
     }
     expect(await new Receiver({ sink, log: SILENT, events }).restore(read!)).toBe(true)
     expect(sink.table.snapshot().certificates.upsert).toEqual([secret])
-    expect(sink.table.snapshot().endpoints.upsert).toEqual(addresses)
+    expect(sink.table.snapshot().endpoints.upsert).toEqual(new Map(Object.entries(addresses)))
   })
 
   it('holds many objects, in lines of which none is long', async () => {

@@ -17,7 +17,8 @@ import {
   STATUS,
   UPSTREAM_ERRORS,
 } from './columns.ts'
-import { escapeLabel, type Series, type TotalCounts } from './totals.ts'
+import { escapeLabel, type Series } from './series.ts'
+import type { TotalCounts } from './totals.ts'
 import type { UpstreamTotals } from './upstream-totals.ts'
 import {
   CONNECTS,
@@ -93,17 +94,13 @@ export function createMetrics(source: MetricsSource): Metrics {
   }
 }
 
-interface Labelled {
-  readonly labels: string
-  readonly ended: boolean
-  at(column: number): number
-}
+type Write = (series: Series) => string
 
 /** Head and lines of a family, a portion of its series at a time. */
-function* familyOf<S extends Labelled>(
-  all: readonly S[],
+function* familyOf(
+  all: readonly Series[],
   { name, type, help }: { readonly name: string; readonly type: string; readonly help: string },
-  write: (series: S) => string,
+  write: Write,
 ): Generator<string, void> {
   yield `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`
   for (let from = 0; from < all.length; from += PORTION) {
@@ -116,12 +113,10 @@ function* familyOf<S extends Labelled>(
 }
 
 /** A line, or none where there is nothing to say. */
-function lineOf(name: string, series: Labelled, column: number): string {
+function lineOf(name: string, series: Series, column: number): string {
   const value = series.at(column)
   return value === 0 ? '' : `${name}{${series.labels}} ${value}\n`
 }
-
-type Write = (series: Series) => string
 
 /** Families of metrics, one after the other as the format wants it. What is 0 is left out, except of histograms. */
 function* hostMetrics(totals: TotalCounts): Generator<string, void> {

@@ -9,47 +9,22 @@ import { Busiest } from './busiest.ts'
 import type { CountsDelta, RequestCounts } from './counts.ts'
 import { REQUESTS, WIDTH, readRow } from './columns.ts'
 import { Rows } from './rows.ts'
+import { OTHER, Series, escapeLabel } from './series.ts'
 
 /** One host and Ingress. */
-export class Series {
+export class HostSeries extends Series {
   readonly host: string
   /** `namespace/name`; empty: no Ingress answered; `other`: one of those that are too many. */
   readonly ingress: string
-  /** Both as the text format wants them. */
-  readonly labels: string
-  readonly #rows: Rows
-  readonly #row: number
-  #ended = false
 
   constructor(rows: Rows, host: string, ingress: string) {
+    super(rows, `host="${escapeLabel(host)}",ingress="${escapeLabel(ingress)}"`)
     this.host = host
     this.ingress = ingress
-    this.labels = `host="${escapeLabel(host)}",ingress="${escapeLabel(ingress)}"`
-    this.#rows = rows
-    this.#row = rows.take()
-  }
-
-  /** Its figures are another's from now on: whoever holds it still (a scrape under way) may not ask for them. */
-  get ended(): boolean {
-    return this.#ended
-  }
-
-  /** @param column of rows.ts */
-  at(column: number): number {
-    return this.#rows.at(this.#row, column)
   }
 
   get counts(): RequestCounts {
-    return readRow(this.#rows.read(this.#row), 0)
-  }
-
-  add(figures: Float64Array, row: number): void {
-    this.#rows.addRow(this.#row, figures, row)
-  }
-
-  end(): void {
-    this.#ended = true
-    this.#rows.give(this.#row)
+    return readRow(this.read(), 0)
   }
 }
 
@@ -69,11 +44,9 @@ export interface TotalOptions {
 interface Listed {
   readonly tls: TlsSeries
   /** By object, NO_INGRESS or OTHER. */
-  readonly series: Map<string, Series>
+  readonly series: Map<string, HostSeries>
 }
 
-/** What is not listed by itself. */
-export const OTHER = 'other'
 const NO_INGRESS = ''
 
 /** Series with an Ingress, for each host that may be listed: hosts that hundreds of Ingresses share are rare, and no reason to write them all. */
@@ -126,7 +99,7 @@ export class TotalCounts {
     const { names, figures } = delta.requests
     names.forEach(({ host, object }, i) => {
       const listed = this.#listedOf(host, figures[i * WIDTH + REQUESTS] ?? 0)
-      this.#seriesOf(listed, object).add(figures, i)
+      this.#seriesOf(listed, object).addRow(figures, i)
     })
     for (const { host, handshakes, failures } of delta.tls) {
       const { tls } = this.#listedOf(host, handshakes + failures)
@@ -137,7 +110,7 @@ export class TotalCounts {
   }
 
   /** Those of hosts and Ingresses that left the table end. */
-  series(): readonly Series[] {
+  series(): readonly HostSeries[] {
     return this.#all().flatMap(({ series }) => [...series.values()])
   }
 
@@ -166,7 +139,7 @@ export class TotalCounts {
     return (host === null ? null : this.#hosts.note(host, activity)) ?? this.#other
   }
 
-  #seriesOf(listed: Listed, object: ObjectKey | null): Series {
+  #seriesOf(listed: Listed, object: ObjectKey | null): HostSeries {
     const { series, tls } = listed
     if (listed === this.#other) return series.get(NO_INGRESS) ?? this.#begin(listed, NO_INGRESS)
     const key = object ?? NO_INGRESS
@@ -178,14 +151,14 @@ export class TotalCounts {
     return this.#begin(listed, key)
   }
 
-  #begin({ series, tls: { host } }: Listed, key: string): Series {
+  #begin({ series, tls: { host } }: Listed, key: string): HostSeries {
     const object = key === NO_INGRESS || key === OTHER ? null : parseObjectKey(key)
-    const made = new Series(this.#rows, host, object ? `${object.namespace}/${object.name}` : key)
+    const made = new HostSeries(this.#rows, host, object ? `${object.namespace}/${object.name}` : key)
     series.set(key, made)
     return made
   }
 
-  #end(series: Map<string, Series>, key: string): void {
+  #end(series: Map<string, HostSeries>, key: string): void {
     series.get(key)?.end()
     series.delete(key)
     if (key !== OTHER) this.#seriesCount--
@@ -194,9 +167,4 @@ export class TotalCounts {
 
 function makeListed(host: string): Listed {
   return { tls: { host, handshakes: 0, failures: 0 }, series: new Map() }
-}
-
-/** A label's value as the text format wants it. */
-export function escapeLabel(value: string): string {
-  return value.replace(/[\\"\n]/g, c => (c === '\n' ? '\\n' : `\\${c}`))
 }

@@ -8,7 +8,8 @@ import {
   TALLY_WIDTH,
   type UpstreamCounts,
 } from '../upstream/endpoint-counters.ts'
-import { UpstreamTotals, type UpstreamSeries } from './upstream-totals.ts'
+import type { Series } from './series.ts'
+import { UpstreamTotals } from './upstream-totals.ts'
 
 type Row = readonly [name: string, figures: Readonly<Record<number, number>>]
 
@@ -23,7 +24,7 @@ function counts(...rows: readonly Row[]): UpstreamCounts {
   return { names, figures }
 }
 
-const read = (all: readonly UpstreamSeries[], column: number): Readonly<Record<string, number>> =>
+const read = (all: readonly Series[], column: number): Readonly<Record<string, number>> =>
   Object.fromEntries(all.map(series => [series.labels, series.at(column)] as const).filter(([, value]) => value !== 0))
 
 describe('UpstreamTotals', () => {

@@ -18,41 +18,7 @@ import {
 import type { ServiceKey } from '../../protocol/objects.ts'
 import { Busiest } from './busiest.ts'
 import { Rows } from './rows.ts'
-import { OTHER, escapeLabel } from './totals.ts'
-
-/** One Service or endpoint. */
-export class UpstreamSeries {
-  /** As the text format wants them. */
-  readonly labels: string
-  readonly #rows: Rows
-  readonly #row: number
-  #ended = false
-
-  constructor(rows: Rows, labels: string) {
-    this.labels = labels
-    this.#rows = rows
-    this.#row = rows.take()
-  }
-
-  /** Its figures are another's from now on. */
-  get ended(): boolean {
-    return this.#ended
-  }
-
-  /** @param column of upstream/endpoint-counters.ts */
-  at(column: number): number {
-    return this.#rows.at(this.#row, column)
-  }
-
-  add(column: number, value: number): void {
-    this.#rows.add(this.#row, column, value)
-  }
-
-  end(): void {
-    this.#ended = true
-    this.#rows.give(this.#row)
-  }
-}
+import { OTHER, Series, escapeLabel } from './series.ts'
 
 /** Counts, in contrast to states. */
 const COUNTS = [LEASES, FAILURES, CONNECTS, CONNECT_FAILURES, RETRIES, RESTS] as const
@@ -72,15 +38,15 @@ export interface UpstreamTotalOptions {
 /** Series of one kind of name. */
 class Family {
   readonly #rows = new Rows(TALLY_WIDTH)
-  readonly #busiest: Busiest<UpstreamSeries>
-  readonly #other: UpstreamSeries
+  readonly #busiest: Busiest<Series>
+  readonly #other: Series
   /** By worker, what is not 0. */
   readonly #states = new Map<number, Map<string, State>>()
 
   constructor(labels: (name: string) => string, knows: (name: string) => boolean, most: number, now: () => number) {
-    this.#other = new UpstreamSeries(this.#rows, labels(OTHER))
+    this.#other = new Series(this.#rows, labels(OTHER))
     this.#busiest = new Busiest({
-      ...{ most, now, knows, list: name => new UpstreamSeries(this.#rows, labels(name)) },
+      ...{ most, now, knows, list: name => new Series(this.#rows, labels(name)) },
       unlist: series => series.end(),
     })
   }
@@ -105,7 +71,7 @@ class Family {
   }
 
   /** With the states as they are now. */
-  series(): readonly UpstreamSeries[] {
+  series(): readonly Series[] {
     this.#busiest.prune()
     const all = [this.#other, ...this.#busiest.values()]
     for (const series of all) {
@@ -162,11 +128,11 @@ export class UpstreamTotals {
     this.#endpoints.forget(worker)
   }
 
-  services(): readonly UpstreamSeries[] {
+  services(): readonly Series[] {
     return this.#services.series()
   }
 
-  endpoints(): readonly UpstreamSeries[] {
+  endpoints(): readonly Series[] {
     return this.#endpoints.series()
   }
 }

@@ -3,18 +3,34 @@
  * longer lists is kept while a served fragment needs it, so that a refused configuration never takes away the addresses
  * of the one that goes on serving.
  */
-import type { EndpointTable } from '../../protocol/messages.ts'
 import type { ServiceKey } from '../../protocol/objects.ts'
+import type { Addresses } from '../table/update.ts'
+import type { Steps } from '../turns.ts'
 
 export interface EndpointChange {
-  readonly upsert: EndpointTable
+  readonly upsert: Addresses
   readonly remove: readonly ServiceKey[]
 }
+
+/** What it comes to when other fragments are served (`plan`): right for as long as nothing else changes. */
+export interface ServingPlan {
+  /** How many more paths need each Service, or less (changes.ts). */
+  readonly needs: ReadonlyMap<ServiceKey, number>
+  /** All that are needed then; null: few change. */
+  readonly needed: Map<ServiceKey, number> | null
+  /** Services that may go then. */
+  readonly free: readonly ServiceKey[]
+}
+
+/** Handled between two yields: some hundredths of a millisecond. */
+const STEP = 128
+/** Up to so many changes are made in place; for more the counts are written anew. */
+const FEW = 1_000
 
 export class Endpoints {
   readonly #addresses = new Map<ServiceKey, readonly string[]>()
   /** How many served paths need a Service. */
-  readonly #needed = new Map<ServiceKey, number>()
+  #needed = new Map<ServiceKey, number>()
   /** Not listed any more, still needed. */
   readonly #condemned = new Set<ServiceKey>()
   /** Services named since a full listing began; null: none is under way. */
@@ -24,8 +40,9 @@ export class Endpoints {
     return this.#addresses.size
   }
 
-  all(): EndpointTable {
-    return Object.fromEntries(this.#addresses)
+  /** A copy, made in small steps. */
+  all(): Steps<Addresses> {
+    return copyOf(this.#addresses)
   }
 
   entries(): readonly (readonly [ServiceKey, readonly string[]])[] {
@@ -45,23 +62,23 @@ export class Endpoints {
   endListing(): EndpointChange {
     const listing = this.#listing
     this.#listing = null
-    if (listing === null) return { upsert: {}, remove: [] }
+    if (listing === null) return { upsert: new Map(), remove: [] }
     return this.change(
-      {},
+      [],
       [...this.#addresses.keys()].filter(service => !listing.has(service)),
     )
   }
 
   /** Returns what the workers must be told. */
-  change(upsert: EndpointTable, remove: readonly ServiceKey[]): EndpointChange {
-    const changed: [ServiceKey, readonly string[]][] = []
-    for (const [service, addresses] of Object.entries(upsert)) {
+  change(upsert: Iterable<readonly [ServiceKey, readonly string[]]>, remove: readonly ServiceKey[]): EndpointChange {
+    const changed = new Map<ServiceKey, readonly string[]>()
+    for (const [service, addresses] of upsert) {
       this.#condemned.delete(service)
       this.#listing?.add(service)
       const before = this.#addresses.get(service)
       if (before?.length === addresses.length && before.every((a, i) => a === addresses[i])) continue
       this.#addresses.set(service, addresses)
-      changed.push([service, addresses])
+      changed.set(service, addresses)
     }
     const removed = remove.filter(service => {
       this.#listing?.delete(service)
@@ -72,24 +89,52 @@ export class Endpoints {
       }
       return this.#addresses.delete(service)
     })
-    return { upsert: Object.fromEntries(changed), remove: removed }
+    return { upsert: changed, remove: removed }
   }
 
   /**
-   * The served fragments changed; returns Services that may go now.
-   * @param needs how many more paths need each, or less (changes.ts)
+   * Finds out in small steps what it comes to when other fragments are served; nothing changes before `serve`.
+   * @param needs how many more paths need each Service, or less (changes.ts)
    */
-  serve(needs: ReadonlyMap<ServiceKey, number>): readonly ServiceKey[] {
-    for (const [service, by] of needs) {
-      const count = (this.#needed.get(service) ?? 0) + by
-      if (count > 0) this.#needed.set(service, count)
-      else this.#needed.delete(service)
+  *plan(needs: ReadonlyMap<ServiceKey, number>): Steps<ServingPlan> {
+    const needed = needs.size > FEW ? yield* copyOf(this.#needed) : null
+    let seen = 0
+    for (const [service, by] of needed === null ? [] : needs) {
+      if (seen++ % STEP === 0) yield
+      if (needed !== null) count(needed, service, by)
     }
-    const free = [...this.#condemned].filter(service => !this.#needed.has(service))
+    const isNeeded = (service: ServiceKey): boolean =>
+      needed === null ? (this.#needed.get(service) ?? 0) + (needs.get(service) ?? 0) > 0 : needed.has(service)
+    const free: ServiceKey[] = []
+    for (const service of this.#condemned) {
+      if (seen++ % STEP === 0) yield
+      if (!isNeeded(service)) free.push(service)
+    }
+    return { needs, needed, free }
+  }
+
+  /** The served fragments changed, as planned. */
+  serve({ needs, needed, free }: ServingPlan): void {
+    if (needed === null) for (const [service, by] of needs) count(this.#needed, service, by)
+    else this.#needed = needed
     for (const service of free) {
       this.#condemned.delete(service)
       this.#addresses.delete(service)
     }
-    return free
   }
+}
+
+function count(needed: Map<ServiceKey, number>, service: ServiceKey, by: number): void {
+  const sum = (needed.get(service) ?? 0) + by
+  if (sum > 0) needed.set(service, sum)
+  else needed.delete(service)
+}
+
+function* copyOf<K, V>(map: ReadonlyMap<K, V>): Steps<Map<K, V>> {
+  const copy = new Map<K, V>()
+  for (const [key, value] of map) {
+    if (copy.size % STEP === 0) yield
+    copy.set(key, value)
+  }
+  return copy
 }

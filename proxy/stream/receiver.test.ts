@@ -21,7 +21,7 @@ async function serving(entries: readonly Entry[] = both, endpoints = addresses):
 }
 
 function addressesOf(rig: ReceiverRig): Readonly<Record<string, readonly string[]>> {
-  return rig.sink.table.snapshot().endpoints.upsert
+  return Object.fromEntries(rig.sink.table.snapshot().endpoints.upsert)
 }
 
 /** A delta to r2 of web whose content was changed on the way. */
@@ -39,7 +39,10 @@ describe('a snapshot', () => {
     expect(rig.sink.updates).toEqual([])
     expect(await rig.feed(end!)).toBe('verified')
     expect(rig.sink.updates).toHaveLength(1)
-    expect(rig.sink.updates[0]).toMatchObject({ reset: true, endpoints: { upsert: addresses } })
+    expect(rig.sink.updates[0]).toMatchObject({
+      reset: true,
+      endpoints: { upsert: new Map(Object.entries(addresses)) },
+    })
     await rig.receiver.settled()
     expect(rig.receiver.served.stateHash).toBe(hashOf(both))
     expect(rig.receiver.served.source).toBe('stream')
@@ -82,6 +85,26 @@ describe('a snapshot', () => {
       expect(rig.receiver.resumeHash).toBe(before)
       expect(rig.sink.table.sizes.ingresses).toBe(2)
     }
+  })
+
+  it('with thousands of Services reaches the workers whole, from the stream and from disk', async () => {
+    const names = Array.from({ length: 5_000 }, (_, i) => `web-${i}`)
+    const table = Object.fromEntries(names.map(name => [`ns/${name}:80`, ['10.0.0.1:80']]))
+    const rig = new ReceiverRig()
+    rig.receiver.connect(null)
+    expect(
+      await rig.feed(
+        ...snapshot(
+          names.map(name => entry(site(name))),
+          table,
+        ),
+      ),
+    ).toBe('verified')
+    expect(rig.sink.updates).toHaveLength(1)
+    expect(addressesOf(rig)).toEqual(table)
+    const restored = new ReceiverRig()
+    expect(await restored.receiver.restore(rig.receiver.contents()!)).toBe(true)
+    expect(addressesOf(restored)).toEqual(table)
   })
 
   it('a later one changes only what differs', async () => {

@@ -14,18 +14,19 @@ import { PROTOCOL_VERSION } from '../../protocol/messages.ts'
 import type { ObjectKey, Revision } from '../../protocol/objects.ts'
 import type { TicketSecret, TicketSecrets } from '../frontdoor/ticket-keys.ts'
 import { EMPTY_UPDATE } from '../table/update.ts'
-import type { TableSink, TableUpdate } from '../table/update.ts'
+import type { Addresses, TableSink, TableUpdate } from '../table/update.ts'
 import { Endpoints } from './endpoints.ts'
-import type { EndpointChange } from './endpoints.ts'
+import type { EndpointChange, ServingPlan } from './endpoints.ts'
 import type { StreamLog } from './log.ts'
 import { Served } from './served.ts'
 import type { TableSource } from './served.ts'
 import { StateHolder } from './state.ts'
 import type { Step } from './state.ts'
-import { inPortions } from '../turns.ts'
+import { inPortions, type Steps } from '../turns.ts'
 import { proveDelta, proveSnapshot } from './verify.ts'
-import type { Proof } from './verify.ts'
+import type { Proof, Verdict } from './verify.ts'
 import type { TableContents } from '../disk/contents.ts'
+import { chunks } from '../table/portions.ts'
 import type { Assignment, Certificate, Fragment } from '../../protocol/objects.ts'
 
 /** What the client must know of a message. */
@@ -60,7 +61,19 @@ interface Parts {
   readonly certificates: Certificate[]
 }
 
+/** A proven step with all that making it needs: only the making is left to be done, and that is short. */
+interface Ready {
+  readonly ok: true
+  readonly step: Step
+  readonly serving: ServingPlan
+  /** Of all Services; null: the workers have them. */
+  readonly addresses: Addresses | null
+}
+type Prepared = Ready | Extract<Verdict, { readonly ok: false }>
+
 const NO_REVISIONS: ReadonlyMap<ObjectKey, Revision | null> = new Map()
+/** Services taken between two yields. */
+const LISTED_STEP = 128
 /** Updates that workers have not confirmed yet, above which the stream is not read on. */
 const MAX_UNCONFIRMED = 64
 
@@ -137,7 +150,7 @@ export class Receiver {
         this.#endpoints.beginListing()
         return 'taken'
       case 'snapshot-items':
-        this.#changeEndpoints(this.#endpoints.change(message.endpoints, []))
+        this.#changeEndpoints(this.#endpoints.change(Object.entries(message.endpoints), []))
         if (this.#parts === null) return this.#unasked('snapshot-items without snapshot-begin')
         // Not push(...): a line may hold more items than a call has arguments.
         for (const assignment of message.assignments) this.#parts.assignments.push(assignment)
@@ -155,7 +168,7 @@ export class Receiver {
         if (!this.#hasTable) return this.refuse(outOfOrder('a delta before the first snapshot'))
         return this.#conclude(proveDelta(this.#state, message))
       case 'endpoints':
-        this.#changeEndpoints(this.#endpoints.change(message.upsert, message.remove))
+        this.#changeEndpoints(this.#endpoints.change(Object.entries(message.upsert), message.remove))
         return 'taken'
       case 'observe':
         return this.#observe(message)
@@ -197,13 +210,12 @@ export class Receiver {
       if ('chain' in payload) parts.certificates.push(payload)
       else parts.fragments.push(payload)
     }
-    const verdict = await inPortions(proveSnapshot(this.#state, parts, contents))
-    if (!verdict.ok) {
-      this.#log.error({ ...verdict.refusal }, 'the table on disk does not prove right: not used')
+    const prepared = await inPortions(this.#prepare(proveSnapshot(this.#state, parts, contents), contents.endpoints))
+    if (!prepared.ok) {
+      this.#log.error({ ...prepared.refusal }, 'the table on disk does not prove right: not used')
       return false
     }
-    this.#endpoints.change(Object.fromEntries(contents.endpoints), [])
-    this.#apply(verdict.step, 'disk')
+    this.#apply(prepared, 'disk')
     return true
   }
 
@@ -235,29 +247,44 @@ export class Receiver {
 
   async #conclude(proof: Proof): Promise<Received> {
     const connection = this.#connection
-    const verdict = await inPortions(proof)
+    const prepared = await inPortions(this.#prepare(proof, []))
     if (connection !== this.#connection) return 'taken'
-    if (!verdict.ok) return this.#refuse(verdict.refusal)
-    this.#apply(verdict.step, 'stream')
+    if (!prepared.ok) return this.#refuse(prepared.refusal)
+    this.#apply(prepared, 'stream')
     this.#accepted()
     this.#events.changed('table')
     return 'verified'
   }
 
-  #apply(step: Step, source: TableSource): void {
-    const first = !this.#hasTable
+  /**
+   * The proof, and behind it all else that is long: for 100 000 Services what follows would hold up the thread.
+   * @param listed addresses that are taken with the state, if that proves right
+   */
+  *#prepare(proof: Proof, listed: TableContents['endpoints']): Steps<Prepared> {
+    const verdict = yield* proof
+    if (!verdict.ok) return verdict
+    for (const some of chunks(listed, LISTED_STEP)) {
+      this.#endpoints.change(some, [])
+      yield
+    }
+    const serving = yield* this.#endpoints.plan(verdict.step.changes.needs)
+    return { ...verdict, serving, addresses: this.#hasTable ? null : yield* this.#endpoints.all() }
+  }
+
+  #apply({ step, serving, addresses }: Ready, source: TableSource): void {
     this.#hasTable = true
-    const { fragments, certificates, needs, revisions } = this.#state.commit(step)
-    const remove = this.#endpoints.serve(needs)
-    const update: TableUpdate = first
-      ? {
-          reset: true,
-          fragments,
-          certificates,
-          endpoints: { upsert: this.#endpoints.all(), remove: [] },
-          observed: this.#observed,
-        }
-      : { ...EMPTY_UPDATE, fragments, certificates, endpoints: { upsert: {}, remove } }
+    const { fragments, certificates, revisions } = this.#state.commit(step)
+    this.#endpoints.serve(serving)
+    const update: TableUpdate =
+      addresses === null
+        ? { ...EMPTY_UPDATE, fragments, certificates, endpoints: { upsert: new Map(), remove: serving.free } }
+        : {
+            reset: true,
+            fragments,
+            certificates,
+            endpoints: { upsert: addresses, remove: [] },
+            observed: this.#observed,
+          }
     const state = { stateHash: step.hash.hex, checksums: step.checksums }
     this.#give(update, () => {
       this.served.acknowledge(state, source, revisions)
@@ -309,7 +336,7 @@ export class Receiver {
   }
 
   #changeEndpoints({ upsert, remove }: EndpointChange): void {
-    if (!this.#hasTable || (remove.length === 0 && Object.keys(upsert).length === 0)) return
+    if (!this.#hasTable || (remove.length === 0 && upsert.size === 0)) return
     this.#give({ ...EMPTY_UPDATE, endpoints: { upsert, remove } })
     this.#events.changed('endpoints')
   }
@@ -334,7 +361,7 @@ function isEmpty({ reset, fragments, certificates, endpoints, observed }: TableU
     observed === null &&
     [fragments, certificates].every(({ upsert, remove }) => upsert.length === 0 && remove.length === 0) &&
     endpoints.remove.length === 0 &&
-    Object.keys(endpoints.upsert).length === 0
+    endpoints.upsert.size === 0
   )
 }
 

@@ -102,7 +102,7 @@ export class Reporter {
     const { source } = this.#parts.served
     const moved = source !== this.#source
     this.#source = source
-    if (moved || [...revisions.keys()].some(key => this.#observed.has(key))) this.#soon()
+    if (moved || [...this.#observed].some(key => revisions.has(key))) this.#soon()
   }
 
   refused(): void {

@@ -44,7 +44,8 @@ export class HostRoutes implements Group<HostShare> {
   }
 
   get #paths(): PathMatch {
-    this.#merged ??= new PathMatch(this.shares.flatMap(routesOf))
+    // In place: a change leaves all but one or two where they are, and what is nearly sorted is sorted in one pass.
+    this.#merged ??= new PathMatch(this.#shares.sort(byAge).flatMap(routesOf))
     return this.#merged
   }
 }

@@ -20,6 +20,12 @@ export function fits(route: Pick<TableRoute, 'type' | 'path'>, path: string): bo
   }
 }
 
+function slashesOf(path: string): number {
+  let count = 0
+  for (let at = path.indexOf('/'); at !== -1; at = path.indexOf('/', at + 1)) count++
+  return count
+}
+
 const SLASH = 47
 /** Up to so many paths a look at each is faster than a Map, and smaller. */
 const FEW = 8
@@ -73,10 +79,12 @@ export class PathMatch {
       for (const route of routes) {
         if (route.type !== type) continue
         const prefix = route.path.endsWith('/') ? route.path.slice(0, -1) : route.path
-        const place = places.get(prefix) ?? new Place(prefix)
+        let place = places.get(prefix)
+        if (place === undefined) {
+          places.set(prefix, (place = new Place(prefix)))
+          depth = Math.max(depth, slashesOf(prefix))
+        }
         place.add(route)
-        places.set(prefix, place)
-        depth = Math.max(depth, prefix.split('/').length - 1)
       }
     }
     this.#depth = depth

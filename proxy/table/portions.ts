@@ -36,16 +36,11 @@ export function portions(update: TableUpdate, maxHosts: number, held: Held): Ite
  */
 export function* planPortions(update: TableUpdate, maxHosts: number, held: Held): Steps<Iterable<TableUpdate>> {
   const touched = yield* touchedFragments(update, held)
-  const certificates = changes(update.certificates, update.reset ? held.certificateKeys() : null)
-  const upserted = Object.keys(update.endpoints.upsert)
-  const services = {
-    upsert: upserted,
-    remove: [...(update.reset ? held.services() : update.endpoints.remove)].filter(
-      s => !(s in update.endpoints.upsert),
-    ),
-  }
+  const certificates = yield* changes(update.certificates, update.reset ? held.certificateKeys() : null)
+  const { upsert } = update.endpoints
+  const services = { upsert, remove: yield* without(update.reset ? held.services() : update.endpoints.remove, upsert) }
   const size = touched.reduce((sum, { hosts }) => sum + hosts, 0)
-  if (Math.max(size, update.certificates.upsert.length, upserted.length) <= maxHosts && !update.reset) {
+  if (Math.max(size, update.certificates.upsert.length, upsert.size) <= maxHosts && !update.reset) {
     return [update]
   }
   const groups = yield* grouped(touched)
@@ -55,7 +50,7 @@ export function* planPortions(update: TableUpdate, maxHosts: number, held: Held)
 interface Plan {
   readonly maxHosts: number
   readonly certificates: TableUpdate['certificates']
-  readonly services: { readonly upsert: readonly ServiceKey[]; readonly remove: readonly ServiceKey[] }
+  readonly services: TableUpdate['endpoints']
   readonly groups: readonly (readonly Touched[])[]
 }
 
@@ -67,14 +62,13 @@ function* piecesOf(
     yield { ...EMPTY_UPDATE, certificates: { upsert: some, remove: [] } }
   }
   for (const some of chunks(services.upsert, maxHosts)) {
-    const upsert = Object.fromEntries(some.map(service => [service, update.endpoints.upsert[service] ?? []]))
-    yield { ...EMPTY_UPDATE, endpoints: { upsert, remove: [] } }
+    yield { ...EMPTY_UPDATE, endpoints: { upsert: new Map(some), remove: [] } }
   }
   yield* fragmentPortions(groups, maxHosts)
   yield {
     ...EMPTY_UPDATE,
     certificates: { upsert: [], remove: certificates.remove },
-    endpoints: { upsert: {}, remove: services.remove },
+    endpoints: { upsert: new Map(), remove: services.remove },
     observed: update.observed,
   }
 }
@@ -94,7 +88,7 @@ interface Touched {
 const STEP = 128
 
 function* touchedFragments({ fragments, reset }: TableUpdate, held: Held): Steps<readonly Touched[]> {
-  const { upsert, remove } = changes(fragments, reset ? held.fragmentKeys() : null)
+  const { upsert, remove } = yield* changes(fragments, reset ? held.fragmentKeys() : null)
   const touch = (key: ObjectKey, fragment: Fragment | null): Touched => {
     const before = thingsOf(held.fragment(key) ?? null)
     const after = thingsOf(fragment)
@@ -130,12 +124,26 @@ function fallbacksOf(thing: string): readonly string[] {
   return wildcard === null ? [''] : [wildcard, '']
 }
 
-function changes<T extends Fragment | Certificate>(
+function* changes<T extends Fragment | Certificate>(
   { upsert, remove }: { readonly upsert: readonly T[]; readonly remove: readonly ObjectKey[] },
   all: Iterable<ObjectKey> | null,
-): { readonly upsert: readonly T[]; readonly remove: readonly ObjectKey[] } {
-  const last = new Map(upsert.map(item => [item.key, item]))
-  return { upsert: [...last.values()], remove: [...(all ?? remove)].filter(key => !last.has(key)) }
+): Steps<{ readonly upsert: readonly T[]; readonly remove: readonly ObjectKey[] }> {
+  const last = new Map<ObjectKey, T>()
+  for (const [i, item] of upsert.entries()) {
+    if (i % STEP === 0) yield
+    last.set(item.key, item)
+  }
+  return { upsert: [...last.values()], remove: yield* without(all ?? remove, last) }
+}
+
+function* without<K>(keys: Iterable<K>, others: ReadonlyMap<K, unknown>): Steps<readonly K[]> {
+  const left: K[] = []
+  let seen = 0
+  for (const key of keys) {
+    if (seen++ % STEP === 0) yield
+    if (!others.has(key)) left.push(key)
+  }
+  return left
 }
 
 function* fragmentPortions(
@@ -231,6 +239,14 @@ class Joined {
   }
 }
 
-function* chunks<T>(list: readonly T[], size: number): Iterable<readonly T[]> {
-  for (let from = 0; from < list.length; from += size) yield list.slice(from, from + size)
+/** Takes from the iterator only when the next one is asked for: what changes meanwhile is seen. */
+export function* chunks<T>(items: Iterable<T>, size: number): Generator<readonly T[], void, void> {
+  let chunk: T[] = []
+  for (const item of items) {
+    chunk.push(item)
+    if (chunk.length < size) continue
+    yield chunk
+    chunk = []
+  }
+  if (chunk.length > 0) yield chunk
 }

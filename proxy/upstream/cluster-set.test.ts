@@ -54,7 +54,7 @@ async function deadAddress(): Promise<string> {
 }
 
 function named(endpoints: Record<string, readonly string[]>, more: Partial<TableUpdate> = {}): TableUpdate {
-  return { ...EMPTY_UPDATE, ...more, endpoints: { upsert: endpoints, remove: [] } }
+  return { ...EMPTY_UPDATE, ...more, endpoints: { upsert: new Map(Object.entries(endpoints)), remove: [] } }
 }
 
 function startSet(settings: Partial<UpstreamSettings> = {}, parts: ClusterSetParts = {}): ClusterSet {
@@ -598,7 +598,7 @@ describe('following the operator', () => {
     const other = set.hold('shop/other:80')
     await served(cluster)
     expect(await served(other)).toMatchObject({ reused: true })
-    set.apply({ ...EMPTY_UPDATE, endpoints: { upsert: {}, remove: [SERVICE, 'shop/unknown:80'] } })
+    set.apply({ ...EMPTY_UPDATE, endpoints: { upsert: new Map(), remove: [SERVICE, 'shop/unknown:80'] } })
     expect([cluster.size, other.size, set.sizes.idle]).toEqual([0, 1, 1])
     // From one Service to another in one step: the connection stays.
     set.apply(named({ [SERVICE]: [backend.address] }, { reset: true }))

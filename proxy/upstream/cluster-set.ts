@@ -92,9 +92,9 @@ export class ClusterSet implements Clusters {
   /** Follows the endpoints. Costs as much as the Services that change; the others are not looked at but by a reset. */
   apply(update: TableUpdate): void {
     const { upsert, remove } = update.endpoints
-    const removed = update.reset ? [...this.#clusters.keys()].filter(key => !Object.hasOwn(upsert, key)) : remove
+    const removed = update.reset ? [...this.#clusters.keys()].filter(key => !upsert.has(key)) : remove
     const before: Endpoint[] = []
-    for (const [service, addresses] of Object.entries(upsert)) {
+    for (const [service, addresses] of upsert) {
       const cluster = this.#cluster(service)
       cluster.named = true
       this.#name(cluster, addresses, before)

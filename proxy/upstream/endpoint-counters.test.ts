@@ -53,7 +53,7 @@ function start(...addresses: readonly string[]): ClusterSet {
     now: () => 0,
   })
   sets.push(set)
-  set.apply({ ...EMPTY_UPDATE, endpoints: { upsert: { 'ns/web:80': addresses }, remove: [] } })
+  set.apply({ ...EMPTY_UPDATE, endpoints: { upsert: new Map([['ns/web:80', addresses]]), remove: [] } })
   return set
 }
 
@@ -119,7 +119,7 @@ describe('what a worker says of Services and endpoints', () => {
     const set = start('10.0.0.1:80')
     ;(await lend(set))?.done('reusable')
     set.flush()
-    set.apply({ ...EMPTY_UPDATE, endpoints: { upsert: {}, remove: ['ns/web:80'] } })
+    set.apply({ ...EMPTY_UPDATE, endpoints: { upsert: new Map(), remove: ['ns/web:80'] } })
     expect(read(set.flush())).toMatchObject({ '10.0.0.1:80': {} })
   })
 })

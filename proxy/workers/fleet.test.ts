@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals
 import { dataPlaneConfig } from '../config.ts'
 import { fragment, host, path, upsert } from '../table/testing/fixtures.ts'
 import { EMPTY_UPDATE, type TableUpdate } from '../table/update.ts'
+import type { Explained } from './explain.ts'
 import { WorkerFleet } from './fleet.ts'
 import { TEST_ENVIRONMENT } from './testing/harness.ts'
 import type { FromWorker, ToWorker, WorkerSetup } from './messages.ts'
@@ -240,6 +241,58 @@ describe('WorkerFleet', () => {
     expect([fleet.stalls, fleet.ready]).toEqual([0, false])
     expect(fleet.stuck).toBe(false)
     await fleet.stop()
+  })
+
+  describe('a question', () => {
+    const question = { host: 'a.example', path: '/' }
+    const explained: Explained = { ok: false, reason: 'a test' }
+    const answer = (worker: FakeWorker, sequence = 1): boolean =>
+      worker.emit('message', { type: 'explained', sequence, explained } satisfies FromWorker)
+
+    it('is answered without the worker that died while it waited, and leaves no waiter and no timer', async () => {
+      const fleet = await start()
+      await fleet.apply(EMPTY_UPDATE)
+      const [first, second] = workers as [FakeWorker, FakeWorker]
+      await pass(2_000, first, second)
+      const timers = jest.getTimerCount()
+      const answered = fleet.explain(question, 60_000)
+      expect([first.told.at(-1), second.told.at(-1)]).toEqual(['explain', 'explain'])
+      answer(first)
+      expect([fleet.waiting, jest.getTimerCount()]).toEqual([1, timers + 1])
+      second.emit('exit', 1)
+      expect(await answered).toEqual({ asked: 2, explained: [explained] })
+      // The timer that is left is that of the new worker, which starts.
+      await pass(250, first)
+      expect([workers.length, fleet.waiting, jest.getTimerCount()]).toEqual([3, 0, timers])
+      // The new worker was not asked, and what the dead one may have said comes too late for anybody.
+      expect(workers[2]?.told).not.toContain('explain')
+      answer(workers[2]!)
+      await fleet.stop()
+      expect(fleet.waiting).toBe(0)
+    })
+
+    it('is answered at once where all die, and nobody is left to wait', async () => {
+      const fleet = await start()
+      await fleet.apply(EMPTY_UPDATE)
+      const answered = fleet.explain(question, 60_000)
+      for (const worker of workers.slice()) worker.emit('exit', 1)
+      expect(await answered).toEqual({ asked: 2, explained: [] })
+      expect(fleet.waiting).toBe(0)
+      await fleet.stop()
+    })
+
+    it('does not wait for one that is silent for longer than it was told to', async () => {
+      const fleet = await start()
+      await fleet.apply(EMPTY_UPDATE)
+      const timers = jest.getTimerCount()
+      const answered = fleet.explain(question, 1_000)
+      answer(workers[1]!)
+      await jest.advanceTimersByTimeAsync(1_000)
+      expect(await answered).toEqual({ asked: 2, explained: [explained] })
+      expect([fleet.waiting, jest.getTimerCount()]).toEqual([0, timers])
+      answer(workers[0]!)
+      await fleet.stop()
+    })
   })
 
   it('says when a worker cannot be ended', async () => {

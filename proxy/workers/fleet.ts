@@ -243,6 +243,11 @@ export class WorkerFleet implements TableSink, TicketSink {
     return { asked: asked.length, explained: asked.flatMap(({ explained }) => explained ?? []) }
   }
 
+  /** Callers that wait for something of workers, for tests. */
+  get waiting(): number {
+    return this.#waiters.length
+  }
+
   announceDrain(): void {
     if (this.#draining === 'no') this.#draining = 'announced'
     this.#send({ type: 'announce-drain' })

@@ -1,6 +1,6 @@
 /** The main thread's copy of what the workers serve: for workers that start later, and for what the admin server says. */
 import type { Certificate, Fragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
-import type { Held } from '../table/portions.ts'
+import { chunks, type Held } from '../table/portions.ts'
 import { EMPTY_UPDATE, type TableUpdate } from '../table/update.ts'
 
 export class MasterTable implements Held {
@@ -29,7 +29,7 @@ export class MasterTable implements Held {
     for (const key of update.certificates.remove) this.#certificates.delete(key)
     for (const certificate of update.certificates.upsert) this.#certificates.set(certificate.key, certificate)
     for (const service of update.endpoints.remove) this.#endpoints.delete(service)
-    for (const [service, addresses] of Object.entries(update.endpoints.upsert)) this.#endpoints.set(service, addresses)
+    for (const [service, addresses] of update.endpoints.upsert) this.#endpoints.set(service, addresses)
     if (update.observed !== null) {
       this.#observed = update.observed
       this.#observedSet = new Set(update.observed)
@@ -46,7 +46,7 @@ export class MasterTable implements Held {
       yield { ...EMPTY_UPDATE, certificates: { upsert, remove: [] } }
     }
     for (const some of chunks(this.#endpoints, size)) {
-      yield { ...EMPTY_UPDATE, endpoints: { upsert: Object.fromEntries(some), remove: [] } }
+      yield { ...EMPTY_UPDATE, endpoints: { upsert: new Map(some), remove: [] } }
     }
     for (const upsert of chunks(this.#fragments.values(), size)) {
       yield { ...EMPTY_UPDATE, fragments: { upsert, remove: [] } }
@@ -59,7 +59,7 @@ export class MasterTable implements Held {
       reset: true,
       fragments: { upsert: [...this.#fragments.values()], remove: [] },
       certificates: { upsert: [...this.#certificates.values()], remove: [] },
-      endpoints: { upsert: Object.fromEntries(this.#endpoints), remove: [] },
+      endpoints: { upsert: new Map(this.#endpoints), remove: [] },
       observed: this.#observed,
     }
   }
@@ -157,16 +157,4 @@ export class MasterTable implements Held {
 
 function hostsOf({ hosts, tls, defaultTls = [] }: Fragment): ReadonlySet<string> {
   return new Set([...hosts.map(h => h.host), ...tls.flatMap(t => t.hosts), ...defaultTls])
-}
-
-/** Takes from the iterator only when the next one is asked for: what changes meanwhile is seen. */
-function* chunks<T>(items: Iterable<T>, size: number): Generator<readonly T[], void, void> {
-  let chunk: T[] = []
-  for (const item of items) {
-    chunk.push(item)
-    if (chunk.length < size) continue
-    yield chunk
-    chunk = []
-  }
-  if (chunk.length > 0) yield chunk
 }

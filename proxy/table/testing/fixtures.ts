@@ -1,4 +1,5 @@
 /** Short forms of table data for tests. */
+import type { EndpointTable } from '../../../protocol/messages.ts'
 import type {
   Backend,
   Certificate,
@@ -49,8 +50,8 @@ export function remove(...names: readonly string[]): TableUpdate {
   return { ...EMPTY_UPDATE, fragments: { upsert: [], remove: names.map(name => `Ingress/ns/${name}`) } }
 }
 
-export function endpoints(upserted: TableUpdate['endpoints']['upsert'], removed: readonly string[] = []): TableUpdate {
-  return { ...EMPTY_UPDATE, endpoints: { upsert: upserted, remove: removed } }
+export function endpoints(upserted: EndpointTable, removed: readonly string[] = []): TableUpdate {
+  return { ...EMPTY_UPDATE, endpoints: { upsert: new Map(Object.entries(upserted)), remove: removed } }
 }
 
 export function certificates(upserted: readonly Certificate[], removed: readonly string[] = []): TableUpdate {

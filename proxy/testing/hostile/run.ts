@@ -138,7 +138,7 @@ async function sites(rig: Rig, ends: Ends, notes: Notes, calmNotes: Notes): Prom
 }
 
 /** Waits until everything is gone, and no longer than all limits take. */
-async function whatIsLeft(rig: Rig, notes: Notes, calmNotes: Notes, before: Resources): Promise<Left> {
+export async function whatIsLeft(rig: Rig, notes: Notes, calmNotes: Notes, before: Resources): Promise<Left> {
   const until = performance.now() + SETTLE_MS
   for (;;) {
     const clients = rig.plane.connections.size
@@ -150,13 +150,13 @@ async function whatIsLeft(rig: Rig, notes: Notes, calmNotes: Notes, before: Reso
   }
 }
 
-type Resources = ReadonlyMap<string, number>
+export type Resources = ReadonlyMap<string, number>
 
 /** What a proxy holds; pipes and files are the test run's own. */
 const OF_A_PROXY = /^(?:TCP|TLS|Timeout|Immediate|Connect|Shutdown|Write|JSStream)/
 
 /** Sockets, timers and requests under way that keep the process alive, by kind. */
-function resources(): Resources {
+export function resources(): Resources {
   const counts = new Map<string, number>()
   for (const kind of process.getActiveResourcesInfo()) {
     if (OF_A_PROXY.test(kind)) counts.set(kind, (counts.get(kind) ?? 0) + 1)
