@@ -166,8 +166,43 @@ describe('portions', () => {
     const [together] = pieces.filter(keys => keys.includes('Ingress/ns/a'))
     expect(together).toContain('Ingress/ns/b')
     expect(Math.max(...pieces.map(keys => keys.length))).toBe(5)
-    const gone = { ...EMPTY_UPDATE, fragments: { upsert: moved.slice(-1), remove: ['Ingress/ns/a'] } }
-    expect([...portions(gone, 1, master)][0]?.fragments).toEqual(gone.fragments)
+  })
+
+  const keys = ({ fragments: { upsert: some, remove } }: TableUpdate): readonly string[] =>
+    [...some.map(f => f.key), ...remove].map(key => key.slice('Ingress/ns/'.length))
+  const one = (name: string, ...hosts: readonly string[]): Fragment =>
+    fragment(
+      name,
+      hosts.map(h => host(h, path('Prefix /'))),
+    )
+  const gone = (...names: readonly string[]): TableUpdate['fragments'] => ({
+    upsert: [],
+    remove: names.map(name => `Ingress/ns/${name}`),
+  })
+
+  it('adds the hosts first and then the wildcard that would hide what served them, and removes them the other way round', () => {
+    const kept = one('any', '')
+    const comes = upsert(one('wild', '*.x'), one('a', 'a.x'), one('b', 'b.x'))
+    expect([...portions(comes, 1, after(upsert(kept)).master)].slice(0, 3).map(keys)).toEqual([['a'], ['b'], ['wild']])
+    const goes = { ...EMPTY_UPDATE, fragments: gone('a', 'wild', 'b') }
+    expect([...portions(goes, 1, after(upsert(kept), comes).master)].slice(0, 3).map(keys)).toEqual([
+      ['wild'],
+      ['a'],
+      ['b'],
+    ])
+  })
+
+  it('changes a wildcard together with what comes to it and goes from it in the same fragment', () => {
+    const { master } = after(upsert(one('wild', '*.x'), one('a', 'a.x')))
+    const moved = upsert(one('c', 'c.y'), one('wild', '*.x', '*.z'), one('a', 'b.x'))
+    expect([...portions(moved, 1, master)].slice(0, 2).map(keys)).toEqual([['c'], ['wild', 'a']])
+  })
+
+  it('splits thousands of hosts that come below a wildcard that changes', () => {
+    const { master } = after(upsert(one('wild', '*.x')))
+    const pieces = [...portions(upsert(one('wild', '*.x', '*.z'), ...many(1_000)), 100, master)]
+    expect(Math.max(...pieces.map(piece => keys(piece).length))).toBe(100)
+    expect(pieces.slice(0, -1).at(-1)?.fragments.upsert.at(-1)?.key).toBe('Ingress/ns/wild')
   })
 })
 

@@ -2,6 +2,7 @@
 import type { Certificate, Fragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
 import { wildcardOf } from './contract.ts'
 import { atOnce, type Steps } from '../turns.ts'
+import { inOrder } from './in-order.ts'
 import { EMPTY_UPDATE, type TableUpdate } from './update.ts'
 
 /** What a table holds before the update. */
@@ -78,6 +79,8 @@ interface Touched {
   readonly key: ObjectKey
   /** Null: it goes. */
   readonly fragment: Fragment | null
+  /** Null: it comes. */
+  readonly replaced: Fragment | null
   readonly before: ReadonlySet<string>
   readonly after: ReadonlySet<string>
   /** How many it names, before and after. */
@@ -90,9 +93,10 @@ const STEP = 128
 function* touchedFragments({ fragments, reset }: TableUpdate, held: Held): Steps<readonly Touched[]> {
   const { upsert, remove } = yield* changes(fragments, reset ? held.fragmentKeys() : null)
   const touch = (key: ObjectKey, fragment: Fragment | null): Touched => {
-    const before = thingsOf(held.fragment(key) ?? null)
+    const replaced = held.fragment(key) ?? null
+    const before = thingsOf(replaced)
     const after = thingsOf(fragment)
-    return { key, fragment, before, after, hosts: Math.max(before.size, after.size, 1) }
+    return { key, fragment, replaced, before, after, hosts: Math.max(before.size, after.size, 1) }
   }
   const touched: Touched[] = []
   for (const fragment of upsert) {
@@ -186,31 +190,72 @@ function* grouped(touched: readonly Touched[]): Steps<readonly (readonly Touched
       else joined.join(first, host)
     }
   }
-  let seen = 0
-  for (const host of union(before, after)) {
-    if (++seen % STEP === 0) yield
-    // Requests that go from a host to its fallback need the fallback as it will be, those that come from it as it was.
-    const needed = !after.has(host) ? after : !before.has(host) ? before : null
-    if (needed === null) continue
-    for (const fallback of fallbacksOf(host)) if (needed.has(fallback)) joined.join(host, fallback)
-  }
-  const byRoot = new Map<string | null, Touched[]>()
+  const byRoot = new Map<string, Touched[]>()
   for (const [i, t] of touched.entries()) {
     if (i % STEP === 0) yield
-    const [host] = t.after.size > 0 ? t.after : t.before
-    const root = host === undefined ? null : joined.rootOf(host)
+    const [host = ''] = t.after.size > 0 ? t.after : t.before
+    const root = joined.rootOf(host)
     const group = byRoot.get(root)
     if (group === undefined) byRoot.set(root, [t])
     else group.push(t)
   }
-  const any = joined.rootOf('')
-  const anyGroup = byRoot.get(any) ?? []
-  byRoot.delete(any)
-  // Every host falls back to the default of the '' host: one that comes is there first, one that goes is there to the end.
-  const defaults = anyGroup.some(({ fragment }) =>
-    fragment?.hosts.some(({ host, paths }) => host === '' && paths.some(({ type }) => type === 'Default')),
-  )
-  return defaults ? [anyGroup, ...byRoot.values()] : [...byRoot.values(), anyGroup]
+  const needs = yield* needsOf({ before, after, joined, any: anyOf(touched) })
+  const roots = new Set(byRoot.keys())
+  const every = joined.rootOf('')
+  const ordered = yield* inOrder(roots, root => (root === every && needs.any === 'last' ? roots : needs.of(root)))
+  return ordered.map(group => group.flatMap(root => byRoot.get(root) ?? []))
+}
+
+/** When what is said of the `''` host must change: its default, where it has one, serves what no other route of any host does. */
+type Any = 'first' | 'last' | 'as its paths need it'
+
+function anyOf(touched: readonly Touched[]): Any {
+  if (touched.some(({ fragment }) => hasDefault(fragment))) return 'first'
+  return touched.some(({ replaced }) => hasDefault(replaced)) ? 'last' : 'as its paths need it'
+}
+
+function hasDefault(fragment: Fragment | null): boolean {
+  return (fragment?.hosts ?? []).some(({ host, paths }) => host === '' && paths.some(({ type }) => type === 'Default'))
+}
+
+interface Things {
+  readonly before: ReadonlySet<string>
+  readonly after: ReadonlySet<string>
+  readonly joined: Joined
+  readonly any: Any
+}
+
+interface Needs {
+  readonly any: Any
+  /** What must have changed before, or at the same moment. */
+  of(root: string): Iterable<string>
+}
+
+/**
+ * A host that goes: its fallbacks change before, those that go as well too, or they would hide what is behind them. A host
+ * that comes: it is there before its fallbacks change, and before one comes that would hide what served it.
+ */
+function* needsOf({ before, after, joined, any }: Things): Steps<Needs> {
+  const needs = new Map<string, Set<string>>()
+  const need = (thing: string, other: string): void => {
+    const root = joined.rootOf(thing)
+    const others = needs.get(root)
+    if (others === undefined) needs.set(root, new Set([joined.rootOf(other)]))
+    else others.add(joined.rootOf(other))
+  }
+  let seen = 0
+  for (const host of union(before, after)) {
+    if (++seen % STEP === 0) yield
+    const [comes, goes] = [!before.has(host), !after.has(host)]
+    if (any === 'first' && !host.startsWith(TLS)) need(host, '')
+    for (const fallback of comes || goes ? fallbacksOf(host) : []) {
+      if (fallback === '' && any !== 'as its paths need it') continue
+      if (!before.has(fallback) && !after.has(fallback)) continue
+      if (comes) need(fallback, host)
+      else need(host, fallback)
+    }
+  }
+  return { any, of: root => needs.get(root) ?? [] }
 }
 
 function* union(a: ReadonlySet<string>, b: ReadonlySet<string>): Generator<string, void, void> {
