@@ -5,7 +5,7 @@ import { createAdminServer } from './admin/server.ts'
 import { everyAddress } from './admin/every-address.ts'
 import { createMetrics } from './admin/metrics.ts'
 import { ensureAuthority } from './authority/authority.ts'
-import { ticketSecrets } from './authority/ticket-secrets.ts'
+import { shareTicketSecrets } from './authority/ticket-secrets.ts'
 import { SERVING_DAYS, issueServing } from './authority/certificates.ts'
 import type { KeyPair } from './authority/certificates.ts'
 import type { Config } from './config.ts'
@@ -166,11 +166,10 @@ async function keepTicketSecrets(
   { client, log, stream }: { readonly client: KubeClient; readonly log: Log; readonly stream: StreamServer },
   signal: AbortSignal,
 ): Promise<never> {
-  const options = { client, namespace, log, wall: () => Date.now() }
+  const tell = stream.setTicketSecrets.bind(stream)
+  const options = { client, namespace, log, wall: () => Date.now(), tell }
   for (;;) {
-    stream.setTicketSecrets(
-      await patiently(log, 'the secrets of session tickets', () => ticketSecrets(options), signal),
-    )
+    await patiently(log, 'the secrets of session tickets', () => shareTicketSecrets(options), signal)
     await sleep(TICKETS_MS, undefined, { signal })
   }
 }

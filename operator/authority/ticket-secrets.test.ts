@@ -1,9 +1,10 @@
 import { beforeEach, describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
+import type { TicketsMessage } from '../../protocol/messages.ts'
 import { KubeError } from '../kube/errors.ts'
 import { FakeApi } from '../kube/testing/fake-api.ts'
 import type { FakeClient } from '../kube/testing/fake-api.ts'
-import { TICKET_SECRET_NAME, ticketDays, ticketSecrets } from './ticket-secrets.ts'
+import { TICKET_SECRET_NAME, shareTicketSecrets, ticketDays } from './ticket-secrets.ts'
 
 const SYSTEM = 'sluice-system'
 const OBJECT = `${SYSTEM}/${TICKET_SECRET_NAME}`
@@ -56,7 +57,7 @@ describe('ticketDays', () => {
   })
 })
 
-describe('ticketSecrets', () => {
+describe('shareTicketSecrets', () => {
   let api: FakeApi
   let now: number
   let lines: string[]
@@ -66,11 +67,21 @@ describe('ticketSecrets', () => {
     lines = []
   })
   const note = (fields: unknown, text: string): void => void lines.push(`${text} ${JSON.stringify(fields)}`)
-  const look = (client: FakeClient = api.client()): ReturnType<typeof ticketSecrets> =>
-    ticketSecrets({
-      ...{ client, namespace: SYSTEM, wall: () => now },
+  const share = (
+    tell: (secrets: TicketsMessage['secrets']) => void,
+    client: FakeClient = api.client(),
+  ): Promise<void> =>
+    shareTicketSecrets({
+      ...{ client, namespace: SYSTEM, wall: () => now, tell },
       log: { info: note, warn: note, error: note, debug: note },
     })
+  const look = async (): Promise<TicketsMessage['secrets']> => {
+    const told: TicketsMessage['secrets'][] = []
+    await share(secrets => told.push(secrets))
+    const [only] = told
+    if (told.length !== 1 || only === undefined) throw new Error(`told ${told.length} times`)
+    return only
+  }
 
   it('makes three, in a Secret of ours and nowhere else, and no others on the same day', async () => {
     const secrets = await look()
@@ -123,5 +134,14 @@ describe('ticketSecrets', () => {
   it('tells the caller when the API server is away', async () => {
     api.deny(() => new KubeError('KUBE_UNAVAILABLE', 'away'))
     await expect(look()).rejects.toMatchObject({ code: 'KUBE_UNAVAILABLE' })
+  })
+
+  it('tells what is stored also where what is missing cannot be written, and says that it could not', async () => {
+    const before = await look()
+    now += DAY_MS
+    api.deny(what => (what.startsWith('update') ? new KubeError('KUBE_FORBIDDEN', 'may only read') : null))
+    const told: TicketsMessage['secrets'][] = []
+    await expect(share(secrets => told.push(secrets))).rejects.toMatchObject({ code: 'KUBE_FORBIDDEN' })
+    expect(told).toEqual([before.slice(1)])
   })
 })

@@ -63,40 +63,43 @@ export interface TicketSecretsOptions {
   readonly log: Log
   /** Milliseconds since the epoch. */
   readonly wall: () => number
+  /** Takes the secrets that count now. */
+  readonly tell: (secrets: TicketsMessage['secrets']) => void
 }
 
 /**
- * Reads the Secret, and makes what is missing; any replica may, the first one wins.
- * @returns the secrets that count now
+ * Reads the Secret, and makes what is missing; any replica may, the first one wins. What is stored is told also where what
+ * is missing cannot be: every replica reads the same.
  * @throws KubeError; the caller tries again
  */
-export async function ticketSecrets({
-  client,
-  namespace,
-  log,
-  wall,
-}: TicketSecretsOptions): Promise<TicketsMessage['secrets']> {
+export async function shareTicketSecrets({ client, namespace, log, wall, tell }: TicketSecretsOptions): Promise<void> {
   const metadata = { namespace, name: TICKET_SECRET_NAME }
   const today = Math.floor(wall() / DAY_MS)
   for (let attempt = 1; ; attempt++) {
     const found = await client.find(resources.secrets, metadata)
     const held = found?.data ?? {}
     const { secrets, data, made, wrong } = ticketDays(held, today, () => randomBytes(BYTES).toString('base64'))
-    if (made.length === 0 && Object.keys(held).every(key => key in data)) return secrets
+    if (made.length === 0 && Object.keys(held).every(key => key in data)) {
+      tell(secrets)
+      return
+    }
     try {
       if (found === null) {
         await client.create(resources.secrets, { metadata: { ...metadata, labels: LABELS }, type: 'Opaque', data })
       } else await client.update(resources.secrets, { ...found, data })
     } catch (error) {
       const overtaken = isKubeError(error, 'KUBE_CONFLICT', 'KUBE_ALREADY_EXISTS', 'KUBE_NOT_FOUND')
-      if (!overtaken || attempt >= ATTEMPTS) throw error
-      continue
+      if (overtaken && attempt < ATTEMPTS) continue
+      const [first, ...others] = secrets.filter(({ day }) => !made.includes(day))
+      if (first !== undefined) tell([first, ...others])
+      throw error
     }
     if (wrong.length > 0) {
       log.warn({ secret: TICKET_SECRET_NAME, keys: wrong }, 'these keys held no secret for session tickets: replaced')
     }
     const gone = Object.keys(held).filter(key => KEY.test(key) && !(key in data))
     log.info({ secret: TICKET_SECRET_NAME, made: made.map(day => `day-${day}`), gone }, 'secrets of session tickets')
-    return secrets
+    tell(secrets)
+    return
   }
 }

@@ -1,22 +1,7 @@
-import { once } from 'node:events'
-import { createServer, type AddressInfo, type Socket } from 'node:net'
-import { connect, type ConnectionOptions } from 'node:tls'
 import { beforeAll, describe, expect, it } from '@jest/globals'
 import * as fc from 'fast-check'
 import { MAX_HELLO_BYTES, readClientHello } from './client-hello.ts'
-
-/** The first bytes that Node's own client sends. */
-async function helloOf(options: ConnectionOptions): Promise<Buffer> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const client = connect({ host: '127.0.0.1', port: (server.address() as AddressInfo).port, ...options })
-  client.on('error', () => undefined)
-  const [socket] = (await once(server, 'connection')) as [Socket]
-  const [bytes] = (await once(socket, 'data')) as [Buffer]
-  socket.destroy()
-  server.close()
-  return bytes
-}
+import { helloOf } from './testing/hello.ts'
 
 /** The same handshake message in records of these sizes. */
 function inRecords(hello: Buffer, sizes: readonly number[]): Buffer {
