@@ -6,7 +6,7 @@ import type { Report } from '../protocol/messages.ts'
 import { parseObjectKey } from '../protocol/ids.ts'
 import type { ObjectKey, ObjectKind } from '../protocol/objects.ts'
 import type { Config } from './config.ts'
-import { Addresses } from './control/addresses.ts'
+import { AddressWriter } from './control/address-writer.ts'
 import { Checksums } from './control/checksums.ts'
 import { Driver } from './control/driver.ts'
 import { Keeper } from './control/keeper.ts'
@@ -78,7 +78,7 @@ export class SluiceOperator extends OperatorBase {
   /** As it was said last. */
   #hasDefault = true
   #policiesDirty = false
-  readonly #addresses: Addresses
+  readonly #addresses: AddressWriter
   /** As the Service in front of the fleet last said. */
   #wanted: readonly Address[] | null = null
   #heldTimer: ReturnType<typeof setTimeout> | null = null
@@ -146,7 +146,7 @@ export class SluiceOperator extends OperatorBase {
       byKey: this.store.byKey.bind(this.store),
     }
     const wall = (): Date => clock.wall()
-    this.#addresses = new Addresses({
+    this.#addresses = new AddressWriter({
       ...{ client, mayWrite, wanted: () => this.#wantedAddresses(), pods: () => this.fleet.pods() },
       released: key => this.releases.released(key) !== null,
       now: () => clock.now(),

@@ -17,7 +17,7 @@ import type { SourceObject } from '../model/types.ts'
 import type { ObjectView, Pipeline } from '../pipeline/pipeline.ts'
 import { KINDS } from '../pipeline/releases.ts'
 import type { ReleaseStore } from '../records/store.ts'
-import type { Addresses } from './addresses.ts'
+import type { AddressWriter } from './address-writer.ts'
 import type { Checksums } from './checksums.ts'
 import type { Driver } from './driver.ts'
 import type { Keeper } from './keeper.ts'
@@ -34,7 +34,7 @@ export interface LeaderParts {
   readonly rollouts: Rollouts
   readonly policies: Policies
   readonly checksums: Readonly<Record<ObjectKind, Checksums>>
-  readonly addresses: Addresses
+  readonly addresses: AddressWriter
   readonly writer: ObjectWriter
   readonly keeper: Keeper
   readonly starter: Starter

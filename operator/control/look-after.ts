@@ -6,7 +6,7 @@ import type { ObjectKey } from '../../protocol/objects.ts'
 import { isKubeError, isNotLeader } from '../kube/errors.ts'
 import type { ReconcileResult } from '../kube/queue.ts'
 import type { ObjectView, Pipeline } from '../pipeline/pipeline.ts'
-import type { Addresses } from './addresses.ts'
+import type { AddressWriter } from './address-writer.ts'
 import type { Driver } from './driver.ts'
 import type { Keeper } from './keeper.ts'
 import type { ObjectWriter } from './object-writer.ts'
@@ -21,7 +21,7 @@ export interface LookAfterParts {
   readonly starter: Pick<Starter, 'start'>
   readonly driver: Pick<Driver, 'drive'>
   readonly rollouts: Pick<Rollouts, 'of'>
-  readonly addresses: Pick<Addresses, 'write'>
+  readonly addresses: Pick<AddressWriter, 'write'>
   /** The API server refuses what is to be written, and will again. */
   readonly refused: (view: ObjectView, what: string, error: Error) => void
 }

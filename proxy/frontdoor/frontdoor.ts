@@ -10,7 +10,7 @@ import type { Recorder } from '../report/recorder.ts'
 import type { TableReader } from '../table/contract.ts'
 import type { Contexts } from './contexts.ts'
 import { Handshake, type HandshakeOwner } from './handshake.ts'
-import { Handshakes } from './handshakes.ts'
+import { HandshakesByClient } from './handshakes-by-client.ts'
 import { LoopLag } from './loop-lag.ts'
 
 export interface FrontDoorParts {
@@ -36,7 +36,7 @@ export class FrontDoor {
   readonly server: Server
   readonly #parts: FrontDoorParts
   /** Connections before the end of their handshake. */
-  readonly #handshakes = new Handshakes<Handshake>()
+  readonly #handshakes = new HandshakesByClient<Handshake>()
   /** Of these, those that were not admitted. */
   #turnedAway = 0
   readonly #lag = new LoopLag()

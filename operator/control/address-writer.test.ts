@@ -6,7 +6,7 @@ import { NotLeaderError } from '../kube/errors.ts'
 import { FakeApi } from '../kube/testing/fake-api.ts'
 import { ingress } from '../pipeline/testing.ts'
 import type { Address } from '../status/addresses.ts'
-import { Addresses, MOST_ASKED, PATIENCE_MS } from './addresses.ts'
+import { AddressWriter, MOST_ASKED, PATIENCE_MS } from './address-writer.ts'
 import { viewOf } from './testing-views.ts'
 import type { ViewOf } from './testing-views.ts'
 
@@ -35,7 +35,7 @@ async function after(of: Case): Promise<readonly [unknown, number]> {
   const { status, managedFields } = of
   const made = api.put('ingresses', { ...ingress(), ...(status === undefined ? {} : { status }) })
   if (of.edited === true) api.edit('ingresses', 'shop/web', { metadata: { labels: { edited: 'yes' } } })
-  const addresses = new Addresses({
+  const addresses = new AddressWriter({
     client: api.client(),
     wanted: () => of.wanted,
     mayWrite: () => of.leads ?? true,
@@ -135,7 +135,7 @@ describe('the first address of an Ingress', () => {
     const api = new FakeApi()
     const raw = api.put('ingresses', { ...ingress() })
     const state = { says, now: 0, released }
-    const addresses = new Addresses({
+    const addresses = new AddressWriter({
       ...{ client: api.client(), wanted: () => wanted, mayWrite: () => true },
       released: () => state.released,
       now: () => state.now,

@@ -1,6 +1,6 @@
 /** TLS handshakes under way, by client; and which of them is given up where there is no room for another. */
 
-export class Handshakes<T> {
+export class HandshakesByClient<T> {
   /** In the order in which clients came; of each, in the order of its connections. */
   readonly #of = new Map<string, Set<T>>()
   #size = 0

@@ -17,7 +17,7 @@ import type { ObjectView } from '../pipeline/pipeline.ts'
 import { sameAddresses, shownAddresses, showsOurs } from '../status/addresses.ts'
 import type { Address } from '../status/addresses.ts'
 
-export interface AddressesOptions {
+export interface AddressWriterOptions {
   readonly client: Pick<KubeClient, 'patchStatus'>
   /** What Ingresses of ours are to show; null: not known yet. */
   readonly wanted: () => readonly Address[] | null
@@ -35,12 +35,12 @@ export const PATIENCE_MS = 10_000
 /** Pods are asked about so many at a time: those that came first. */
 export const MOST_ASKED = 100
 
-export class Addresses {
-  readonly #options: AddressesOptions
+export class AddressWriter {
+  readonly #options: AddressWriterOptions
   /** Ingresses that wait for their first address, and since when; oldest first. */
   readonly #waiting = new Map<ObjectKey, number>()
 
-  constructor(options: AddressesOptions) {
+  constructor(options: AddressWriterOptions) {
     this.#options = options
   }
 

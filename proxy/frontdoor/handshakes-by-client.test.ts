@@ -1,10 +1,10 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
-import { Handshakes } from './handshakes.ts'
+import { HandshakesByClient } from './handshakes-by-client.ts'
 
-describe('Handshakes', () => {
+describe('HandshakesByClient', () => {
   it('gives up the oldest of the client that has most', () => {
-    const handshakes = new Handshakes<string>()
+    const handshakes = new HandshakesByClient<string>()
     for (const [client, name] of [
       ...[['a', 'a1'] as const, ['b', 'b1'] as const, ['b', 'b2'] as const, ['c', 'c1'] as const],
     ]) {
@@ -16,13 +16,13 @@ describe('Handshakes', () => {
   })
 
   it('has nobody to give up where there is none', () => {
-    expect(new Handshakes<string>().leastDeserving()).toBeNull()
+    expect(new HandshakesByClient<string>().leastDeserving()).toBeNull()
   })
 
   it('one client among others never costs them a handshake', () => {
     fc.assert(
       fc.property(fc.array(fc.constantFrom('greedy', 'greedy', 'greedy', 'a', 'b'), { maxLength: 60 }), clients => {
-        const handshakes = new Handshakes<{ readonly client: string }>()
+        const handshakes = new HandshakesByClient<{ readonly client: string }>()
         // Two honest ones at most two each, and a door for eight.
         const honest = { a: 0, b: 0 }
         for (const client of clients) {
