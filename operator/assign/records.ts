@@ -4,6 +4,7 @@
  */
 import type { Revision } from '../../protocol/objects.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
+import type { Settings } from '../model/settings.ts'
 import type { SourceObject } from '../model/types.ts'
 import { hashOf, isRefused, knows, releasedOf } from './revisions.ts'
 import type { Governance, Plan, ReleaseRecord, StoredRevision } from './types.ts'
@@ -87,8 +88,13 @@ export function inherit(record: ReleaseRecord, object: SourceObject): ReleaseRec
 /**
  * A rollout of the object's content starts: on its way, on no pod yet. What all pods served before is current.
  * Throws RecordError for a revision that was taken back.
+ * @param settings what it begins with; null: it waits, or nothing drives it
  */
-export function begin(record: ReleaseRecord | null, object: SourceObject): ReleaseRecord {
+export function begin(
+  record: ReleaseRecord | null,
+  object: SourceObject,
+  settings: Settings | null = null,
+): ReleaseRecord {
   const base = record ?? create(object)
   const { revision } = object
   const current = releasedOf(base)
@@ -97,7 +103,8 @@ export function begin(record: ReleaseRecord | null, object: SourceObject): Relea
   }
   // Content that is released already keeps the name under which it is.
   const update = current !== null && hashOf(base, current) === revision ? current : revision
-  return prune({ ...bind(base, update, object), governed: true, seen: null, current, update, index: 0 })
+  const begun = prune({ ...bind(base, update, object), governed: true, seen: null, current, update, index: 0 })
+  return settings === null || update === current ? begun : { ...begun, rollout: { revision: update, settings } }
 }
 
 /** Throws RangeError for an index below -1 or a fraction. */
@@ -200,13 +207,14 @@ export function follow(record: ReleaseRecord, object: SourceObject, invalid: boo
   return { record: next, conflict: null }
 }
 
-/** Without the content of revisions that nobody can be served any more. */
-export function prune(record: ReleaseRecord): ReleaseRecord {
+/** Without the content of revisions that nobody can be served any more, and without a rollout that is over. */
+export function prune(all: ReleaseRecord): ReleaseRecord {
+  const record = withoutEnded(all)
   const needed = new Set([record.current, record.update])
-  const all = Object.entries(record.revisions)
-  const kept = all.filter(([name]) => needed.has(name))
-  if (kept.length === all.length) return record
-  const named = all
+  const stored = Object.entries(record.revisions)
+  const kept = stored.filter(([name]) => needed.has(name))
+  if (kept.length === stored.length) return record
+  const named = stored
     .filter(([name, { hash }]) => !needed.has(name) && name !== hash)
     .map(([name, { hash }]): [Revision, Revision] => [name, hash])
   const revisions = Object.fromEntries(kept)
@@ -215,6 +223,12 @@ export function prune(record: ReleaseRecord): ReleaseRecord {
     [...Object.entries(record.bound ?? {}), ...named].slice(-MAX_BOUND),
   )
   return { ...record, revisions, bound }
+}
+
+function withoutEnded(record: ReleaseRecord): ReleaseRecord {
+  const { rollout, ...others } = record
+  if (rollout === undefined) return record
+  return rollout.revision === record.update && record.update !== record.current ? record : others
 }
 
 export interface Observation {

@@ -1,5 +1,6 @@
 /** What is known of an object's releases, and what follows from it for the pods. DESIGN "Which revision does a pod serve?" */
 import type { ObjectKey, Revision } from '../../protocol/objects.ts'
+import type { Settings } from '../model/settings.ts'
 import type { Content } from '../model/types.ts'
 
 /** A revision that the store holds: its name is bound to the content first seen with it. */
@@ -8,6 +9,13 @@ export interface StoredRevision {
   readonly hash: Revision
   /** Null for ABSENT_REVISION. */
   readonly content: Content | null
+}
+
+/** A rollout that has begun, driven by a policy. */
+export interface BegunRollout {
+  readonly revision: Revision
+  /** What it began with: it runs to its end on that, whatever becomes of its policy. */
+  readonly settings: Settings
 }
 
 /** The revision store's entry of one object, by UID. */
@@ -30,6 +38,8 @@ export interface ReleaseRecord {
   readonly update: Revision | null
   /** Pods from ordinal 0 that serve `update`; -1: all. */
   readonly index: number
+  /** Of `update`, while it is on its way; absent: driven by hand, or an operator from before this field began it. */
+  readonly rollout?: BegunRollout
   /** Revisions taken back; they do not go out again before someone says retry. */
   readonly refused: readonly Revision[]
   readonly revisions: Readonly<Record<Revision, StoredRevision>>

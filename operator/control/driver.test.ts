@@ -97,14 +97,26 @@ describe('a rollout', () => {
     expect(written).toBeLessThanOrEqual(4)
   })
 
-  it('follows the policy as it is now', async () => {
+  it('goes on as it began, whatever becomes of its policy, under the next leader, too; the next one begins with what is new', async () => {
     const [api, leader] = await governed({ bakeTime: '1h', analysis: { deadline: '2h', successRate: { min: 99 } } })
     change(api, 'b.example')
     await leader.seconds(10)
     expect(found(api).status).toMatchObject({ phase: 'Progressing', index: 1 })
     api.put('ingressrolloutpolicies', policy({ generation: 2 }))
     await leader.seconds(8)
+    expect(found(api).status).toMatchObject({ phase: 'Progressing', index: 1 })
+    leader.crash()
+    const next = await new LeaderProcess(api, { clock: leader.clock }).start()
+    await next.seconds(8)
+    expect(found(api).status).toMatchObject({ phase: 'Progressing', index: 1 })
+    expect((await outcomeOf(api)).record?.rollout).toMatchObject({ settings: { bakeMs: 3_600_000 } })
+    command(api, { promote: true })
+    await next.seconds(3)
     expect(found(api).status.phase).toBe('Complete')
+    expect((await outcomeOf(api)).record?.rollout).toBeUndefined()
+    change(api, 'c.example')
+    await next.seconds(8)
+    expect(found(api, 1).status.phase).toBe('Complete')
   })
 
   it('pauses, waits for approval, and is told to go on', async () => {

@@ -52,7 +52,8 @@ export interface DriverOptions {
 
 interface Driven {
   state: State
-  settings: Settings
+  /** Of its policy as it is now: what it begins with. */
+  policy: Settings
   /** What a former leader decided and may not have written; done before anything else. */
   unfinished: readonly Command[]
   /** The state was adopted, and its status is not written yet. */
@@ -68,7 +69,10 @@ const NO_POLICY: Settings = {
   ackDeadlineMs: 30_000,
   intervalMs: 5_000,
   minRequests: 100,
-  gates: { successRate: null, notFoundRate: null, latencyP99: null, tlsFailureRate: null },
+  gates: {
+    ...{ successRate: null, notFoundRate: null, clientErrorRate: null, redirectRate: null },
+    ...{ latencyP99: null, tlsFailureRate: null },
+  },
   onInconclusive: 'Pause',
   deadlineMs: 600_000,
   automaticRollback: true,
@@ -122,8 +126,8 @@ export class Driver {
     const { pipeline, clock, pods, figures, writer } = this.#options
     const view = pipeline.view(rollout.object)
     const driven = this.#of(rollout, view)
-    if (view?.policy) driven.settings = view.policy.settings
-    const { state, settings } = driven
+    if (view?.policy) driven.policy = view.policy.settings
+    const { state, policy } = driven
     if (driven.unfinished.length > 0) {
       await this.#act(rollout, view, state, state, driven.unfinished)
       driven.unfinished = []
@@ -143,7 +147,7 @@ export class Driver {
       now: clock.now(),
       wall: clock.wall().getTime(),
     })
-    const made = step(state, observation, settings)
+    const made = step(state, observation, policy)
     const next = obstacle === null ? made.state : { ...made.state, message: waitsFor(made.state, obstacle) }
     if (state.phase === 'Pending' && isActive(next)) this.#claim(rollout, view)
     await this.#act(rollout, view, state, next, made.commands)
@@ -177,10 +181,11 @@ export class Driver {
     const source = view?.source ?? null
     const mine = source?.uid === rollout.spec.objectRef.uid
     // On its way, on no pod yet: content and name are stored before anything can refer to them.
-    if (before.phase === 'Pending' && isActive(next) && mine && record?.update !== revision) {
+    if (before.phase === 'Pending' && isActive(next) && mine && source.revision === revision) {
       // A later attempt was told to go out again, whatever was said against the one before.
       const base = record !== null && next.attempt > 1 ? retry(record, revision) : record
-      if (source.revision === revision) await store(begin(base, source))
+      if (record?.update !== revision) await store(begin(base, source, next.settings))
+      else if (next.settings !== null) await store({ ...record, rollout: { revision, settings: next.settings } })
     }
     for (const command of commands) {
       switch (command.type) {
@@ -233,7 +238,7 @@ export class Driver {
     const { clock } = this.#options
     const known = this.#driven.get(rollout.uid)
     if (known !== undefined && known.state.attempt >= rollout.spec.attempt) return known
-    const settings = view?.policy?.settings ?? known?.settings ?? NO_POLICY
+    const policy = view?.policy?.settings ?? known?.policy ?? NO_POLICY
     const { attempt, retry: retries, revision } = rollout.spec
     const remembered = fromStatus(rollout.status)
     const { state, commands: unfinished } =
@@ -243,12 +248,12 @@ export class Driver {
             remembered,
             view?.record ?? { current: null, update: null, index: -1, refused: [] },
             revision,
-            settings,
+            policy,
             { now: clock.now(), wall: clock.wall().getTime() },
           )
     const unstamped = known === undefined && view !== null ? stampsOwed(rollout, view, state) : []
     const driven: Driven = {
-      ...{ state, settings, owesStatus: false, written: null },
+      ...{ state, policy, owesStatus: false, written: null },
       unfinished: [...unfinished, ...unstamped],
     }
     this.#driven.set(rollout.uid, driven)
@@ -280,7 +285,7 @@ export class Driver {
   async #write(rollout: Rollout, driven: Driven, observation: Observation): Promise<void> {
     const { client, clock } = this.#options
     const context = { previous: rollout.status, generation: rollout.generation }
-    const status = toStatus(driven.state, observation, driven.settings, context)
+    const status = toStatus(driven.state, observation, driven.state.settings ?? driven.policy, context)
     const text = JSON.stringify(status)
     const essence = essenceOf(status)
     const { written } = driven

@@ -168,6 +168,8 @@ describe('figures, pods, endpoints', () => {
       requests: 1,
       successRate: 100,
       notFoundRate: 0,
+      clientErrorRate: 0,
+      redirectRate: 0,
       tlsHandshakes: 0,
       tlsFailureRate: 0,
       latencyP99Ms: 1,

@@ -297,7 +297,7 @@ export class LeaderProcess {
 
 /** Record and annotations of an object as the API server has them, and its rollouts: what is left when all is over. */
 export interface Outcome {
-  readonly record: Pick<ReleaseRecord, 'current' | 'update' | 'index' | 'refused' | 'governed'> | null
+  readonly record: Pick<ReleaseRecord, 'current' | 'update' | 'index' | 'refused' | 'governed' | 'rollout'> | null
   readonly stamp: Readonly<Record<'flag' | 'current' | 'update' | 'index', string | null>>
   readonly finalizers: readonly string[]
   /** By name: phase and attempt. */
@@ -329,6 +329,7 @@ export async function outcomeOf(api: FakeApi, name = 'shop/web'): Promise<Outcom
         : {
             ...{ current: record.current, update: record.update, index: record.index },
             ...{ refused: record.refused, governed: record.governed },
+            ...(record.rollout === undefined ? {} : { rollout: record.rollout }),
           },
     stamp: { flag: at('flag'), current: at('current'), update: at('update'), index: at('index') },
     finalizers,

@@ -50,7 +50,11 @@ describe('parsePolicy', () => {
         ackDeadlineMs: 30_000,
         intervalMs: 5000,
         minRequests: 100,
-        gates: { successRate: { min: 99, maxDrop: null }, notFoundRate: null, latencyP99: null, tlsFailureRate: null },
+        gates: {
+          ...{ successRate: { min: 99, maxDrop: null }, notFoundRate: null, latencyP99: null, tlsFailureRate: null },
+          // On by default: a wrong Service answers 404 or 401, never 5xx.
+          ...{ clientErrorRate: { maxRise: 10 }, redirectRate: { maxRise: 10 } },
+        },
         onInconclusive: 'Pause',
         deadlineMs: 600_000,
         automaticRollback: true,
@@ -67,6 +71,8 @@ describe('parsePolicy', () => {
       batches: [{ pods: 2, pause: { for: '2m' } }, { pods: '25%', pause: {} }, { pods: '100%' }],
       analysis: {
         notFoundRate: { maxRise: 0.5 },
+        clientErrorRate: { maxRise: 2 },
+        redirectRate: { maxRise: 100 },
         latencyP99: { maxRise: '50%' },
         tlsFailureRate: { maxRise: 1 },
         deadline: '1h30m',
@@ -81,6 +87,8 @@ describe('parsePolicy', () => {
     expect(settings.gates).toEqual({
       successRate: null,
       notFoundRate: { maxRise: 0.5 },
+      clientErrorRate: { maxRise: 2 },
+      redirectRate: { maxRise: 100 },
       latencyP99: { maxRise: 50 },
       tlsFailureRate: { maxRise: 1, minHandshakes: 20 },
     })

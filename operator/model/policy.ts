@@ -13,42 +13,8 @@ import type {
 import { ingressRolloutPolicySpecSchema } from './generated/schemas.ts'
 import { checked, compileSchema, millisecondsOf } from './metadata.ts'
 import { labelCount, selects } from './selectors.ts'
+import type { Batch, BatchSize, Pause, Settings } from './settings.ts'
 import type { SourceObject } from './types.ts'
-
-/** How many pods serve the update when a batch is out, earlier batches included. */
-export type BatchSize = { readonly count: number } | { readonly percent: number }
-
-/** What follows when a batch passed. */
-export type Pause =
-  { readonly type: 'none' } | { readonly type: 'time'; readonly forMs: number } | { readonly type: 'approval' }
-
-export interface Batch {
-  readonly pods: BatchSize
-  readonly pause: Pause
-}
-
-/**
- * What the rollout machine needs of a policy, in its own form (operator/rollout/machine/types.ts, Settings).
- * Times in milliseconds, rates in percent, differences in percentage points; null: no such gate.
- */
-export interface PolicySettings {
-  /** At least one; the last is 100 percent. */
-  readonly batches: readonly Batch[]
-  readonly bakeMs: number
-  readonly ackDeadlineMs: number
-  readonly intervalMs: number
-  readonly minRequests: number
-  readonly gates: {
-    readonly successRate: { readonly min: number | null; readonly maxDrop: number | null } | null
-    readonly notFoundRate: { readonly maxRise: number } | null
-    /** maxRise: how much slower than the stable pods, in percent of theirs. */
-    readonly latencyP99: { readonly maxRise: number } | null
-    readonly tlsFailureRate: { readonly maxRise: number; readonly minHandshakes: number } | null
-  }
-  readonly onInconclusive: 'Pause' | 'Promote'
-  readonly deadlineMs: number
-  readonly automaticRollback: boolean
-}
 
 export interface Policy {
   readonly name: string
@@ -62,7 +28,7 @@ export interface Policy {
     readonly objectSelector: LabelSelector
   }
   readonly kinds: readonly ObjectKind[]
-  readonly settings: PolicySettings
+  readonly settings: Settings
   readonly maxConcurrent: number
   readonly historyLimit: number
   readonly allowOptOut: boolean
@@ -143,6 +109,8 @@ export function parsePolicy(raw: unknown): Policy {
             ? null
             : { min: analysis.successRate.min ?? null, maxDrop: analysis.successRate.maxDrop ?? null },
         notFoundRate: analysis.notFoundRate ?? null,
+        clientErrorRate: analysis.clientErrorRate,
+        redirectRate: analysis.redirectRate,
         latencyP99:
           analysis.latencyP99 === undefined ? null : { maxRise: Number(analysis.latencyP99.maxRise.replace('%', '')) },
         tlsFailureRate: analysis.tlsFailureRate ?? null,

@@ -68,7 +68,8 @@ describe('toStatus', () => {
     const run = at(state => state.step.name === 'baking')
     run.seconds(3)
     expect(status(run).gates?.map(gate => gate.name)).toEqual([
-      ...['acknowledgement', 'successRate', 'notFoundRate', 'latencyP99', 'tlsFailureRate'],
+      ...['acknowledgement', 'successRate', 'notFoundRate', 'clientErrorRate', 'redirectRate'],
+      ...['latencyP99', 'tlsFailureRate'],
     ])
     const verdict = { name: 'odd', verdict: 'fail', reason: 'R'.repeat(200), message: 'm'.repeat(2_000) } as const
     run.state = { ...run.state, verdicts: [{ ...verdict, figures: { good: 1, not: NaN, never: Infinity } }] }
@@ -88,11 +89,11 @@ describe('toStatus', () => {
       state => state.phase === 'Paused',
       run => {
         const pause = { type: 'time', forMs: 60_000 } as const
-        run.settings = { ...SETTINGS, batches: [{ pods: { count: 1 }, pause }, SETTINGS.batches[2]!] }
+        const batches = [{ pods: { count: 1 }, pause }, SETTINGS.batches[2]!]
+        run.settings = { ...SETTINGS, batches, automaticRollback: false }
       },
     )
     expect(status(run).pauseEndsAt).toBe(new Date(run.wall + 60_000).toISOString())
-    run.settings = { ...run.settings, automaticRollback: false }
     run.onUpdate = { ...BROKEN, failures: 50 }
     run.until(state => state.blocked !== null, 30)
     expect(status(run)).not.toHaveProperty('pauseEndsAt')
@@ -212,7 +213,15 @@ describe('fromStatus', () => {
       ...{ phase: 'Paused', attempt: 1, observedRetry: 0, batch: 0, index: 0, message: '', cause: null },
       ...{ pausedReason: null, pauseEndsAt: null, startedAt: null, batchStartedAt: null, finishedAt: null },
       baseline: {
-        ...{ requests: 5, successRate: 100, notFoundRate: 0, tlsHandshakes: 0, tlsFailureRate: 0 },
+        ...{
+          requests: 5,
+          successRate: 100,
+          notFoundRate: 0,
+          clientErrorRate: null,
+          redirectRate: null,
+          tlsHandshakes: 0,
+          tlsFailureRate: 0,
+        },
         latencyP99Ms: null,
       },
     })

@@ -80,8 +80,13 @@ function gateOf({ name, verdict, reason, message, figures }: Verdict): Gate {
   }
 }
 
-function baselineStatus({ latencyP99Ms, ...rest }: Baseline): BaselineStatus {
-  return { ...rest, ...(latencyP99Ms === null ? {} : { latencyP99Ms }) }
+function baselineStatus({ latencyP99Ms, clientErrorRate, redirectRate, ...rest }: Baseline): BaselineStatus {
+  return {
+    ...rest,
+    ...(clientErrorRate === null ? {} : { clientErrorRate }),
+    ...(redirectRate === null ? {} : { redirectRate }),
+    ...(latencyP99Ms === null ? {} : { latencyP99Ms }),
+  }
 }
 
 /** RFC 3339. */
@@ -120,7 +125,12 @@ function causeOf(phase: Phase, conditions: IngressRolloutStatus['conditions']): 
 /** Handshakes are unknown where an older operator wrote the status: such a reference decides nothing about TLS. */
 function baselineOf(status: BaselineStatus): Baseline {
   const { requests = 0, successRate = 100, notFoundRate = 0, tlsFailureRate = 0, latencyP99Ms = null } = status
-  return { requests, successRate, notFoundRate, tlsHandshakes: status.tlsHandshakes ?? 0, tlsFailureRate, latencyP99Ms }
+  const { clientErrorRate = null, redirectRate = null } = status
+  const tlsHandshakes = status.tlsHandshakes ?? 0
+  return {
+    ...{ requests, successRate, notFoundRate, clientErrorRate, redirectRate },
+    ...{ tlsHandshakes, tlsFailureRate, latencyP99Ms },
+  }
 }
 
 function milliseconds(text: string | undefined): number | null {

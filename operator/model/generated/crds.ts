@@ -345,6 +345,30 @@ export interface IngressRolloutPolicyAnalysisNotFoundRate {
   readonly maxRise: number
 }
 /**
+ * Gate on 4xx answers of backends, of the requests that had a route: a wrong Service answers 404 or 401 to everything, never 5xx. 100 turns it off.
+ *
+ * This interface was referenced by `Container`'s JSON-Schema
+ * via the `definition` "IngressRolloutPolicyAnalysisClientErrorRate".
+ */
+export interface IngressRolloutPolicyAnalysisClientErrorRate {
+  /**
+   * Fails when the rate is more than this many percentage points above the stable pods.
+   */
+  readonly maxRise: number
+}
+/**
+ * Gate on 3xx answers, of the requests that had a route: a redirect loop. 100 turns it off.
+ *
+ * This interface was referenced by `Container`'s JSON-Schema
+ * via the `definition` "IngressRolloutPolicyAnalysisRedirectRate".
+ */
+export interface IngressRolloutPolicyAnalysisRedirectRate {
+  /**
+   * Fails when the rate is more than this many percentage points above the stable pods.
+   */
+  readonly maxRise: number
+}
+/**
  * Gate on the 99th percentile of the latency.
  *
  * This interface was referenced by `Container`'s JSON-Schema
@@ -395,6 +419,14 @@ export interface IngressRolloutPolicyAnalysis {
    * Gate on answers 404 because no route matched; a lost path shows there, never as 5xx.
    */
   readonly notFoundRate?: IngressRolloutPolicyAnalysisNotFoundRate
+  /**
+   * Gate on 4xx answers of backends, of the requests that had a route: a wrong Service answers 404 or 401 to everything, never 5xx. 100 turns it off.
+   */
+  readonly clientErrorRate: IngressRolloutPolicyAnalysisClientErrorRate
+  /**
+   * Gate on 3xx answers, of the requests that had a route: a redirect loop. 100 turns it off.
+   */
+  readonly redirectRate: IngressRolloutPolicyAnalysisRedirectRate
   /**
    * Gate on the 99th percentile of the latency.
    */
@@ -671,6 +703,14 @@ export interface IngressRolloutStatusBaseline {
    * Answers 404 because no route matched, in percent.
    */
   readonly notFoundRate?: number
+  /**
+   * Answers 4xx, of the requests that had a route, in percent.
+   */
+  readonly clientErrorRate?: number
+  /**
+   * Answers 3xx, of the requests that had a route, in percent.
+   */
+  readonly redirectRate?: number
   /**
    * Handshakes that tlsFailureRate comes from.
    */

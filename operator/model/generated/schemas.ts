@@ -289,6 +289,37 @@ export const ingressRolloutPolicySpecSchema = {
           },
           additionalProperties: false,
         },
+        clientErrorRate: {
+          type: 'object',
+          required: ['maxRise'],
+          default: { maxRise: 10 },
+          description:
+            'Gate on 4xx answers of backends, of the requests that had a route: a wrong Service answers 404 or 401 to everything, never 5xx. 100 turns it off.',
+          properties: {
+            maxRise: {
+              type: 'number',
+              minimum: 0,
+              maximum: 100,
+              description: 'Fails when the rate is more than this many percentage points above the stable pods.',
+            },
+          },
+          additionalProperties: false,
+        },
+        redirectRate: {
+          type: 'object',
+          required: ['maxRise'],
+          default: { maxRise: 10 },
+          description: 'Gate on 3xx answers, of the requests that had a route: a redirect loop. 100 turns it off.',
+          properties: {
+            maxRise: {
+              type: 'number',
+              minimum: 0,
+              maximum: 100,
+              description: 'Fails when the rate is more than this many percentage points above the stable pods.',
+            },
+          },
+          additionalProperties: false,
+        },
         latencyP99: {
           type: 'object',
           required: ['maxRise'],

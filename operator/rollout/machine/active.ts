@@ -32,6 +32,7 @@ function pending(state: State, observation: Observation, settings: Settings): St
   const started: State = {
     ...state,
     phase: 'Progressing',
+    settings,
     batch: 0,
     step: { name: 'raising', since: now, merge: false },
     batchSince: now,

@@ -1,5 +1,5 @@
 /** One batch: raise the index, see the confirmations, bake, judge, wait; then the next. */
-import { batchReach, fleetView } from './batches.ts'
+import { batchReach, fleetView, loweredIndex } from './batches.ts'
 import { release, takeBack } from './ending.ts'
 import { baselineOf, failures, tlsAttempts } from './figures.ts'
 import type { Baseline } from './figures.ts'
@@ -9,7 +9,9 @@ import { after, event, isLast, pods, result, widest } from './outcome.ts'
 import type { Blocked, Observation, Settings, State, StepResult, Verdict } from './types.ts'
 
 export function batchRun(before: State, observation: Observation, settings: Settings): StepResult {
-  if (before.index === 0) return raising(before, observation, settings)
+  const lowered = withinFleet(before, observation, settings)
+  if (lowered !== null) return lowered
+  if (before.index === 0) return beginning(before, observation, settings)
   const judged = judge(before, observation, settings)
   const { state, outcome } = judged
   if (outcome.verdict === 'fail') return failed(state, observation, settings, outcome.because)
@@ -18,6 +20,8 @@ export function batchRun(before: State, observation: Observation, settings: Sett
 }
 
 function moving(state: State, judged: Judgement, observation: Observation, settings: Settings): StepResult {
+  const wider = joined(state, observation, settings)
+  if (wider !== null) return wider
   switch (state.step.name) {
     case 'raising':
       return raising(state, observation, settings)
@@ -32,77 +36,98 @@ function moving(state: State, judged: Judgement, observation: Observation, setti
   }
 }
 
+/** Nothing is out, so there is nothing to judge. */
+function beginning(state: State, observation: Observation, settings: Settings): StepResult {
+  return approvedNow(state, observation)
+    ? passed(state, observation, settings, 'approved without enough evidence')
+    : raising(state, observation, settings)
+}
+
+function approvedNow({ blocked, batch }: State, { commands: { approvedBatch } }: Observation): boolean {
+  return blocked?.reason === 'Inconclusive' && approvedBatch > blocked.approvedBefore && approvedBatch > batch
+}
+
+/** A fleet that shrank lost the pods on the stable revision: one of those that are left has to be on it again. */
+function withinFleet(state: State, { pods: all }: Observation, { batches }: Settings): StepResult | null {
+  if (isLast(state, batches) && state.step.name !== 'raising') return null
+  const { size } = fleetView(all)
+  const index = loweredIndex(state.index, size)
+  if (index === state.index) return null
+  const message = `the fleet has ${size} pods now: only those below ordinal ${index} serve the update, one stays on the stable revision`
+  return result({ ...state, index }, { type: 'setIndex', index }, event('Normal', 'IndexLowered', message))
+}
+
 /** Somebody has to decide, unless what blocked it has gone. */
 function blockedRun(state: State, judged: Judgement, observation: Observation, settings: Settings): StepResult {
-  const { commands } = observation
   const free = { ...state, blocked: null }
   if (state.blocked?.reason === 'NoRollbackTarget') return moving(free, judged, observation, settings)
   if (state.blocked?.reason !== 'Inconclusive') return result(state)
-  const { approvedBefore } = state.blocked
-  const approved = commands.approvedBatch > approvedBefore && commands.approvedBatch > state.batch
-  if (approved) return passed(free, observation, settings, 'approved without enough evidence')
+  if (approvedNow(state, observation)) return passed(state, observation, settings, 'approved without enough evidence')
+  if (state.step.name === 'raising') return raising(state, observation, settings)
   // It lacked a ready pod, and now has some: what else it lacks is for the bake to say.
   const back = state.step.name === 'acknowledging' && judged.acknowledged.verdict === 'pass'
   return back || judged.outcome.verdict === 'pass' ? moving(free, judged, observation, settings) : result(state)
 }
 
+/** Never below what the batch before has; where it cannot begin it waits, and from the deadline on for a person, too. */
 function raising(state: State, observation: Observation, settings: Settings): StepResult {
   const { now, commands } = observation
   const { step } = state
   if (commands.paused) return result({ ...state, message: 'paused by spec.paused' })
   const merge = step.name === 'raising' && step.merge
-  const waited = now - (step.name === 'raising' ? step.since : now)
+  const waits = (what: string): StepResult =>
+    now - state.batchSince < settings.deadlineMs
+      ? result({ ...state, message: `waits: ${what}` })
+      : result(blockOn(state, observation, 'Inconclusive', `not begun until the deadline: ${what}`))
   const reach = batchReach(settings.batches, state.batch, fleetView(observation.pods), state.index)
-  if (reach.type === 'wait') return result({ ...state, message: `waits: ${reach.message}` })
+  if (reach.type === 'wait') return waits(reach.message)
   if (reach.type === 'all') return raising({ ...state, batch: state.batch + 1 }, observation, settings)
   const grows = widest(reach.index, state.index) !== state.index
   if (!grows && merge) return passed(state, observation, settings, 'adds no pod to the batch before')
-  if (grows && lacksEndpoints(observation) && waited < settings.ackDeadlineMs) {
-    return result({ ...state, message: 'waits for an endpoint of the Services that the update names' })
-  }
+  if (grows && lacksEndpoints(observation)) return waits('no Service that the update names has an endpoint')
   const index = grows ? reach.index : state.index
-  const next: State = {
-    ...state,
-    index,
-    reached: widest(state.reached, index),
-    step: { name: 'acknowledging', since: now },
-    batchSince: now,
-    batchStartedAt: observation.wall,
-    message: `${batchWords(state, settings)} begins`,
-  }
+  const next = raised({ ...state, message: `${batchWords(state, settings)} begins` }, observation, index)
   // Figures of this observation are those of the batch before: judged next time.
   if (!grows) return result(next)
   const message = `${batchWords(state, settings)}: pods below ordinal ${index} serve the update`
   return result(next, { type: 'setIndex', index }, event('Normal', 'BatchStarted', message))
 }
 
+/** The only way up: whoever gets the update is seen for a whole bake. */
+function raised(state: State, { now, wall }: Pick<Observation, 'now' | 'wall'>, index: number): State {
+  return {
+    ...state,
+    index,
+    reached: widest(state.reached, index),
+    step: { name: 'acknowledging', since: now },
+    batchSince: now,
+    batchStartedAt: wall,
+    blocked: null,
+  }
+}
+
 function acknowledging(state: State, judged: Judgement, observation: Observation, settings: Settings): StepResult {
   const { now } = observation
   const { acknowledged } = judged
   if (acknowledged.verdict === 'pass') {
-    return grown(
-      { ...state, step: { name: 'baking', since: now }, message: bakeWords(state, settings) },
-      observation,
-      settings,
-    )
+    return result({ ...state, step: { name: 'baking', since: now }, message: bakeWords(state, settings) })
   }
   // Pods that are ready have their own deadline; here no pod is.
   if (now - state.batchSince >= settings.deadlineMs && acknowledged.reason === 'NoPodReady') {
     return result(blockOn(state, observation, 'Inconclusive', acknowledged.message))
   }
-  return grown({ ...state, message: `${batchWords(state, settings)}: ${acknowledged.message}` }, observation, settings)
+  return result({ ...state, message: `${batchWords(state, settings)}: ${acknowledged.message}` })
 }
 
 function baking(state: State, judged: Judgement, observation: Observation, settings: Settings): StepResult {
   const { now } = observation
   const { outcome, acknowledged } = judged
   const since = state.step.name === 'baking' ? state.step.since : now
-  if (now - since < settings.bakeMs)
-    return grown({ ...state, message: bakeWords(state, settings) }, observation, settings)
+  if (now - since < settings.bakeMs) return result({ ...state, message: bakeWords(state, settings) })
   if (outcome.verdict === 'pass') return passed(state, observation, settings, 'all gates pass')
   const message = outcome.because.message
   if (now - state.batchSince < settings.deadlineMs) {
-    return grown({ ...state, message: `${batchWords(state, settings)}: ${message}` }, observation, settings)
+    return result({ ...state, message: `${batchWords(state, settings)}: ${message}` })
   }
   // Promote excuses missing traffic, never missing pods.
   if (settings.onInconclusive === 'Promote' && acknowledged.verdict === 'pass') {
@@ -121,7 +146,7 @@ function waiting(state: State, observation: Observation, settings: Settings): St
 
 function passed(before: State, observation: Observation, settings: Settings, why: string): StepResult {
   const { now, wall, commands } = observation
-  const state = { ...before, baseline: strengthened(before.baseline, observation, settings) }
+  const state = { ...before, blocked: null, baseline: strengthened(before.baseline, observation, settings) }
   const message = `${batchWords(state, settings)} passed: ${why}`
   const said = event('Normal', 'BatchPassed', message)
   if (isLast(state, settings.batches)) {
@@ -144,12 +169,18 @@ function nextBatch(state: State, observation: Observation, settings: Settings): 
   return raising(next, observation, settings)
 }
 
-/** The last batch is all pods: the fleet may have grown since it began. */
-function grown(state: State, observation: Observation, settings: Settings): StepResult {
-  const { size } = fleetView(observation.pods)
-  const grows = widest(size, state.index) !== state.index
-  if (!isLast(state, settings.batches) || !grows || observation.commands.paused) return result(state)
-  return result({ ...state, index: size, reached: widest(state.reached, size) }, { type: 'setIndex', index: size })
+/** The last batch is all pods: the fleet may have grown since it began. Those that joined bake with the others, from the start. */
+function joined(
+  state: State,
+  { pods: all, commands, ...observation }: Observation,
+  { batches }: Settings,
+): StepResult | null {
+  const { size } = fleetView(all)
+  const out = state.step.name === 'acknowledging' || state.step.name === 'baking'
+  if (!out || !isLast(state, batches) || commands.paused || widest(size, state.index) === state.index) return null
+  const message = `the fleet has ${size} pods now: those that joined serve the update, the last batch bakes again`
+  const next = raised({ ...state, message }, observation, size)
+  return result(next, { type: 'setIndex', index: size }, event('Normal', 'FleetGrew', message))
 }
 
 function failed(state: State, observation: Observation, settings: Settings, because: Verdict): StepResult {
@@ -179,6 +210,7 @@ function targetServes({ endpoints, stable, deletion, figures }: Observation): bo
   return update.requests > 0 && failures(update) === update.requests
 }
 
+/** Where the stable revision has none either there is nobody whom the update could harm. */
 function lacksEndpoints({ kind, deletion, endpoints }: Observation): boolean {
   return kind === 'Ingress' && !deletion && !endpoints.update && endpoints.stable
 }
@@ -207,10 +239,11 @@ function strengthened(baseline: Baseline | null, { figures }: Observation, setti
       tlsFailures: 0,
       latency: [],
     })
-  const { requests, successRate, notFoundRate, latencyP99Ms, tlsHandshakes, tlsFailureRate } = seen
+  const { requests, successRate, notFoundRate, clientErrorRate, redirectRate, latencyP99Ms } = seen
+  const { tlsHandshakes, tlsFailureRate } = seen
   return {
     ...base,
-    ...(http ? { requests, successRate, notFoundRate, latencyP99Ms } : {}),
+    ...(http ? { requests, successRate, notFoundRate, clientErrorRate, redirectRate, latencyP99Ms } : {}),
     ...(tls ? { tlsHandshakes, tlsFailureRate } : {}),
   }
 }

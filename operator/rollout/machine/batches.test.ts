@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
-import { batchReach, fleetView, podsOf } from './batches.ts'
+import { batchReach, fleetView, loweredIndex, podsOf, unseenPods } from './batches.ts'
 import type { Reach } from './batches.ts'
 import { pod } from './testing.ts'
 import type { Batch, BatchSize, Pause } from './types.ts'
@@ -33,7 +33,12 @@ describe('batchReach', () => {
   it.each<[string, readonly Batch[], number, string, number, Reach | 'wait']>([
     ['a number of pods', [of({ count: 2 }), ALL], 0, '+++++', 0, to(2)],
     ['a percentage, rounded up', [of({ percent: 25 }), ALL], 0, '+++++', 0, to(2)],
-    ['ready pods count, the index is above the last of them', [of({ count: 2 }), ALL], 0, '+--++', 0, to(4)],
+    ['ready pods count, the index is above the last of them', [of({ count: 2 }), ALL], 0, '+-+++', 0, to(3)],
+    ['one of few may come along unseen', [of({ count: 2 }), ALL], 0, '+--++', 0, 'wait'],
+    ['a tenth of many may', [of({ count: 1 }), ALL], 0, '--++++++++++++++++++', 0, to(3)],
+    ['after an outage the ready pods are not the fleet', [of({ count: 1 }), ALL], 0, '--------++', 0, 'wait'],
+    ['a pod that is away is one that returns', [of({ count: 1 }), ALL], 0, '..++', 0, 'wait'],
+    ['a percentage is one of the fleet, not of what is ready', [of({ percent: 50 }), ALL], 0, '+++-++--++', 0, to(6)],
     ['pods that are not ready below it come along', [of({ count: 1 }), ALL], 0, '-++', 0, to(2)],
     ['never lower than before', [of({ count: 1 }), of({ count: 2 }), ALL], 1, '+++++', 4, to(4)],
     ['the last batch takes all, ready or not', [of({ count: 1 }), ALL], 1, '++-+-', 1, to(5)],
@@ -89,12 +94,27 @@ describe('batchReach', () => {
           expect(reach.index).toBeGreaterThanOrEqual(Math.max(1, previous))
           if (number === batches.length - 1 || reach.index === previous) return
           const below = view.ready.filter(ordinal => ordinal < reach.index).length
-          expect(below).toBeLessThanOrEqual(podsOf(wanted, view.ready.length))
+          expect(below).toBeLessThanOrEqual(podsOf(wanted, view.size))
+          expect(reach.index - below).toBeLessThanOrEqual(unseenPods(view.size))
           // The smallest such index: its last pod is a ready one.
           expect(view.ready).toContain(reach.index - 1)
           if (view.size > 1) expect(below).toBeLessThan(view.ready.length)
         })
       }),
     )
+  })
+})
+
+describe('loweredIndex', () => {
+  it.each([
+    ['a fleet that is as it was', 2, 5, 2],
+    ['one that lost its stable pods', 4, 4, 3],
+    ['one that lost some of the updated, too', 4, 2, 1],
+    ['one of a single pod has no stable one', 1, 1, 1],
+    ['one of which nothing is seen', 3, 0, 3],
+    ['nothing is out', 0, 3, 0],
+    ['all is out', -1, 3, -1],
+  ])('of %s', (_, index, size, expected) => {
+    expect(loweredIndex(index, size)).toBe(expected)
   })
 })

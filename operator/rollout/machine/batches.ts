@@ -1,11 +1,11 @@
 /** How far a batch reaches. DESIGN "The rollout machine": a batch counts ready pods. */
 import type { Batch, BatchSize, PodObservation } from './types.ts'
 
-/** The pods when the batch starts. */
+/** The pods at a look. */
 export interface FleetView {
   /** Ordinals of ready pods, ascending; pods without an ordinal are in no batch. */
   readonly ready: readonly number[]
-  /** One more than the highest ordinal of any pod, ready or not. */
+  /** One more than the highest ordinal of any pod, ready or not: the pods that there are, or will be again. */
   readonly size: number
 }
 
@@ -28,14 +28,20 @@ export function fleetView(pods: readonly PodObservation[]): FleetView {
   }
 }
 
-/** Pods that a size means, of so many ready ones: rounded up, at least 1; may be more than there are. */
-export function podsOf(size: BatchSize, ready: number): number {
-  return 'count' in size ? Math.max(1, size.count) : Math.max(1, Math.ceil((size.percent * ready) / 100))
+/** Pods that a size means, of so many: rounded up, at least 1; may be more than there are. */
+export function podsOf(size: BatchSize, pods: number): number {
+  return 'count' in size ? Math.max(1, size.count) : Math.max(1, Math.ceil((size.percent * pods) / 100))
+}
+
+/** Pods of a fleet of this size that may lie below an index without being ready: they get the update unseen when they return. */
+export function unseenPods(size: number): number {
+  return Math.max(1, Math.floor(size / 10))
 }
 
 /**
- * The reach of batch `number` of `batches`: the smallest index with n ready pods below it, never lower than
- * `previous` (the index of the batch before). Before the last batch one ready pod stays on the stable revision,
+ * The reach of batch `number` of `batches`: the smallest index with n ready pods below it, never lower than `previous`
+ * (the index of the batch before). Pods below it that are not ready come along: few (`unseenPods`), or the batch waits; what
+ * is ready after an outage is not what the fleet is. Before the last batch one ready pod stays on the stable revision,
  * unless the whole fleet is one pod.
  */
 export function batchReach(batches: readonly Batch[], number: number, fleet: FleetView, previous: number): Reach {
@@ -44,7 +50,7 @@ export function batchReach(batches: readonly Batch[], number: number, fleet: Fle
   if (ready.length === 0 || batch === undefined) return { type: 'wait', message: 'no pod is ready' }
   // The last batch takes the pods that are not ready along: they get the update when they return.
   if (number === batches.length - 1) return { type: 'index', index: Math.max(size, previous) }
-  const wanted = podsOf(batch.pods, ready.length)
+  const wanted = podsOf(batch.pods, size)
   const lastFollows = number === batches.length - 2 && batch.pause.type === 'none'
   if (wanted >= ready.length && size > 1) {
     if (lastFollows && 'count' in batch.pods && batch.pods.count >= size) return { type: 'all' }
@@ -56,5 +62,21 @@ export function batchReach(batches: readonly Batch[], number: number, fleet: Fle
     }
   }
   const pods = size > 1 ? Math.min(wanted, ready.length - 1) : 1
-  return { type: 'index', index: Math.max((ready[pods - 1] ?? 0) + 1, previous) }
+  const index = (ready[pods - 1] ?? 0) + 1
+  if (index <= previous) return { type: 'index', index: previous }
+  const unseen = index - pods
+  if (unseen <= unseenPods(size)) return { type: 'index', index }
+  const most = `at most ${unseenPods(size)} may get the update unseen`
+  return {
+    type: 'wait',
+    message: `${ready.length} of ${size} pods are ready, and below the ${pods === 1 ? 'one' : `${pods}`} of this batch ${unseen} are not; ${most}`,
+  }
+}
+
+/**
+ * The index that leaves a pod on the stable revision in a fleet that lost those which had it: a StatefulSet that is scaled in
+ * loses the highest ordinals first. `index` itself where there is nothing to lower.
+ */
+export function loweredIndex(index: number, size: number): number {
+  return index <= 0 || size <= 1 ? index : Math.min(index, size - 1)
 }

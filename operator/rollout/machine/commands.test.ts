@@ -2,8 +2,9 @@ import { describe, expect, it } from '@jest/globals'
 import { BROKEN, HEALTHY, NEW, OLD, SETTINGS, World } from './testing.ts'
 
 /** Two pods serve the update and bake. */
-function baking(): World {
+function baking(settings = SETTINGS): World {
   const run = new World()
+  run.settings = settings
   run.until(state => state.index === 2 && state.step.name === 'baking')
   run.takeLog()
   return run
@@ -136,7 +137,15 @@ describe('spec.retry', () => {
   it('begins a new attempt from batch 1, with the baseline of the first', () => {
     const run = new World()
     const baseline = {
-      ...{ requests: 9_000, successRate: 99.9, notFoundRate: 0, tlsHandshakes: 900, tlsFailureRate: 0 },
+      ...{
+        requests: 9_000,
+        successRate: 99.9,
+        notFoundRate: 0,
+        clientErrorRate: 0,
+        redirectRate: 0,
+        tlsHandshakes: 900,
+        tlsFailureRate: 0,
+      },
       latencyP99Ms: 20,
     }
     run.change = { baseline }
@@ -215,7 +224,7 @@ describe('a rollout whose policy went', () => {
 
 describe('an index that was moved by hand', () => {
   it('makes the machine step aside until the index is its own again; then the batch bakes anew', () => {
-    const run = baking()
+    const run = baking({ ...SETTINGS, gates: { ...SETTINGS.gates, successRate: null } })
     run.change = { manualIndex: 4 }
     run.onUpdate = BROKEN
     run.seconds(1_000)
@@ -224,7 +233,6 @@ describe('an index that was moved by hand', () => {
     run.change = {}
     run.onUpdate = HEALTHY
     const back = run.now
-    run.settings = { ...SETTINGS, gates: { ...SETTINGS.gates, successRate: null } }
     run.until(state => state.index === 5, 100)
     expect(run.now - back).toBeGreaterThanOrEqual(30_000)
   })

@@ -62,9 +62,19 @@ describe('aggregates', () => {
   it('become rates in percent', () => {
     const of = counted({ requests: 200, failures: 1, notFound: 4, handshakes: 50, tlsFailures: 5, bucket: 0 })
     expect(baselineOf(of)).toEqual({
-      ...{ requests: 200, successRate: 99.5, notFoundRate: 2, tlsHandshakes: 50, tlsFailureRate: 10 },
+      ...{
+        requests: 200,
+        successRate: 99.5,
+        notFoundRate: 2,
+        clientErrorRate: 0,
+        redirectRate: 0,
+        tlsHandshakes: 50,
+        tlsFailureRate: 10,
+      },
       latencyP99Ms: 0.99,
     })
+    const redirected = counted({ requests: 200, notFound: 100, clientErrors: 10, redirects: 20 })
+    expect(baselineOf(redirected)).toMatchObject({ notFoundRate: 50, clientErrorRate: 10, redirectRate: 20 })
     expect(baselineOf(EMPTY_AGGREGATE)).toMatchObject({ successRate: 100, tlsFailureRate: 0, latencyP99Ms: null })
   })
 })

@@ -21,6 +21,9 @@ export interface Baseline {
   readonly requests: number
   readonly successRate: number
   readonly notFoundRate: number
+  /** Of the requests that had a route. Null: not known (an older operator wrote it). */
+  readonly clientErrorRate: number | null
+  readonly redirectRate: number | null
   readonly tlsHandshakes: number
   readonly tlsFailureRate: number
   /** Null: no requests. */
@@ -58,6 +61,21 @@ export function failures(of: Aggregate): number {
   return of.status[4]
 }
 
+/** Requests for which there was a route. */
+export function routed(of: Aggregate): number {
+  return of.requests - of.notFound
+}
+
+/** Answers 4xx to requests that had a route. */
+export function clientErrors(of: Aggregate): number {
+  return Math.max(0, of.status[3] - of.notFound)
+}
+
+/** Answers 3xx. */
+export function redirects(of: Aggregate): number {
+  return of.status[2]
+}
+
 /**
  * Connections that began a handshake, as near as the counters tell: a client that refuses the certificate after the
  * handshake counts as finished and failed, one that sends an alert before its end counts as failed only.
@@ -77,6 +95,8 @@ export function baselineOf(figures: Aggregate): Baseline {
     requests: figures.requests,
     successRate: figures.requests === 0 ? 100 : percent(figures.requests - failures(figures), figures.requests),
     notFoundRate: percent(figures.notFound, figures.requests),
+    clientErrorRate: percent(clientErrors(figures), routed(figures)),
+    redirectRate: percent(redirects(figures), routed(figures)),
     tlsHandshakes: attempts,
     tlsFailureRate: percent(figures.tlsFailures, attempts),
     latencyP99Ms: percentile(figures.latency, 0.99),

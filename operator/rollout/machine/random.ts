@@ -12,6 +12,7 @@ export type Happening =
   | { readonly do: 'retry' }
   | { readonly do: 'pod'; readonly ordinal: number; readonly becomes: 'unready' | 'stuck' | 'silent' | 'well' }
   | { readonly do: 'fleet'; readonly size: number }
+  | { readonly do: 'policy'; readonly settings: Settings }
   | { readonly do: 'see'; readonly change: Partial<Observation> }
   | { readonly do: 'clock'; readonly wall: number }
 
@@ -65,6 +66,9 @@ export const circumstance: fc.Arbitrary<Happening> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('clock'), wall: fc.integer({ min: -1e9, max: 1e9 }) }) },
 )
 
+/** Somebody edits the policy, or another one selects the object. */
+export const policy: fc.Arbitrary<Happening> = fc.record({ do: fc.constant('policy'), settings })
+
 const command: fc.Arbitrary<Happening> = fc.oneof(
   fc.constant<Happening>({ do: 'approve' }),
   fc.constant<Happening>({ do: 'retry' }),
@@ -93,6 +97,7 @@ export const happening: fc.Arbitrary<Happening> = fc.oneof(
   { weight: 10, arbitrary: circumstance },
   { weight: 2, arbitrary: command },
   { weight: 2, arbitrary: seen },
+  { weight: 1, arbitrary: policy },
 )
 
 /** Lets it happen; `looked` is called after every look of the machine. */
@@ -127,6 +132,9 @@ export function happen(run: World, what: Happening, looked: () => void): void {
       return
     case 'fleet':
       run.size = what.size
+      return
+    case 'policy':
+      run.settings = what.settings
       return
     case 'see':
       run.change = what.change

@@ -79,7 +79,15 @@ describe('a new leader', () => {
   it('keeps the baseline, the times and the count of attempts', () => {
     const run = world()
     const baseline = {
-      ...{ requests: 3_000, successRate: 99.5, notFoundRate: 0.25, tlsHandshakes: 600, tlsFailureRate: 1.5 },
+      ...{
+        requests: 3_000,
+        successRate: 99.5,
+        notFoundRate: 0.25,
+        clientErrorRate: 0,
+        redirectRate: 0,
+        tlsHandshakes: 600,
+        tlsFailureRate: 1.5,
+      },
       latencyP99Ms: 25,
     }
     run.change = { baseline }

@@ -31,6 +31,8 @@ export interface RecordView {
   readonly update: Revision | null
   readonly index: number
   readonly refused: readonly Revision[]
+  /** What the rollout of `update` began with. */
+  readonly rollout?: { readonly revision: Revision; readonly settings: Settings }
 }
 
 /** This process's monotonic clock and the wall clock, in milliseconds. */
@@ -41,16 +43,19 @@ export interface Clock {
 
 /**
  * Starts the running bake again: nothing is promoted on data that this process has not seen. Pauses keep their ends.
- * The commands complete what the former leader decided and did not write. `remembered` null: no status was written.
+ * The commands complete what the former leader decided and did not write.
+ * @param remembered null: no status was written
+ * @param policy for a rollout that has not begun, or whose record does not say what it began with
  */
 export function resume(
   remembered: Remembered | null,
   record: RecordView,
   revision: Revision,
-  settings: Settings,
+  policy: Settings,
   clock: Clock,
 ): StepResult {
-  const state = recalled(remembered, record, settings, clock)
+  const begun = record.rollout?.revision === revision ? record.rollout.settings : null
+  const state = { ...recalled(remembered, record, begun ?? policy, clock), settings: begun }
   const { phase } = state
   if (phase === 'Complete' || phase === 'Superseded' || phase === 'RolledBack' || phase === 'Held') return result(state)
   if (record.current === revision) {
@@ -60,14 +65,15 @@ export function resume(
   const takenBack = record.update !== revision && record.refused.includes(revision)
   // Told to try again, and the record does not know yet: status comes first in `begin`.
   if (takenBack && phase === 'Pending' && state.attempt > 1) {
-    return result({ ...state, index: 0, reached: -1 }, { type: 'begin', attempt: state.attempt })
+    return result({ ...state, settings: null, index: 0, reached: -1 }, { type: 'begin', attempt: state.attempt })
   }
   if (takenBack) return result(rollingBackAgain(state))
   if (phase === 'RollingBack') return result(rollingBackAgain(state), { type: 'takeBack', refuse: true })
   // Not stamped yet, or something else is: the observation will say which.
-  if (record.update !== revision) return result({ ...state, phase: 'Pending', index: 0, reached: 0, blocked: null })
-  if (phase === 'Pending' && record.index === 0) return result(state)
-  return result({ ...state, phase: 'Progressing' })
+  if (record.update !== revision)
+    return result({ ...state, phase: 'Pending', settings: null, index: 0, reached: 0, blocked: null })
+  if (phase === 'Pending' && record.index === 0) return result({ ...state, settings: null })
+  return result({ ...state, settings: begun ?? policy, phase: 'Progressing' })
 }
 
 function rollingBackAgain(state: State): State {

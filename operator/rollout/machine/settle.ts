@@ -49,7 +49,7 @@ function dueOf(state: State, settings: Settings): readonly number[] {
   const deadline = state.batchSince + settings.deadlineMs
   switch (state.step.name) {
     case 'raising':
-      return [...owing, state.step.since + settings.ackDeadlineMs]
+      return [...owing, deadline]
     case 'acknowledging':
       return [...owing, deadline]
     case 'baking':

@@ -5,6 +5,7 @@ import type { State } from './types.ts'
 export function initialState(attempt: number, observedRetry: number): State {
   return {
     phase: 'Pending',
+    settings: null,
     attempt,
     observedRetry,
     batch: 0,

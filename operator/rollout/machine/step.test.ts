@@ -39,7 +39,8 @@ describe('a good change', () => {
     run.until(state => state.step.name === 'baking')
     expect(run.state.message).toBe('batch 1 of 3 bakes for 30 s, 1 pod up to ordinal 0')
     expect(run.state.verdicts.map(one => one.name)).toEqual([
-      ...['acknowledgement', 'successRate', 'notFoundRate', 'latencyP99', 'tlsFailureRate'],
+      ...['acknowledgement', 'successRate', 'notFoundRate', 'clientErrorRate', 'redirectRate'],
+      ...['latencyP99', 'tlsFailureRate'],
     ])
   })
 
@@ -73,8 +74,47 @@ describe('a good change', () => {
     run.seconds(28)
     expect(run.state.phase).toBe('Progressing')
     run.stuck.delete(6)
+    run.until(state => state.step.name === 'baking')
+    const since = run.now
     run.until(state => state.phase === 'Complete')
     expect(run.serves(6)).toBe(NEW)
+    // They were looked at for as long as the others.
+    expect(run.now - since).toBeGreaterThanOrEqual(SETTINGS.bakeMs)
+  })
+
+  it('gives pods back when the fleet shrinks, so that one stays on the stable revision, also while it waits for a person', () => {
+    const run = start({
+      batches: [{ pods: { count: 2 }, pause: { type: 'approval' } }, SETTINGS.batches[2]!],
+    })
+    run.until(state => state.step.name === 'waiting')
+    run.takeLog()
+    run.size = 2
+    run.look()
+    expect(run.takeLog()).toEqual(['index 1', 'IndexLowered'])
+    run.look()
+    expect([run.serves(0), run.serves(1), run.state.phase]).toEqual([NEW, OLD, 'Paused'])
+    run.commands = { ...run.commands, approvedBatch: 1 }
+    run.until(state => state.phase === 'Complete', 100)
+  })
+
+  it('takes no more unseen pods along than a tenth of the fleet, or one: after an outage it waits for the others', () => {
+    const run = start({}, 10)
+    for (let ordinal = 0; ordinal < 8; ordinal++) run.notReady.add(ordinal)
+    run.seconds(500)
+    expect(run.state).toMatchObject({ phase: 'Progressing', index: 0 })
+    expect(run.state.message).toContain('2 of 10 pods are ready')
+    run.seconds(200)
+    expect(run.state).toMatchObject({ phase: 'Paused', index: 0, blocked: { reason: 'Inconclusive' } })
+    run.notReady.clear()
+    run.look()
+    expect(run.state).toMatchObject({ phase: 'Progressing', index: 1 })
+  })
+
+  it('waits for a person when a fleet of two has had one ready pod until the deadline', () => {
+    const run = start({}, 2)
+    run.notReady.add(1)
+    run.until(state => state.phase === 'Paused', 700)
+    expect(run.state.message).toContain('only 1 of 2 pods is ready')
   })
 
   it('leaves pods that join before the last batch on the stable revision', () => {
@@ -92,7 +132,7 @@ describe('a good change', () => {
     const run = start({}, 1)
     run.change = {
       baseline: {
-        ...{ requests: 3_000, successRate: 100, notFoundRate: 0 },
+        ...{ requests: 3_000, successRate: 100, notFoundRate: 0, clientErrorRate: 0, redirectRate: 0 },
         ...{ tlsHandshakes: 600, tlsFailureRate: 0, latencyP99Ms: 25 },
       },
     }
@@ -105,6 +145,17 @@ describe('a good change', () => {
 })
 
 describe('a bad change', () => {
+  it.each([
+    ['answers 404 to everything', { clientErrors: 50 }, 'clientErrorRate'],
+    ['redirects everything', { redirects: 50 }, 'redirectRate'],
+  ])('to a Service that %s is taken back within seconds', (_what, answers, gate) => {
+    const run = start()
+    run.onUpdate = { ...HEALTHY, ...answers }
+    run.until(state => state.phase === 'RolledBack', 10)
+    expect(run.state.cause?.message).toContain(`${gate}: `)
+    expect(run.record).toMatchObject({ current: OLD, refused: [NEW] })
+  })
+
   it('that fails in batch 1 is taken back within seconds, and stays refused', () => {
     const run = start()
     run.onUpdate = BROKEN
@@ -367,21 +418,53 @@ describe('what comes between', () => {
     expect(run.state.phase).toBe('Complete')
   })
 
-  it('a policy that lost batches goes on as its last', () => {
+  it('another policy, or a change of it, concerns the next rollout: this one goes on as it began', () => {
     const run = start()
     run.until(state => state.index === 2)
-    run.settings = { ...run.settings, batches: [SETTINGS.batches[2]!] }
+    const since = run.now
+    run.settings = { ...run.settings, batches: [SETTINGS.batches[2]!], bakeMs: 0 }
+    run.until(state => state.index === 5, 100)
+    expect(run.now - since).toBeGreaterThanOrEqual(SETTINGS.bakeMs)
+    expect(run.state).toMatchObject({ batch: 2, settings: SETTINGS })
     run.until(state => state.phase === 'Complete', 60)
   })
 
-  it('an update without endpoints is given the deadline of confirmations to get some', () => {
+  it('another policy counts from a new attempt on', () => {
+    const run = start()
+    run.onUpdate = BROKEN
+    run.until(state => state.phase === 'RolledBack')
+    run.settings = { ...run.settings, batches: [SETTINGS.batches[2]!] }
+    run.commands = { ...run.commands, retry: 1 }
+    run.onUpdate = HEALTHY
+    run.until(state => state.index === 5, 10)
+    expect(run.state.settings?.batches).toHaveLength(1)
+  })
+
+  it('an update without endpoints reaches no pod: it waits, from the deadline on for a person, and goes on when there is one', () => {
     const run = start()
     run.change = { endpoints: { update: false, stable: true } }
-    run.seconds(30)
-    expect(run.record.index).toBe(0)
-    expect(run.state.message).toContain('waits for an endpoint')
-    run.seconds(1)
-    expect(run.record.index).toBe(1)
+    run.seconds(599)
+    expect(run.state).toMatchObject({ phase: 'Progressing', index: 0 })
+    expect(run.state.message).toBe('waits: no Service that the update names has an endpoint')
+    run.seconds(60)
+    expect(run.state).toMatchObject({ phase: 'Paused', index: 0, blocked: { reason: 'Inconclusive' } })
+    expect(run.state.message).toContain('no Service that the update names has an endpoint')
+    expect(run.takeLog()).toEqual(['Started', 'Inconclusive'])
+    run.change = {}
+    run.look()
+    expect(run.state).toMatchObject({ phase: 'Progressing', index: 1, blocked: null })
+  })
+
+  it('an update without endpoints is let out by an approval, batch by batch, or promoted', () => {
+    const run = start()
+    run.change = { endpoints: { update: false, stable: true } }
+    run.until(state => state.phase === 'Paused')
+    run.commands = { ...run.commands, approvedBatch: 1 }
+    run.look()
+    expect(run.state).toMatchObject({ phase: 'Progressing', batch: 1, index: 0, blocked: null })
+    run.commands = { ...run.commands, promote: true }
+    run.look()
+    expect(run.record.index).toBe(-1)
   })
 
   it('is begun at once where the stable revision has no endpoints either', () => {

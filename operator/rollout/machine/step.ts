@@ -6,14 +6,18 @@ import type { Observation, Settings, State, StepResult } from './types.ts'
 
 export { initialState, pausedReason } from './state.ts'
 
-/** One look at the world. Pure; call it on every change and when a requeue is due. */
-export function step(before: State, observation: Observation, settings: Settings): StepResult {
+/**
+ * One look at the world. Pure; call it on every change and when a requeue is due.
+ * @param policy what a rollout that begins now begins with; one that has begun goes on as it began
+ */
+export function step(before: State, observation: Observation, policy: Settings): StepResult {
   const { commands, superseded } = observation
+  const settings = before.settings ?? policy
   const { abort, retry, promote } = commands
   const state: State = {
     ...before,
     ignoreAbort: before.ignoreAbort && abort,
-    // A policy may have lost batches since.
+    // Of a rollout that an older operator began the settings are not known.
     batch: Math.min(before.batch, settings.batches.length - 1),
   }
   switch (state.phase) {

@@ -24,6 +24,8 @@ export const SETTINGS: Settings = {
   gates: {
     successRate: { min: 99, maxDrop: 0.5 },
     notFoundRate: { maxRise: 0.5 },
+    clientErrorRate: { maxRise: 10 },
+    redirectRate: { maxRise: 10 },
     latencyP99: { maxRise: 50 },
     tlsFailureRate: { maxRise: 1, minHandshakes: 20 },
   },
@@ -36,6 +38,9 @@ export interface Counted {
   readonly requests?: number
   readonly failures?: number
   readonly notFound?: number
+  /** Answers of the backend. */
+  readonly clientErrors?: number
+  readonly redirects?: number
   readonly handshakes?: number
   readonly tlsFailures?: number
   /** Bucket of LATENCY_BUCKETS_MS in which the answers lie. */
@@ -44,9 +49,13 @@ export interface Counted {
 
 export function counted(of: Counted): Aggregate {
   const { requests = 0, failures = 0, notFound = 0, handshakes = 0, tlsFailures = 0, bucket = 4 } = of
+  const { clientErrors = 0, redirects = 0 } = of
   return {
     ...{ requests, notFound, tlsHandshakes: handshakes, tlsFailures },
-    status: [0, requests - failures - notFound, 0, notFound, failures],
+    status: [
+      ...([0, requests - failures - notFound - clientErrors - redirects] as const),
+      ...([redirects, notFound + clientErrors, failures] as const),
+    ],
     latency: EMPTY_AGGREGATE.latency.map((_, i) => (i === bucket ? requests : 0)),
   }
 }
@@ -157,6 +166,9 @@ export class World {
     if (was !== is && (is === 'acknowledging' || is === 'baking')) this.#since = this.now
     this.state = made.state
     this.results.push(made)
+    const { settings } = made.state
+    if (settings !== null && this.record.update === this.revision)
+      this.record = { ...this.record, rollout: { revision: this.revision, settings } }
     for (const command of made.commands) this.#obey(command)
   }
 
@@ -202,15 +214,13 @@ export class World {
         return
       case 'takeBack':
         this.record = {
-          ...record,
-          update: record.current,
-          index: 0,
+          ...{ current: record.current, update: record.current, index: 0 },
           refused: command.refuse ? [revision] : record.refused,
         }
         this.log.push('take back')
         return
       case 'begin':
-        this.record = { ...record, update: revision, index: 0, refused: [] }
+        this.record = { current: record.current, update: revision, index: 0, refused: [] }
         this.commands = { ...this.commands, approvedBatch: 0, abort: false, promote: false }
         this.log.push(`begin ${command.attempt}`)
         return

@@ -3,44 +3,10 @@
  * Durations are judged by a monotonic clock; wall times are for people and for pauses that outlive this process.
  */
 import type { ObjectKind, Revision } from '../../../protocol/objects.ts'
+import type { Settings } from '../../model/settings.ts'
 import type { Aggregate, Baseline } from './figures.ts'
 
-export type BatchSize = { readonly count: number } | { readonly percent: number }
-
-export type Pause =
-  { readonly type: 'none' } | { readonly type: 'time'; readonly forMs: number } | { readonly type: 'approval' }
-
-export interface Batch {
-  /** Cumulative: pods that serve the update when this batch is out. */
-  readonly pods: BatchSize
-  /** Wait after this batch passed. */
-  readonly pause: Pause
-}
-
-/** Thresholds; null: the gate is off. Percentages and percentage points. */
-export interface GateSettings {
-  readonly successRate: { readonly min: number | null; readonly maxDrop: number | null } | null
-  readonly notFoundRate: { readonly maxRise: number } | null
-  /** maxRise: percent of the reference, 50 = half as slow again. */
-  readonly latencyP99: { readonly maxRise: number } | null
-  readonly tlsFailureRate: { readonly maxRise: number; readonly minHandshakes: number } | null
-}
-
-/** What a policy says, with the implicit last batch of 100 % written out. */
-export interface Settings {
-  /** Never empty; the last one is all pods and has no pause. */
-  readonly batches: readonly Batch[]
-  readonly bakeMs: number
-  readonly ackDeadlineMs: number
-  /** How often gates are looked at while a batch bakes. */
-  readonly intervalMs: number
-  readonly minRequests: number
-  readonly gates: GateSettings
-  readonly onInconclusive: 'Pause' | 'Promote'
-  /** From the batch's start. */
-  readonly deadlineMs: number
-  readonly automaticRollback: boolean
-}
+export type { Batch, BatchSize, GateSettings, Pause, Settings } from '../../model/settings.ts'
 
 export type Phase =
   'Pending' | 'Progressing' | 'Paused' | 'Complete' | 'RollingBack' | 'RolledBack' | 'Superseded' | 'Held'
@@ -86,6 +52,8 @@ export interface Cause {
 
 export interface State {
   readonly phase: Phase
+  /** What it began with: it runs to its end on that, whatever becomes of its policy. Null: it has not begun. */
+  readonly settings: Settings | null
   /** From 1; grows with every retry. */
   readonly attempt: number
   /** The value of spec.retry that was acted upon. */

@@ -77,9 +77,11 @@ describe('outcome', () => {
 
   it('gives the verdicts of the gates that the policy has, in order', () => {
     const names = (of: Inputs): readonly string[] => evaluate(baked(of)).map(one => one.name)
-    expect(names({})).toEqual(['successRate', 'notFoundRate', 'latencyP99', 'tlsFailureRate'])
+    expect(names({})).toEqual([
+      ...['successRate', 'notFoundRate', 'clientErrorRate', 'redirectRate', 'latencyP99', 'tlsFailureRate'],
+    ])
     expect(names({ gates: { ...SETTINGS.gates, successRate: null, latencyP99: null } })).toEqual([
-      ...['notFoundRate', 'tlsFailureRate'],
+      ...['notFoundRate', 'clientErrorRate', 'redirectRate', 'tlsFailureRate'],
     ])
   })
 })

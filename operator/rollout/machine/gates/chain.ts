@@ -2,12 +2,13 @@
 import type { Verdict } from '../types.ts'
 import { NOT_SIGNIFICANT } from './gate.ts'
 import type { Gate, GateInput } from './gate.ts'
+import { clientErrorRate, redirectRate } from './answer-classes.ts'
 import { latencyP99 } from './latency-p99.ts'
 import { notFoundRate } from './not-found-rate.ts'
 import { successRate } from './success-rate.ts'
 import { tlsFailureRate } from './tls-failure-rate.ts'
 
-const GATES: readonly Gate[] = [successRate, notFoundRate, latencyP99, tlsFailureRate]
+const GATES: readonly Gate[] = [successRate, notFoundRate, clientErrorRate, redirectRate, latencyP99, tlsFailureRate]
 
 /** The verdicts of all gates that the policy asks for, in order. */
 export function evaluate(input: GateInput): readonly Verdict[] {
@@ -19,10 +20,11 @@ export function evaluate(input: GateInput): readonly Verdict[] {
  * success rate, for a Secret the TLS failures, for a deletion the 404; where the policy has no such gate, the next one.
  */
 export function required(kind: GateInput['kind'], deletion: boolean): readonly string[] {
-  if (kind === 'Secret') return ['tlsFailureRate', 'successRate', 'notFoundRate', 'latencyP99']
+  const others = ['latencyP99', 'clientErrorRate', 'redirectRate']
+  if (kind === 'Secret') return ['tlsFailureRate', 'successRate', 'notFoundRate', ...others]
   return deletion
-    ? ['notFoundRate', 'successRate', 'latencyP99', 'tlsFailureRate']
-    : ['successRate', 'notFoundRate', 'latencyP99', 'tlsFailureRate']
+    ? ['notFoundRate', 'successRate', 'tlsFailureRate', ...others]
+    : ['successRate', 'notFoundRate', 'tlsFailureRate', ...others]
 }
 
 export type Outcome =

@@ -5,7 +5,14 @@ import type { Inputs } from './testing.ts'
 import { baked, input } from './testing.ts'
 
 const STABLE = { requests: 1_000, handshakes: 1_000 }
-const OFF = { successRate: null, notFoundRate: null, latencyP99: null, tlsFailureRate: null }
+const OFF = {
+  successRate: null,
+  notFoundRate: null,
+  clientErrorRate: null,
+  redirectRate: null,
+  latencyP99: null,
+  tlsFailureRate: null,
+}
 
 describe('notFoundRate', () => {
   it.each<[string, string, Inputs, boolean]>([

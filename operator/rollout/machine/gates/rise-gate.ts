@@ -16,7 +16,8 @@ export interface RiseGate {
   readonly tooFew: string
   readonly threshold: (input: GateInput) => { readonly maxRise: number; readonly enough: number } | null
   readonly sample: (of: Aggregate) => Sample
-  readonly before: (baseline: Baseline) => Sample
+  /** Null: the baseline does not say. */
+  readonly before: (baseline: Baseline) => Sample | null
 }
 
 export function riseGate(gate: RiseGate): Gate {

@@ -6,7 +6,14 @@ import { successRate } from './success-rate.ts'
 const STABLE = { requests: 1_000 }
 const DROP = { successRate: { min: null, maxDrop: 0.5 } }
 const gates = (successRate: { min: number | null; maxDrop: number | null } | null): Inputs['gates'] => ({
-  ...{ successRate, notFoundRate: null, latencyP99: null, tlsFailureRate: null },
+  ...{
+    successRate,
+    notFoundRate: null,
+    clientErrorRate: null,
+    redirectRate: null,
+    latencyP99: null,
+    tlsFailureRate: null,
+  },
 })
 const only = { gates: gates(DROP.successRate) as NonNullable<Inputs['gates']> }
 

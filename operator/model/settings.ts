@@ -1,0 +1,40 @@
+/** What a policy says of a rollout's course, in the form that the rollout machine works with. */
+
+/** How many pods serve the update when a batch is out, earlier batches included. */
+export type BatchSize = { readonly count: number } | { readonly percent: number }
+
+/** What follows when a batch passed. */
+export type Pause =
+  { readonly type: 'none' } | { readonly type: 'time'; readonly forMs: number } | { readonly type: 'approval' }
+
+export interface Batch {
+  readonly pods: BatchSize
+  readonly pause: Pause
+}
+
+/** Thresholds; null: the gate is off. Percentages and percentage points. */
+export interface GateSettings {
+  readonly successRate: { readonly min: number | null; readonly maxDrop: number | null } | null
+  readonly notFoundRate: { readonly maxRise: number } | null
+  readonly clientErrorRate: { readonly maxRise: number } | null
+  readonly redirectRate: { readonly maxRise: number } | null
+  /** maxRise: percent of the reference, 50 = half as slow again. */
+  readonly latencyP99: { readonly maxRise: number } | null
+  readonly tlsFailureRate: { readonly maxRise: number; readonly minHandshakes: number } | null
+}
+
+/** Times in milliseconds. The implicit last batch of 100 % is written out. */
+export interface Settings {
+  /** Never empty; the last one is all pods and has no pause. */
+  readonly batches: readonly Batch[]
+  readonly bakeMs: number
+  readonly ackDeadlineMs: number
+  /** How often gates are looked at while a batch bakes. */
+  readonly intervalMs: number
+  readonly minRequests: number
+  readonly gates: GateSettings
+  readonly onInconclusive: 'Pause' | 'Promote'
+  /** From the batch's start. */
+  readonly deadlineMs: number
+  readonly automaticRollback: boolean
+}

@@ -1,0 +1,31 @@
+/**
+ * Classes of answers that are no failures by themselves, and tell of a wrong backend where they become more: a Service that
+ * answers 404 or 401 to everything, a redirect loop. Of the requests that had a route: what has none is notFoundRate, and pods
+ * on which a new host does not exist yet are no reference for it.
+ */
+import { clientErrors, redirects, routed } from '../figures.ts'
+import type { Aggregate, Baseline } from '../figures.ts'
+import type { Sample } from '../statistics.ts'
+import { riseGate } from './rise-gate.ts'
+
+export const clientErrorRate = riseGate({
+  ...{ name: 'clientErrorRate', what: '4xx answers', unit: 'requests', tooFew: 'TooFewRequests' },
+  threshold: ({ gates, minRequests }) =>
+    gates.clientErrorRate === null ? null : { maxRise: gates.clientErrorRate.maxRise, enough: minRequests },
+  sample: of => ({ count: clientErrors(of), total: routed(of) }),
+  before: baseline => shareBefore(baseline, baseline.clientErrorRate),
+})
+
+export const redirectRate = riseGate({
+  ...{ name: 'redirectRate', what: '3xx answers', unit: 'requests', tooFew: 'TooFewRequests' },
+  threshold: ({ gates, minRequests }) =>
+    gates.redirectRate === null ? null : { maxRise: gates.redirectRate.maxRise, enough: minRequests },
+  sample: (of: Aggregate): Sample => ({ count: redirects(of), total: routed(of) }),
+  before: baseline => shareBefore(baseline, baseline.redirectRate),
+})
+
+function shareBefore({ requests, notFoundRate }: Baseline, rate: number | null): Sample | null {
+  if (rate === null) return null
+  const total = requests * (1 - notFoundRate / 100)
+  return { count: (rate / 100) * total, total }
+}
