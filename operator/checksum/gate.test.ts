@@ -124,6 +124,51 @@ describe('ChecksumGate', () => {
     expect(gate.record(changes({ a: { id: 'a:1', index: 2 } })).released.size).toBe(0)
   })
 
+  describe('taking back', () => {
+    /** Fewer pods of the same ID, or none where it is another. */
+    const retreat = (was: Entry, now: Entry): Entry | null => {
+      const index = was.id === now.id ? (now.index ?? 0) : now.id.endsWith(':1') ? 0 : null
+      return index === null || index >= (was.index ?? 0) ? null : { ...was, index }
+    }
+    function rolling(): ChecksumGate<Entry> {
+      const gate = new ChecksumGate<Entry>({ retreat })
+      gate.record(changes({ a: { id: 'a:2', index: 3 }, b: { id: 'b:1' } }))
+      gate.publish({ checksum: md5(['a:2', 'b:1']) })
+      return gate
+    }
+
+    it('waits for no checksum, whatever is published', () => {
+      for (const published of [{ checksum: md5(['a:2', 'b:1']) }, { checksum: md5(['wrong']) }, null]) {
+        const gate = rolling()
+        gate.publish(published)
+        const { released: first } = gate.record(changes({ a: { id: 'a:2', index: 1 } }))
+        expect(first).toEqual(changes({ a: { id: 'a:2', index: 1 } }))
+        const { released: second } = gate.record(changes({ a: { id: 'a:1' } }))
+        expect(second).toEqual(changes({ a: { id: 'a:2', index: 0 } }))
+        expect(gate.releasedChecksum).toBe(md5(['a:2', 'b:1']))
+        expect(gate.publish({ checksum: md5(['a:1', 'b:1']) })).toEqual({
+          ...{ status: 'consistent', released: changes({ a: { id: 'a:1' } }) },
+        })
+      }
+    })
+
+    it('does not raise it again when an older state is published late', () => {
+      const gate = new ChecksumGate<Entry>({ retreat })
+      gate.record(changes({ a: { id: 'a:1' } }))
+      gate.publish({ checksum: md5(['a:1']) })
+      gate.record(changes({ a: { id: 'a:2', index: 3 } }))
+      gate.record(changes({ a: { id: 'a:1' }, c: { id: 'c:1' } }))
+      expect(gate.publish({ checksum: md5(['a:2']) }).released).toEqual(changes({ a: { id: 'a:2', index: 0 } }))
+    })
+
+    it('gives out nothing more: no higher index, no other content, nothing that was never released', () => {
+      const gate = rolling()
+      gate.publish({ checksum: md5(['wrong']) })
+      expect(gate.record(changes({ a: { id: 'a:2', index: 5 } })).released.size).toBe(0)
+      expect(gate.record(changes({ a: { id: 'a:3' }, c: { id: 'c:1' }, b: null })).released.size).toBe(0)
+    })
+  })
+
   it('leaves objects without an id out of the checksum', () => {
     const gate = opened()
     expect(gate.record(changes({ c: { id: '' } })).released).toEqual(changes({ c: { id: '' } }))

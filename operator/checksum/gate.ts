@@ -43,8 +43,19 @@ interface State<T> {
 
 const DEFAULT_MAX_STATES = 1000
 
+export interface GateOptions<T> {
+  /** States that are kept; beyond, the oldest are merged and cannot be released on their own. Default 1000. */
+  readonly maxStates?: number
+  /**
+   * What may be given out of an entry though its newest form is not published: a form with the released ID that gives fewer
+   * pods something new. Null: nothing. What is taken back waits for no checksum: it is no other configuration, only less of it.
+   */
+  readonly retreat?: (released: T, newest: T) => T | null
+}
+
 export class ChecksumGate<T extends Identified> {
   readonly #maxStates: number
+  readonly #retreat: (released: T, newest: T) => T | null
   /** The released state. */
   readonly #base = new Map<ObjectKey, T>()
   #baseIds: readonly string[] = []
@@ -57,9 +68,9 @@ export class ChecksumGate<T extends Identified> {
   #published: Published | null = null
   #status: GateStatus = 'unpublished'
 
-  /** @param options.maxStates States that are kept; beyond, the oldest are merged and cannot be released on their own. */
-  constructor(options: { readonly maxStates?: number } = {}) {
-    this.#maxStates = options.maxStates ?? DEFAULT_MAX_STATES
+  constructor({ maxStates = DEFAULT_MAX_STATES, retreat = () => null }: GateOptions<T> = {}) {
+    this.#maxStates = maxStates
+    this.#retreat = retreat
   }
 
   get status(): GateStatus {
@@ -106,7 +117,7 @@ export class ChecksumGate<T extends Identified> {
     accumulate(this.#sinceBase, delta)
     this.#states.push({ changes: new Map(changes), delta, checksum: null })
     if (this.#states.length > this.#maxStates) this.#mergeOldest()
-    return this.#settle(changes.keys())
+    return this.#settle([...changes.keys()])
   }
 
   /** What the newest checksum object says; null: there is none, and nothing more is released. */
@@ -135,10 +146,22 @@ export class ChecksumGate<T extends Identified> {
   }
 
   /** @param changed Only these keys changed since the last time; null: what is published did. */
-  #settle(changed: Iterable<ObjectKey> | null): GateOutcome<T> {
+  #settle(changed: readonly ObjectKey[] | null): GateOutcome<T> {
     const released = new Map<ObjectKey, T | null>()
     this.#status = this.#published === null ? 'unpublished' : this.#release(this.#published.checksum, changed, released)
+    // Of what is held now.
+    if (this.#status !== 'consistent') {
+      const held = changed ?? this.#states.flatMap(state => [...state.changes.keys()])
+      for (const key of new Set([...held, ...released.keys()])) this.#takeBack(key, released)
+    }
     return { status: this.#status, released }
+  }
+
+  #takeBack(key: ObjectKey, released: Map<ObjectKey, T | null>): void {
+    const [base, newest] = [this.#base.get(key), this.#newest.get(key)]
+    if (base === undefined || newest === undefined || base === newest) return
+    const less = this.#retreat(base, newest)
+    if (less !== null) this.#apply(key, less, released)
   }
 
   #release(

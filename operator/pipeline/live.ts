@@ -48,6 +48,26 @@ export function assignmentFor(
   }
 }
 
+/**
+ * What pods may be given of an object whose newest form is not published: where that form takes pods off the update, the
+ * released one does so, too, under the same ID. Null: it takes nothing back.
+ */
+export function retreat(released: LiveEntry, newest: LiveEntry): LiveEntry | null {
+  const { plan } = released
+  const index = fallenTo(plan, newest.plan)
+  return index === null ? null : { ...released, plan: { ...plan, index } }
+}
+
+function fallenTo(plan: Plan, newest: Plan): number | null {
+  if (plan.update === null || plan.update === plan.current || plan.index === 0) return null
+  if (newest.update === plan.update && newest.current === plan.current) {
+    return newest.index !== -1 && (plan.index === -1 || newest.index < plan.index) ? newest.index : null
+  }
+  // Every pod is to serve what the released form falls back to.
+  const everywhere = newest.update === null || newest.update === newest.current || newest.index === 0
+  return everywhere && newest.current === plan.current ? 0 : null
+}
+
 export function sameEntry(a: LiveEntry | undefined, b: LiveEntry): boolean {
   return (
     a !== undefined &&

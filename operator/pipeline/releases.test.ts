@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { adopt, advance, begin } from '../assign/records.ts'
+import { adopt, advance, begin, takeBack } from '../assign/records.ts'
 import { stampFor } from '../assign/stamps.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
 import { Replica, WEB, ingress, policy } from './testing.ts'
@@ -121,6 +121,32 @@ describe('what is released', () => {
     expect(replica.releases.checksums).toEqual(published)
     const { assignment } = replica.releases.entry(WEB, 2) ?? {}
     expect(assignment).toMatchObject({ announced: b, current: a, assigned: a, id: `shop/web:${b ?? ''}` })
+  })
+
+  it.each([
+    ['waits for its checksum', null],
+    ['stands beside a checksum that fits nothing', { checksum: '0'.repeat(32) }],
+  ])('takes an update back at once, also where the rollback %s', (_what, published) => {
+    const replica = new Replica().put(ingress({ host: 'a.example' })).publish()
+    const adopted = adopt(replica.source(WEB))
+    replica
+      .policies(policy())
+      .store(adopted)
+      .put(ingress({ host: 'b.example' }))
+      .publish()
+    const begun = advance(begin(adopted, replica.source(WEB)), 2)
+    replica.store(begun).put(stamped(begun, 'b.example')).publish()
+    const [a, b] = [adopted.current, begun.update]
+    expect(replica.givenTo(WEB)).toEqual([b, b, a, a])
+    const before = replica.releases.checksums
+    if (published !== null) replica.publishOnly('Ingress', published)
+    replica.store(takeBack(begun)).turn()
+    expect(replica.givenTo(WEB)).toEqual([a, a, a, a])
+    // Still the released configuration, on no pod any more.
+    expect(replica.releases.checksums).toEqual(before)
+    replica.publish()
+    expect(replica.givenTo(WEB)).toEqual([a, a, a, a])
+    expect(replica.releases.checksums).not.toEqual(before)
   })
 
   it('grows a version with every change, and is the same for the same question', () => {

@@ -8,7 +8,7 @@ import type { Published } from '../checksum/diff.ts'
 import { ChecksumGate } from '../checksum/gate.ts'
 import type { GateStatus } from '../checksum/gate.ts'
 import type { Observation, World, WorldEntry } from '../stream/world.ts'
-import { assignmentFor } from './live.ts'
+import { assignmentFor, retreat } from './live.ts'
 import type { LiveEntry } from './live.ts'
 import type { PipelineChange } from './pipeline.ts'
 
@@ -137,5 +137,5 @@ export class Releases implements World {
 }
 
 function newSide(): Side {
-  return { gate: new ChecksumGate<LiveEntry>(), opened: false, heldSince: null, mismatch: null }
+  return { gate: new ChecksumGate<LiveEntry>({ retreat }), opened: false, heldSince: null, mismatch: null }
 }
