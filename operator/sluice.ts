@@ -162,7 +162,9 @@ export class SluiceOperator extends OperatorBase {
         needed: key => this.pipeline.isNeeded(key),
         say: (object, condition) => sayCondition(this.events, object, condition),
       }),
-      starter: new Starter({ client, rollouts: this.#rollouts, records, mayWrite, wall }),
+      starter: new Starter({
+        ...{ client, rollouts: this.#rollouts, records, mayWrite, wall, pipeline: this.pipeline, events: this.events },
+      }),
       driver: new Driver({
         ...{ client, rollouts: this.#rollouts, records, writer, pipeline: this.pipeline, figures: this.#figures },
         ...{ turns: new Turns(), events: this.events, clock, mayWrite, annotationPrefix: config.annotationPrefix },

@@ -25,7 +25,7 @@ describe('make uninstall with 100 governed objects', () => {
       batches: [{ pods: 1 }],
       bakeTime: '1s',
       analysis: { deadline: '1s', onInconclusive: 'Promote' },
-      spec: { maxConcurrent: OBJECTS },
+      spec: { maxConcurrent: OBJECTS, creation: 'Gradual' },
     })
     for (let n = 0; n < OBJECTS; n++) {
       await space.cluster.api.create('ingresses', ingress({ namespace: space.name, name: `web-${n}`, host: hostOf(n) }))

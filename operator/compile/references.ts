@@ -26,6 +26,21 @@ export function referencesOf(namespace: string, content: Content): References {
   }
 }
 
+/** Of ACME's HTTP-01 challenge (RFC 8555 8.3). */
+const CHALLENGES = '/.well-known/acme-challenge/'
+
+/**
+ * An Ingress for nothing but ACME challenges, as cert-manager makes them: for minutes, on the host of somebody else, and every
+ * pod has to answer. No policy governs it: to hold it back is to hold back the certificate, and its paths take nothing from an application.
+ */
+export function isChallenge(content: Content): boolean {
+  if (content.kind !== 'Ingress') return false
+  const { defaultBackend, rules = [], tls = [] } = content.spec
+  const paths = rules.flatMap(rule => (rule.http?.paths ?? []).map(({ path = '' }) => path))
+  const only = paths.length > 0 && paths.every(path => path.startsWith(CHALLENGES) && !path.includes('..'))
+  return only && defaultBackend === undefined && tls.length === 0
+}
+
 /** What one entry of `tls` asks for. Only entries with a Secret and rules or hosts make one. */
 export interface TlsClaim {
   /** JSON path of its secretName. */

@@ -82,7 +82,7 @@ class World {
       ),
     )
     await world.#leader.start()
-    world.api.put('ingressrolloutpolicies', policy())
+    world.api.put('ingressrolloutpolicies', policy({ spec: { creation: 'Gradual' } }))
     await world.#settle()
     return world
   }
@@ -110,7 +110,7 @@ class World {
         this.#command(action.what)
         break
       case 'policy':
-        if (action.on) api.put('ingressrolloutpolicies', policy())
+        if (action.on) api.put('ingressrolloutpolicies', policy({ spec: { creation: 'Gradual' } }))
         else if (api.object('ingressrolloutpolicies', 'default') !== null)
           api.remove('ingressrolloutpolicies', 'default')
         break
@@ -132,7 +132,7 @@ class World {
   async quiet(): Promise<void> {
     this.api.fail(new Map())
     this.#leader.lag()
-    this.api.put('ingressrolloutpolicies', policy())
+    this.api.put('ingressrolloutpolicies', policy({ spec: { creation: 'Gradual' } }))
     await this.#settle()
     for (const { metadata, spec } of this.api.all('ingressrollouts')) {
       const { approvedBatch, paused } = spec as IngressRolloutSpec

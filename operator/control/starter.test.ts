@@ -3,6 +3,7 @@ import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import { HAND, NOBODY } from '../assign/testing.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
 import { FakeApi } from '../kube/testing/fake-api.ts'
+import type { Policy } from '../model/policy.ts'
 import type { IngressRolloutSpec, IngressRolloutStatus } from '../model/generated/crds.ts'
 import type { ObjectView } from '../pipeline/pipeline.ts'
 import { Rollouts } from './rollouts.ts'
@@ -73,6 +74,8 @@ describe('Starter', () => {
   let starter: Starter
   let leads: boolean
   let stored: ReleaseRecord[]
+  let takes: string | null
+  let said: string[]
   const now = new Date('2026-01-01T12:00:00Z')
 
   beforeEach(() => {
@@ -80,6 +83,8 @@ describe('Starter', () => {
     rollouts = new Rollouts()
     leads = true
     stored = []
+    takes = null
+    said = []
     starter = new Starter({
       client: api.client(),
       rollouts,
@@ -91,6 +96,8 @@ describe('Starter', () => {
       },
       mayWrite: () => leads,
       wall: () => now,
+      pipeline: { takes: () => takes },
+      events: { event: (_about, _type, reason, message) => void said.push(`${reason}: ${message}`) },
     })
   })
 
@@ -128,9 +135,33 @@ describe('Starter', () => {
     expect(api.all('ingressrollouts')).toHaveLength(1)
   })
 
-  it('of a created object names no stable revision', async () => {
+  it('of a created object that takes something names no stable revision', async () => {
+    takes = 'requests of a.example/ from its Prefix /'
     await starter.start(changed({ record: { current: null } }))
     expect(find()?.spec).not.toHaveProperty('stableRevision')
+    expect(stored).toEqual([])
+  })
+
+  it.each<[string, Policy['creation'], string | null, boolean]>([
+    ['that takes nothing is released at once', 'Auto', null, true],
+    ['that takes something is rolled out', 'Auto', 'requests', false],
+    ['is always rolled out where the policy says so', 'Gradual', null, false],
+    ['is always released at once where the policy says so', 'Immediate', 'requests', true],
+  ])('a created object %s', async (_what, creation, taken, atOnce) => {
+    takes = taken
+    const view = changed({ record: { current: null } })
+    const policy = view.policy === null ? null : { ...view.policy, creation }
+    expect(await starter.start({ ...view, policy })).toBe(true)
+    expect(find() === null).toBe(atOnce)
+    expect(stored.map(({ current, update, index }) => [current, update, index])).toEqual(
+      atOnce ? [['v2', null, -1]] : [],
+    )
+    expect(said.map(text => text.split(':')[0])).toEqual(atOnce ? ['Released'] : [])
+  })
+
+  it('a created object that is on its way already goes on', async () => {
+    await starter.start(changed({ record: { current: null, update: 'v2', index: 1 } }))
+    expect([stored, find() === null]).toEqual([[], false])
   })
 
   it('leaves one that is on its way alone', async () => {

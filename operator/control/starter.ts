@@ -1,14 +1,15 @@
 /** Makes the IngressRollout of a content that is to go out, and forgets old ones. */
 import { parseObjectKey } from '../../protocol/ids.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
-import { begin } from '../assign/records.ts'
+import { begin, release } from '../assign/records.ts'
 import { hashOf, releasedOf } from '../assign/revisions.ts'
 import type { KubeClient } from '../kube/client.ts'
+import type { EventRecorder } from '../kube/events.ts'
 import { NotLeaderError, isKubeError } from '../kube/errors.ts'
 import type { SpecObject } from '../kube/objects.ts'
 import { as, resources } from '../kube/resources.ts'
 import type { IngressRolloutSpec } from '../model/generated/crds.ts'
-import type { ObjectView } from '../pipeline/pipeline.ts'
+import type { ObjectView, Pipeline } from '../pipeline/pipeline.ts'
 import { rolloutName } from '../rollout/status.ts'
 import { resetForAttempt } from './attempt.ts'
 import type { Records } from './keeper.ts'
@@ -16,6 +17,8 @@ import { isTerminal } from './rollouts.ts'
 import type { Rollout, Rollouts } from './rollouts.ts'
 
 export interface StarterOptions {
+  readonly pipeline: Pick<Pipeline, 'takes'>
+  readonly events: Pick<EventRecorder, 'event'>
   readonly client: Pick<KubeClient, 'create' | 'delete' | 'applyStatus' | 'mergePatch'>
   readonly rollouts: Rollouts
   readonly records: Records
@@ -71,6 +74,7 @@ export class Starter {
       await records.put(begin(record, source))
       return true
     }
+    if (open.length === 0 && (await this.#releaseAtOnce(view))) return true
     const { kind, namespace, name } = parseObjectKey(view.key)
     const wantedName = rolloutName(kind, name, source.revision)
     const existing = rollouts.get(namespace, wantedName)
@@ -83,6 +87,24 @@ export class Starter {
     this.#assertLeading()
     const { client, wall } = this.#options
     await resetForAttempt(client, existing, attempt + 1, releasedOf(record), wall())
+    return true
+  }
+
+  /** What never was released and takes nothing from what is served: to hold it back would protect nobody. */
+  async #releaseAtOnce(view: ObjectView): Promise<boolean> {
+    const { source, record, policy } = view
+    if (source === null || record === null || policy === null || policy.creation === 'Gradual') return false
+    if (source.revision === ABSENT_REVISION || record.current !== null || record.update !== null) return false
+    const taken = policy.creation === 'Auto' ? this.#options.pipeline.takes(view) : null
+    if (taken !== null) return false
+    this.#assertLeading()
+    await this.#options.records.put(release(record, source))
+    const { kind, namespace, name } = parseObjectKey(view.key)
+    const { apiVersion } = kind === 'Ingress' ? resources.ingresses : resources.secrets
+    const why =
+      policy.creation === 'Auto' ? 'takes nothing from what is served' : 'the policy releases what is created at once'
+    const message = `revision ${source.revision} is released to all pods at once: it is new and ${why}`
+    this.#options.events.event({ apiVersion, kind, namespace, name, uid: source.uid }, 'Normal', 'Released', message)
     return true
   }
 

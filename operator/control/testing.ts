@@ -132,7 +132,9 @@ export class LeaderProcess {
       needed: key => this.pipeline.secretReferences.from(key).size > 0,
       say: (_source, { type, status, reason }) => this.said.push(`${type}=${status} ${reason}`),
     })
-    this.starter = new Starter({ client, rollouts: this.rollouts, records, mayWrite, wall })
+    this.starter = new Starter({
+      ...{ client, rollouts: this.rollouts, records, mayWrite, wall, pipeline: this.pipeline, events },
+    })
     const figure = (of: Counted): Aggregate => counted(of)
     this.driver = new Driver({
       ...{ client, rollouts: this.rollouts, records, writer: this.writer, pipeline: this.pipeline, events, mayWrite },

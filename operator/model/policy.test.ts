@@ -61,6 +61,7 @@ describe('parsePolicy', () => {
       },
       maxConcurrent: 20,
       historyLimit: 10,
+      creation: 'Auto',
       allowOptOut: false,
     })
     expect(spec).not.toHaveProperty('kinds')

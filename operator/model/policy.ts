@@ -31,6 +31,8 @@ export interface Policy {
   readonly settings: Settings
   readonly maxConcurrent: number
   readonly historyLimit: number
+  /** What becomes of an object that is new: Auto releases at once what takes nothing from what is served. */
+  readonly creation: 'Auto' | 'Gradual' | 'Immediate'
   readonly allowOptOut: boolean
 }
 
@@ -121,6 +123,7 @@ export function parsePolicy(raw: unknown): Policy {
     },
     maxConcurrent: spec.maxConcurrent,
     historyLimit: spec.historyLimit,
+    creation: spec.creation,
     allowOptOut: spec.allowOptOut,
   }
 }

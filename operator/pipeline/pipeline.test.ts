@@ -442,3 +442,65 @@ describe('the ID of an object', () => {
     expect(replica.given(WEB, 0)).not.toBeNull()
   })
 })
+
+describe('an Ingress that is new', () => {
+  const NEW = 'Ingress/shop/new'
+  const replica = (...served: readonly Raw[]): Replica =>
+    new Replica()
+      .put(...served)
+      .publish()
+      .policies(policy())
+  const takes = (of: Replica): string | null => {
+    of.turn()
+    return of.pipeline.takes(of.view(NEW))
+  }
+  const comes = (host: string): Raw => ingress({ name: 'new', host })
+
+  it('takes what a wildcard served, in any revision that is out, until that is on no pod any more', () => {
+    const one = replica(ingress({ host: '*.example' }))
+    expect(takes(one.put(comes('b.example')))).toBe('requests of b.example from *.example')
+    expect(takes(one.put(comes('b.other')))).toBeNull()
+    const adopted = adopt(one.source(WEB))
+    one
+      .store(adopted)
+      .put(ingress({ host: '*.other' }))
+      .turn()
+    const begun = begin(adopted, one.source(WEB))
+    one
+      .store(begun)
+      .put(stamped(begun, { host: '*.other' }))
+      .publish()
+    expect(takes(one)).toBe('requests of b.other from *.other')
+    expect(takes(one.put(comes('b.example')))).toBe('requests of b.example from *.example')
+    const done = complete(begun)
+    one
+      .store(done)
+      .put(stamped(done, { host: '*.other' }))
+      .publish()
+    expect(takes(one)).toBeNull()
+  })
+
+  it('takes nothing from another that was not released either', () => {
+    const one = replica().put(ingress({ name: 'other', host: '*.example' }), comes('b.example'))
+    expect(takes(one)).toBeNull()
+  })
+
+  it('is governed by nobody where it is for ACME challenges alone', () => {
+    const at = (...paths: readonly string[]): Raw => {
+      const backend = { service: { name: 'web', port: { number: 80 } } }
+      const rules = [
+        { host: 'shop.example', http: { paths: paths.map(path => ({ path, pathType: 'Exact', backend })) } },
+      ]
+      return { ...comes(''), spec: { ingressClassName: 'sluice', rules } }
+    }
+    const by = (raw: Raw): string => {
+      const one = replica().put(raw)
+      one.turn()
+      return one.view(NEW).governance.by
+    }
+    expect(by(at('/.well-known/acme-challenge/token'))).toBe('none')
+    expect(by(at('/.well-known/acme-challenge/token', '/'))).toBe('policy')
+    expect(by(at('/.well-known/acme-challenge/../admin'))).toBe('policy')
+    expect(by(at('/.well-known/'))).toBe('policy')
+  })
+})

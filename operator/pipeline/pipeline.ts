@@ -12,8 +12,9 @@ import type { Governance, Hold, Plan, ReleaseRecord } from '../assign/types.ts'
 import { compileIngress, compileSecret } from '../compile/compile.ts'
 import type { KnownCertificates } from '../compile/compile.ts'
 import { contentId, upstreamIngressId, upstreamSecretId } from '../checksum/ids.ts'
-import { referencesOf, tlsClaims } from '../compile/references.ts'
+import { isChallenge, referencesOf, tlsClaims } from '../compile/references.ts'
 import type { TlsClaim } from '../compile/references.ts'
+import { takenBy } from '../compile/takes.ts'
 import { ModelError } from '../model/errors.ts'
 import { parseIngress } from '../model/ingress.ts'
 import { parseSecret } from '../model/secret.ts'
@@ -88,6 +89,8 @@ export class Pipeline {
   readonly #touched = new Set<ObjectKey>()
   /** Ingress → Secrets, over both revisions and the object's own content. */
   readonly secretReferences = new Relation<ObjectKey, ObjectKey>()
+  /** Ingress → what its rules and `tls` entries name, in every revision that is out or on its way. */
+  readonly #serving = new Relation<ObjectKey, string>()
   readonly #services: ServiceEndpoints
   /** Ungoverned content that is served and that the store does not have yet: the leader stores it within a second. */
   readonly #ahead = new Map<ObjectKey, SourceObject>()
@@ -192,6 +195,7 @@ export class Pipeline {
         const after = this.#look(kind, key, before)
         if (after === null) this.#live.delete(key)
         else this.#live.set(key, after)
+        if (kind === 'Ingress') this.#serving.replace(key, this.#thingsOf(key))
         const changed = after === null ? before !== null : !sameEntry(before ?? undefined, after)
         if (kind === 'Secret') this.#tell(key)
         if (!changed) continue
@@ -351,6 +355,7 @@ export class Pipeline {
   }
 
   #policyOf(kind: ObjectKind, source: SourceObject, namespace: string): Policy | null {
+    if (isChallenge(source.content)) return null
     const labels = this.#caches.namespaceLabels(namespace)
     const classes = kind === 'Ingress' ? [classOf(source)] : this.#classesReferring(source.key)
     for (const name of classes) {
@@ -470,6 +475,44 @@ export class Pipeline {
     })
   }
 
+  /**
+   * What an Ingress that was never released would take from what others serve, in words; null: nothing, or there is nothing
+   * that can be served of it.
+   */
+  takes({ key, source, governance }: ObjectView): string | null {
+    if (source?.content.kind !== 'Ingress') return null
+    const { fragment } = compileIngress(
+      source,
+      source.revision,
+      source.content,
+      governance.by !== 'none',
+      this.#certificates,
+    )
+    if (fragment === null) return null
+    if (this.#fragmentsOf(key).length > 0) return 'requests from what is still served under its name'
+    const others = (thing: string): readonly Fragment[] =>
+      [...this.#serving.from(thing)].flatMap(other => this.#fragmentsOf(other))
+    return takenBy(fragment, {
+      paths: host =>
+        others(host).flatMap(({ hosts }) => hosts.filter(one => one.host === host).flatMap(({ paths }) => paths)),
+      hasTls: name => others(TLS + name).length > 0,
+    })
+  }
+
+  #thingsOf(key: ObjectKey): readonly string[] {
+    return this.#fragmentsOf(key).flatMap(({ hosts, tls, defaultTls = [] }) => [
+      ...hosts.map(({ host }) => host),
+      ...[...tls.flatMap(entry => entry.hosts), ...defaultTls].map(name => TLS + name),
+    ])
+  }
+
+  /** Of what is live, and of what pods were given last. */
+  #fragmentsOf(key: ObjectKey): readonly Fragment[] {
+    const entries = [this.#live.get(key), this.#options.released(key)]
+    const values = entries.flatMap(entry => [entry?.update?.value, entry?.current?.value])
+    return [...new Set(values)].filter(value => value !== undefined && 'hosts' in value)
+  }
+
   /** TLS hosts that Ingresses serve with this Secret, in any revision that is served or on its way. */
   hostsOfSecret(secret: ObjectKey): readonly string[] {
     const hosts = new Set<string>()
@@ -514,6 +557,7 @@ export class Pipeline {
   touchReferences(keys: Iterable<ObjectKey>): void {
     for (const key of keys) {
       if (!key.startsWith('Ingress/')) continue
+      this.#serving.replace(key, this.#thingsOf(key))
       const view = this.#views.get(key)
       if (view?.plan) this.#refer(key, view.plan, view.source, view.record)
       else this.#forget(key)
@@ -566,6 +610,9 @@ export class Pipeline {
       : upstreamSecretId(raw.metadata.name, version, leafSha1(chain))
   }
 }
+
+/** Before the name of a certificate among hosts. */
+const TLS = 'tls '
 
 /** spec.ingressClassName, or the class of the old annotation, or the default class. */
 function classOf(source: SourceObject): string | null {

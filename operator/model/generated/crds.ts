@@ -508,6 +508,10 @@ export interface IngressRolloutPolicySpec {
    */
   readonly historyLimit: number
   /**
+   * What becomes of an object that is new. Auto: released at once if it takes no request from anything that is served, else rolled out; Gradual: always rolled out; Immediate: always released at once.
+   */
+  readonly creation: 'Auto' | 'Gradual' | 'Immediate'
+  /**
    * Whether the annotation `ingress-rollout: "false"` (`secret-rollout: "false"`) takes an object out of this policy. If not, the annotation is refused with an event.
    */
   readonly allowOptOut: boolean

@@ -401,6 +401,13 @@ export const ingressRolloutPolicySpecSchema = {
       default: 10,
       description: 'Finished IngressRollouts kept per object.',
     },
+    creation: {
+      type: 'string',
+      enum: ['Auto', 'Gradual', 'Immediate'],
+      default: 'Auto',
+      description:
+        'What becomes of an object that is new. Auto: released at once if it takes no request from anything that is served, else rolled out; Gradual: always rolled out; Immediate: always released at once.',
+    },
     allowOptOut: {
       type: 'boolean',
       default: false,
