@@ -119,6 +119,12 @@ describe('governed by a policy', () => {
       await operators.ready()
       await space.proxyReady(3)
       await space.serves(host, ONLY_FIRST('v2', 'v1'), 60_000)
+      // The load asks each proxy twenty times a second: it may not have met the batch yet.
+      await waitFor(
+        'the load meets the update',
+        () => ordinalsOf(load.records, 'v2'),
+        ordinals => ordinals.length > 0,
+      )
       await load.stop()
       const seen = load.records.slice(sinceStart)
       expect(ordinalsOf(seen, 'v2')).toEqual([0])
