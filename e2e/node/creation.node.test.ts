@@ -14,7 +14,7 @@ describe('under a policy, without traffic, an Ingress that is new', () => {
     space = await Space.open('creation')
     host = space.host()
     await space.backends({ version: 'v1' }, { version: 'v2' })
-    await space.policy(1, { analysis: { deadline: '5m' } })
+    await space.policy(0, { analysis: { deadline: '5m' } })
   }, 180_000)
   afterAll(() => space.close(), 90_000)
 
