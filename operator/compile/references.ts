@@ -1,5 +1,6 @@
 /** What a content refers to: Services, Secrets and hosts. Independent of whether they exist. */
 import { objectKey, serviceKey } from '../../protocol/ids.ts'
+import { normaliseRoutePath } from '../../protocol/normalise-path.ts'
 import type { ObjectKey, ServiceKey } from '../../protocol/objects.ts'
 import { roleOf } from '../model/annotations.ts'
 import type { Content, IngressBackend, IngressContent } from '../model/types.ts'
@@ -37,7 +38,8 @@ export function isChallenge(content: Content): boolean {
   if (content.kind !== 'Ingress') return false
   const { defaultBackend, rules = [], tls = [] } = content.spec
   const paths = rules.flatMap(rule => (rule.http?.paths ?? []).map(({ path = '' }) => path))
-  const only = paths.length > 0 && paths.every(path => path.startsWith(CHALLENGES) && !path.includes('..'))
+  // As requests are compared with them: whatever an encoded dot segment leads to is no challenge.
+  const only = paths.length > 0 && paths.every(path => normaliseRoutePath(path).startsWith(CHALLENGES))
   return only && defaultBackend === undefined && tls.length === 0
 }
 

@@ -501,6 +501,7 @@ describe('an Ingress that is new', () => {
     expect(by(at('/.well-known/acme-challenge/token'))).toBe('none')
     expect(by(at('/.well-known/acme-challenge/token', '/'))).toBe('policy')
     expect(by(at('/.well-known/acme-challenge/../admin'))).toBe('policy')
+    expect(by(at('/.well-known/acme-challenge/%2e%2E/%2e%2e/admin'))).toBe('policy')
     expect(by(at('/.well-known/'))).toBe('policy')
   })
 })
