@@ -28,8 +28,9 @@ const hosts = fc.uniqueArray(
 )
 const claims = fc.array(fc.tuple(fc.constantFrom(...SECRETS), fc.constantFrom('a.x', 'b.x', '*.x')), { maxLength: 1 })
 
-function made(name: string, createdAt: number): fc.Arbitrary<Fragment> {
-  return fc.tuple(hosts, claims).map(([list, names]) =>
+/** An Ingress that becomes ours by its class may be older than all others. */
+function made(name: string): fc.Arbitrary<Fragment> {
+  return fc.tuple(hosts, claims, fc.integer({ min: 1, max: 3 })).map(([list, names, createdAt]) =>
     fragment(
       name,
       list.map(([h, some]) =>
@@ -56,20 +57,23 @@ describe('a new Ingress of which the operator says that it takes nothing', () =>
   it('leaves every request and every handshake where they were', () => {
     let nothing = 0
     fc.assert(
-      fc.property(made('i', 1_000), made('j', 2_000), made('new', 3_000), (one, two, comes) => {
+      fc.property(made('i'), made('j'), made('new'), (one, two, comes) => {
         const others = [one, two]
         if (takenBy(comes, served(others)) !== null) return
         nothing++
-        const [before, after] = [tableOf(...others), tableOf(...others, comes)]
-        for (const name of NAMES) {
-          for (const target of TARGETS) {
-            const was = before.route(name, target)
-            if (was === null) continue
-            const is = after.route(name, target)
-            expect([name, target, is?.object, is?.path]).toEqual([name, target, was.object, was.path])
+        // What is on its way is on some pods alone.
+        for (const there of [[one], [two], others]) {
+          const [before, after] = [tableOf(...there), tableOf(...there, comes)]
+          for (const name of NAMES) {
+            for (const target of TARGETS) {
+              const was = before.route(name, target)
+              if (was === null) continue
+              const is = after.route(name, target)
+              expect([name, target, is?.object, is?.path]).toEqual([name, target, was.object, was.path])
+            }
+            const certificatesWere = before.certificates(name)
+            if (certificatesWere.length > 0) expect(after.certificates(name)).toEqual(certificatesWere)
           }
-          const certificatesWere = before.certificates(name)
-          if (certificatesWere.length > 0) expect(after.certificates(name)).toEqual(certificatesWere)
         }
       }),
       { numRuns: 3_000 },

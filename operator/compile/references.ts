@@ -32,12 +32,12 @@ const CHALLENGES = '/.well-known/acme-challenge/'
 
 /**
  * An Ingress for nothing but ACME challenges, as cert-manager makes them: for minutes, on the host of somebody else, and every
- * pod has to answer. No policy governs it: to hold it back is to hold back the certificate, and its paths take nothing from an application.
+ * pod has to answer: to hold it back is to hold back the certificate.
  */
 export function isChallenge(content: Content): boolean {
   if (content.kind !== 'Ingress') return false
   const { defaultBackend, rules = [], tls = [] } = content.spec
-  const paths = rules.flatMap(rule => (rule.http?.paths ?? []).map(({ path = '' }) => path))
+  const paths = rules.flatMap(rule => (rule.http?.paths ?? [{ path: '' }]).map(({ path = '' }) => path))
   // As requests are compared with them: whatever an encoded dot segment leads to is no challenge.
   const only = paths.length > 0 && paths.every(path => normaliseRoutePath(path).startsWith(CHALLENGES))
   return only && defaultBackend === undefined && tls.length === 0

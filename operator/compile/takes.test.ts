@@ -47,7 +47,12 @@ describe('takenBy', () => {
     ],
     ['a path beside', { 'a.x': ['Prefix /api'] }, { 'a.x': ['Prefix /apis'] }, null],
     ['a shorter path', { 'a.x': ['Prefix /api', 'Exact /'] }, { 'a.x': ['Prefix /'] }, null],
-    ['the same path: the older object has it', { 'a.x': ['Prefix /api'] }, { 'a.x': ['Prefix /api'] }, null],
+    [
+      'the same path, which age decides: it may be the older',
+      { 'a.x': ['Prefix /api'] },
+      { 'a.x': ['Prefix /api'] },
+      'requests of a.x/api from its Prefix /api',
+    ],
     [
       'the same path, exactly',
       { 'a.x': ['Prefix /api'] },
@@ -64,16 +69,22 @@ describe('takenBy', () => {
       'what the last resort of all hosts had',
       { 'a.x': ['Exact /'], '': ['Default /'] },
       { 'a.x': ['Prefix /api'] },
-      'requests of a.x/api from its default backend',
+      'requests of a.x from every other host',
+    ],
+    [
+      'a host that another serves already, perhaps on some pods alone, below a wildcard',
+      { 'b.x': ['Prefix /'], '*.x': ['Prefix /'] },
+      { 'b.x': ['Prefix /'] },
+      'requests of b.x from *.x',
     ],
   ])('%s', (_, others, comes, expected) => {
     expect(taken(others, fragment(comes))).toBe(expected)
   })
 
-  it('a name that a wildcard certificate covered takes its handshakes; one that has an owner, or none, does not', () => {
+  it('a name that a wildcard certificate covered, or that has an owner, which age decides, takes handshakes; another does not', () => {
     const comes = fragment({ 'b.x': ['Prefix /'] }, ['b.x'])
     expect(taken({}, comes, ['*.x'])).toBe('handshakes of b.x from the certificate of *.x')
-    expect(taken({}, comes, ['*.x', 'b.x'])).toBeNull()
+    expect(taken({}, comes, ['b.x'])).toBe('handshakes of b.x')
     expect(taken({}, comes, ['*.y'])).toBeNull()
   })
 })

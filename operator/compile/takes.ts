@@ -18,48 +18,46 @@ export function takenBy({ hosts, tls, defaultTls = [] }: Fragment, served: Serve
     if (taken !== null) return taken
   }
   for (const name of [...tls.flatMap(entry => entry.hosts), ...defaultTls]) {
+    // Whose a name is the older object decides, and an object may be older than the day on which it becomes ours.
+    if (served.hasTls(name)) return `handshakes of ${name}`
     const wildcard = wildcardOf(name)
-    if (!served.hasTls(name) && wildcard !== null && served.hasTls(wildcard)) {
-      return `handshakes of ${name} from the certificate of ${wildcard}`
-    }
+    if (wildcard !== null && served.hasTls(wildcard)) return `handshakes of ${name} from the certificate of ${wildcard}`
   }
   return null
 }
 
 function takenOnHost(host: string, paths: readonly PathFragment[], { paths: pathsOf }: Served): string | null {
   const others = pathsOf(host)
-  // A host that nobody serves hides whatever serves its requests now, on every path.
+  // A host hides whatever serves its requests else, on every path; who serves it already may do so on some pods alone.
   const wildcard = wildcardOf(host)
-  const behind = others.length > 0 ? [] : [...(wildcard === null ? [] : [wildcard]), ...(host === '' ? [] : [''])]
-  for (const fallback of behind) {
+  for (const fallback of [...(wildcard === null ? [] : [wildcard]), ...(host === '' ? [] : [''])]) {
     if (pathsOf(fallback).length > 0) return `requests of ${named(host)} from ${named(fallback)}`
   }
-  // The default of the empty host serves what nothing else does, on every host.
-  const last = pathsOf('').find(path => path.type === 'Default')
   for (const path of paths) {
-    const loser = others.find(other => loses(other, path)) ?? (host === '' ? undefined : last)
+    const loser = others.find(other => mayLose(other, path))
     if (loser !== undefined) return `requests of ${named(host)}${path.path} from its ${describe(loser)}`
   }
   return null
 }
 
-const ORDER: readonly PathFragment['type'][] = ['Exact', 'Prefix', 'ImplementationSpecific', 'Default']
-
 /**
- * Does a route lose requests to one that comes, on the same host? The longest path wins, of equal ones the type in ORDER, then
- * the oldest object's. In doubt, yes.
+ * May a route lose requests to one that comes, on the same host? The longest path wins; of equal ones type and age decide, and
+ * an object may be older than the day on which it becomes ours: in doubt, yes.
  */
-function loses(other: PathFragment, comes: PathFragment): boolean {
-  if (other.type === 'Default') return comes.type !== 'Default'
-  if (other.type === 'Exact' || comes.type === 'Default') return false
-  const prefix = other.path.endsWith('/') ? other.path.slice(0, -1) : other.path
-  const isBelow =
-    comes.path.startsWith(prefix) && (comes.path.length === prefix.length || comes.path[prefix.length] === '/')
-  const keepsSame = comes.path === other.path && ORDER.indexOf(comes.type) >= ORDER.indexOf(other.type)
-  return isBelow && !keepsSame
+function mayLose(other: PathFragment, comes: PathFragment): boolean {
+  if (other.type === 'Default') return true
+  if (comes.type === 'Default') return false
+  const [theirs, its] = [withoutSlash(other.path), withoutSlash(comes.path)]
+  if (other.type === 'Exact') return its === theirs && comes.type === 'Exact'
+  return its === theirs || its.startsWith(`${theirs}/`)
 }
 
-function wildcardOf(host: string): string | null {
+function withoutSlash(path: string): string {
+  return path.endsWith('/') ? path.slice(0, -1) : path
+}
+
+/** The wildcard that serves what the host does not; null: there is none. */
+export function wildcardOf(host: string): string | null {
   const dot = host.indexOf('.')
   return dot <= 0 || dot === host.length - 1 || host.startsWith('*') ? null : `*${host.slice(dot)}`
 }

@@ -53,7 +53,7 @@ describe('parsePolicy', () => {
         gates: {
           ...{ successRate: { min: 99, maxDrop: null }, notFoundRate: null, latencyP99: null, tlsFailureRate: null },
           // On by default: a wrong Service answers 404 or 401, never 5xx.
-          ...{ clientErrorRate: { maxRise: 10 }, redirectRate: { maxRise: 10 } },
+          ...{ clientErrorRate: { maxRise: 25 }, redirectRate: null },
         },
         onInconclusive: 'Pause',
         deadlineMs: 600_000,

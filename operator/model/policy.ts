@@ -112,7 +112,7 @@ export function parsePolicy(raw: unknown): Policy {
             : { min: analysis.successRate.min ?? null, maxDrop: analysis.successRate.maxDrop ?? null },
         notFoundRate: analysis.notFoundRate ?? null,
         clientErrorRate: analysis.clientErrorRate,
-        redirectRate: analysis.redirectRate,
+        redirectRate: analysis.redirectRate ?? null,
         latencyP99:
           analysis.latencyP99 === undefined ? null : { maxRise: Number(analysis.latencyP99.maxRise.replace('%', '')) },
         tlsFailureRate: analysis.tlsFailureRate ?? null,

@@ -302,6 +302,16 @@ describe('the default certificate', () => {
     expect([chainOf(without), isDefault(without)]).toEqual([good.chain, undefined])
   })
 
+  it('takes handshakes where another Secret of the Ingress has a certificate for its names', () => {
+    const two = ingress({ tls: ['tls', 'other'] })
+    const replica = new Replica().put(two, secret(good, { name: 'other' })).publish()
+    replica.put(secret(good)).turn()
+    expect(replica.pipeline.takes(replica.view(TLS))).toBe('handshakes from the certificate of Secret/shop/other')
+    const alone = new Replica().put(ingress({ tls: ['tls'] }), secret(good))
+    alone.turn()
+    expect(alone.pipeline.takes(alone.view(TLS))).toBeNull()
+  })
+
   it('is rolled out where a policy of our class governs it', () => {
     const replica = new Replica(options).put(secret(good)).publish()
     const record = { ...serve(null, replica.source(TLS)), governed: true }

@@ -485,6 +485,15 @@ describe('an Ingress that is new', () => {
     expect(takes(one)).toBeNull()
   })
 
+  it('stays governed when it was more before it is for ACME challenges alone', () => {
+    const { replica: one } = governed()
+    const backend = { service: { name: 'web', port: { number: 80 } } }
+    const paths = [{ path: '/.well-known/acme-challenge/token', pathType: 'Exact', backend }]
+    const spec = { ingressClassName: 'sluice', rules: [{ host: 'a.example', http: { paths } }] }
+    one.put({ ...ingress({ host: 'a.example' }), spec }).turn()
+    expect(one.view(WEB).governance.by).toBe('policy')
+  })
+
   it('is governed by nobody where it is for ACME challenges alone', () => {
     const at = (...paths: readonly string[]): Raw => {
       const backend = { service: { name: 'web', port: { number: 80 } } }
@@ -503,5 +512,12 @@ describe('an Ingress that is new', () => {
     expect(by(at('/.well-known/acme-challenge/../admin'))).toBe('policy')
     expect(by(at('/.well-known/acme-challenge/%2e%2E/%2e%2e/admin'))).toBe('policy')
     expect(by(at('/.well-known/'))).toBe('policy')
+    // Where it would hide what serves the rest of its host.
+    const below = (host: string): string => {
+      const one = replica(ingress({ host })).put(at('/.well-known/acme-challenge/token'))
+      one.turn()
+      return one.view(NEW).governance.by
+    }
+    expect([below('*.example'), below('shop.example'), below('*.other')]).toEqual(['policy', 'none', 'none'])
   })
 })

@@ -12,9 +12,9 @@ import type { Governance, Hold, Plan, ReleaseRecord } from '../assign/types.ts'
 import { compileIngress, compileSecret } from '../compile/compile.ts'
 import type { KnownCertificates } from '../compile/compile.ts'
 import { contentId, upstreamIngressId, upstreamSecretId } from '../checksum/ids.ts'
-import { isChallenge, referencesOf, tlsClaims } from '../compile/references.ts'
+import { hostsOf, isChallenge, referencesOf, tlsClaims } from '../compile/references.ts'
 import type { TlsClaim } from '../compile/references.ts'
-import { takenBy } from '../compile/takes.ts'
+import { takenBy, wildcardOf } from '../compile/takes.ts'
 import { ModelError } from '../model/errors.ts'
 import { parseIngress } from '../model/ingress.ts'
 import { parseSecret } from '../model/secret.ts'
@@ -268,7 +268,7 @@ export class Pipeline {
       return null
     }
     const { namespace } = parseObjectKey(key)
-    const policy = source === null ? null : this.#policyOf(kind, source, namespace)
+    const policy = source === null ? null : this.#policyOf(kind, source, namespace, record)
     const { governance, hold: governanceHold } =
       source === null ? { governance: { by: 'none' } as const, hold: null } : governanceOf(source, policy, record)
     const governed = governance.by !== 'none'
@@ -354,8 +354,8 @@ export class Pipeline {
     return source
   }
 
-  #policyOf(kind: ObjectKind, source: SourceObject, namespace: string): Policy | null {
-    if (isChallenge(source.content)) return null
+  #policyOf(kind: ObjectKind, source: SourceObject, namespace: string, record: ReleaseRecord | null): Policy | null {
+    if (this.#isHarmlessChallenge(source, record)) return null
     const labels = this.#caches.namespaceLabels(namespace)
     const classes = kind === 'Ingress' ? [classOf(source)] : this.#classesReferring(source.key)
     for (const name of classes) {
@@ -476,10 +476,11 @@ export class Pipeline {
   }
 
   /**
-   * What an Ingress that was never released would take from what others serve, in words; null: nothing, or there is nothing
+   * What an object that was never released would take from what others serve, in words; null: nothing, or there is nothing
    * that can be served of it.
    */
   takes({ key, source, governance }: ObjectView): string | null {
+    if (key.startsWith('Secret/')) return this.#takesHandshakes(key)
     if (source?.content.kind !== 'Ingress') return null
     const { fragment } = compileIngress(
       source,
@@ -497,6 +498,42 @@ export class Pipeline {
         others(host).flatMap(({ hosts }) => hosts.filter(one => one.host === host).flatMap(({ paths }) => paths)),
       hasTls: name => others(TLS + name).length > 0,
     })
+  }
+
+  /** A name may have two certificates, of two Secrets of one Ingress: then the other one has had its handshakes. */
+  #takesHandshakes(secret: ObjectKey): string | null {
+    for (const ingress of this.secretReferences.from(secret)) {
+      const claims = (this.#claims.get(ingress) ?? []).map(claim => ({
+        ...claim,
+        names: [...claim.hosts, ...claim.offered],
+      }))
+      const own = claims.filter(claim => claim.secret === secret).flatMap(({ names }) => names)
+      const rival = claims.find(
+        claim =>
+          claim.secret !== secret && this.#live.has(claim.secret) && claim.names.some(name => own.includes(name)),
+      )
+      if (rival !== undefined) return `handshakes from the certificate of ${rival.secret}`
+    }
+    return null
+  }
+
+  /**
+   * For ACME challenges and nothing else, and never for anything else as far as is known; on hosts that hide no wildcard and no
+   * rule for every host from their requests. It takes nothing from an application: no policy governs it.
+   */
+  #isHarmlessChallenge({ key, content }: SourceObject, record: ReleaseRecord | null): boolean {
+    if (content.kind !== 'Ingress' || !isChallenge(content)) return false
+    const known = [record?.current, record?.update].filter(revision => revision !== null && revision !== undefined)
+    const always = known.every(revision => {
+      const stored = record?.revisions[revision]?.content
+      return stored !== null && stored !== undefined && isChallenge(stored)
+    })
+    const isServed = (host: string): boolean => [...this.#serving.from(host)].some(other => other !== key)
+    const hides = (host: string): boolean => {
+      const wildcard = wildcardOf(host)
+      return isServed('') || (wildcard !== null && isServed(wildcard))
+    }
+    return always && !hostsOf(content).some(hides)
   }
 
   #thingsOf(key: ObjectKey): readonly string[] {

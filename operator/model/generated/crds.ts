@@ -357,7 +357,7 @@ export interface IngressRolloutPolicyAnalysisClientErrorRate {
   readonly maxRise: number
 }
 /**
- * Gate on 3xx answers, of the requests that had a route: a redirect loop. 100 turns it off.
+ * Gate on 3xx answers, of the requests that had a route: a redirect loop. 304 is one of them.
  *
  * This interface was referenced by `Container`'s JSON-Schema
  * via the `definition` "IngressRolloutPolicyAnalysisRedirectRate".
@@ -424,9 +424,9 @@ export interface IngressRolloutPolicyAnalysis {
    */
   readonly clientErrorRate: IngressRolloutPolicyAnalysisClientErrorRate
   /**
-   * Gate on 3xx answers, of the requests that had a route: a redirect loop. 100 turns it off.
+   * Gate on 3xx answers, of the requests that had a route: a redirect loop. 304 is one of them.
    */
-  readonly redirectRate: IngressRolloutPolicyAnalysisRedirectRate
+  readonly redirectRate?: IngressRolloutPolicyAnalysisRedirectRate
   /**
    * Gate on the 99th percentile of the latency.
    */

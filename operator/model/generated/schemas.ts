@@ -292,7 +292,7 @@ export const ingressRolloutPolicySpecSchema = {
         clientErrorRate: {
           type: 'object',
           required: ['maxRise'],
-          default: { maxRise: 10 },
+          default: { maxRise: 25 },
           description:
             'Gate on 4xx answers of backends, of the requests that had a route: a wrong Service answers 404 or 401 to everything, never 5xx. 100 turns it off.',
           properties: {
@@ -308,8 +308,7 @@ export const ingressRolloutPolicySpecSchema = {
         redirectRate: {
           type: 'object',
           required: ['maxRise'],
-          default: { maxRise: 10 },
-          description: 'Gate on 3xx answers, of the requests that had a route: a redirect loop. 100 turns it off.',
+          description: 'Gate on 3xx answers, of the requests that had a route: a redirect loop. 304 is one of them.',
           properties: {
             maxRise: {
               type: 'number',

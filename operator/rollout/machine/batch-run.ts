@@ -11,7 +11,7 @@ import type { Blocked, Observation, Settings, State, StepResult, Verdict } from 
 export function batchRun(before: State, observation: Observation, settings: Settings): StepResult {
   const lowered = withinFleet(before, observation, settings)
   if (lowered !== null) return lowered
-  if (before.index === 0) return beginning(before, observation, settings)
+  if (before.index === 0) return raising(before, observation, settings)
   const judged = judge(before, observation, settings)
   const { state, outcome } = judged
   if (outcome.verdict === 'fail') return failed(state, observation, settings, outcome.because)
@@ -36,20 +36,14 @@ function moving(state: State, judged: Judgement, observation: Observation, setti
   }
 }
 
-/** Nothing is out, so there is nothing to judge. */
-function beginning(state: State, observation: Observation, settings: Settings): StepResult {
-  return approvedNow(state, observation)
-    ? passed(state, observation, settings, 'approved without enough evidence')
-    : raising(state, observation, settings)
-}
-
 function approvedNow({ blocked, batch }: State, { commands: { approvedBatch } }: Observation): boolean {
   return blocked?.reason === 'Inconclusive' && approvedBatch > blocked.approvedBefore && approvedBatch > batch
 }
 
 /** A fleet that shrank lost the pods on the stable revision: one of those that are left has to be on it again. */
 function withinFleet(state: State, { pods: all }: Observation, { batches }: Settings): StepResult | null {
-  if (isLast(state, batches) && state.step.name !== 'raising') return null
+  // In the last batch all are out, unless it waits to begin; a new leader bakes again what it finds.
+  if (isLast(state, batches) && !(state.step.name === 'raising' && state.step.merge)) return null
   const { size } = fleetView(all)
   const index = loweredIndex(state.index, size)
   if (index === state.index) return null
@@ -62,8 +56,9 @@ function blockedRun(state: State, judged: Judgement, observation: Observation, s
   const free = { ...state, blocked: null }
   if (state.blocked?.reason === 'NoRollbackTarget') return moving(free, judged, observation, settings)
   if (state.blocked?.reason !== 'Inconclusive') return result(state)
-  if (approvedNow(state, observation)) return passed(state, observation, settings, 'approved without enough evidence')
+  // What has not begun cannot be let pass: an approval lets it begin.
   if (state.step.name === 'raising') return raising(state, observation, settings)
+  if (approvedNow(state, observation)) return passed(state, observation, settings, 'approved without enough evidence')
   // It lacked a ready pod, and now has some: what else it lacks is for the bake to say.
   const back = state.step.name === 'acknowledging' && judged.acknowledged.verdict === 'pass'
   return back || judged.outcome.verdict === 'pass' ? moving(free, judged, observation, settings) : result(state)
@@ -84,7 +79,8 @@ function raising(state: State, observation: Observation, settings: Settings): St
   if (reach.type === 'all') return raising({ ...state, batch: state.batch + 1 }, observation, settings)
   const grows = widest(reach.index, state.index) !== state.index
   if (!grows && merge) return passed(state, observation, settings, 'adds no pod to the batch before')
-  if (grows && lacksEndpoints(observation)) return waits('no Service that the update names has an endpoint')
+  const lacks = grows && lacksEndpoints(observation) && !approvedNow(state, observation)
+  if (lacks) return waits('no Service that the update names has an endpoint')
   const index = grows ? reach.index : state.index
   const next = raised({ ...state, message: `${batchWords(state, settings)} begins` }, observation, index)
   // Figures of this observation are those of the batch before: judged next time.

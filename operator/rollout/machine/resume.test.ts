@@ -67,6 +67,15 @@ describe('a new leader', () => {
     expect(run.takeLog()[0]).toBe('BatchPassed')
   })
 
+  it('leaves all pods of the last batch on the update while it bakes again', () => {
+    const run = reaches(world(), state => state.index === 5 && state.step.name === 'baking')
+    takeOver(run)
+    run.look()
+    expect(run.state).toMatchObject({ index: 5, step: { name: 'acknowledging' } })
+    expect(run.takeLog()).not.toContain('IndexLowered')
+    run.until(state => state.phase === 'Complete', 100)
+  })
+
   it('does not believe that pods confirmed', () => {
     const run = reaches(world(), state => state.index === 2 && state.step.name === 'baking')
     takeOver(run)

@@ -455,16 +455,40 @@ describe('what comes between', () => {
     expect(run.state).toMatchObject({ phase: 'Progressing', index: 1, blocked: null })
   })
 
-  it('an update without endpoints is let out by an approval, batch by batch, or promoted', () => {
-    const run = start()
+  it('an approval lets an update without endpoints begin its batch, and skips none', () => {
+    const run = start({ batches: [SETTINGS.batches[0]!, SETTINGS.batches[2]!] })
     run.change = { endpoints: { update: false, stable: true } }
     run.until(state => state.phase === 'Paused')
     run.commands = { ...run.commands, approvedBatch: 1 }
     run.look()
-    expect(run.state).toMatchObject({ phase: 'Progressing', batch: 1, index: 0, blocked: null })
-    run.commands = { ...run.commands, promote: true }
+    expect(run.state).toMatchObject({ phase: 'Progressing', batch: 0, index: 1, blocked: null })
+    run.until(state => state.step.name === 'baking')
+    run.seconds(20)
+    expect(run.record.index).toBe(1)
+  })
+
+  it('an approval does not let an update without endpoints be released when the batch before the last has passed', () => {
+    const run = start({ batches: [SETTINGS.batches[0]!, SETTINGS.batches[2]!] })
+    run.until(state => state.index === 1 && state.step.name === 'baking')
+    run.change = { endpoints: { update: false, stable: true } }
+    run.until(state => state.blocked !== null, 700)
+    expect(run.state).toMatchObject({ batch: 1, index: 1, step: { name: 'raising' } })
+    run.commands = { ...run.commands, approvedBatch: 2 }
+    run.onUpdate = BROKEN
+    run.until(state => state.phase === 'RolledBack', 60)
+    expect(run.record.current).toBe(OLD)
+  })
+
+  it('an approval makes no batch begin for which no pods are ready', () => {
+    const run = start({}, 5)
+    for (const ordinal of [0, 1, 2]) run.notReady.add(ordinal)
+    run.until(state => state.phase === 'Paused', 700)
+    run.commands = { ...run.commands, approvedBatch: 1 }
+    run.seconds(5)
+    expect(run.state).toMatchObject({ phase: 'Paused', batch: 0, index: 0 })
+    run.notReady.clear()
     run.look()
-    expect(run.record.index).toBe(-1)
+    expect(run.state).toMatchObject({ phase: 'Progressing', batch: 0, index: 1 })
   })
 
   it('is begun at once where the stable revision has no endpoints either', () => {

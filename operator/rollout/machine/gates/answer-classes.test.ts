@@ -60,6 +60,12 @@ describe('clientErrorRate', () => {
   })
 })
 
+it.each([clientErrorRate, redirectRate])('a certificate is not judged by it', gate => {
+  const of = { update: { requests: 100, clientErrors: 50, redirects: 50 }, stable: STABLE }
+  expect(gate(baked(of))?.verdict).toBe('fail')
+  expect(gate(baked({ ...of, kind: 'Secret' }))).toBeNull()
+})
+
 describe('redirectRate', () => {
   it('sees a loop', () => {
     expect(redirectRate(input({ update: { requests: 100, redirects: 100 }, stable: STABLE }))).toMatchObject({

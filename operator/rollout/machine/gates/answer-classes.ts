@@ -10,16 +10,21 @@ import { riseGate } from './rise-gate.ts'
 
 export const clientErrorRate = riseGate({
   ...{ name: 'clientErrorRate', what: '4xx answers', unit: 'requests', tooFew: 'TooFewRequests' },
-  threshold: ({ gates, minRequests }) =>
-    gates.clientErrorRate === null ? null : { maxRise: gates.clientErrorRate.maxRise, enough: minRequests },
+  threshold: ({ kind, gates, minRequests }) =>
+    // A certificate changes no answer: whoever errs on a pod with another one would have erred anyway.
+    kind === 'Secret' || gates.clientErrorRate === null
+      ? null
+      : { maxRise: gates.clientErrorRate.maxRise, enough: minRequests },
   sample: of => ({ count: clientErrors(of), total: routed(of) }),
   before: baseline => shareBefore(baseline, baseline.clientErrorRate),
 })
 
 export const redirectRate = riseGate({
   ...{ name: 'redirectRate', what: '3xx answers', unit: 'requests', tooFew: 'TooFewRequests' },
-  threshold: ({ gates, minRequests }) =>
-    gates.redirectRate === null ? null : { maxRise: gates.redirectRate.maxRise, enough: minRequests },
+  threshold: ({ kind, gates, minRequests }) =>
+    kind === 'Secret' || gates.redirectRate === null
+      ? null
+      : { maxRise: gates.redirectRate.maxRise, enough: minRequests },
   sample: (of: Aggregate): Sample => ({ count: redirects(of), total: routed(of) }),
   before: baseline => shareBefore(baseline, baseline.redirectRate),
 })
