@@ -480,6 +480,13 @@ describe('an Ingress that is new', () => {
     expect(takes(one)).toBeNull()
   })
 
+  it('takes what pods still have, though its object is gone: no checksum says so yet', () => {
+    const one = replica(ingress({ host: '*.example' })).drop(ingress({ host: '*.example' }))
+    expect(takes(one.put(comes('b.example')))).toBe('requests of b.example from *.example')
+    one.publish()
+    expect(takes(one)).toBeNull()
+  })
+
   it('takes nothing from another that was not released either', () => {
     const one = replica().put(ingress({ name: 'other', host: '*.example' }), comes('b.example'))
     expect(takes(one)).toBeNull()
