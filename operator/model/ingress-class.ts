@@ -30,27 +30,40 @@ const validate = compileSchema<RawClass>({
 export interface ClassDecision {
   readonly ours: boolean
   readonly className: string | null
+  /** The class by which it is ours does not exist (any more). */
+  readonly missing: boolean
 }
 
 /**
  * spec.ingressClassName names a class of our controller; else the old annotation does; else, if neither is there,
  * a class of ours is marked default (of several the first by name, as Kubernetes leaves that open).
+ *
+ * A class object that is gone changes nothing for what is served: it is the most global configuration that there is, and
+ * whoever replaces it (`helm upgrade`, `kubectl replace --force`) deletes it for a moment. An Ingress leaves when it names another
+ * class itself, or when the class comes back with another controller.
+ * @param served the spec with which the Ingress is served; null: it is not
  */
 export function decideClass(
   spec: IngressSpec,
   annotations: Readonly<Record<string, string>>,
   classes: Iterable<unknown>,
   controller: string = CONTROLLER_NAME,
+  served: IngressSpec | null = null,
 ): ClassDecision {
   const asked = spec.ingressClassName ?? annotations[LEGACY_ANNOTATION]
   const defaults: string[] = []
+  let isThere = false
   for (const raw of classes) {
-    if (!validate(raw) || raw.spec?.controller !== controller) continue
-    const { name } = raw.metadata
-    if (name === asked) return { ours: true, className: name }
-    if (raw.metadata.annotations?.[DEFAULT_ANNOTATION] === 'true') defaults.push(name)
+    if (!validate(raw)) continue
+    const { name, annotations: marks = {} } = raw.metadata
+    const isDefault = marks[DEFAULT_ANNOTATION] === 'true'
+    if (asked === undefined ? isDefault : name === asked) isThere = true
+    if (raw.spec?.controller !== controller) continue
+    if (name === asked) return { ours: true, className: name, missing: false }
+    if (isDefault) defaults.push(name)
   }
-  if (asked !== undefined) return { ours: false, className: asked }
+  const missing = !isThere && served !== null && served.ingressClassName === spec.ingressClassName
+  if (asked !== undefined) return { ours: missing, className: asked, missing }
   const byDefault = defaults.sort()[0] ?? null
-  return { ours: byDefault !== null, className: byDefault }
+  return { ours: byDefault !== null || missing, className: byDefault, missing }
 }

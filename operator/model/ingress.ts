@@ -78,6 +78,8 @@ export interface IngressOptions {
   /** The IngressClasses of the cluster, as JSON. */
   readonly classes: Iterable<unknown>
   readonly controller?: string
+  /** The spec with which it is served; null: it is not, or that is not known. */
+  readonly served?: IngressSpec | null
   readonly prefix?: string
 }
 
@@ -89,7 +91,8 @@ export function parseIngress(raw: unknown, options: IngressOptions): SourceObjec
   const { prefix = DEFAULT_ANNOTATION_PREFIX, controller = CONTROLLER_NAME } = options
   const { metadata, spec = {} } = checked('Ingress', raw, validate)
   const annotations = metadata.annotations ?? {}
-  const { ours, className } = decideClass(spec, annotations, options.classes, controller)
+  const { classes, served } = options
+  const { ours, className, missing } = decideClass(spec, annotations, classes, controller, served)
   const deleting = metadata.deletionTimestamp !== undefined
   const content: IngressContent = { kind: 'Ingress', annotations: contentAnnotations(annotations, prefix), spec }
   return {
@@ -100,6 +103,7 @@ export function parseIngress(raw: unknown, options: IngressOptions): SourceObjec
     deleting,
     ours,
     className,
+    ...(missing ? { classMissing: true } : {}),
     labels: metadata.labels ?? {},
     finalizers: metadata.finalizers ?? [],
     content,

@@ -49,6 +49,8 @@ export interface SourceObject {
   readonly ours: boolean
   /** Name of the IngressClass that the Ingress asks for, or the default one of ours; null: none, and for Secrets. */
   readonly className: string | null
+  /** It is ours by a class that does not exist (any more): what is served stays. */
+  readonly classMissing?: true
   readonly labels: Readonly<Record<string, string>>
   readonly finalizers: readonly string[]
   readonly content: Content

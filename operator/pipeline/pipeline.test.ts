@@ -60,13 +60,32 @@ describe('an object that nobody governs', () => {
     for (const go of [
       (replica: Replica) => replica.drop(ingress()),
       (replica: Replica) => replica.put(ingress({ className: 'other' })),
-      (replica: Replica) => replica.drop(ingressClass()),
+      (replica: Replica) => replica.put({ ...ingressClass(), spec: { controller: 'example.com/another' } }),
     ]) {
       const replica = new Replica().put(ingress()).publish()
       go(replica).publish()
       expect(replica.givenTo(WEB)).toEqual(everywhere(null))
       expect([...replica.releases.objects()]).toEqual([])
     }
+  })
+
+  it('stays as it was when the class object is gone, and says so; what nobody serves yet is not taken up by it', () => {
+    const replica = new Replica().put(ingress()).publish()
+    const first = replica.source(WEB).revision
+    replica
+      .drop(ingressClass())
+      .put(ingress({ name: 'late' }))
+      .publish()
+    expect(replica.givenTo(WEB)).toEqual(everywhere(first))
+    expect(replica.view(WEB).problems).toContainEqual(
+      expect.objectContaining({ reason: 'ClassNotFound', effect: 'warn' }),
+    )
+    expect(replica.givenTo('Ingress/shop/late')).toEqual(everywhere(null))
+    // Its changes go on; it leaves when it says so itself.
+    replica.put(ingress({ host: 'other.example' })).publish()
+    expect(replica.givenTo(WEB)).toEqual(everywhere(replica.source(WEB).revision))
+    replica.put(ingress({ className: 'other' })).publish()
+    expect(replica.givenTo(WEB)).toEqual(everywhere(null))
   })
 
   it('keeps its last good content when the new one cannot be served, also before anything is stored', () => {
@@ -210,6 +229,18 @@ describe('an object that a policy governs', () => {
     expect(replica.view(WEB).governance).toEqual({ by: 'none' })
     replica.put(namespace({ team: 'shop' })).turn()
     expect(replica.view(WEB).governance).toEqual({ by: 'policy', policy: 'default' })
+  })
+
+  it('is not looked at before its namespace is known, where a policy asks for labels of namespaces', () => {
+    const selector = { namespaceSelector: { matchLabels: { team: 'shop' } } }
+    const replica = new Replica()
+      .policies(policy({ spec: { selector } }))
+      .put(ingress())
+      .publish()
+    expect(replica.givenTo(WEB)).toEqual(everywhere(null))
+    replica.put(namespace({ team: 'shop' })).publish()
+    expect(replica.view(WEB).governance).toEqual({ by: 'policy', policy: 'default' })
+    expect(replica.givenTo(WEB)).toEqual(everywhere(null))
   })
 
   it('is not replaced by a record that cannot be compiled, and holds up nobody', () => {

@@ -3,7 +3,7 @@
  * touched keys → source object → plan → compiled payloads → checksum gate → released entries.
  * One direction; nothing here writes to Kubernetes.
  */
-import { parseObjectKey } from '../../protocol/ids.ts'
+import { objectKey, parseObjectKey } from '../../protocol/ids.ts'
 import type { Certificate, Fragment, ObjectKey, ObjectKind, Revision, ServiceKey } from '../../protocol/objects.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import { governanceOf, plan } from '../assign/plan.ts'
@@ -19,8 +19,9 @@ import { ModelError } from '../model/errors.ts'
 import { parseIngress } from '../model/ingress.ts'
 import { parseSecret } from '../model/secret.ts'
 import { selectPolicy } from '../model/policy.ts'
+import { labelCount } from '../model/selectors.ts'
 import type { Policy } from '../model/policy.ts'
-import type { Content, Problem, SourceObject } from '../model/types.ts'
+import type { Content, IngressSpec, Problem, SourceObject } from '../model/types.ts'
 import { certificateCovers, leafSha1 } from '../model/certificate.ts'
 import type { Caches, RawObject } from './caches.ts'
 import { Relation } from './graph.ts'
@@ -191,6 +192,8 @@ export class Pipeline {
           this.#tell(key)
           continue
         }
+        // Who governs it is not known before its namespace is, which comes by a watch of its own: what is served stays.
+        if (this.#isUndecided(key)) continue
         viewed.push(key)
         const after = this.#look(kind, key, before)
         if (after === null) this.#live.delete(key)
@@ -205,6 +208,12 @@ export class Pipeline {
       }
     }
     return { live, viewed, services: this.#services.flush(), unread }
+  }
+
+  #isUndecided(key: ObjectKey): boolean {
+    const { namespace } = parseObjectKey(key)
+    const asksLabels = this.#policies.some(({ selector }) => labelCount(selector.namespaceSelector) > 0)
+    return asksLabels && this.#caches.raw(key) !== null && !this.#caches.namespaces.has(namespace)
   }
 
   /** Ingresses that name a Secret say what is wrong with it, and have its certificate only where it names the host. */
@@ -290,6 +299,7 @@ export class Pipeline {
     if (kind === 'Ingress') this.#refer(key, decided, source, record)
     if (kind === 'Ingress') {
       problems.push(...this.#services.problems(key, source), ...this.#secretProblems(key, source))
+      if (source?.classMissing) problems.push(classProblem(source))
       this.#met.set(key, this.#metOf(key))
     }
     this.#views.set(key, {
@@ -347,11 +357,23 @@ export class Pipeline {
 
   #parse(kind: ObjectKind, raw: RawObject): SourceObject {
     const { annotationPrefix: prefix, controllerName: controller } = this.#options
-    if (kind === 'Ingress') return parseIngress(raw, { classes: this.#caches.classes.values(), controller, prefix })
+    if (kind === 'Ingress') {
+      const classes = this.#caches.classes.values()
+      return parseIngress(raw, { classes, controller, prefix, served: this.#servedSpec(raw) })
+    }
     // The same content stays the same object: what was found out about it need not be found out again.
     const source = this.#sources.get(raw) ?? parseSecret(raw, { prefix })
     this.#sources.set(raw, source)
     return source
+  }
+
+  /** With which an Ingress is served, or on its way; null: it is not. */
+  #servedSpec({ metadata }: RawObject): IngressSpec | null {
+    const ahead = this.#ahead.get(objectKey('Ingress', metadata.namespace ?? '', metadata.name))
+    const record = this.#options.record(metadata.uid ?? '')
+    const stored = record?.revisions[record.current ?? record.update ?? '']?.content
+    const content = (ahead !== undefined && ahead.uid === metadata.uid ? ahead.content : null) ?? stored
+    return content?.kind === 'Ingress' ? content.spec : null
   }
 
   #policyOf(kind: ObjectKind, source: SourceObject, namespace: string, record: ReleaseRecord | null): Policy | null {
@@ -654,6 +676,13 @@ const TLS = 'tls '
 /** spec.ingressClassName, or the class of the old annotation, or the default class. */
 function classOf(source: SourceObject): string | null {
   return source.className
+}
+
+function classProblem({ key, className }: SourceObject): Problem {
+  const what =
+    className === null ? 'no IngressClass is the default one any more' : `IngressClass ${className} does not exist`
+  const message = `${what}: what is served stays, and goes when the Ingress names another class`
+  return { key, field: 'spec.ingressClassName', reason: 'ClassNotFound', message, effect: 'warn' }
 }
 
 function isStored(stored: ReleaseRecord | null, source: SourceObject): boolean {
