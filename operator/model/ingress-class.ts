@@ -27,6 +27,11 @@ const validate = compileSchema<RawClass>({
   },
 })
 
+/** The class that an Ingress names, by its field or else by the old annotation; null: none, it leaves that to the default. */
+export function askedClass(spec: IngressSpec, annotations: Readonly<Record<string, string>>): string | null {
+  return spec.ingressClassName ?? annotations[LEGACY_ANNOTATION] ?? null
+}
+
 export interface ClassDecision {
   readonly ours: boolean
   readonly className: string | null
@@ -41,29 +46,29 @@ export interface ClassDecision {
  * A class object that is gone changes nothing for what is served: it is the most global configuration that there is, and
  * whoever replaces it (`helm upgrade`, `kubectl replace --force`) deletes it for a moment. An Ingress leaves when it names another
  * class itself, or when the class comes back with another controller.
- * @param served the spec with which the Ingress is served; null: it is not
+ * @param servedBy the class it asked for when it was last served, null for none; undefined: it is not served
  */
 export function decideClass(
   spec: IngressSpec,
   annotations: Readonly<Record<string, string>>,
   classes: Iterable<unknown>,
   controller: string = CONTROLLER_NAME,
-  served: IngressSpec | null = null,
+  servedBy?: string | null,
 ): ClassDecision {
-  const asked = spec.ingressClassName ?? annotations[LEGACY_ANNOTATION]
+  const asked = askedClass(spec, annotations)
   const defaults: string[] = []
   let isThere = false
   for (const raw of classes) {
     if (!validate(raw)) continue
     const { name, annotations: marks = {} } = raw.metadata
     const isDefault = marks[DEFAULT_ANNOTATION] === 'true'
-    if (asked === undefined ? isDefault : name === asked) isThere = true
+    if (asked === null ? isDefault : name === asked) isThere = true
     if (raw.spec?.controller !== controller) continue
     if (name === asked) return { ours: true, className: name, missing: false }
     if (isDefault) defaults.push(name)
   }
-  const missing = !isThere && served !== null && served.ingressClassName === spec.ingressClassName
-  if (asked !== undefined) return { ours: missing, className: asked, missing }
+  const missing = !isThere && servedBy === asked
+  if (asked !== null) return { ours: missing, className: asked, missing }
   const byDefault = defaults.sort()[0] ?? null
   return { ours: byDefault !== null || missing, className: byDefault, missing }
 }

@@ -78,8 +78,8 @@ export interface IngressOptions {
   /** The IngressClasses of the cluster, as JSON. */
   readonly classes: Iterable<unknown>
   readonly controller?: string
-  /** The spec with which it is served; null: it is not, or that is not known. */
-  readonly served?: IngressSpec | null
+  /** The class it asked for when it was last served, null for none; left out: it is not served. */
+  readonly servedBy?: string | null
   readonly prefix?: string
 }
 
@@ -91,8 +91,8 @@ export function parseIngress(raw: unknown, options: IngressOptions): SourceObjec
   const { prefix = DEFAULT_ANNOTATION_PREFIX, controller = CONTROLLER_NAME } = options
   const { metadata, spec = {} } = checked('Ingress', raw, validate)
   const annotations = metadata.annotations ?? {}
-  const { classes, served } = options
-  const { ours, className, missing } = decideClass(spec, annotations, classes, controller, served)
+  const { classes, servedBy } = options
+  const { ours, className, missing } = decideClass(spec, annotations, classes, controller, servedBy)
   const deleting = metadata.deletionTimestamp !== undefined
   const content: IngressContent = { kind: 'Ingress', annotations: contentAnnotations(annotations, prefix), spec }
   return {

@@ -88,6 +88,19 @@ describe('an object that nobody governs', () => {
     expect(replica.givenTo(WEB)).toEqual(everywhere(null))
   })
 
+  it('leaves by the old annotation, too, where no object tells of the class that it names now', () => {
+    const old = (name: string | null): Raw => {
+      const made = ingress({ annotations: name === null ? {} : { 'kubernetes.io/ingress.class': name } })
+      return { ...made, spec: { ...(made.spec as object), ingressClassName: undefined } }
+    }
+    for (const next of ['nginx', null]) {
+      const replica = new Replica().put(old('sluice')).publish()
+      expect(replica.givenTo(WEB)).toEqual(everywhere(replica.source(WEB).revision))
+      replica.put(old(next)).publish()
+      expect(replica.givenTo(WEB)).toEqual(everywhere(null))
+    }
+  })
+
   it('keeps its last good content when the new one cannot be served, also before anything is stored', () => {
     const replica = new Replica().put(ingress()).publish()
     const first = replica.source(WEB).revision

@@ -17,6 +17,7 @@ import type { TlsClaim } from '../compile/references.ts'
 import { takenBy, wildcardOf } from '../compile/takes.ts'
 import { ModelError } from '../model/errors.ts'
 import { parseIngress } from '../model/ingress.ts'
+import { askedClass } from '../model/ingress-class.ts'
 import { parseSecret } from '../model/secret.ts'
 import { selectPolicy } from '../model/policy.ts'
 import { labelCount } from '../model/selectors.ts'
@@ -359,7 +360,8 @@ export class Pipeline {
     const { annotationPrefix: prefix, controllerName: controller } = this.#options
     if (kind === 'Ingress') {
       const classes = this.#caches.classes.values()
-      return parseIngress(raw, { classes, controller, prefix, served: this.#servedSpec(raw) })
+      const servedBy = this.#servedBy(raw)
+      return parseIngress(raw, { classes, controller, prefix, ...(servedBy === undefined ? {} : { servedBy }) })
     }
     // The same content stays the same object: what was found out about it need not be found out again.
     const source = this.#sources.get(raw) ?? parseSecret(raw, { prefix })
@@ -367,13 +369,20 @@ export class Pipeline {
     return source
   }
 
-  /** With which an Ingress is served, or on its way; null: it is not. */
-  #servedSpec({ metadata }: RawObject): IngressSpec | null {
-    const ahead = this.#ahead.get(objectKey('Ingress', metadata.namespace ?? '', metadata.name))
+  /** The class that an Ingress asked for when it was last served, or was on its way; undefined: it never was. */
+  #servedBy({ metadata }: RawObject): string | null | undefined {
+    const key = objectKey('Ingress', metadata.namespace ?? '', metadata.name)
+    const specOf = (content: Content | null | undefined): IngressSpec | null =>
+      content?.kind === 'Ingress' ? content.spec : null
+    const { raw, source } = this.#views.get(key) ?? {}
+    const seen = source?.uid === metadata.uid && source?.ours === true ? specOf(source.content) : null
+    const ahead = this.#ahead.get(key)
     const record = this.#options.record(metadata.uid ?? '')
-    const stored = record?.revisions[record.current ?? record.update ?? '']?.content
-    const content = (ahead !== undefined && ahead.uid === metadata.uid ? ahead.content : null) ?? stored
-    return content?.kind === 'Ingress' ? content.spec : null
+    const stored = specOf(record?.revisions[record.current ?? record.update ?? '']?.content)
+    if (stored === null && (ahead === undefined || ahead.uid !== metadata.uid)) return undefined
+    if (seen !== null) return askedClass(seen, raw?.metadata.annotations ?? {})
+    // The first look of a replica: the old annotation is not recorded, so that what it says counts as what it said.
+    return askedClass(stored ?? {}, metadata.annotations ?? {})
   }
 
   #policyOf(kind: ObjectKind, source: SourceObject, namespace: string, record: ReleaseRecord | null): Policy | null {
