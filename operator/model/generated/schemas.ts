@@ -240,7 +240,7 @@ export const ingressRolloutPolicySpecSchema = {
       pattern: '^([0-9]+(ms|s|m|h))+$',
       default: '30s',
       description:
-        'Pods that do not confirm the revision within this time fail the batch. A duration like 500ms, 30s, 2m or 1h30m, from 1s to 1h.',
+        'Pods that do not confirm the revision within this time pause the rollout; one that says it cannot serve it fails the batch. A duration like 500ms, 30s, 2m or 1h30m, from 1s to 1h.',
     },
     analysis: {
       type: 'object',
@@ -391,7 +391,8 @@ export const ingressRolloutPolicySpecSchema = {
       minimum: 1,
       maximum: 1000,
       default: 20,
-      description: 'Rollouts of this policy that may run at the same time; more wait as Pending.',
+      description:
+        'Rollouts of this policy that may run at the same time, as many of Ingresses and as many of Secrets; more wait as Pending. What is Paused does not count.',
     },
     historyLimit: {
       type: 'integer',
