@@ -276,7 +276,7 @@ export interface LabelSelector {
  */
 export interface IngressRolloutPolicySelector {
   /**
-   * Only Ingresses of this class. Empty for all classes of the fleet. Secrets have no class and are not narrowed by it.
+   * Only Ingresses of this class, and the Secrets that they name. Empty for all classes of the fleet.
    */
   readonly ingressClassName?: string
   /**
@@ -284,7 +284,7 @@ export interface IngressRolloutPolicySelector {
    */
   readonly namespaceSelector?: LabelSelector
   /**
-   * Only objects with these labels. Empty for all.
+   * Only Ingresses with these labels, and the Secrets that they name. Empty for all.
    */
   readonly objectSelector?: LabelSelector
 }

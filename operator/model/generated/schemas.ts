@@ -79,7 +79,7 @@ export const ingressRolloutPolicySpecSchema = {
           maxLength: 253,
           pattern: '^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$',
           description:
-            'Only Ingresses of this class. Empty for all classes of the fleet. Secrets have no class and are not narrowed by it.',
+            'Only Ingresses of this class, and the Secrets that they name. Empty for all classes of the fleet.',
         },
         namespaceSelector: {
           type: 'object',
@@ -131,7 +131,7 @@ export const ingressRolloutPolicySpecSchema = {
         },
         objectSelector: {
           type: 'object',
-          description: 'Only objects with these labels. Empty for all.',
+          description: 'Only Ingresses with these labels, and the Secrets that they name. Empty for all.',
           properties: {
             matchLabels: {
               type: 'object',
