@@ -23,6 +23,7 @@ import type { IngressCheckSumSpec, IngressRolloutPolicyStatus, IngressRolloutSta
 import { parseIngress } from './model/ingress.ts'
 import { ingress, ingressClass } from './pipeline/testing.ts'
 import { kubeShardApi } from './records/kube.ts'
+import { MARKER_NAME, shardName, shardOf } from './records/shards.ts'
 import { ReleaseStore } from './records/store.ts'
 
 const SYSTEM = 'sluice-system'
@@ -335,6 +336,36 @@ describeOwn('the operator against a real API server', () => {
     )
     expect(open.map(({ metadata, status }) => `${metadata.name} ${status?.phase ?? ''}`)).toEqual([])
   }, 120_000)
+
+  it('goes on with what an object has when its record is lost, and gives out nothing while it cannot be read', async () => {
+    const alive = (await leader()) ?? a
+    const inStore = (name: string): { readonly namespace: string; readonly name: string } => ({
+      namespace: SYSTEM,
+      name,
+    })
+    const marker = inStore(MARKER_NAME)
+    await until('the store is whole', async () => (await client.find(resources.secrets, marker)) !== null, 30_000)
+    const before = await record()
+    const shard = inStore(shardName(shardOf((await web()).metadata.uid ?? '')))
+    await alive.kill()
+    await client.delete(resources.secrets, shard)
+    await alive.start()
+    await until('recorded again', async () => (await record()) !== null, 30_000)
+    expect(await record()).toMatchObject({ current: before?.current, update: null, governed: true, index: -1 })
+    await alive.kill()
+    const { data = {} } = await client.get(resources.secrets, shard)
+    await client.mergePatch(resources.secrets, shard, { data: { records: 'bm90IGd6aXA=' } })
+    await alive.start()
+    const said = async (): Promise<boolean> =>
+      (await readFile(alive.log, 'utf8')).includes('its records cannot be read')
+    await until('it says so', said, 30_000)
+    await sleep(2_000)
+    expect(await alive.ready()).toBe(false)
+    await client.mergePatch(resources.secrets, shard, { data })
+    await until('ready', () => alive.ready(), 30_000)
+    await until('leading again', () => alive.leads(), 30_000)
+    expect(await record()).toMatchObject({ current: before?.current, governed: true })
+  }, 180_000)
 
   it('uninstalls beside an operator that runs, and nothing is put on again', async () => {
     expect((await web()).metadata.finalizers).toContain(FINALIZER)

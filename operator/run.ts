@@ -58,6 +58,7 @@ export async function run({ config, log, version }: RunOptions): Promise<Running
       Secret: operator.releases.status('Secret') === 'consistent',
     }),
     problems: () => count(operator.pipeline.views(), view => view.problems.length > 0 || view.invalid),
+    unreadable: () => operator.store.unreadable.length,
     governed: () => count(operator.pipeline.views(), view => view.record?.governed === true),
     open: () => operator.openRollouts(),
     streams: () => stream.connected.length,
@@ -115,7 +116,11 @@ export async function run({ config, log, version }: RunOptions): Promise<Running
   }
   const admin = createAdminServer({
     metrics: metrics.registry,
-    notReady: () => (operator.ready ? null : 'not everything is read yet'),
+    notReady: () => {
+      const [shard] = operator.store.unreadable
+      if (operator.ready) return null
+      return shard === undefined ? 'not everything is read yet' : `Secret ${shard} of the store cannot be read`
+    },
     state: () => ({
       leading: elector.isLeader(),
       leader: leaderAddress,

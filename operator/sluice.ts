@@ -103,11 +103,15 @@ export class SluiceOperator extends OperatorBase {
       mayWrite,
       changed: keys => this.#touch(keys),
       unreadable: error =>
-        log.error({ error: error.message }, 'a shard of the store cannot be read; its last good records stay'),
+        log.error(
+          { error: error.message },
+          'a shard of the store cannot be read: its last good records stay; where there are none, nothing is given out until somebody restores or deletes the Secret',
+        ),
     })
     this.pipeline = new Pipeline({
       caches: this.#caches,
       record: uid => this.store.get(uid),
+      lost: uid => this.store.isLost(uid),
       recordByKey: key => this.store.byKey(key),
       released: key => this.releases.released(key),
       controllerName: CONTROLLER_NAME,
@@ -279,7 +283,7 @@ export class SluiceOperator extends OperatorBase {
     setImmediate(() => {
       this.#scheduled = false
       // Before everything was read nothing may be concluded from what is not there.
-      if (this.synced) this.#flush()
+      if (this.synced && (this.#flushed || this.store.unreadable.length === 0)) this.#flush()
     })
   }
 

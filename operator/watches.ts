@@ -15,7 +15,7 @@ import type { Resource } from './kube/resources.ts'
 import type { Caches, RawObject } from './pipeline/caches.ts'
 import { nameOf } from './pipeline/caches.ts'
 import { KINDS } from './pipeline/releases.ts'
-import { SHARD_SELECTOR, storedShard } from './records/kube.ts'
+import { SHARD_SELECTOR, isOfStore, storedShard } from './records/kube.ts'
 import type { ReleaseStore } from './records/store.ts'
 import { TLS_SECRET_TYPE } from './model/secret.ts'
 import { ownAddressFields } from './status/addresses.ts'
@@ -175,6 +175,7 @@ function watchShards(watch: Watch, { namespace, store, log }: WatchTargets, sync
     resources.secrets,
     {
       upsert: secret => {
+        if (!isOfStore(secret.metadata.name)) return
         try {
           store.observe(storedShard(secret))
         } catch (error) {

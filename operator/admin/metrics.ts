@@ -12,6 +12,7 @@ export interface MetricSources {
   readonly problems: () => number
   readonly governed: () => number
   readonly open: () => Readonly<Record<string, number>>
+  readonly unreadable: () => number
   readonly streams: () => number
   readonly queues: () => Readonly<Record<string, QueueStatus>>
   readonly events: () => { readonly sent: number; readonly dropped: number }
@@ -52,6 +53,7 @@ export function createMetrics(from: MetricSources): Metrics {
   gauge('synced', '1 when every watch has handed over all that existed', () => Number(from.synced()))
   gauge('problem_objects', 'Ingresses and Secrets with something that a person should mend', from.problems)
   gauge('governed_objects', 'Ingresses and Secrets whose changes are rolled out', from.governed)
+  gauge('unreadable_shards', 'Secrets of the store that cannot be read and never were', from.unreadable)
   gauge('streams', 'Proxy pods with an open stream to this replica', from.streams)
   labelled('objects', 'Objects that are given out to proxies', 'kind', from.objects)
   labelled('rollouts', 'Rollouts that have not ended, by phase', 'phase', from.open)

@@ -46,9 +46,12 @@ beforeEach(() => {
     store: {
       load: () => load(),
       all: () => [],
-      get empty() {
-        return empty
+      get isComplete() {
+        return !empty
       },
+      isMissing: false,
+      isLost: () => false,
+      complete: noted('store complete'),
     },
     rollouts: { of: () => [], all: () => [], open: () => [] },
     policies: { lead: note('policies lead'), writeStatus: () => noted('policy status')() },
@@ -123,12 +126,24 @@ describe('a leader', () => {
 
   it('takes over what was there when nothing had ever been stored, and only then', async () => {
     empty = true
+    view = { ...viewOf(), stored: null }
     await begin()
     expect([leader.isFresh('u1'), leader.isFresh('u2')]).toEqual([true, false])
     await leader.stop()
     empty = false
     await begin()
     expect(leader.isFresh('u1')).toBe(false)
+  })
+
+  it('says that the store is whole when everything that was there is recorded', async () => {
+    empty = true
+    view = { ...viewOf(), stored: null }
+    await begin()
+    await clock.advance(2_000)
+    expect(log).not.toContain('store complete')
+    view = { ...viewOf(), stored: viewOf().record }
+    await clock.advance(2_500)
+    expect(log).toContain('store complete')
   })
 
   it('waits for its own writes to show, and looks again in any case', async () => {

@@ -97,10 +97,25 @@ export class Leader {
     // What was read goes through the pipeline first: the views are what is decided by.
     await new Promise<void>(resolve => setImmediate(resolve))
     if (term !== this.#term) return
-    this.#fresh = store.empty ? new Set([...pipeline.views()].flatMap(({ source }) => source?.uid ?? [])) : new Set()
-    if (store.empty)
-      log.info({ objects: this.#fresh.size }, 'nothing was ever stored: objects are taken over as they are')
+    this.#fresh = store.isComplete
+      ? new Set()
+      : new Set([...pipeline.views()].flatMap(({ source, stored }) => (stored === null ? (source?.uid ?? []) : [])))
+    if (!store.isComplete)
+      log.info({ objects: this.#fresh.size }, 'not everything was ever stored: objects are taken over as they are')
+    // On the objects' own word, and at once: a shard that is there again says what it does not hold.
+    const found = [...pipeline.views()].flatMap(({ source, stored, record }) =>
+      source !== null && stored === null && record !== null && store.isLost(source.uid) ? [record] : [],
+    )
+    if (found.length > 0) log.warn({ objects: found.length }, 'records are lost: objects go on with what they have')
     this.#leading = true
+    try {
+      if (store.isComplete && store.isMissing) await store.complete(found)
+    } catch (error) {
+      this.#leading = false
+      throw error
+    }
+    // Stopped meanwhile.
+    if (term !== this.#term) return
     driver.start()
     policies.lead()
     for (const kind of KINDS) checksums[kind].lead()
@@ -154,6 +169,7 @@ export class Leader {
 
   statusMayDiffer(): void {
     if (!this.#leading) return
+    this.#status.addAfter('store', STATUS_DELAY_MS)
     this.#status.addAfter('policies', STATUS_DELAY_MS)
     for (const kind of KINDS) this.#status.addAfter(`checksum/${kind}`, STATUS_DELAY_MS)
   }
@@ -190,6 +206,7 @@ export class Leader {
     const { policies, client, pipeline, mayWrite, clock, checksums } = this.#parts
     if (!mayWrite()) return
     try {
+      if (key === 'store') return await this.#complete()
       if (key === 'policies') {
         await policies.writeStatus(client, pipeline.views(), mayWrite, clock.wall().toISOString())
       } else if (key === 'checksum/Ingress') await checksums.Ingress.writeStatus()
@@ -198,6 +215,18 @@ export class Leader {
       if (isNotLeader(error)) return
       throw error
     }
+  }
+
+  /** When everything that was there before us is recorded, the store is whole; what is missing of it later is written again. */
+  async #complete(): Promise<ReconcileResult> {
+    const { store, pipeline } = this.#parts
+    const waits = [...pipeline.views()].some(
+      ({ source, stored, governance }) =>
+        source !== null && stored === null && governance.by !== 'none' && this.#fresh.has(source.uid),
+    )
+    if (waits && !store.isComplete) return { requeueAfterMs: SAFETY_MS }
+    if (!store.isComplete || store.isMissing) await store.complete()
+    return {}
   }
 
   #goRound(): void {

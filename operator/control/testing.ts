@@ -106,6 +106,7 @@ export class LeaderProcess {
     this.pipeline = new Pipeline({
       caches,
       record: uid => this.store.get(uid),
+      lost: uid => this.store.isLost(uid),
       recordByKey: key => this.store.byKey(key),
       released: () => null,
       controllerName: CONTROLLER_NAME,

@@ -256,6 +256,27 @@ describe('an object that a policy governs', () => {
     expect(replica.givenTo(WEB)).toEqual(everywhere(null))
   })
 
+  it('whose record is lost goes on with what it has, if its annotations say that it was released', () => {
+    const { replica, record } = governed()
+    const stamp = Object.entries(stampFor(record)).filter((entry): entry is [string, string] => entry[1] !== null)
+    const annotations = Object.fromEntries(stamp)
+    const found = (made: Raw, lost: boolean): Replica => {
+      const next = new Replica().policies(policy())
+      if (lost) next.lost.add(record.uid)
+      return next.put(made).publish()
+    }
+    const whole = ingress({ annotations, host: 'a.example' })
+    expect(found(whole, true).givenTo(WEB)).toEqual(everywhere(replica.source(WEB).revision))
+    // In mid-rollout, or edited since: to serve nothing would harm more.
+    const edited = found(ingress({ annotations }), true)
+    expect(edited.givenTo(WEB)).toEqual(everywhere(edited.source(WEB).revision))
+    expect(found(whole, true).view(WEB)).toMatchObject({ stored: null, record: { governed: true, byHand: false } })
+    // A copy of a manifest is not one of a record that was lost, nor is what was never released.
+    expect(found(whole, false).givenTo(WEB)).toEqual(everywhere(null))
+    expect(found(ingress(), true).givenTo(WEB)).toEqual(everywhere(null))
+    expect(found(ingress({ annotations, host: 'not a host' }), true).givenTo(WEB)).toEqual(everywhere(null))
+  })
+
   it('is not replaced by a record that cannot be compiled, and holds up nobody', () => {
     const { replica, record, a } = governed()
     const other = ingress({ name: 'other', host: 'other.example' })

@@ -7,7 +7,7 @@ import { objectKey, parseObjectKey } from '../../protocol/ids.ts'
 import type { Certificate, Fragment, ObjectKey, ObjectKind, Revision, ServiceKey } from '../../protocol/objects.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import { governanceOf, plan } from '../assign/plan.ts'
-import { serve } from '../assign/records.ts'
+import { adopt, serve } from '../assign/records.ts'
 import type { Governance, Hold, Plan, ReleaseRecord } from '../assign/types.ts'
 import { compileIngress, compileSecret } from '../compile/compile.ts'
 import type { KnownCertificates } from '../compile/compile.ts'
@@ -36,6 +36,8 @@ export interface PipelineOptions {
   readonly record: (uid: string) => ReleaseRecord | null
   /** The record of an object that is gone. */
   readonly recordByKey: (key: ObjectKey) => ReleaseRecord | null
+  /** The object's record was there and is lost. */
+  readonly lost: (uid: string) => boolean
   /** What the stream was given last: while it is served, what it refers to is needed, whatever the object says now. */
   readonly released: (key: ObjectKey) => LiveEntry | null
   readonly controllerName: string
@@ -276,7 +278,7 @@ export class Pipeline {
       return before
     }
     const stored = this.#recordOf(kind, key, source)
-    const record = this.#withServed(key, source, stored)
+    const record = this.#withServed(key, source, stored) ?? this.#foundAgain(kind, source)
     if (source === null && record === null) {
       this.#forget(key)
       return null
@@ -352,6 +354,21 @@ export class Pipeline {
     const what = `${key}: a revision that is to be served cannot be compiled; what was served before stays`
     this.#options.malformed(new ModelError(key, 'record', what))
     return before
+  }
+
+  /**
+   * Its annotations say that it was released, and its record is lost: what it has is what all pods serve. What they served before, if
+   * that was another, nobody knows; to serve nothing would harm more.
+   */
+  #foundAgain(kind: ObjectKind, source: SourceObject | null): ReleaseRecord | null {
+    if (source === null || source.revision === ABSENT_REVISION || !this.#options.lost(source.uid)) return null
+    const { flag, current } = source.stamp
+    const wasReleased = flag.state === 'valid' && flag.value && current.state === 'valid'
+    if (!wasReleased) return null
+    const isServable =
+      this.#compile(source, source.revision, source.content, true, null, [], this.#options.now()) !== null
+    const byHand = this.#policyOf(kind, source, parseObjectKey(source.key).namespace, null) === null
+    return isServable ? adopt(source, byHand) : null
   }
 
   /** A Secret that was deleted and made again goes on from the record of its predecessor. */

@@ -155,6 +155,8 @@ export class Replica {
   /** Secrets that were asked for, in order. */
   readonly asked: ObjectKey[] = []
   readonly #unanswered = new Set<ObjectKey>()
+  /** UIDs of objects whose records are lost. */
+  readonly lost = new Set<string>()
   readonly #records = new Map<string, ReleaseRecord>()
 
   constructor(options: ReplicaOptions = {}) {
@@ -162,6 +164,7 @@ export class Replica {
     this.pipeline = new Pipeline({
       caches: this.caches,
       record: options.record ?? ((uid): ReleaseRecord | null => this.#records.get(uid) ?? null),
+      lost: uid => this.lost.has(uid),
       recordByKey: key => [...this.#records.values()].findLast(record => record.key === key) ?? null,
       released: key => this.releases.released(key),
       controllerName: CONTROLLER_NAME,

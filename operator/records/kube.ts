@@ -3,14 +3,21 @@ import type { KubeClient } from '../kube/client.ts'
 import { isKubeError } from '../kube/errors.ts'
 import type { Secret } from '../kube/objects.ts'
 import { resources } from '../kube/resources.ts'
-import { SHARD_LABEL, SHARD_LABEL_VALUE, ShardError } from './shards.ts'
+import { MARKER_NAME, SHARD_COUNT, SHARD_LABEL, SHARD_LABEL_VALUE, ShardError, shardName } from './shards.ts'
 import type { ShardApi, StoredShard } from './store.ts'
 
 const FIELD = 'records'
 
 export const SHARD_SELECTOR = `${SHARD_LABEL}=${SHARD_LABEL_VALUE}`
 
-/** Throws ShardError for a Secret that is not one of ours. */
+/** What else has the label, a copy that somebody keeps for example, is none of our business. */
+export function isOfStore(name: string): boolean {
+  return name === MARKER_NAME || SHARD_NAMES.has(name)
+}
+
+const SHARD_NAMES: ReadonlySet<string> = new Set(Array.from({ length: SHARD_COUNT }, (_, i) => shardName(i)))
+
+/** Throws ShardError for a Secret without the field. */
 export function storedShard(secret: Secret): StoredShard {
   const { name, resourceVersion } = secret.metadata
   const data = secret.data?.[FIELD]
@@ -23,7 +30,7 @@ export function kubeShardApi(client: KubeClient, namespace: string): ShardApi {
   return {
     async list() {
       const secrets = await client.list(resources.secrets, { namespace, labelSelector: SHARD_SELECTOR })
-      return secrets.map(storedShard)
+      return secrets.filter(({ metadata }) => isOfStore(metadata.name)).map(storedShard)
     },
     async get(name) {
       const secret = await client.find(resources.secrets, { namespace, name })

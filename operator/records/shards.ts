@@ -11,6 +11,11 @@ export const SHARD_COUNT = 64
 export const SHARD_LABEL = 'tengine.taobao.org/store'
 export const SHARD_LABEL_VALUE = 'releases'
 const FORMAT = 1
+/**
+ * Beside the shards, of their form and without a record: it says that every shard was written once. Whatever is not there since
+ * was lost.
+ */
+export const MARKER_NAME = 'sluice-releases-complete'
 
 /** Thrown for a shard that cannot be read. Its records are unknown then: nothing may be concluded from their absence. */
 export class ShardError extends Error {

@@ -85,7 +85,6 @@ describe('ReleaseStore', () => {
     expect(store.get('u')).toMatchObject({ current: 'r1' })
     expect(store.byKey('Ingress/shop/u')).toMatchObject({ uid: 'u' })
     expect(changed).toEqual(['Ingress/shop/u'])
-    expect(store.empty).toBe(false)
   })
 
   it('joins the writes of one shard that wait for each other', async () => {
@@ -228,6 +227,77 @@ describe('ReleaseStore', () => {
     store.observe({ name, resourceVersion: '9', data: encodeShard([]) })
     expect(store.get('u')).toBeNull()
     expect(store.byKey('Ingress/shop/u')).toBeNull()
+  })
+
+  it('concludes nothing from a shard that it never could read, until somebody mends or deletes it', async () => {
+    const api = new FakeApi()
+    const { store, changed, unreadable } = newStore(api)
+    const name = shardName(shardOf('u'))
+    const broken = { name, resourceVersion: '7', data: 'bm90IGd6aXA=' }
+    api.shards.set(name, broken)
+    await expect(store.load()).rejects.toMatchObject({ code: 'SLUICE_SHARD' })
+    expect([store.unreadable, unreadable.length]).toEqual([[name], 1])
+    // It is not written over either.
+    await store.complete().catch(() => undefined)
+    await expect(store.put(record('u'))).rejects.toMatchObject({ code: 'KUBE_CONFLICT' })
+    expect(api.shards.get(name)).toBe(broken)
+    store.observe({ name, resourceVersion: '8', data: encodeShard([record('u')]) })
+    expect([store.unreadable, changed]).toEqual([[], ['Ingress/shop/u']])
+    const other = newStore(api).store
+    other.observe(broken)
+    other.lost(name)
+    expect(other.unreadable).toEqual([])
+  })
+
+  it('knows that a record was lost once every shard was written, and not before', async () => {
+    const api = new FakeApi()
+    const { store } = newStore(api)
+    await store.put(record('u'))
+    expect([store.isComplete, store.isMissing, store.isLost('u')]).toEqual([false, true, false])
+    await store.complete()
+    expect([store.isComplete, store.isMissing, api.shards.size]).toEqual([true, false, 65])
+    const name = shardName(shardOf('u'))
+    api.shards.delete(name)
+    const next = newStore(api).store
+    await next.load()
+    expect([next.isComplete, next.isMissing, next.isLost('u')]).toEqual([true, true, true])
+    // One write for all that were in it: a shard that is there is whole.
+    const [a, b] = twins()
+    const lost = shardName(shardOf(a))
+    api.shards.delete(lost)
+    const third = newStore(api).store
+    await third.load()
+    const writes = api.writes
+    await third.complete([record(a), record(b)])
+    expect(
+      decodeShard('x', api.shards.get(lost)?.data ?? '')
+        .map(r => r.uid)
+        .sort(),
+    ).toEqual([a, b].sort())
+    expect(api.writes - writes).toBe(name === lost ? 1 : 2)
+    expect([third.isMissing, third.isLost(a)]).toEqual([false, false])
+  })
+
+  it('writes a shard again that is deleted under its feet, with what it held; another leader may have been first', async () => {
+    const api = new FakeApi()
+    const { store } = newStore(api)
+    await store.put(record('u'))
+    await store.complete()
+    const name = shardName(shardOf('u'))
+    api.shards.delete(name)
+    store.lost(name)
+    expect([store.isMissing, store.isLost('u')]).toEqual([true, false])
+    await store.complete()
+    expect(decodeShard('x', api.shards.get(name)?.data ?? '').map(r => r.uid)).toEqual(['u'])
+    const late = newStore(api).store
+    await late.load()
+    api.shards.delete(name)
+    late.lost(name)
+    await store.load()
+    store.lost(name)
+    await store.complete()
+    await late.complete()
+    expect([late.isMissing, late.isComplete]).toEqual([false, true])
   })
 
   it('batches what nobody waits for', async () => {

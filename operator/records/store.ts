@@ -8,7 +8,7 @@
 import type { ObjectKey } from '../../protocol/objects.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
 import { KubeError, NotLeaderError, isKubeError } from '../kube/errors.ts'
-import { SHARD_COUNT, ShardError, decodeShard, encodeShard, shardName, shardOf } from './shards.ts'
+import { MARKER_NAME, SHARD_COUNT, ShardError, decodeShard, encodeShard, shardName, shardOf } from './shards.ts'
 
 export interface StoredShard {
   readonly name: string
@@ -30,7 +30,7 @@ export interface StoreHooks {
   readonly mayWrite: () => boolean
   /** Records of these keys changed. */
   readonly changed: (keys: readonly ObjectKey[]) => void
-  /** A shard could not be read; its last good records stay. */
+  /** A shard could not be read; its last good records stay, and where there are none nothing is decided. */
   readonly unreadable: (error: ShardError) => void
 }
 
@@ -43,7 +43,10 @@ interface Pending {
 
 interface Shard {
   readonly name: string
+  /** Null: it is not there. */
   resourceVersion: string | null
+  /** It is there, and what it holds was never read. */
+  unreadable: boolean
   records: Map<string, ReleaseRecord>
   pending: Map<string, Pending>
   /** What the write under way carries. */
@@ -63,6 +66,7 @@ export class ReleaseStore {
   readonly #hooks: StoreHooks
   readonly #shards: readonly Shard[]
   readonly #keys = new Map<ObjectKey, string>()
+  #isComplete = false
   #later: ReturnType<typeof setTimeout> | null = null
 
   constructor(api: ShardApi, hooks: StoreHooks) {
@@ -71,6 +75,7 @@ export class ReleaseStore {
     this.#shards = Array.from({ length: SHARD_COUNT }, (_, i) => ({
       name: shardName(i),
       resourceVersion: null,
+      unreadable: false,
       records: new Map<string, ReleaseRecord>(),
       pending: new Map<string, Pending>(),
       inFlight: new Map<string, Pending>(),
@@ -100,32 +105,86 @@ export class ReleaseStore {
     for (const shard of this.#shards) yield* shard.records.values()
   }
 
-  /** True before anything was ever stored: a fresh install, whose objects are taken over as they are. */
-  get empty(): boolean {
-    return this.#shards.every(s => s.resourceVersion === null)
+  /** Every shard was written once. Before that an object without a record is one that was there before us, and not a new one. */
+  get isComplete(): boolean {
+    return this.#isComplete
   }
 
-  /** A new leader reads everything again before it decides anything. */
+  /** Shards that are there and were never read. While there are any, nothing may be concluded from a record that is not there. */
+  get unreadable(): readonly string[] {
+    return this.#shards.filter(shard => shard.unreadable).map(({ name }) => name)
+  }
+
+  /** The object's shard was there and is gone, and its record with it. */
+  isLost(uid: string): boolean {
+    return this.#isComplete && this.#shard(uid).resourceVersion === null && this.get(uid) === null
+  }
+
+  /**
+   * A new leader reads everything again before it decides anything.
+   * @throws ShardError for one that cannot be read and never was
+   */
   async load(): Promise<void> {
     const found = new Map((await this.#api.list()).map(s => [s.name, s]))
+    this.#isComplete ||= found.has(MARKER_NAME)
+    let failed: ShardError | null = null
     for (const shard of this.#shards) {
       const stored = found.get(shard.name)
-      if (stored !== undefined) this.#apply(shard, stored)
+      if (stored === undefined) continue
+      const error = this.#apply(shard, stored)
+      if (shard.unreadable) failed ??= error
     }
+    if (failed !== null) throw failed
   }
 
   /** A watch event of a shard. */
   observe(stored: StoredShard): void {
+    if (stored.name === MARKER_NAME && !this.#isComplete) {
+      this.#isComplete = true
+      this.#hooks.changed([])
+    }
     const shard = this.#shards.find(s => s.name === stored.name)
     if (shard === undefined || shard.own.includes(stored.resourceVersion)) return
     if (shard.writing) shard.stash = stored
     else this.#apply(shard, stored)
   }
 
-  /** A shard was deleted under our feet: the leader writes it again with its next change; what it held stays known. */
+  /** A Secret of the store was deleted under our feet: the leader writes it again; what it held stays known. */
   lost(name: string): void {
     const shard = this.#shards.find(s => s.name === name)
-    if (shard !== undefined && !shard.writing) shard.resourceVersion = null
+    if (shard === undefined || shard.writing) return
+    shard.resourceVersion = null
+    if (shard.unreadable) {
+      shard.unreadable = false
+      this.#hooks.changed([])
+    }
+  }
+
+  /**
+   * Writes the shards that are not there, each at once with all that is known of it, then that all of them are: a shard that is
+   * there holds the records of all its objects.
+   * @param found records of objects whose shard was lost
+   * @throws KubeError, NotLeaderError
+   */
+  async complete(found: readonly ReleaseRecord[] = []): Promise<void> {
+    const missing = this.#missing().filter(shard => !shard.writing)
+    const writes = found.map(record => this.#enqueue(record.uid, record, false))
+    await Promise.all(missing.map(shard => this.#write(shard, true)))
+    await Promise.all(writes)
+    if (this.#isComplete || this.isMissing) return
+    if (!this.#hooks.mayWrite()) throw new NotLeaderError('this replica does not lead any more')
+    try {
+      await this.#api.write(MARKER_NAME, null, encodeShard([]))
+    } catch (error) {
+      // Another leader wrote it.
+      if (!isKubeError(error, 'KUBE_CONFLICT')) throw error
+    }
+    this.#isComplete = true
+  }
+
+  /** Shards that are not there are to be written. */
+  get isMissing(): boolean {
+    return this.#missing().length > 0
   }
 
   /**
@@ -154,6 +213,10 @@ export class ReleaseStore {
     await Promise.all(this.#shards.map(s => this.#write(s)))
   }
 
+  #missing(): readonly Shard[] {
+    return this.#shards.filter(shard => shard.resourceVersion === null && !shard.unreadable)
+  }
+
   #shard(uid: string): Shard {
     const shard = this.#shards[shardOf(uid)]
     if (shard === undefined) throw new RangeError('shardOf is out of range')
@@ -177,14 +240,14 @@ export class ReleaseStore {
     })
   }
 
-  async #write(shard: Shard): Promise<void> {
-    if (shard.writing || shard.pending.size === 0) return
+  async #write(shard: Shard, always = false): Promise<void> {
+    if (shard.writing || (shard.pending.size === 0 && !always)) return
     shard.writing = true
     const batch = shard.pending
     shard.pending = new Map<string, Pending>()
     shard.inFlight = batch
     try {
-      const stored = await this.#writeBatch(shard, batch)
+      const stored = await this.#writeBatch(shard, batch, always)
       if (stored !== null) {
         shard.own = [...shard.own.slice(-31), stored.resourceVersion]
         shard.resourceVersion = stored.resourceVersion
@@ -193,6 +256,7 @@ export class ReleaseStore {
       for (const { done } of batch.values()) for (const d of done) d.resolve()
     } catch (error) {
       for (const { done } of batch.values()) for (const d of done) d.reject(error)
+      if (always) throw error
     } finally {
       shard.writing = false
       shard.inFlight = new Map()
@@ -204,10 +268,10 @@ export class ReleaseStore {
   }
 
   /** Those of the batch that are out of date are taken out of it, and refused. */
-  async #writeBatch(shard: Shard, batch: Map<string, Pending>): Promise<StoredShard | null> {
+  async #writeBatch(shard: Shard, batch: Map<string, Pending>, always: boolean): Promise<StoredShard | null> {
     for (let attempt = 1; ; attempt++) {
       refuseOutdated(shard.records, batch)
-      if (batch.size === 0) return null
+      if (batch.size === 0 && !always) return null
       if (!this.#hooks.mayWrite()) throw new NotLeaderError('this replica does not lead any more')
       try {
         return await this.#api.write(
@@ -224,17 +288,22 @@ export class ReleaseStore {
     }
   }
 
-  #apply(shard: Shard, stored: StoredShard): void {
+  #apply(shard: Shard, stored: StoredShard): ShardError | null {
     let records: readonly ReleaseRecord[]
     try {
       records = decodeShard(stored.name, stored.data)
     } catch (error) {
       if (!(error instanceof ShardError)) throw error
+      shard.unreadable ||= shard.resourceVersion === null && shard.records.size === 0
       this.#hooks.unreadable(error)
-      return
+      return error
     }
     shard.resourceVersion = stored.resourceVersion
+    const wasUnreadable = shard.unreadable
+    shard.unreadable = false
     this.#adopt(shard, new Map(records.map(r => [r.uid, r])))
+    if (wasUnreadable) this.#hooks.changed([])
+    return null
   }
 
   #adopt(shard: Shard, records: Map<string, ReleaseRecord>): void {
