@@ -19,7 +19,7 @@ import type { ReleaseRecord } from './types.ts'
 
 const ORDINALS = [0, 1, 2, 4, 9, -1]
 const PREFIX = 'x'
-const policy = { name: 'p', allowOptOut: false }
+const policy = { name: 'p', allowOptOut: false, allowManualIndex: true }
 
 type Step =
   | { readonly do: 'edit'; readonly content: Revision }
@@ -107,7 +107,7 @@ function lead(world: World, action: Extract<Step, { do: 'leader' }>['action']): 
           ? world.texts
           : patched(
               patched(world.texts, removeStamps(object, governance, followed, PREFIX)),
-              restoreStamps(object, followed, PREFIX),
+              restoreStamps(object, governance, followed, PREFIX),
             ),
     }
   }

@@ -4,8 +4,8 @@ import { ingress, record } from './testing.ts'
 import type { StampTexts } from './testing.ts'
 import type { ReleaseRecord } from './types.ts'
 
-const strict = { name: 'p', allowOptOut: false }
-const lenient = { name: 'p', allowOptOut: true }
+const strict = { name: 'p', allowOptOut: false, allowManualIndex: false }
+const lenient = { name: 'p', allowOptOut: true, allowManualIndex: true }
 const ours = { flag: 'true', current: 'v1', update: 'v2', index: '2' }
 
 const cases: readonly {

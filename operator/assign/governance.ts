@@ -17,7 +17,7 @@ export interface GovernanceDecision {
  */
 export function governanceOf(
   object: SourceObject,
-  policy: Pick<Policy, 'name' | 'allowOptOut'> | null,
+  policy: Pick<Policy, 'name' | 'allowOptOut' | 'allowManualIndex'> | null,
   record: ReleaseRecord | null,
 ): GovernanceDecision {
   const { flag } = object.stamp
@@ -29,7 +29,7 @@ export function governanceOf(
         }
       : null
   if (policy !== null) {
-    const governance = { by: 'policy', policy: policy.name } as const
+    const governance = { by: 'policy', policy: policy.name, manual: policy.allowManualIndex } as const
     if (flag.state !== 'valid' || flag.value) return { governance, hold: invalid }
     if (policy.allowOptOut) return { governance: { by: 'none' }, hold: null }
     return {

@@ -51,7 +51,9 @@ export function plan(
   }
   if (object === null) return absent(key, null)
   if (object.revision === ABSENT_REVISION && nothingReleased(record)) return absent(key, null)
-  return governance.by === 'none' ? planUngoverned(object, record, options) : planGoverned(object, record, options)
+  return governance.by === 'none'
+    ? planUngoverned(object, record, options)
+    : planGoverned(object, governance, record, options)
 }
 
 /** While a served revision needs a Secret, its last good content outlives its deletion. */
@@ -97,12 +99,18 @@ function planUngoverned(object: SourceObject, record: ReleaseRecord | null, opti
   return atOnce
 }
 
-function planGoverned(object: SourceObject, record: ReleaseRecord | null, options: PlanOptions): Plan {
+function planGoverned(
+  object: SourceObject,
+  governance: Governance,
+  record: ReleaseRecord | null,
+  options: PlanOptions,
+): Plan {
   const { key } = object
   if (record === null) {
     return absent(key, { reason: 'NotStamped', message: 'nothing of this object was released yet' })
   }
-  const wish = followStamp(object, record)
+  const closed = governance.by === 'policy' && !governance.manual
+  const wish = closed ? recorded(record, null) : followStamp(object, record)
   const { update, index } = wish
   const { current } = record
   const made = (to: Revision | null, hold: Hold | null): Plan => ({
@@ -156,63 +164,64 @@ interface Wish {
 /** What the annotations say, where they say something valid about known revisions; else what the record says. */
 function followStamp(object: SourceObject, record: ReleaseRecord): Wish {
   const { flag, update, index } = object.stamp
-  const recorded = (hold: Hold | null): Wish => ({
-    update: record.update !== null && isRefused(record, record.update) ? null : record.update,
-    index: record.index,
-    hold,
-  })
+  const asRecorded = (hold: Hold | null): Wish => recorded(record, hold)
   const kept = 'what was released before is served'
   if (flag.state === 'invalid') {
-    return recorded({
+    return asRecorded({
       reason: 'InvalidFlag',
       message: `the rollout flag ${quoted(flag.text)} is neither true nor false: ${kept}`,
     })
   }
   if (index.state === 'invalid') {
-    return recorded({
+    return asRecorded({
       reason: 'InvalidIndex',
       message: `the rollout index ${quoted(index.text)} is not a whole number from -1 up: ${kept}`,
     })
   }
   if (update.state === 'invalid') {
-    return recorded({
+    return asRecorded({
       reason: 'UnknownRevision',
       message: `the update revision ${quoted(update.text)} is not a name (at most 63 letters, digits, - _ .): ${kept}`,
     })
   }
-  if (update.state === 'absent' && record.update === null) return recorded(null)
+  if (update.state === 'absent' && record.update === null) return asRecorded(null)
   if (flag.state === 'absent' || update.state === 'absent' || index.state === 'absent') {
     const lost = [
       flag.state === 'absent' && 'flag',
       update.state === 'absent' && 'update revision',
       index.state === 'absent' && 'index',
     ]
-    return recorded({
+    return asRecorded({
       reason: 'StampMissing',
       message: `rollout annotations are missing (${lost.filter(name => name !== false).join(', ')}): ${kept}`,
     })
   }
   const name = update.value
   if (isRefused(record, name)) {
-    return recorded({
+    return asRecorded({
       reason: 'RevisionRefused',
       message: `update revision ${name} was taken back and stays in until someone says retry: ${kept}`,
     })
   }
   const bound = hashOf(record, name)
   if (!knows(record, name) && (bound === null || bound === object.revision)) {
-    return recorded({
+    return asRecorded({
       reason: 'UnknownRevision',
       message: `nobody has the content of update revision ${name} (yet): ${kept}`,
     })
   }
   if (name !== record.update && name !== record.current && hashOf(record, name) !== object.revision) {
-    return recorded({
+    return asRecorded({
       reason: 'RevisionConflict',
       message: `update revision ${name} is the name of other content; a changed content needs a new name: ${kept}`,
     })
   }
   return { update: name, index: index.value, hold: null }
+}
+
+function recorded(record: ReleaseRecord, hold: Hold | null): Wish {
+  const update = record.update !== null && isRefused(record, record.update) ? null : record.update
+  return { update, index: record.index, hold }
 }
 
 function quoted(text: string): string {

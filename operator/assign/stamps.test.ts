@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { removeStamps, restoreStamps, stampFor } from './stamps.ts'
-import { HAND, NOBODY, ingress, record, secret } from './testing.ts'
+import { CLOSED_POLICY, HAND, NOBODY, POLICY, ingress, record, secret } from './testing.ts'
+import type { StampTexts } from './testing.ts'
 
 const rolling = record({ update: 'v2', index: 2 })
 const all = {
@@ -32,31 +33,33 @@ describe('stampFor', () => {
 
 describe('restoreStamps', () => {
   it('writes all where the important ones were lost', () => {
-    expect(restoreStamps(ingress('v3'), rolling, 'x')).toEqual(all)
-    expect(restoreStamps(ingress('v2', { ...texts, index: undefined }), rolling, 'x')).toEqual(all)
-    expect(restoreStamps(ingress('v2', { ...texts, update: undefined, index: '-1' }), rolling, 'x')).toEqual(all)
+    expect(restoreStamps(ingress('v3'), POLICY, rolling, 'x')).toEqual(all)
+    expect(restoreStamps(ingress('v2', { ...texts, index: undefined }), POLICY, rolling, 'x')).toEqual(all)
+    expect(restoreStamps(ingress('v2', { ...texts, update: undefined, index: '-1' }), POLICY, rolling, 'x')).toEqual(
+      all,
+    )
   })
 
   it('writes only what is missing of the others', () => {
-    expect(restoreStamps(ingress('v2', { ...texts, flag: undefined, index: '3' }), rolling, 'x')).toEqual({
+    expect(restoreStamps(ingress('v2', { ...texts, flag: undefined, index: '3' }), POLICY, rolling, 'x')).toEqual({
       'x/ingress-rollout': 'true',
     })
-    expect(restoreStamps(ingress('v2', { ...texts, current: undefined }), rolling, 'x')).toEqual({
+    expect(restoreStamps(ingress('v2', { ...texts, current: undefined }), POLICY, rolling, 'x')).toEqual({
       'x/ingress-rollout-current-revision': 'v1',
     })
   })
 
   it('leaves what is there, what a person said, and what was never stamped', () => {
-    expect(restoreStamps(ingress('v2', texts), rolling, 'x')).toBeNull()
-    expect(restoreStamps(ingress('v2', { flag: 'false' }), rolling, 'x')).toBeNull()
-    expect(restoreStamps(ingress('v2', { flag: 'yes' }), rolling, 'x')).toBeNull()
-    expect(restoreStamps(ingress('v2', { ...texts, index: 'abc', update: undefined }), rolling, 'x')).toBeNull()
-    expect(restoreStamps(ingress('v1'), record(), 'x')).toBeNull()
-    expect(restoreStamps(ingress('v2'), { ...rolling, governed: false }, 'x')).toBeNull()
+    expect(restoreStamps(ingress('v2', texts), POLICY, rolling, 'x')).toBeNull()
+    expect(restoreStamps(ingress('v2', { flag: 'false' }), POLICY, rolling, 'x')).toBeNull()
+    expect(restoreStamps(ingress('v2', { flag: 'yes' }), POLICY, rolling, 'x')).toBeNull()
+    expect(restoreStamps(ingress('v2', { ...texts, index: 'abc', update: undefined }), POLICY, rolling, 'x')).toBeNull()
+    expect(restoreStamps(ingress('v1'), POLICY, record(), 'x')).toBeNull()
+    expect(restoreStamps(ingress('v2'), POLICY, { ...rolling, governed: false }, 'x')).toBeNull()
   })
 
   it('keeps somebody who drives by hand before his first revision', () => {
-    expect(restoreStamps(ingress('v1'), record({ byHand: true }), 'x')).toEqual({ 'x/ingress-rollout': 'true' })
+    expect(restoreStamps(ingress('v1'), POLICY, record({ byHand: true }), 'x')).toEqual({ 'x/ingress-rollout': 'true' })
   })
 })
 
@@ -69,5 +72,34 @@ describe('removeStamps', () => {
     expect(removeStamps(ingress('v2', texts), HAND, left, 'x')).toBeNull()
     expect(removeStamps(ingress('v2', { ...texts, flag: 'false' }), NOBODY, left, 'x')).toBeNull()
     expect(removeStamps(secret('v2', texts), NOBODY, null, 'x')).toBeNull()
+  })
+})
+
+describe('restoreStamps where nobody but the operator drives', () => {
+  const restore = (texts: StampTexts, of = rolling): unknown =>
+    restoreStamps(ingress('v2', texts), CLOSED_POLICY, of, 'x')
+
+  it('writes whatever differs from the record, valid or not', () => {
+    expect(restore(texts)).toBeNull()
+    expect(restore({ ...texts, index: '-1' })).toEqual({ 'x/ingress-rollout-index-id': String(rolling.index) })
+    expect(restore({ ...texts, index: 'all of them' })).toEqual({ 'x/ingress-rollout-index-id': String(rolling.index) })
+    expect(restore({ ...texts, update: 'v9' })).toEqual({ 'x/ingress-rollout-update-revision': 'v2' })
+    expect(restore({})).toEqual(all)
+  })
+
+  it('removes what a manifest brought along before anything was rolled out', () => {
+    const copied = { flag: 'true', current: 'v2', update: 'v2', index: '-1' }
+    expect(restore(copied, record())).toEqual({
+      'x/ingress-rollout-current-revision': null,
+      'x/ingress-rollout-update-revision': null,
+      'x/ingress-rollout-index-id': null,
+    })
+    expect(restore({}, record())).toBeNull()
+  })
+
+  it('leaves the flag to whoever wrote it', () => {
+    expect(restore({ ...texts, flag: 'false' })).toBeNull()
+    expect(restore({ ...texts, flag: undefined })).toEqual({ 'x/ingress-rollout': 'true' })
+    expect(restore({ ...texts, index: '9' }, { ...rolling, governed: false })).toBeNull()
   })
 })

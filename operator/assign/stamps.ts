@@ -18,15 +18,17 @@ export function stampFor(record: ReleaseRecord, prefix: string = DEFAULT_ANNOTAT
 }
 
 /**
- * What to write where annotations of an object that the store knows were lost; null: nothing. An annotation that is
- * there is left to whoever wrote it, also an invalid one; but without update or index the others mean nothing, and all
- * are written anew.
+ * What to write where annotations of an object that the store knows were lost; null: nothing. Where people may drive, an
+ * annotation that is there is left to whoever wrote it, also an invalid one; but without update or index the others mean
+ * nothing, and all are written anew.
  */
 export function restoreStamps(
   object: SourceObject,
+  governance: Governance,
   record: ReleaseRecord,
   prefix: string = DEFAULT_ANNOTATION_PREFIX,
 ): AnnotationPatch | null {
+  if (governance.by === 'policy' && !governance.manual) return copyOf(object, record, prefix)
   const { flag, current, update, index } = object.stamp
   if (!record.governed || [flag, update, index].some(part => part.state === 'invalid')) return null
   if (flag.state === 'valid' && !flag.value) return null
@@ -39,6 +41,24 @@ export function restoreStamps(
   if (flag.state === 'absent') missing[names.flag] = 'true'
   if (current.state === 'absent' && record.current !== null) missing[names.current] = record.current
   return Object.keys(missing).length === 0 ? null : missing
+}
+
+/** What differs from the record. The flag is a person's: it asks for opting out. */
+function copyOf(object: SourceObject, record: ReleaseRecord, prefix: string): AnnotationPatch | null {
+  if (!record.governed) return null
+  const { flag: flagName, ...names } = stampNames(parseObjectKey(record.key).kind, prefix)
+  const { flag, ...stamp } = object.stamp
+  const begun = record.update !== null
+  const wanted = { current: begun ? record.current : null, update: record.update, index: begun ? record.index : null }
+  const patch: Record<string, string | null> = {}
+  for (const part of ['current', 'update', 'index'] as const) {
+    const is = stamp[part].state === 'valid' ? stamp[part].value : null
+    if (stamp[part].state === 'invalid' || is !== wanted[part]) {
+      patch[names[part]] = wanted[part] === null ? null : String(wanted[part])
+    }
+  }
+  if (begun && flag.state === 'absent') patch[flagName] = 'true'
+  return Object.keys(patch).length === 0 ? null : patch
 }
 
 /**

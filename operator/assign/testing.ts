@@ -7,7 +7,9 @@ import { plan, revisionFor } from './plan.ts'
 import type { PlanOptions } from './plan.ts'
 import type { Governance, Plan, ReleaseRecord } from './types.ts'
 
-export const POLICY: Governance = { by: 'policy', policy: 'default' }
+/** Whose annotations people may drive, too. */
+export const POLICY: Governance = { by: 'policy', policy: 'default', manual: true }
+export const CLOSED_POLICY: Governance = { by: 'policy', policy: 'default', manual: false }
 export const HAND: Governance = { by: 'hand' }
 export const NOBODY: Governance = { by: 'none' }
 export const AS_IS: PlanOptions = { invalid: false, namespaceTerminating: false }

@@ -53,7 +53,10 @@ export interface ReleaseRecord {
 
 /** Who governs an object. */
 export type Governance =
-  { readonly by: 'none' } | { readonly by: 'policy'; readonly policy: string } | { readonly by: 'hand' }
+  | { readonly by: 'none' }
+  /** `manual`: people may drive it by its annotations, too; else these are a copy of the record and nothing more. */
+  | { readonly by: 'policy'; readonly policy: string; readonly manual: boolean }
+  | { readonly by: 'hand' }
 
 /** The outcome for one object, the same for every pod; revisionFor(plan, ordinal) gives the pod's revision. */
 export interface Plan {

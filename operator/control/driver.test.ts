@@ -130,7 +130,7 @@ describe('a rollout', () => {
   })
 
   it('steps aside for a person who moves the index, and goes on when told', async () => {
-    const [api, leader] = await governed({ bakeTime: '10s' })
+    const [api, leader] = await governed({ bakeTime: '10s', allowManualIndex: true })
     change(api, 'b.example')
     await leader.seconds(2)
     api.edit('ingresses', 'shop/web', { metadata: { annotations: { [INDEX]: '0' } } })
@@ -140,6 +140,33 @@ describe('a rollout', () => {
     command(api, { approvedBatch: 1 })
     await leader.seconds(2)
     expect(api.object('ingresses', 'shop/web')?.metadata.annotations?.[INDEX]).toBe('1')
+    await leader.seconds(60)
+    expect(found(api).status.phase).toBe('Complete')
+  })
+
+  it('goes on being judged while a person moves the index', async () => {
+    const [api, leader] = await governed({ bakeTime: '10s', allowManualIndex: true })
+    change(api, 'b.example')
+    await leader.seconds(2)
+    api.edit('ingresses', 'shop/web', { metadata: { annotations: { [INDEX]: '-1' } } })
+    await leader.seconds(2)
+    expect(found(api).status.phase).toBe('Paused')
+    leader.onUpdate = { requests: 1000, failures: 500 }
+    await leader.seconds(70)
+    expect(found(api).status.phase).toBe('RolledBack')
+    expect(leader.given('Ingress/shop/web', 0)).toBe((await outcomeOf(api)).record?.current)
+  })
+
+  it('takes no notice of an index that a person writes, unless the policy says so: it is written again', async () => {
+    const [api, leader] = await governed({ bakeTime: '10s' })
+    change(api, 'b.example')
+    await leader.seconds(2)
+    const released = leader.given('Ingress/shop/web', 2)
+    api.edit('ingresses', 'shop/web', { metadata: { annotations: { [INDEX]: '-1' } } })
+    await leader.settle()
+    expect(leader.given('Ingress/shop/web', 2)).toBe(released)
+    expect(api.object('ingresses', 'shop/web')?.metadata.annotations?.[INDEX]).toBe('1')
+    expect(found(api).status).toMatchObject({ phase: 'Progressing', index: 1 })
     await leader.seconds(60)
     expect(found(api).status.phase).toBe('Complete')
   })

@@ -132,7 +132,7 @@ export class Keeper {
     const gone = removeStamps(source, governance, record, prefix)
     if (gone !== null) return gone
     if (record === null || governance.by === 'none') return {}
-    return restoreStamps(source, record, prefix) ?? {}
+    return restoreStamps(source, governance, record, prefix) ?? {}
   }
 
   #conditions(

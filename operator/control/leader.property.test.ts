@@ -16,12 +16,13 @@ import { LeaderProcess, cluster, outcomeOf } from './testing.ts'
 type Action =
   | { readonly do: 'edit'; readonly host: string }
   | { readonly do: 'command'; readonly what: 'abort' | 'promote' | 'retry' | 'approve' | 'pause' | 'delete it' }
-  | { readonly do: 'object'; readonly what: 'delete' | 'leave' | 'strip' | 'label' }
+  | { readonly do: 'object'; readonly what: 'delete' | 'leave' | 'strip' | 'label' | 'drive' }
   | { readonly do: 'policy'; readonly on: boolean }
   | { readonly do: 'time'; readonly seconds: number }
   | { readonly do: 'lag'; readonly plurals: readonly string[] }
   | { readonly do: 'fail'; readonly writes: readonly number[]; readonly how: Failure; readonly crash: boolean }
 
+const INDEX = 'nginx.ingress.kubernetes.io/ingress-rollout-index-id'
 const BAD = 'bad.example'
 const HOSTS = ['a.example', 'b.example', 'c.example', BAD] as const
 const HEALTHY = { requests: 1000 }
@@ -41,7 +42,7 @@ const lag = fc.record({
 })
 const object = fc.record({
   do: fc.constant('object' as const),
-  what: fc.constantFrom('delete', 'leave', 'strip', 'strip', 'label', 'label'),
+  what: fc.constantFrom('delete', 'leave', 'strip', 'strip', 'label', 'label', 'drive'),
 })
 const command = (...what: Extract<Action, { do: 'command' }>['what'][]): fc.Arbitrary<Action> =>
   fc.record({ do: fc.constant('command' as const), what: fc.constantFrom(...what) })
@@ -172,6 +173,7 @@ class World {
     const { annotations = {}, labels = {} } = api.object('ingresses', 'shop/web')?.metadata ?? {}
     if (what === 'delete') api.remove('ingresses', 'shop/web')
     else if (what === 'leave') api.edit('ingresses', 'shop/web', { spec: { ingressClassName: 'other' } })
+    else if (what === 'drive') api.edit('ingresses', 'shop/web', { metadata: { annotations: { [INDEX]: '-1' } } })
     else if (what === 'label')
       api.edit('ingresses', 'shop/web', { metadata: { labels: { n: `${labels['n'] ?? ''}x` } } })
     else {

@@ -146,7 +146,8 @@ function supersededBy({ objectRef, revision }: IngressRolloutSpec, view: ObjectV
 function manualIndexOf({ state, view, upToDate, spec }: ObserveInput): number | null {
   const source = view?.source ?? null
   const record = view?.record ?? null
-  if (source === null || record === null || !upToDate || record.update !== spec.revision) return null
+  const driven = view?.governance.by === 'policy' && !view.governance.manual
+  if (driven || source === null || record === null || !upToDate || record.update !== spec.revision) return null
   const { update, index } = source.stamp
   const ours = update.state === 'valid' && update.value === spec.revision
   if (!ours || index.state !== 'valid') return null

@@ -47,7 +47,7 @@ describe('Policies', () => {
 
   it('counts what each governs', async () => {
     const { api, policies } = known({}, { name: 'other' })
-    const by = (name: string): ObjectView => viewOf({ governance: { by: 'policy', policy: name } })
+    const by = (name: string): ObjectView => viewOf({ governance: { by: 'policy', policy: name, manual: false } })
     const views = [
       ...[by('default'), by('default'), by('other')],
       viewOf({ governance: NOBODY }),

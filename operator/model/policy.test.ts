@@ -62,6 +62,7 @@ describe('parsePolicy', () => {
       maxConcurrent: 20,
       historyLimit: 10,
       creation: 'Auto',
+      allowManualIndex: false,
       allowOptOut: false,
     })
     expect(spec).not.toHaveProperty('kinds')

@@ -34,6 +34,7 @@ export interface Policy {
   /** What becomes of an object that is new: Auto releases at once what takes nothing from what is served. */
   readonly creation: 'Auto' | 'Gradual' | 'Immediate'
   readonly allowOptOut: boolean
+  readonly allowManualIndex: boolean
 }
 
 interface RawPolicy {
@@ -125,6 +126,7 @@ export function parsePolicy(raw: unknown): Policy {
     historyLimit: spec.historyLimit,
     creation: spec.creation,
     allowOptOut: spec.allowOptOut,
+    allowManualIndex: spec.allowManualIndex,
   }
 }
 

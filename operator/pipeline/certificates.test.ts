@@ -316,7 +316,7 @@ describe('the default certificate', () => {
     const replica = new Replica(options).put(secret(good)).publish()
     const record = { ...serve(null, replica.source(TLS)), governed: true }
     replica.policies(policy()).store(record).put(secret(renewed)).publish()
-    expect(replica.view(TLS).governance).toEqual({ by: 'policy', policy: 'default' })
+    expect(replica.view(TLS).governance).toEqual({ by: 'policy', policy: 'default', manual: false })
     expect(chainOf(replica)).toBe(good.chain)
     expect(begin(record, replica.source(TLS)).update).toBe(replica.source(TLS).revision)
   })

@@ -137,7 +137,7 @@ describe('an object that a policy governs', () => {
     expect(at(-1)).toEqual(everywhere(b))
   })
 
-  it('stays as it was between store and stamp', () => {
+  it('goes by the record, whatever its annotations say; where people may drive, by both', () => {
     const { replica, record, a } = governed()
     replica.put(ingress({ host: 'b.example' })).turn()
     const begun = begin(record, replica.source(WEB))
@@ -145,8 +145,28 @@ describe('an object that a policy governs', () => {
       .store(begun)
       .put(stamped(begun, { host: 'b.example' }))
       .publish()
+    const b = replica.source(WEB).revision
     replica.store(advance(begun, 2)).publish()
+    expect(replica.givenTo(WEB)).toEqual([b, b, a, a])
+    const all = { 'nginx.ingress.kubernetes.io/ingress-rollout-index-id': '-1' }
+    const { annotations = {} } = stamped(begun).metadata
+    replica.put(ingress({ host: 'b.example', annotations: { ...annotations, ...all } })).publish()
+    expect(replica.givenTo(WEB)).toEqual([b, b, a, a])
+    replica.policies(policy({ spec: { allowManualIndex: true } })).publish()
+    expect(replica.givenTo(WEB)).toEqual(everywhere(b))
+    replica.put(stamped(begun, { host: 'b.example' })).publish()
     expect(replica.givenTo(WEB)).toEqual(everywhere(a))
+  })
+
+  it('is new, whatever a copied manifest says of revisions', () => {
+    const { revision } = new Replica().put(ingress()).publish().source(WEB)
+    const names = { '': 'true', '-current-revision': revision, '-update-revision': revision, '-index-id': '-1' }
+    const annotations = Object.fromEntries(
+      Object.entries(names).map(([end, value]) => [`nginx.ingress.kubernetes.io/ingress-rollout${end}`, value]),
+    )
+    const replica = new Replica().policies(policy()).put(ingress({ annotations })).publish()
+    replica.store(create(replica.source(WEB))).publish()
+    expect(replica.givenTo(WEB)).toEqual(everywhere(null))
   })
 
   it('has the content of its record on every pod when the change was taken back, whatever it says itself', () => {
@@ -237,11 +257,11 @@ describe('an object that a policy governs', () => {
     const selector = { namespaceSelector: { matchLabels: { team: 'shop' } } }
     const replica = new Replica().put(namespace({ team: 'shop' }), ingress()).policies(policy({ spec: { selector } }))
     replica.publish()
-    expect(replica.view(WEB).governance).toEqual({ by: 'policy', policy: 'default' })
+    expect(replica.view(WEB).governance).toEqual({ by: 'policy', policy: 'default', manual: false })
     replica.put(namespace({ team: 'other' })).turn()
     expect(replica.view(WEB).governance).toEqual({ by: 'none' })
     replica.put(namespace({ team: 'shop' })).turn()
-    expect(replica.view(WEB).governance).toEqual({ by: 'policy', policy: 'default' })
+    expect(replica.view(WEB).governance).toEqual({ by: 'policy', policy: 'default', manual: false })
   })
 
   it('is not looked at before its namespace is known, where a policy asks for labels of namespaces', () => {
@@ -252,7 +272,7 @@ describe('an object that a policy governs', () => {
       .publish()
     expect(replica.givenTo(WEB)).toEqual(everywhere(null))
     replica.put(namespace({ team: 'shop' })).publish()
-    expect(replica.view(WEB).governance).toEqual({ by: 'policy', policy: 'default' })
+    expect(replica.view(WEB).governance).toEqual({ by: 'policy', policy: 'default', manual: false })
     expect(replica.givenTo(WEB)).toEqual(everywhere(null))
   })
 

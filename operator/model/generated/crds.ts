@@ -512,6 +512,10 @@ export interface IngressRolloutPolicySpec {
    */
   readonly creation: 'Auto' | 'Gradual' | 'Immediate'
   /**
+   * Whether people may also drive a rollout by the annotations of the object. Otherwise these are written again as the operator had them.
+   */
+  readonly allowManualIndex: boolean
+  /**
    * Whether the annotation `ingress-rollout: "false"` (`secret-rollout: "false"`) takes an object out of this policy. If not, the annotation is refused with an event.
    */
   readonly allowOptOut: boolean

@@ -408,6 +408,12 @@ export const ingressRolloutPolicySpecSchema = {
       description:
         'What becomes of an object that is new. Auto: released at once if it takes no request from anything that is served, else rolled out; Gradual: always rolled out; Immediate: always released at once.',
     },
+    allowManualIndex: {
+      type: 'boolean',
+      default: false,
+      description:
+        'Whether people may also drive a rollout by the annotations of the object. Otherwise these are written again as the operator had them.',
+    },
     allowOptOut: {
       type: 'boolean',
       default: false,

@@ -1,5 +1,5 @@
 /** A rollout on its way: commands first, then evidence, then the next move. */
-import { batchRun } from './batch-run.ts'
+import { batchRun, failing } from './batch-run.ts'
 import { confirming, newAttempt, release, supersede, takeBack } from './ending.ts'
 import { event, result, widest } from './outcome.ts'
 import { settle } from './settle.ts'
@@ -47,12 +47,17 @@ function pending(state: State, observation: Observation, settings: Settings): St
   return result(next.state, begins, ...next.commands)
 }
 
-/** A person who moves the index by hand drives; the machine steps aside and says so, until it is told to go on. */
+/**
+ * A person who moves the index by hand drives; the machine steps aside and says so, until it is told to go on. It goes on judging: what
+ * fails is taken back, whoever let it out.
+ */
 function byHandOr(before: State, observation: Observation, settings: Settings): StepResult {
   const { manualIndex, commands, now, wall } = observation
   // Pods that got the update by hand have to give it back like the others.
   const state = manualIndex === null ? before : { ...before, reached: widest(before.reached, manualIndex) }
   const byHand = state.blocked?.reason === 'ManualIndex' ? state.blocked : null
+  const failed = manualIndex === null ? null : failing({ ...state, index: manualIndex }, observation, settings)
+  if (failed !== null) return failed
   if (manualIndex === null) {
     return byHand === null
       ? batchRun(state, observation, settings)

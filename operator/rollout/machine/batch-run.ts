@@ -194,6 +194,13 @@ function joined(
   return result(next, { type: 'setIndex', index: size }, event('Normal', 'FleetGrew', message))
 }
 
+/** Takes back what fails while somebody else moves the index; null: nothing does, or that is left to people. */
+export function failing(state: State, observation: Observation, settings: Settings): StepResult | null {
+  if (!settings.automaticRollback || !targetServes(observation)) return null
+  const judged = judge(state, observation, settings)
+  return judged.outcome.verdict === 'fail' ? failed(judged.state, observation, settings, judged.outcome.because) : null
+}
+
 function failed(state: State, observation: Observation, settings: Settings, because: Verdict): StepResult {
   const reason = because.name === 'acknowledgement' ? because.reason : 'GateFailed'
   const message = `${because.name}: ${because.message}`
