@@ -23,8 +23,15 @@ function booked(cause: AnswerCause, status: number): FinishedRequest | undefined
 
 describe('an answer of our own', () => {
   it('that its route led to counts for host and route', () => {
-    expect(booked('closed', 503)).toMatchObject({ host: 'a.example', route: ROUTE, internal: false })
     expect(booked('no-endpoint', 503)).toMatchObject({ host: 'a.example', route: ROUTE, upstreamError: true })
+  })
+
+  it('on a closed path counts for host and route, apart from failures', () => {
+    const expected = { host: 'a.example', route: ROUTE, status: 503, internal: false, upstreamError: false }
+    expect(booked('closed', 503)).toMatchObject({ ...expected, closed: true })
+    for (const cause of ['no-endpoint', 'busy', 'no-route', 'max-forwards'] as const) {
+      expect([cause, booked(cause, 503)?.closed]).toEqual([cause, false])
+    }
   })
 
   it('about ourselves counts for nobody: no revision gets a success that no backend gave', () => {

@@ -181,6 +181,8 @@ export function finish(exchange: Exchange, context: ExchangeContext): void {
     upstreamError: UPSTREAM_FAILURES.has(failure) || (decision.kind === 'answer' && decision.cause === 'no-endpoint'),
     // Ours, and evidence of nothing: neither for a revision nor against it.
     internal: failure === 'internal' || (decision.kind === 'answer' && isLack(decision.cause)),
+    // As the revision has it: nothing failed, and no backend was asked.
+    closed: failure === null && decision.kind === 'answer' && decision.cause === 'closed',
     milliseconds: performance.now() - exchange.startedAt,
     requestBytes: exchange.head.bytes + exchange.bodyBytesIn,
     responseBytes: exchange.headBytesOut + exchange.bodyBytesOut,
@@ -196,7 +198,7 @@ export function isLack(cause: AnswerCause): cause is Lack {
 export function countTunnel(exchange: Exchange, context: ExchangeContext): void {
   context.recorder.request({
     ...{ host: exchange.countedHost, route: exchange.decision.route, status: 101 },
-    ...{ notFound: false, upstreamError: false, internal: false },
+    ...{ notFound: false, upstreamError: false, internal: false, closed: false },
     milliseconds: performance.now() - exchange.startedAt,
     requestBytes: exchange.head.bytes,
     responseBytes: exchange.headBytesOut,
