@@ -49,10 +49,11 @@ function gateInput(
   figures: WindowFigures,
   baked: boolean,
 ): GateInput {
-  const { kind, deletion, pods } = observation
+  const { kind, deletion, closed, pods } = observation
   return {
     kind,
     deletion,
+    closed,
     gates: settings.gates,
     minRequests: settings.minRequests,
     update: figures.update,

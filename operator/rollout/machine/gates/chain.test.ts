@@ -75,6 +75,60 @@ describe('outcome', () => {
     expect(end(baked(of))).toBe(expected)
   })
 
+  it.each<[string, string, Inputs]>([
+    ['pass', 'nobody asks for it', {}],
+    ['pass', 'all answers are its own', { update: { closed: 500 }, stable: STABLE }],
+    ['pass', 'whatever the gates of the policy wait for', { gates: { ...SETTINGS.gates, successRate: null } }],
+    [
+      'pass',
+      'others on its hosts fail on all pods alike',
+      { update: { requests: 500, failures: 250 }, stable: { requests: 1_000, failures: 500 } },
+    ],
+    [
+      'fail notFoundRate Rose',
+      'a path that it lost is no part of what it closes',
+      { update: { closed: 500, requests: 200, notFound: 90 }, stable: STABLE },
+    ],
+    [
+      'inconclusive notFoundRate NotSignificant',
+      'or may have lost',
+      { update: { ...GOOD, notFound: 2 }, stable: STABLE },
+    ],
+    [
+      'fail successRate BelowMinimum',
+      'others on its hosts fail because of it',
+      { update: { closed: 1, requests: 200, failures: 90 }, stable: STABLE },
+    ],
+    [
+      'pass',
+      'proxies of an older version count its answers as failures',
+      { update: { closed: null, requests: 200, failures: 200 }, stable: STABLE },
+    ],
+  ])('of a closed revision: %s: %s', (expected, _, of) => {
+    expect(end(baked({ closed: 'why', ...of }))).toBe(expected)
+  })
+
+  it('says first of all that a revision is closed, and how many have seen that', () => {
+    const said = (closed: number | null) => evaluate(baked({ closed: 'why', update: { closed } }))[0]
+    const expected = { name: 'closed', verdict: 'pass', reason: 'Closed', message: 'closed: why' }
+    expect(said(7)).toEqual({ ...expected, figures: { closed: 7 } })
+    expect(said(null)).toEqual({ ...expected, figures: {} })
+  })
+
+  it.each<[string, Inputs]>([
+    ['successRate', {}],
+    ['notFoundRate', { update: { requests: 200, notFound: 90 } }],
+    ['clientErrorRate', { update: { requests: 200, clientErrors: 90 } }],
+    ['redirectRate', { update: { requests: 200, redirects: 90 } }],
+    ['latencyP99', { update: { requests: 200, bucket: 9 } }],
+  ])('judges by the other requests where some paths are closed: %s', (_, { update = GOOD }) => {
+    const verdicts = (closed: number) => {
+      const of = { ...update, closed }
+      return evaluate(baked({ update: of, stable: { ...STABLE, closed: closed * 100 } }))
+    }
+    expect(verdicts(10_000)).toEqual(verdicts(0))
+  })
+
   it('gives the verdicts of the gates that the policy has, in order', () => {
     const names = (of: Inputs): readonly string[] => evaluate(baked(of)).map(one => one.name)
     expect(names({})).toEqual([
