@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
-import type { Report } from '../../../protocol/messages.ts'
+import type { HostCounters, Report } from '../../../protocol/messages.ts'
 import { EMPTY_AGGREGATE } from '../machine/figures.ts'
 import { counters, report } from './testing.ts'
 import { Figures } from './window.ts'
@@ -91,9 +91,9 @@ describe('answers of closed paths', () => {
     const figures = new Figures()
     figures.add('proxy-0', 0, report(0, OLD, {}), 0)
     counts.forEach((count, i) => {
-      const { closed: _, ...older } = counters(1)
-      const host = count === undefined ? older : { ...older, closed: count }
-      figures.add('proxy-0', 0, report(i + 1, OLD, { [HOST]: host }), i + 1)
+      const counted: HostCounters = { ...counters(1), closed: count as number }
+      const sent = JSON.parse(JSON.stringify({ [HOST]: counted })) as Report['hosts']
+      figures.add('proxy-0', 0, report(i + 1, OLD, sent), i + 1)
     })
     return figures.serving(KEY, 'r1', [HOST], 0).closed
   }
