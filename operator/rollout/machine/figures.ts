@@ -69,6 +69,11 @@ export function failures(of: Aggregate): number {
   return of.status[4]
 }
 
+/** Requests to closed paths, too: there was a route for them. */
+export function requestsAndClosed(of: Aggregate): number {
+  return of.requests + (of.closed ?? 0)
+}
+
 /** Requests for which there was a route. */
 export function routed(of: Aggregate): number {
   return of.requests - of.notFound

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { SETTINGS } from '../testing.ts'
 import { evaluate, outcome } from './chain.ts'
+import type { Verdict } from '../types.ts'
 import type { GateInput } from './gate.ts'
 import type { Inputs } from './testing.ts'
 import { baked } from './testing.ts'
@@ -117,7 +118,6 @@ describe('outcome', () => {
 
   it.each<[string, Inputs]>([
     ['successRate', {}],
-    ['notFoundRate', { update: { requests: 200, notFound: 90 } }],
     ['clientErrorRate', { update: { requests: 200, clientErrors: 90 } }],
     ['redirectRate', { update: { requests: 200, redirects: 90 } }],
     ['latencyP99', { update: { requests: 200, bucket: 9 } }],
@@ -126,7 +126,33 @@ describe('outcome', () => {
       const of = { ...update, closed }
       return evaluate(baked({ update: of, stable: { ...STABLE, closed: closed * 100 } }))
     }
-    expect(verdicts(10_000)).toEqual(verdicts(0))
+    const but = (all: readonly Verdict[]) => all.filter(({ name }) => name !== 'notFoundRate')
+    expect(but(verdicts(10_000))).toEqual(but(verdicts(0)))
+  })
+
+  it.each<[string, string, Inputs]>([
+    [
+      'pass',
+      'scanners are no lost path where all else is closed',
+      { closed: 'why', update: { closed: 980, requests: 20, notFound: 20 }, stable: { requests: 1_000, notFound: 20 } },
+    ],
+    [
+      'pass',
+      'nor in the last batch, against what was before',
+      { closed: 'why', update: { closed: 980, requests: 20, notFound: 20 }, before: { requests: 1_000, notFound: 20 } },
+    ],
+    [
+      'fail notFoundRate Rose',
+      'and where the stable pods are closed they hide none',
+      { update: { requests: 1_000, notFound: 90 }, stable: { closed: 980, requests: 20, notFound: 20 } },
+    ],
+    [
+      'fail notFoundRate Rose',
+      'the figures from before are without closed paths, and so is what is compared with them',
+      { update: { closed: 9_000, requests: 1_000, notFound: 90 }, before: { requests: 1_000, notFound: 50 } },
+    ],
+  ])('404 are of all requests, those to closed paths too: %s: %s', (expected, _, of) => {
+    expect(end(baked({ gates: { ...SETTINGS.gates, latencyP99: null }, ...of }))).toBe(expected)
   })
 
   it('gives the verdicts of the gates that the policy has, in order', () => {
