@@ -171,8 +171,7 @@ export function countedStatus({ failure, status }: Pick<Exchange, 'failure' | 's
 /** Into the books: counters and access log. Once per exchange, when its last byte is out or its connection is gone. */
 export function finish(exchange: Exchange, context: ExchangeContext): void {
   const { decision, failure } = exchange
-  // The proxy's own word about itself: it says nothing of a host or a revision, for or against.
-  const own = decision.kind === 'answer' && decision.cause === 'max-forwards'
+  const own = isOwnWord(exchange)
   context.recorder.request({
     host: own ? null : exchange.countedHost,
     route: own ? null : decision.route,
@@ -188,6 +187,18 @@ export function finish(exchange: Exchange, context: ExchangeContext): void {
     responseBytes: exchange.headBytesOut + exchange.bodyBytesOut,
   })
   context.accessLog.write(exchange)
+}
+
+/**
+ * What the proxy answers whatever the table says: no word of a host or a revision, for or against. A client could else
+ * make failures of pods of its choice, by a count of hops that it wrote itself. A loop that is one shows as 508 of the
+ * backend, at every pod that the request came through before.
+ */
+function isOwnWord({ decision, target, head }: Exchange): boolean {
+  if (decision.kind === 'forward') return false
+  const { cause } = decision
+  if (cause === 'bad-request') return !target.ok || !METHOD.test(head.method)
+  return cause === 'max-forwards' || cause === 'method' || cause === 'loop'
 }
 
 export function isLack(cause: AnswerCause): cause is Lack {
