@@ -123,7 +123,7 @@ class Shop {
   }
 
   get status(): IngressRolloutStatus {
-    return (this.api.all('ingressrollouts').at(-1)?.['status'] ?? {})
+    return this.api.all('ingressrollouts').at(-1)?.['status'] ?? {}
   }
 
   change(annotations: Readonly<Record<string, string | null>>, to = 'web'): void {

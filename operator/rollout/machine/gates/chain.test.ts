@@ -68,6 +68,11 @@ describe('outcome', () => {
     ],
     [
       'inconclusive notFoundRate TooFewRequests',
+      'a deletion of what is closed and asked for',
+      { deletion: true, stable: { closed: 50 } },
+    ],
+    [
+      'inconclusive notFoundRate TooFewRequests',
       'a deletion while there are handshakes',
       { deletion: true, stable: { handshakes: 5 } },
     ],

@@ -1,4 +1,5 @@
 /** The gates in order, and what their verdicts mean together. */
+import { requestsAndClosed } from '../figures.ts'
 import type { Verdict } from '../types.ts'
 import { NOT_SIGNIFICANT } from './gate.ts'
 import type { Gate, GateInput } from './gate.ts'
@@ -55,7 +56,7 @@ export function outcome(input: GateInput, verdicts: readonly Verdict[]): Outcome
     .find(one => one !== undefined)
   if (decisive === undefined || decisive.verdict === 'pass') return { verdict: 'pass' }
   // Nobody asks for what is being deleted, on no pod: nobody can miss it.
-  const idle = input.update.requests === 0 && input.stable.requests === 0
+  const idle = requestsAndClosed(input.update) === 0 && requestsAndClosed(input.stable) === 0
   const quiet = input.update.tlsHandshakes === 0 && input.stable.tlsHandshakes === 0
   if (input.deletion && idle && quiet) return { verdict: 'pass' }
   return { verdict: 'inconclusive', because: decisive }
