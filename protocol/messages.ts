@@ -136,7 +136,10 @@ export interface Mismatch {
 /** Upper bounds in milliseconds of the latency histogram; one more bucket counts what is slower. */
 export const LATENCY_BUCKETS_MS = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000] as const
 
-/** Counts since the last report. */
+/**
+ * Counts since the last report. Without what is evidence of nothing: our own faults, and answers of closed paths
+ * (`Backend` with `protects`), which are in no other count than `closed`.
+ */
 export interface HostCounters {
   readonly requests: number
   /** Answers by class, index 0 = 1xx … 4 = 5xx. A request that the client gave up on counts as 4xx (499). */
@@ -154,12 +157,17 @@ export interface HostCounters {
   readonly tlsFailures: number
   /** One count per LATENCY_BUCKETS_MS and one for slower, from the first byte of the request to the last of the answer. */
   readonly latency: readonly number[]
+  /** Answered 503 because the path is closed. Absent: a proxy that does not count them apart; they are among its 5xx. */
+  readonly closed?: number
 }
 
+/** Without our own faults and answers of closed paths, like HostCounters. */
 export interface ObjectCounters {
   readonly revision: Revision
   readonly requests: number
   readonly status: readonly [number, number, number, number, number]
+  /** As HostCounters.closed. */
+  readonly closed?: number
 }
 
 /** What one pod says of itself: every `intervalMs`, and at once when an observed object changed. */

@@ -20,8 +20,13 @@ export const ABSENT_REVISION: Revision = 'absent'
 
 export type PathType = 'Exact' | 'Prefix' | 'ImplementationSpecific'
 
-/** Where requests of a path go. `status` closes a path whose protection cannot be enforced. */
-export type Backend = { readonly service: ServiceKey } | { readonly status: 503; readonly reason: string }
+/**
+ * Where requests of a path go. `status` answers them instead: the path is closed because its protection cannot be
+ * enforced, which speaks against no revision, or, with `protects` false, it has no backend that we know how to ask, which
+ * is a failure like any other. A proxy that does not know `protects` takes both for closed.
+ */
+export type Backend =
+  { readonly service: ServiceKey } | { readonly status: 503; readonly reason: string; readonly protects?: boolean }
 
 export interface PathFragment {
   /** `Default` is the Ingress's defaultBackend: path `/`, tried after every other path of the host. */

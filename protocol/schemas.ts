@@ -43,7 +43,12 @@ const assignment = object({
 const path = object({
   type: { enum: ['Exact', 'Prefix', 'ImplementationSpecific', 'Default'] },
   path: { type: 'string', format: 'normalised-path' },
-  backend: { anyOf: [object({ service: text }), object({ status: { const: 503 }, reason: text })] },
+  backend: {
+    anyOf: [
+      object({ service: text }),
+      object({ status: { const: 503 }, reason: text }, { protects: { type: 'boolean' } }),
+    ],
+  },
 })
 const names: Schema = { ...list(text), minItems: 1 }
 const fragment = object(
@@ -136,17 +141,20 @@ const report = object({
   ),
   revisions: record(nullable(revision)),
   hosts: record(
-    object({
-      requests: count,
-      status,
-      notFound: count,
-      upstreamErrors: count,
-      tlsHandshakes: count,
-      tlsFailures: count,
-      latency: { ...list(count), minItems: buckets, maxItems: buckets },
-    }),
+    object(
+      {
+        requests: count,
+        status,
+        notFound: count,
+        upstreamErrors: count,
+        tlsHandshakes: count,
+        tlsFailures: count,
+        latency: { ...list(count), minItems: buckets, maxItems: buckets },
+      },
+      { closed: count },
+    ),
   ),
-  objects: record(object({ revision, requests: count, status })),
+  objects: record(object({ revision, requests: count, status }, { closed: count })),
 })
 
 const ajv = new Ajv({ strict: true, allowUnionTypes: true })

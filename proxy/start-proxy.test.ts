@@ -206,7 +206,8 @@ describe('a proxy with worker threads', () => {
     })
     expect(hosts['*.b.example']).toMatchObject({ requests: 10, status: [0, 0, 0, 0, 10], upstreamErrors: 0 })
     expect(hosts['a.example']?.latency.reduce((a, b) => a + b)).toBe(250)
-    expect(objects).toEqual({ 'Ingress/ns/web': { revision: 'r1', requests: 260, status: [0, 200, 0, 30, 30] } })
+    const web = { revision: 'r1', requests: 260, status: [0, 200, 0, 30, 30], closed: 0 }
+    expect(objects).toEqual({ 'Ingress/ns/web': web })
     expect(await proxy.counters.take()).toEqual({ hosts: {}, objects: {} })
 
     const all = await metrics(proxy)

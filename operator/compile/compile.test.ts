@@ -172,7 +172,10 @@ describe('compileIngress', () => {
     const { fragment } = compiled({
       rules: [{ host: 'a.b', http: { paths: [path('/'), { ...path('/r'), backend: { resource: {} } }] } }],
     })
-    expect(fragment?.hosts[0]?.paths.map(p => 'status' in p.backend)).toEqual([false, true])
+    const [open, resource] = fragment?.hosts[0]?.paths ?? []
+    expect(open?.backend).toEqual({ service: 'shop/web:80' })
+    // Closed in name only: nothing is protected, and its answers count as failures.
+    expect(resource?.backend).toMatchObject({ status: 503, protects: false })
   })
 
   it('lets a canary take over nothing', () => {

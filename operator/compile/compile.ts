@@ -12,9 +12,9 @@ import type {
   TlsFragment,
 } from '../../protocol/objects.ts'
 import { normaliseRoutePath } from '../../protocol/normalise-path.ts'
-import { roleOf } from '../model/annotations.ts'
+import { annotationProblems, roleOf } from '../model/annotations.ts'
 import { inspectCertificate } from '../model/certificate.ts'
-import type { IngressBackend, IngressContent, Problem, SecretContent } from '../model/types.ts'
+import type { Content, IngressBackend, IngressContent, Problem, SecretContent } from '../model/types.ts'
 import { validateIngress } from '../model/validate.ts'
 import { hostsOf, serviceOfBackend, tlsClaims, tlsHosts } from './references.ts'
 
@@ -30,6 +30,9 @@ export interface KnownCertificates {
   readonly covers: (secret: ObjectKey, host: string) => boolean | null
   readonly hasDefault: boolean
 }
+
+/** Nothing is protected by it: its 503 are failures of whatever revision asks for it. */
+const NO_BACKEND: Backend = { status: 503, reason: 'resource backends are not supported', protects: false }
 
 const NONE_KNOWN: KnownCertificates = { covers: () => null, hasDefault: false }
 
@@ -66,6 +69,15 @@ export function compileIngress(
 }
 
 /**
+ * Why compileIngress closes every path of the content; null: it does not. Without all the rest, for those who ask every
+ * few seconds: nothing but annotations closes.
+ */
+export function closedBy(key: ObjectKey, content: Content): string | null {
+  if (content.kind !== 'Ingress' || roleOf(content) === 'canary') return null
+  return annotationProblems(key, content).find(({ effect }) => effect === 'close')?.message ?? null
+}
+
+/**
  * The certificate of a TLS Secret's content; null if a Problem rejects it.
  *
  * @param now Wall clock in milliseconds; null for a content that was released before: its dates are not held against it.
@@ -95,7 +107,7 @@ function hostFragments(namespace: string, content: IngressContent, closed: strin
   const backendOf = (backend: IngressBackend): Backend => {
     if (closed !== null) return { status: 503, reason: closed }
     const service = serviceOfBackend(namespace, backend)
-    return service === null ? { status: 503, reason: 'resource backends are not supported' } : { service }
+    return service === null ? NO_BACKEND : { service }
   }
   return hostsOf(content).map(host => {
     const paths = new Map<string, PathFragment>()

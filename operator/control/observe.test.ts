@@ -215,6 +215,27 @@ describe('figures, pods, endpoints', () => {
     expect(look(ON_ITS_WAY).endpoints).toEqual({ update: true, stable: true })
   })
 
+  it('a revision is closed if an annotation of its own protects what we cannot; then nobody asks its Services', () => {
+    const content = (annotations: IngressContent['annotations']): IngressContent => ({
+      ...{ kind: 'Ingress', annotations },
+      spec: { defaultBackend: { service: { name: 'web', port: { number: 80 } } } },
+    })
+    const shut = content({ 'x/auth-url': 'https://login.example' })
+    const of = (update: IngressContent, stable: IngressContent): ViewOf => ({
+      ...ON_ITS_WAY,
+      source: { content: update },
+      record: { update: 'v2', index: 1, revisions: { v1: { hash: 'v1', content: stable } } },
+    })
+    const closed = look(of(shut, content({})))
+    expect(closed.closed).toMatch(/^x\/auth-url protects authentication and is not supported/)
+    expect(closed.endpoints).toEqual({ update: true, stable: false })
+    const opened = look(of(content({ 'x/rewrite-target': '/' }), shut))
+    expect([opened.closed, opened.endpoints.update]).toEqual([null, false])
+    expect(look(ON_ITS_WAY).closed).toBeNull()
+    const canary = content({ ...shut.annotations, 'x/canary': 'true' })
+    expect(look(of(canary, content({}))).closed).toBeNull()
+  })
+
   it('a deletion is one only while Kubernetes deletes the object', () => {
     const spec = { ...SPEC, revision: ABSENT }
     expect(look({ content: ABSENT, source: { deleting: true } }, { spec }).deletion).toBe(true)

@@ -4,6 +4,7 @@ import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import { parseObjectKey } from '../../protocol/ids.ts'
 import { hashOf, releasedOf } from '../assign/revisions.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
+import { closedBy } from '../compile/compile.ts'
 import { hostsOf, referencesOf } from '../compile/references.ts'
 import { confirmed } from '../fleet/fleet.ts'
 import type { FleetPod } from '../fleet/fleet.ts'
@@ -50,6 +51,8 @@ export function observe(input: ObserveInput): Observation {
     update: figures.serving(key, revision, hosts, from),
     stable: figures.serving(key, stable, hosts, from),
   })
+  const content = contentOf(revision, view)
+  const closed = content === null ? null : closedBy(key, content)
   const mine = source !== null && source.uid === spec.objectRef.uid
   return {
     now,
@@ -58,6 +61,7 @@ export function observe(input: ObserveInput): Observation {
     revision,
     stable,
     deletion: revision === ABSENT_REVISION && source?.deleting === true,
+    closed,
     pods: pods.map(pod => ({
       name: pod.name,
       ordinal: pod.ordinal,
@@ -80,7 +84,8 @@ export function observe(input: ObserveInput): Observation {
     superseded: supersededBy(spec, view),
     moves: movesOf(key, view, revision),
     endpoints: {
-      update: serves(key, contentOf(revision, view), endpoints),
+      // Closed: no Service is asked.
+      update: closed !== null || serves(key, content, endpoints),
       stable: serves(key, contentOf(stable, view), endpoints),
     },
     manualIndex: manualIndexOf(input),

@@ -34,6 +34,7 @@ import { Driver } from './driver.ts'
 import { Keeper } from './keeper.ts'
 import { lookAfter } from './look-after.ts'
 import { ObjectWriter } from './object-writer.ts'
+import type { FigureSource } from './observe.ts'
 import { Policies } from './policies.ts'
 import { Rollouts } from './rollouts.ts'
 import { Starter } from './starter.ts'
@@ -52,6 +53,8 @@ export function cluster(...objects: readonly (readonly [plural: string, object: 
 export interface LeaderProcessOptions {
   readonly pods?: number
   readonly clock?: FakeClock
+  /** What pods counted; else what `figuresOf` says. */
+  readonly figures?: FigureSource
 }
 
 /** One process of the operator that leads, from its start to its crash. */
@@ -141,7 +144,9 @@ export class LeaderProcess {
       ...{ client, rollouts: this.rollouts, records, writer: this.writer, pipeline: this.pipeline, events, mayWrite },
       ...{ turns: this.turns, clock: this.clock, annotationPrefix: PREFIX },
       pods: () => this.fleet(),
-      figures: { serving: (key, revision) => figure(this.figuresOf(revision, key)), baseline: () => null },
+      figures: options.figures ?? {
+        ...{ serving: (key, revision) => figure(this.figuresOf(revision, key)), baseline: () => null },
+      },
       turnFree: () => undefined,
       ended: phase => this.said.push(`ended ${phase}`),
     })

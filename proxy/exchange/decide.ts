@@ -53,10 +53,10 @@ export function decide(target: Target, table: TableReader, answered: Decision | 
   if (!route)
     return { kind: 'answer', status: 404, reason: 'no route for this host and path', route, cause: 'no-route' }
   const { cluster } = route
-  if (cluster === null) {
+  if (cluster === null && route.policy.closed?.protects !== false) {
     return { kind: 'answer', status: 503, reason: 'this path is closed', route, cause: 'closed' }
   }
-  if (cluster.size === 0) {
+  if (cluster === null || cluster.size === 0) {
     return { kind: 'answer', status: 503, reason: 'no backend is available', route, cause: 'no-endpoint' }
   }
   return { kind: 'forward', route, cluster }

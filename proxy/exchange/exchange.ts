@@ -171,8 +171,7 @@ export function countedStatus({ failure, status }: Pick<Exchange, 'failure' | 's
 /** Into the books: counters and access log. Once per exchange, when its last byte is out or its connection is gone. */
 export function finish(exchange: Exchange, context: ExchangeContext): void {
   const { decision, failure } = exchange
-  // The proxy's own word about itself: it says nothing of a host or a revision, for or against.
-  const own = decision.kind === 'answer' && decision.cause === 'max-forwards'
+  const own = isOwnWord(exchange)
   context.recorder.request({
     host: own ? null : exchange.countedHost,
     route: own ? null : decision.route,
@@ -181,11 +180,25 @@ export function finish(exchange: Exchange, context: ExchangeContext): void {
     upstreamError: UPSTREAM_FAILURES.has(failure) || (decision.kind === 'answer' && decision.cause === 'no-endpoint'),
     // Ours, and evidence of nothing: neither for a revision nor against it.
     internal: failure === 'internal' || (decision.kind === 'answer' && isLack(decision.cause)),
+    // As the revision has it: nothing failed, and no backend was asked.
+    closed: failure === null && decision.kind === 'answer' && decision.cause === 'closed',
     milliseconds: performance.now() - exchange.startedAt,
     requestBytes: exchange.head.bytes + exchange.bodyBytesIn,
     responseBytes: exchange.headBytesOut + exchange.bodyBytesOut,
   })
   context.accessLog.write(exchange)
+}
+
+/**
+ * What the proxy answers whatever the table says: no word of a host or a revision, for or against. A client could else
+ * make failures of pods of its choice, by a count of hops that it wrote itself. A loop that is one shows as 508 of the
+ * backend, at every pod that the request came through before.
+ */
+function isOwnWord({ decision, target, head }: Exchange): boolean {
+  if (decision.kind === 'forward') return false
+  const { cause } = decision
+  if (cause === 'bad-request') return !target.ok || !METHOD.test(head.method)
+  return cause === 'max-forwards' || cause === 'method' || cause === 'loop'
 }
 
 export function isLack(cause: AnswerCause): cause is Lack {
@@ -196,7 +209,7 @@ export function isLack(cause: AnswerCause): cause is Lack {
 export function countTunnel(exchange: Exchange, context: ExchangeContext): void {
   context.recorder.request({
     ...{ host: exchange.countedHost, route: exchange.decision.route, status: 101 },
-    ...{ notFound: false, upstreamError: false, internal: false },
+    ...{ notFound: false, upstreamError: false, internal: false, closed: false },
     milliseconds: performance.now() - exchange.startedAt,
     requestBytes: exchange.head.bytes,
     responseBytes: exchange.headBytesOut,

@@ -121,7 +121,7 @@ export class Gateway implements ConnectionOwner {
     const text = plainAnswer(status, reason, date.text())
     recorder.refusedRequest(code)
     recorder.request({
-      ...{ host: null, route: null, status, notFound: false, upstreamError: false, internal: false },
+      ...{ host: null, route: null, status, notFound: false, upstreamError: false, internal: false, closed: false },
       ...{ milliseconds: 0, requestBytes: 0, responseBytes: text.length },
     })
     return text

@@ -407,21 +407,31 @@ describe('what the client sees', () => {
 
   it('404, 503 for a closed path, 503 for a Service without endpoints; and its connection goes on', async () => {
     const rig = await startPlane(ends)
-    rig.plane.apply(upsert(fragment('web', [host('a.example', path('Prefix /none'), closed('Prefix /closed'))])))
+    const resource = { ...closed('Prefix /resource'), backend: { status: 503, reason: 'r', protects: false } } as const
+    const paths = [path('Prefix /none'), closed('Prefix /closed'), resource]
+    rig.plane.apply(upsert(fragment('web', [host('a.example', ...paths)])))
     const agent = new Agent({ keepAlive: true, maxSockets: 1 })
     ends.add(() => agent.destroy())
     const sockets = new Set<unknown>()
     agent.on('free', socket => sockets.add(socket))
     const answers = []
-    for (const p of ['/none', '/closed', '/else']) answers.push(await ask(rig.http, { path: p, agent }))
+    for (const p of ['/none', '/closed', '/resource', '/else']) answers.push(await ask(rig.http, { path: p, agent }))
     expect(answers.map(a => [a.status, a.body.split('\n')[0]])).toEqual([
       [503, '503 Service Unavailable: no backend is available'],
       [503, '503 Service Unavailable: this path is closed'],
+      [503, '503 Service Unavailable: no backend is available'],
       [404, '404 Not Found: no route for this host and path'],
     ])
     for (const { body } of answers) expect(body).toMatch(/\nrequest id: [0-9a-f]{32}\n$/)
     expect(sockets.size).toBe(1)
-    expect(summed(rig.totals())).toEqual({ requests: 3, notFound: 1, upstreamErrors: 1, status: [0, 0, 0, 1, 2] })
+    // A path without a backend that we can ask is no protection: it fails like one without endpoints.
+    expect(summed(rig.totals())).toEqual({ requests: 4, notFound: 1, upstreamErrors: 2, status: [0, 0, 0, 1, 3] })
+    expect(
+      rig
+        .totals()
+        .requests()
+        .map(({ closed: count }) => count),
+    ).toContain(1)
   })
 
   it('400 for a path whose two readings lead to different routes', async () => {

@@ -3,7 +3,7 @@ import type { HostCounters, ObjectCounters } from '../../protocol/messages.ts'
 import type { ObjectKey } from '../../protocol/objects.ts'
 import type { CounterSource, Counts } from './counter-source.ts'
 import type { CountsDelta } from './counts.ts'
-import { CLASSES, INTERNAL, REQUESTS, STATUS, WIDTH, readRow } from './columns.ts'
+import { CLASSES, CLOSED, INTERNAL, REQUESTS, STATUS, WIDTH, readRow } from './columns.ts'
 import { Rows } from './rows.ts'
 
 export interface AggregateParts {
@@ -19,6 +19,7 @@ export interface AggregateParts {
 interface ObjectSum {
   readonly revision: string
   requests: number
+  closed: number
   readonly status: [number, number, number, number, number]
   /** Of another revision, counted before: rare, and no reason for a Map per object. */
   readonly before: ObjectSum | null
@@ -60,8 +61,8 @@ export class ReportCounts implements CounterSource {
     const objects: Record<ObjectKey, ObjectCounters> = {}
     for (const [key, last] of this.#objects) {
       // One revision per report: figures of the one before must not count for or against the one served now.
-      const { revision, requests, status } = ofRevision(last, this.#parts.revision(key)) ?? last
-      objects[key] = { revision, requests, status }
+      const { revision, requests, status, closed } = ofRevision(last, this.#parts.revision(key)) ?? last
+      objects[key] = { revision, requests, status, closed }
     }
     this.#rows = new Rows(WIDTH)
     this.#hosts = new Map()
@@ -78,28 +79,31 @@ export class ReportCounts implements CounterSource {
     return row
   }
 
-  /** Without our own faults, which all are 5xx: no gate may see them. */
+  /** Without our own faults and with closed paths apart, which all are 5xx: no gate may take them for a backend's. */
   #hostCounters(host: string, row: number): HostCounters {
-    const { requests, status, internal, notFound, upstreamErrors, latency } = readRow(this.#rows.read(row), 0)
+    const { requests, status, internal, closed, notFound, upstreamErrors, latency } = readRow(this.#rows.read(row), 0)
     const { handshakes, failures } = this.#tls.get(host) ?? { handshakes: 0, failures: 0 }
     const [s1 = 0, s2 = 0, s3 = 0, s4 = 0, s5 = 0] = status
+    const apart = internal + closed
     return {
-      ...{ requests: requests - internal, status: [s1, s2, s3, s4, s5 - internal], notFound, upstreamErrors },
-      ...{ latency: latency.counts, tlsHandshakes: handshakes, tlsFailures: failures },
+      ...{ requests: requests - apart, status: [s1, s2, s3, s4, s5 - apart], notFound, upstreamErrors },
+      ...{ latency: latency.counts, tlsHandshakes: handshakes, tlsFailures: failures, closed },
     }
   }
 
-  /** Without our own faults, too. */
+  /** The same. */
   #addToObject(key: ObjectKey, revision: string, figures: Float64Array, row: number): void {
     const last = this.#objects.get(key) ?? null
     const known = ofRevision(last, revision)
-    const sum: ObjectSum = known ?? { revision, requests: 0, status: [0, 0, 0, 0, 0], before: last }
+    const sum: ObjectSum = known ?? { revision, requests: 0, closed: 0, status: [0, 0, 0, 0, 0], before: last }
     if (known === null) this.#objects.set(key, sum)
     const at = (column: number): number => figures[row * WIDTH + column] ?? 0
-    const internal = at(INTERNAL)
-    sum.requests += at(REQUESTS) - internal
+    const closed = at(CLOSED)
+    const apart = at(INTERNAL) + closed
+    sum.requests += at(REQUESTS) - apart
+    sum.closed += closed
     for (let i = 0; i < CLASSES; i++) sum.status[i as 0] += at(STATUS + i)
-    sum.status[4] -= internal
+    sum.status[4] -= apart
   }
 }
 

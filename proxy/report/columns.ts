@@ -10,7 +10,8 @@ export const CLASSES = 5
 export const NOT_FOUND = STATUS + CLASSES
 export const UPSTREAM_ERRORS = NOT_FOUND + 1
 export const INTERNAL = UPSTREAM_ERRORS + 1
-export const REQUEST_BYTES = INTERNAL + 1
+export const CLOSED = INTERNAL + 1
+export const REQUEST_BYTES = CLOSED + 1
 export const RESPONSE_BYTES = REQUEST_BYTES + 1
 export const LATENCY_SUM = RESPONSE_BYTES + 1
 /** One per LATENCY_BUCKETS_MS and one for slower. Not cumulative. */
@@ -36,6 +37,7 @@ export function readRow(figures: Float64Array, row: number): RequestCounts {
     notFound: at(NOT_FOUND),
     upstreamErrors: at(UPSTREAM_ERRORS),
     internal: at(INTERNAL),
+    closed: at(CLOSED),
     requestBytes: at(REQUEST_BYTES),
     responseBytes: at(RESPONSE_BYTES),
     latency: { sum: at(LATENCY_SUM), counts: several(LATENCY, BUCKETS) },

@@ -65,7 +65,15 @@ describe('counting across changes of the table', () => {
         const pending: Pending[] = []
         const finish = ({ host: name, route }: Pending): void => {
           recorder.request({
-            ...{ host: name, route, status: 200, notFound: false, upstreamError: false, internal: false },
+            ...{
+              host: name,
+              route,
+              status: 200,
+              notFound: false,
+              upstreamError: false,
+              internal: false,
+              closed: false,
+            },
             ...{ milliseconds: 1, requestBytes: 1, responseBytes: 2 },
           })
           add(expected, `${name} ${route?.object} ${route?.revision ?? ''}`, 1)
@@ -131,7 +139,7 @@ describe('counting across changes of the table', () => {
 
 describe('Recorder', () => {
   const request = (host: string, route: Route) => ({
-    ...{ host, route, status: 200, notFound: false, upstreamError: false, internal: false },
+    ...{ host, route, status: 200, notFound: false, upstreamError: false, internal: false, closed: false },
     ...{ milliseconds: 1, requestBytes: 0, responseBytes: 0 },
   })
 

@@ -10,6 +10,8 @@ export interface RequestCounts {
   readonly upstreamErrors: number
   /** Our own faults (part of 5xx). Reports leave them out: they are evidence of nothing. */
   readonly internal: number
+  /** Answers of closed paths (part of 5xx, and of no other count). Reports keep them apart: no backend was asked. */
+  readonly closed: number
   /** Head and body, all requests together: their mean is of use, and two histograms per host are not worth their size. */
   readonly requestBytes: number
   readonly responseBytes: number

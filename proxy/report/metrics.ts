@@ -7,6 +7,7 @@ import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client'
 import { LATENCY_BUCKETS_MS } from '../../protocol/messages.ts'
 import type { WorkerState } from '../workers/fleet.ts'
 import {
+  CLOSED,
   INTERNAL,
   LATENCY,
   LATENCY_SUM,
@@ -160,6 +161,11 @@ function* hostMetrics(totals: TotalCounts): Generator<string, void> {
     'sluice_internal_errors_total',
     'Requests that failed by a fault of the proxy itself: part of 5xx, and no evidence for any gate.',
     INTERNAL,
+  )
+  yield* counter(
+    'sluice_closed_total',
+    'Requests answered 503 because the path is closed (its protection is not supported): part of 5xx, and no evidence for any gate.',
+    CLOSED,
   )
   yield* tlsMetrics(totals)
   yield eventMetrics(totals)

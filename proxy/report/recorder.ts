@@ -5,6 +5,7 @@
 import type { Route } from '../table/contract.ts'
 import type { CountsDelta, RowName, TlsCounts } from './counts.ts'
 import {
+  CLOSED,
   INTERNAL,
   LATENCY,
   LATENCY_SUM,
@@ -30,6 +31,8 @@ export interface FinishedRequest {
   readonly upstreamError: boolean
   /** Our own fault: counted apart, and left out of what reports and gates see. */
   readonly internal: boolean
+  /** Answered 503 because the path is closed: counted apart, too. */
+  readonly closed: boolean
   readonly milliseconds: number
   readonly requestBytes: number
   readonly responseBytes: number
@@ -59,10 +62,11 @@ export class Recorder {
     rows.add(row, REQUESTS, 1)
     rows.add(row, STATUS + classOf(finished.status), 1)
     if (finished.internal) rows.add(row, INTERNAL, 1)
+    if (finished.closed) rows.add(row, CLOSED, 1)
     if (finished.notFound) rows.add(row, NOT_FOUND, 1)
     if (finished.upstreamError) rows.add(row, UPSTREAM_ERRORS, 1)
-    // How long our own faults take is no evidence either.
-    if (!finished.internal) {
+    // How long our own faults and refusals take is no evidence either.
+    if (!finished.internal && !finished.closed) {
       rows.add(row, LATENCY + bucketOf(finished.milliseconds), 1)
       rows.add(row, LATENCY_SUM, finished.milliseconds)
     }

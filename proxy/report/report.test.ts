@@ -16,7 +16,15 @@ const route = (more: Partial<Route> = {}): Route => ({
 })
 
 const finished = (more: Partial<FinishedRequest> = {}): FinishedRequest => ({
-  ...{ host: 'a.example', route: route(), status: 200, notFound: false, upstreamError: false, internal: false },
+  ...{
+    host: 'a.example',
+    route: route(),
+    status: 200,
+    notFound: false,
+    upstreamError: false,
+    internal: false,
+    closed: false,
+  },
   ...{ milliseconds: 3, requestBytes: 50, responseBytes: 5_000, ...more },
 })
 
@@ -81,7 +89,8 @@ describe('ReportCounts', () => {
     const { hosts, objects } = await counts.take()
     expect(hosts['a.example']).toMatchObject({ requests: 7, status: [0, 7, 0, 0, 0], tlsHandshakes: 2, tlsFailures: 2 })
     expect(hosts['a.example']?.latency.slice(0, 3)).toEqual([4, 2, 1])
-    expect(objects).toEqual({ 'Ingress/ns/web': { revision: 'r1', requests: 7, status: [0, 7, 0, 0, 0] } })
+    const web = { revision: 'r1', requests: 7, status: [0, 7, 0, 0, 0], closed: 0 }
+    expect(objects).toEqual({ 'Ingress/ns/web': web })
     expect(await counts.take()).toEqual({ hosts: {}, objects: {} })
   })
 
@@ -95,7 +104,24 @@ describe('ReportCounts', () => {
     const { hosts, objects } = await counts.take()
     expect(hosts['a.example']).toMatchObject({ requests: 2, status: [0, 1, 0, 0, 1], upstreamErrors: 1 })
     expect(hosts['a.example']?.latency.reduce((sum, count) => sum + count, 0)).toBe(2)
-    expect(objects).toEqual({ 'Ingress/ns/web': { revision: 'r1', requests: 2, status: [0, 1, 0, 0, 1] } })
+    const web = { revision: 'r1', requests: 2, status: [0, 1, 0, 0, 1], closed: 0 }
+    expect(objects).toEqual({ 'Ingress/ns/web': web })
+  })
+
+  it('keeps answers of closed paths apart: no request, no failure, no latency of a backend', async () => {
+    const counts = reportCounts()
+    const recorder = new Recorder()
+    recorder.request(finished())
+    recorder.request(finished({ status: 503, upstreamError: true }))
+    for (let i = 0; i < 3; i++) recorder.request(finished({ status: 503, closed: true }))
+    recorder.request(finished({ host: 'shut.example', status: 503, closed: true }))
+    counts.add(recorder.flush()!)
+    const { hosts, objects } = await counts.take()
+    expect(hosts['a.example']).toMatchObject({ requests: 2, status: [0, 1, 0, 0, 1], upstreamErrors: 1, closed: 3 })
+    expect(hosts['a.example']?.latency.reduce((sum, count) => sum + count, 0)).toBe(2)
+    expect(hosts['shut.example']).toMatchObject({ requests: 0, status: [0, 0, 0, 0, 0], closed: 1 })
+    const web = { revision: 'r1', requests: 2, status: [0, 1, 0, 0, 1], closed: 4 }
+    expect(objects).toEqual({ 'Ingress/ns/web': web })
   })
 
   it('tells of the revision that is served now, and of the last one for an object that is gone', async () => {
@@ -206,11 +232,14 @@ describe('metrics', () => {
     recorder.shedRequest('memory')
     recorder.defect()
     recorder.request(finished({ status: 500, internal: true }))
+    recorder.request(finished({ status: 503, closed: true }))
     totals.add(recorder.flush()!)
     const text = await textOf(metricsOf(totals))
     for (const line of [
       'sluice_defects_total 1',
       'sluice_internal_errors_total{host="a.example",ingress="ns/web"} 1',
+      'sluice_closed_total{host="a.example",ingress="ns/web"} 1',
+      'sluice_requests_total{host="a.example",ingress="ns/web",status="5xx"} 2',
       'sluice_connections_refused_total{reason="client-connections"} 1',
       'sluice_connections_shed_total{reason="memory"} 16',
       'sluice_requests_shed_total{reason="memory"} 1',

@@ -124,7 +124,10 @@ export class MapTable implements Table {
     let closed: Policy | null = null
     const policyOf = (backend: Backend): Policy => {
       if (!('status' in backend)) return OPEN
-      if (closed?.closed?.reason !== backend.reason) closed = closedPolicy(backend.status, backend.reason)
+      const { status, reason, protects = true } = backend
+      if (closed?.closed?.reason !== reason || closed.closed.protects !== protects) {
+        closed = closedPolicy(status, reason, protects)
+      }
       return closed
     }
     const route = (host: string, path: PathFragment): TableRoute => {
@@ -236,9 +239,9 @@ function sameName({ name, secrets }: TlsShare, named: NamedSecrets): boolean {
 
 function samePath(route: TableRoute, { type, path, backend }: PathFragment): boolean {
   if (route.type !== type || route.path !== path) return false
-  return 'service' in backend
-    ? route.cluster?.service === backend.service
-    : route.policy.closed?.reason === backend.reason
+  if ('service' in backend) return route.cluster?.service === backend.service
+  const { closed } = route.policy
+  return closed?.reason === backend.reason && closed.protects === (backend.protects ?? true)
 }
 
 function sameCertificate(a: Certificate | null, b: Certificate): boolean {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
-import type { Report } from '../../../protocol/messages.ts'
+import type { HostCounters, Report } from '../../../protocol/messages.ts'
 import { EMPTY_AGGREGATE } from '../machine/figures.ts'
 import { counters, report } from './testing.ts'
 import { Figures } from './window.ts'
@@ -76,13 +76,37 @@ describe('serving', () => {
 
   it('adds up every counter', () => {
     const figures = new Figures()
-    const change = { status: [0, 5, 1, 2, 2], notFound: 1, tlsHandshakes: 4, tlsFailures: 3 } as const
+    const change = { status: [0, 5, 1, 2, 2], notFound: 1, tlsHandshakes: 4, tlsFailures: 3, closed: 6 } as const
     figures.add('proxy-0', 0, report(0, OLD, {}), 0)
     figures.add('proxy-0', 0, report(1, OLD, { [HOST]: counters(10, change) }), 1)
     expect(figures.serving(KEY, 'r1', [HOST], 0)).toEqual({
       ...{ requests: 10, ...change },
       latency: [10, ...EMPTY_AGGREGATE.latency.slice(1)],
     })
+  })
+})
+
+describe('answers of closed paths', () => {
+  const closed = (...counts: readonly (number | undefined)[]): number | null => {
+    const figures = new Figures()
+    figures.add('proxy-0', 0, report(0, OLD, {}), 0)
+    counts.forEach((count, i) => {
+      const counted: HostCounters = { ...counters(1), closed: count as number }
+      const sent = JSON.parse(JSON.stringify({ [HOST]: counted })) as Report['hosts']
+      figures.add('proxy-0', 0, report(i + 1, OLD, sent), i + 1)
+    })
+    return figures.serving(KEY, 'r1', [HOST], 0).closed
+  }
+
+  it('add up where every proxy counts them apart, and are not known where one does not', () => {
+    expect(closed(3, 0, 4)).toBe(7)
+    expect(closed(3, undefined, 4)).toBeNull()
+  })
+
+  it('are no traffic that a baseline could be made of', () => {
+    const figures = heard([OLD, 0])
+    figures.add('proxy-0', 0, report(1, OLD, { [HOST]: counters(0, { closed: 50 }) }), 2_000)
+    expect(figures.baseline([HOST], 2_000)).toBeNull()
   })
 })
 

@@ -96,5 +96,7 @@ function revisionsOf(
 }
 
 function hostsOf(report: Report): ReadonlyMap<string, Aggregate> {
-  return new Map(Object.entries(report.hosts))
+  return new Map(
+    Object.entries(report.hosts).map(([host, counters]) => [host, { ...counters, closed: counters.closed ?? null }]),
+  )
 }

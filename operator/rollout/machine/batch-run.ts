@@ -3,9 +3,10 @@ import { batchReach, fleetView, loweredIndex } from './batches.ts'
 import { release, takeBack } from './ending.ts'
 import { baselineOf, failures, tlsAttempts } from './figures.ts'
 import type { Baseline } from './figures.ts'
+import { closedWords } from './gates/closed.ts'
 import type { Judgement } from './judge.ts'
 import { judge } from './judge.ts'
-import { after, event, isLast, pods, result, widest } from './outcome.ts'
+import { after, closedToo, event, isLast, pods, result, widest } from './outcome.ts'
 import type { Blocked, Observation, Settings, State, StepResult, Verdict } from './types.ts'
 
 export function batchRun(before: State, observation: Observation, settings: Settings): StepResult {
@@ -121,8 +122,9 @@ function raised(state: State, { now, wall }: Pick<Observation, 'now' | 'wall'>, 
 function acknowledging(state: State, judged: Judgement, observation: Observation, settings: Settings): StepResult {
   const { now } = observation
   const { acknowledged } = judged
+  const bakes = `${bakeWords(state, settings)}${closedToo(observation)}`
   if (acknowledged.verdict === 'pass') {
-    return result({ ...state, step: { name: 'baking', since: now }, message: bakeWords(state, settings) })
+    return result({ ...state, step: { name: 'baking', since: now }, message: bakes })
   }
   // Silence is no reason to take anything back: a person looks, or the pods speak again.
   const overdue = now - state.batchSince >= settings.deadlineMs || acknowledged.reason === 'AckTimeout'
@@ -134,8 +136,13 @@ function baking(state: State, judged: Judgement, observation: Observation, setti
   const { now } = observation
   const { outcome, acknowledged } = judged
   const since = state.step.name === 'baking' ? state.step.since : now
-  if (now - since < settings.bakeMs) return result({ ...state, message: bakeWords(state, settings) })
-  if (outcome.verdict === 'pass') return passed(state, observation, settings, 'all gates pass')
+  if (now - since < settings.bakeMs) {
+    return result({ ...state, message: `${bakeWords(state, settings)}${closedToo(observation)}` })
+  }
+  if (outcome.verdict === 'pass') {
+    const why = observation.closed === null ? 'all gates pass' : closedWords(observation.closed)
+    return passed(state, observation, settings, why)
+  }
   const message = outcome.because.message
   if (now - state.batchSince < settings.deadlineMs) {
     return result({ ...state, message: `${batchWords(state, settings)}: ${message}` })

@@ -1,7 +1,7 @@
 /** How a rollout ends: released, taken back, superseded; and how a new attempt begins. */
 import { ABSENT_REVISION } from '../../../protocol/objects.ts'
 import { cut, isHeard, readyBelow, saysOf, serves } from './gates/acknowledgement.ts'
-import { SOONEST_MS, event, result, revisionOf } from './outcome.ts'
+import { SOONEST_MS, closedToo, event, result, revisionOf } from './outcome.ts'
 import { initialState } from './state.ts'
 import type { Cause, Observation, PodObservation, Settings, State, StepResult } from './types.ts'
 
@@ -81,15 +81,16 @@ export function confirming(state: State, observation: Observation, settings: Set
   const missing = ready.filter(pod => !serves(pod, observation.revision))
   const left = settings.ackDeadlineMs - (observation.now - since)
   if (missing.length > 0 && left > 0 && observation.superseded === null) {
-    const message = `released to all pods, waiting for ${cut(missing.map(pod => pod.name))} to confirm`
+    const message = `released to all pods, waiting for ${cut(missing.map(pod => pod.name))} to confirm${closedToo(observation)}`
     const afterMs = Math.min(left, settings.intervalMs)
     return result({ ...state, phase: 'Progressing', message }, { type: 'requeue', afterMs })
   }
   const names = cut(missing.map(pod => pod.name))
-  const message =
+  const said =
     missing.length > 0
       ? `released to all pods; not confirmed yet by ${names}`
       : `all ${ready.length} ready pods serve ${observation.deletion ? 'it no longer' : observation.revision}`
+  const message = `${said}${closedToo(observation)}`
   return result(
     { ...state, phase: 'Complete', message, finishedAt: observation.wall },
     event('Normal', 'Complete', message),

@@ -44,14 +44,16 @@ describe('slowerThan', () => {
 
 describe('aggregates', () => {
   it('add up count by count', () => {
-    const a = counted({ requests: 10, failures: 2, notFound: 1, handshakes: 3, tlsFailures: 1, bucket: 2 })
-    const b = counted({ requests: 5, failures: 1, bucket: 3 })
+    const a = counted({ requests: 10, failures: 2, notFound: 1, handshakes: 3, tlsFailures: 1, bucket: 2, closed: 4 })
+    const b = counted({ requests: 5, failures: 1, bucket: 3, closed: 5 })
     expect(addAggregates(a, b)).toEqual({
       ...{ requests: 15, notFound: 1, tlsHandshakes: 3, tlsFailures: 1 },
       status: [0, 11, 0, 1, 3],
       latency: histogram({ 2: 10, 3: 5 }),
+      closed: 9,
     })
     expect(addAggregates(EMPTY_AGGREGATE, a)).toEqual(a)
+    expect(addAggregates(a, counted({ closed: null })).closed).toBeNull()
   })
 
   it('count a handshake that failed before its end as an attempt', () => {

@@ -3,6 +3,7 @@ import { LATENCY_BUCKETS_MS } from '../../../protocol/messages.ts'
 
 /** What a group of pods counted on the hosts of a rollout. */
 export interface Aggregate {
+  /** Without answers of closed paths, like every count but `closed`. */
   readonly requests: number
   /** Answers by class, index 0 = 1xx … 4 = 5xx. */
   readonly status: readonly [number, number, number, number, number]
@@ -14,6 +15,11 @@ export interface Aggregate {
   readonly tlsFailures: number
   /** One count per LATENCY_BUCKETS_MS and one for slower. */
   readonly latency: readonly number[]
+  /**
+   * Answers of closed paths: no failures, and no requests that a gate could judge. Null: some proxy does not count them
+   * apart (an older one); what it has of them is among the 5xx.
+   */
+  readonly closed: number | null
 }
 
 /** The object's figures on the stable revision, kept as rates: what goes into the status of an IngressRollout. Rates in percent. */
@@ -37,6 +43,7 @@ export const EMPTY_AGGREGATE: Aggregate = {
   tlsHandshakes: 0,
   tlsFailures: 0,
   latency: new Array<number>(LATENCY_BUCKETS_MS.length + 1).fill(0),
+  closed: 0,
 }
 
 export function addAggregates(a: Aggregate, b: Aggregate): Aggregate {
@@ -53,12 +60,18 @@ export function addAggregates(a: Aggregate, b: Aggregate): Aggregate {
     tlsHandshakes: a.tlsHandshakes + b.tlsHandshakes,
     tlsFailures: a.tlsFailures + b.tlsFailures,
     latency: EMPTY_AGGREGATE.latency.map((_, i) => (a.latency[i] ?? 0) + (b.latency[i] ?? 0)),
+    closed: a.closed === null || b.closed === null ? null : a.closed + b.closed,
   }
 }
 
 /** Answers with a 5xx status. */
 export function failures(of: Aggregate): number {
   return of.status[4]
+}
+
+/** Requests to closed paths, too: there was a route for them. */
+export function requestsAndClosed(of: Aggregate): number {
+  return of.requests + (of.closed ?? 0)
 }
 
 /** Requests for which there was a route. */

@@ -56,10 +56,11 @@ function gateInput(
   figures: WindowFigures,
   baked: boolean,
 ): GateInput {
-  const { kind, deletion, pods } = observation
+  const { kind, deletion, closed, pods } = observation
   return {
     kind,
     deletion,
+    closed,
     gates: gatesFor(settings.gates, observation),
     minRequests: settings.minRequests,
     update: figures.update,

@@ -1,4 +1,5 @@
 /** Small makers of results, shared by the parts of the machine. */
+import { closedWords } from './gates/closed.ts'
 import type { Command, Observation, State, StepResult } from './types.ts'
 
 /** Never busier than this, in milliseconds. */
@@ -29,6 +30,11 @@ export function widest(a: number, b: number): number {
 
 export function isLast(state: State, batches: readonly unknown[]): boolean {
   return state.batch >= batches.length - 1
+}
+
+/** What a message ends with while every path of the revision answers 503; else nothing. */
+export function closedToo({ closed }: Pick<Observation, 'closed'>): string {
+  return closed === null ? '' : `; ${closedWords(closed)}`
 }
 
 /** Shorthand for messages: which revision, of what. */

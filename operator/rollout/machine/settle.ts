@@ -1,4 +1,5 @@
 /** After the move: the phase that follows from where the machine stands, its sentence, and when to look again. */
+import { CLOSED_NAME } from './gates/closed.ts'
 import { SOONEST_MS, event, result } from './outcome.ts'
 import { pausedReason } from './state.ts'
 import type { Command, Observation, Phase, Settings, State, StepResult } from './types.ts'
@@ -20,11 +21,13 @@ export function settle(before: State, made: StepResult, observation: Observation
 }
 
 function messageOf(state: State): string {
+  const closed = state.verdicts.find(({ name }) => name === CLOSED_NAME)
+  const too = closed === undefined ? '' : `; ${closed.message}`
   switch (pausedReason(state)) {
     case 'WaitingForApproval':
-      return `batch ${state.batch + 1} passed; waits for spec.approvedBatch: ${state.batch + 1}`
+      return `batch ${state.batch + 1} passed; waits for spec.approvedBatch: ${state.batch + 1}${too}`
     case 'WaitingForTime':
-      return `batch ${state.batch + 1} passed; waits until ${untilOf(state)} or for spec.approvedBatch: ${state.batch + 1}`
+      return `batch ${state.batch + 1} passed; waits until ${untilOf(state)} or for spec.approvedBatch: ${state.batch + 1}${too}`
     case 'Command':
       return `paused by spec.paused; ${state.message.replace(/^paused by spec\.paused(; )?/, '')}`.replace(/; $/, '')
     case null:

@@ -230,6 +230,72 @@ describe('a bad change', () => {
   })
 })
 
+describe('a closed revision', () => {
+  const closing = (change: Partial<Settings> = {}): World => {
+    const run = start(change)
+    run.change = { closed: 'auth-url is not supported' }
+    run.onUpdate = { closed: 50, handshakes: 10 }
+    return run
+  }
+
+  it('goes out though nobody gets anything else from it, each batch baked and confirmed, and says why it is closed', () => {
+    const run = closing()
+    run.until(state => state.step.name === 'baking')
+    const begun = run.now
+    expect(run.state.message).toBe(
+      'batch 1 of 3 bakes for 30 s, 1 pod up to ordinal 0; closed: auth-url is not supported',
+    )
+    run.until(state => state.index === 2)
+    expect(run.now - begun).toBeGreaterThanOrEqual(30_000)
+    run.until(state => state.phase === 'Complete', 200)
+    expect(run.state.message).toBe('all 5 ready pods serve r2; closed: auth-url is not supported')
+    expect(run.record).toEqual({ current: NEW, update: NEW, index: -1, refused: [] })
+  })
+
+  it('goes out without one request, and from nothing', () => {
+    const run = closing()
+    run.record = { ...run.record, current: null }
+    run.onUpdate = {}
+    run.onStable = {}
+    run.until(state => state.phase === 'Complete', 200)
+  })
+
+  it('says why it is closed while it waits for a person', () => {
+    const run = closing(paused({ type: 'approval' }))
+    run.until(state => state.step.name === 'waiting')
+    expect(run.state.message).toBe('batch 1 passed; waits for spec.approvedBatch: 1; closed: auth-url is not supported')
+  })
+
+  it('still needs its confirmations', () => {
+    const run = closing()
+    run.stuck.add(0)
+    run.until(state => state.phase === 'Paused')
+    expect(run.state.message).toContain('not confirmed within 30 s by proxy-0')
+    run.seconds(300)
+    expect(run.record.index).toBe(1)
+  })
+
+  it('goes out past proxies that count its answers as failures', () => {
+    const run = closing()
+    run.onUpdate = { requests: 50, failures: 50, closed: null }
+    run.until(state => state.phase === 'Complete', 200)
+  })
+})
+
+describe('a revision that opens what is closed', () => {
+  it.each<[string, Counted, string]>([
+    ['goes out', HEALTHY, 'Complete'],
+    ['is taken back for its errors: closed answers of the stable pods excuse nothing', BROKEN, 'RolledBack'],
+    ['waits for requests like any other', {}, 'Paused'],
+  ])('%s', (_, onUpdate, phase) => {
+    const run = start()
+    run.onStable = { closed: 50, handshakes: 10 }
+    run.onUpdate = onUpdate
+    run.until(state => state.phase === phase, 800)
+    expect(run.serves(0)).toBe(phase === 'RolledBack' ? OLD : NEW)
+  })
+})
+
 describe('confirmations', () => {
   it('that do not come within the deadline pause it: nothing speaks against the change; it goes on when they come', () => {
     const run = start()

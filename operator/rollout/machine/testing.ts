@@ -43,15 +43,17 @@ export interface Counted {
   readonly redirects?: number
   readonly handshakes?: number
   readonly tlsFailures?: number
+  /** Not part of the requests. Null: by a proxy that does not count them apart. */
+  readonly closed?: number | null
   /** Bucket of LATENCY_BUCKETS_MS in which the answers lie. */
   readonly bucket?: number
 }
 
 export function counted(of: Counted): Aggregate {
   const { requests = 0, failures = 0, notFound = 0, handshakes = 0, tlsFailures = 0, bucket = 4 } = of
-  const { clientErrors = 0, redirects = 0 } = of
+  const { clientErrors = 0, redirects = 0, closed = 0 } = of
   return {
-    ...{ requests, notFound, tlsHandshakes: handshakes, tlsFailures },
+    ...{ requests, notFound, tlsHandshakes: handshakes, tlsFailures, closed },
     status: [
       ...([0, requests - failures - notFound - clientErrors - redirects] as const),
       ...([redirects, notFound + clientErrors, failures] as const),
@@ -135,6 +137,7 @@ export class World {
     const since = this.#since
     return {
       ...{ now, wall, kind: 'Ingress', revision: this.revision, stable: this.record.current, deletion: false },
+      closed: null,
       pods: this.pods(),
       figures: this.#window(since),
       recent: now - since > 60_000 ? this.#window(now - 60_000) : null,
@@ -264,6 +267,7 @@ function scaled(of: Aggregate, factor: number): Aggregate {
   return {
     ...{ requests: of.requests * factor, notFound: of.notFound * factor },
     ...{ tlsHandshakes: of.tlsHandshakes * factor, tlsFailures: of.tlsFailures * factor },
+    closed: of.closed === null ? null : of.closed * factor,
     status: [a * factor, b * factor, c * factor, d * factor, e * factor],
     latency: of.latency.map(count => count * factor),
   }

@@ -115,6 +115,11 @@ export interface Observation {
   readonly stable: Revision | null
   /** Kubernetes is deleting the object: that cannot be taken back, only held. */
   readonly deletion: boolean
+  /**
+   * Why every path of the revision answers 503: protection that is not supported. It goes out without other evidence than
+   * confirmations, because there will be none, and taking it back would open what is to be protected. Null: it is not closed.
+   */
+  readonly closed: string | null
   readonly pods: readonly PodObservation[]
   /** Since the batch was confirmed. */
   readonly figures: WindowFigures

@@ -301,6 +301,11 @@ export function tableCases(name: string, create: (clusters?: FakeClusters) => Ta
       const after = [table.route('a.example', '/'), table.route('a.example', '/x'), table.route('b.example', '/')]
       expect(after.map(r => r?.id)).toEqual(before.map(r => r?.id))
       // The same revision compiled otherwise is not the same.
+      const shut = closed('Prefix /x')
+      const bare = { ...shut, backend: { ...shut.backend, protects: false } } as PathFragment
+      expect(table.route('a.example', '/x')?.policy.closed?.protects).toBe(true)
+      table.apply(upsert(fragment('web', [host('a.example', path('Prefix /'), bare)])))
+      expect(table.route('a.example', '/x')?.policy.closed?.protects).toBe(false)
       table.apply(upsert(fragment('web', [host('a.example', path('Prefix /'), path('Prefix /x'))])))
       expect(reach(table, 'a.example', '/x')).toBe('ns/web:80')
     })

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { SETTINGS } from '../testing.ts'
 import { evaluate, outcome } from './chain.ts'
+import type { Verdict } from '../types.ts'
 import type { GateInput } from './gate.ts'
 import type { Inputs } from './testing.ts'
 import { baked } from './testing.ts'
@@ -67,12 +68,96 @@ describe('outcome', () => {
     ],
     [
       'inconclusive notFoundRate TooFewRequests',
+      'a deletion of what is closed and asked for',
+      { deletion: true, stable: { closed: 50 } },
+    ],
+    [
+      'inconclusive notFoundRate TooFewRequests',
       'a deletion while there are handshakes',
       { deletion: true, stable: { handshakes: 5 } },
     ],
     ['inconclusive successRate TooFewRequests', 'what nobody asks for is otherwise not known to be good', {}],
   ])('%s: %s', (expected, _, of) => {
     expect(end(baked(of))).toBe(expected)
+  })
+
+  it.each<[string, string, Inputs]>([
+    ['pass', 'nobody asks for it', {}],
+    ['pass', 'all answers are its own', { update: { closed: 500 }, stable: STABLE }],
+    ['pass', 'whatever the gates of the policy wait for', { gates: { ...SETTINGS.gates, successRate: null } }],
+    [
+      'pass',
+      'others on its hosts fail on all pods alike',
+      { update: { requests: 500, failures: 250 }, stable: { requests: 1_000, failures: 500 } },
+    ],
+    [
+      'fail notFoundRate Rose',
+      'a path that it lost is no part of what it closes',
+      { update: { closed: 500, requests: 200, notFound: 90 }, stable: STABLE },
+    ],
+    [
+      'inconclusive notFoundRate NotSignificant',
+      'or may have lost',
+      { update: { ...GOOD, notFound: 2 }, stable: STABLE },
+    ],
+    [
+      'fail successRate BelowMinimum',
+      'others on its hosts fail because of it',
+      { update: { closed: 1, requests: 200, failures: 90 }, stable: STABLE },
+    ],
+    [
+      'pass',
+      'proxies of an older version count its answers as failures',
+      { update: { closed: null, requests: 200, failures: 200 }, stable: STABLE },
+    ],
+  ])('of a closed revision: %s: %s', (expected, _, of) => {
+    expect(end(baked({ closed: 'why', ...of }))).toBe(expected)
+  })
+
+  it('says first of all that a revision is closed, and how many have seen that', () => {
+    const said = (closed: number | null) => evaluate(baked({ closed: 'why', update: { closed } }))[0]
+    const expected = { name: 'closed', verdict: 'pass', reason: 'Closed', message: 'closed: why' }
+    expect(said(7)).toEqual({ ...expected, figures: { closed: 7 } })
+    expect(said(null)).toEqual({ ...expected, figures: {} })
+  })
+
+  it.each<[string, Inputs]>([
+    ['successRate', {}],
+    ['clientErrorRate', { update: { requests: 200, clientErrors: 90 } }],
+    ['redirectRate', { update: { requests: 200, redirects: 90 } }],
+    ['latencyP99', { update: { requests: 200, bucket: 9 } }],
+  ])('judges by the other requests where some paths are closed: %s', (_, { update = GOOD }) => {
+    const verdicts = (closed: number) => {
+      const of = { ...update, closed }
+      return evaluate(baked({ update: of, stable: { ...STABLE, closed: closed * 100 } }))
+    }
+    const but = (all: readonly Verdict[]) => all.filter(({ name }) => name !== 'notFoundRate')
+    expect(but(verdicts(10_000))).toEqual(but(verdicts(0)))
+  })
+
+  it.each<[string, string, Inputs]>([
+    [
+      'pass',
+      'scanners are no lost path where all else is closed',
+      { closed: 'why', update: { closed: 980, requests: 20, notFound: 20 }, stable: { requests: 1_000, notFound: 20 } },
+    ],
+    [
+      'pass',
+      'nor in the last batch, against what was before',
+      { closed: 'why', update: { closed: 980, requests: 20, notFound: 20 }, before: { requests: 1_000, notFound: 20 } },
+    ],
+    [
+      'fail notFoundRate Rose',
+      'and where the stable pods are closed they hide none',
+      { update: { requests: 1_000, notFound: 90 }, stable: { closed: 980, requests: 20, notFound: 20 } },
+    ],
+    [
+      'fail notFoundRate Rose',
+      'the figures from before are without closed paths, and so is what is compared with them',
+      { update: { closed: 9_000, requests: 1_000, notFound: 90 }, before: { requests: 1_000, notFound: 50 } },
+    ],
+  ])('404 are of all requests, those to closed paths too: %s: %s', (expected, _, of) => {
+    expect(end(baked({ gates: { ...SETTINGS.gates, latencyP99: null }, ...of }))).toBe(expected)
   })
 
   it('gives the verdicts of the gates that the policy has, in order', () => {

@@ -1,16 +1,26 @@
 /** The gates in order, and what their verdicts mean together. */
+import { requestsAndClosed } from '../figures.ts'
 import type { Verdict } from '../types.ts'
 import { NOT_SIGNIFICANT } from './gate.ts'
 import type { Gate, GateInput } from './gate.ts'
+import { closedPaths } from './closed.ts'
 import { clientErrorRate, redirectRate } from './answer-classes.ts'
 import { latencyP99 } from './latency-p99.ts'
 import { notFoundRate } from './not-found-rate.ts'
 import { successRate } from './success-rate.ts'
 import { tlsFailureRate } from './tls-failure-rate.ts'
 
-const GATES: readonly Gate[] = [successRate, notFoundRate, clientErrorRate, redirectRate, latencyP99, tlsFailureRate]
+const GATES: readonly Gate[] = [
+  closedPaths,
+  successRate,
+  notFoundRate,
+  clientErrorRate,
+  redirectRate,
+  latencyP99,
+  tlsFailureRate,
+]
 
-/** The verdicts of all gates that the policy asks for, in order. */
+/** The verdicts of all gates that the policy asks for, in order; of a closed revision first that it is closed. */
 export function evaluate(input: GateInput): readonly Verdict[] {
   return GATES.map(gate => gate(input)).filter(one => one !== null)
 }
@@ -39,12 +49,14 @@ export function outcome(input: GateInput, verdicts: readonly Verdict[]): Outcome
   // Too high, but chance may have done that: more requests will tell, and a lost path with few of them is not let by.
   const doubtful = verdicts.find(one => one.verdict === 'inconclusive' && one.reason === NOT_SIGNIFICANT)
   if (doubtful !== undefined) return { verdict: 'inconclusive', because: doubtful }
+  // Closed: whatever is missing will not come, and others who fail on the same host are no reason to stay open.
+  if (input.closed !== null) return { verdict: 'pass' }
   const decisive = required(input.kind, input.deletion)
     .map(name => verdicts.find(one => one.name === name))
     .find(one => one !== undefined)
   if (decisive === undefined || decisive.verdict === 'pass') return { verdict: 'pass' }
   // Nobody asks for what is being deleted, on no pod: nobody can miss it.
-  const idle = input.update.requests === 0 && input.stable.requests === 0
+  const idle = requestsAndClosed(input.update) === 0 && requestsAndClosed(input.stable) === 0
   const quiet = input.update.tlsHandshakes === 0 && input.stable.tlsHandshakes === 0
   if (input.deletion && idle && quiet) return { verdict: 'pass' }
   return { verdict: 'inconclusive', because: decisive }

@@ -6,6 +6,8 @@ import type { GateSettings, Verdict } from '../types.ts'
 export interface GateInput {
   readonly kind: ObjectKind
   readonly deletion: boolean
+  /** Observation.closed: there are no requests to wait for. */
+  readonly closed: string | null
   readonly gates: GateSettings
   readonly minRequests: number
   readonly update: Aggregate

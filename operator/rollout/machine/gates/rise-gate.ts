@@ -25,9 +25,11 @@ export function riseGate(gate: RiseGate): Gate {
     const threshold = gate.threshold(input)
     if (threshold === null) return null
     const { maxRise, enough } = threshold
-    const update = gate.sample(input.update)
     const before = input.baseline === null ? null : gate.before(input.baseline)
     const against = reference(gate.sample(input.stable), before, enough)
+    // The figures from before know nothing of answers of closed paths; a revision that closes all had none of them then.
+    const like = against?.name === 'before the rollout' && input.closed === null
+    const update = gate.sample(like ? { ...input.update, closed: 0 } : input.update)
     const share = percent(update.count, update.total)
     const seen = `${gate.what} ${inPercent(share)} of ${update.total} ${gate.unit} on ${input.pods}`
     const figures = { [gate.unit]: update.total, count: update.count, rate: round(share) }

@@ -13,6 +13,10 @@ export const successRate: Gate = input => {
   const thresholds = input.gates.successRate
   if (thresholds === null) return null
   const { min, maxDrop } = thresholds
+  if (input.closed !== null && input.update.closed === null) {
+    const message = `a proxy of an older version on ${input.pods} does not tell answers of closed paths from failures`
+    return verdict(NAME, 'inconclusive', 'ClosedNotCounted', message, {})
+  }
   const update: Sample = { count: failures(input.update), total: input.update.requests }
   const against = referenceOf(input)
   const evidence = { enough: input.minRequests, baked: input.baked }

@@ -14,7 +14,15 @@ export interface Inputs extends Partial<Omit<GateInput, 'update' | 'stable' | 'b
 export function input({ update = {}, stable = {}, before, ...rest }: Inputs = {}): GateInput {
   const baseline: Baseline | null = before === undefined ? null : baselineOf(counted(before))
   return {
-    ...{ kind: 'Ingress', deletion: false, gates: SETTINGS.gates, minRequests: 100, pods: 'pod 0', baked: false },
+    ...{
+      kind: 'Ingress',
+      deletion: false,
+      closed: null,
+      gates: SETTINGS.gates,
+      minRequests: 100,
+      pods: 'pod 0',
+      baked: false,
+    },
     ...{ update: counted(update), stable: counted(stable), baseline },
     ...rest,
   }
