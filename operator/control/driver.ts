@@ -134,7 +134,10 @@ export class Driver {
       // The record shows it in a moment: only then it can be judged.
       return SOON_MS
     }
-    if (ENDED.has(state.phase) && !asksForMore(rollout, state) && !driven.owesStatus) return Infinity
+    if (ENDED.has(state.phase) && !asksForMore(rollout, state) && !driven.owesStatus) {
+      await this.#observeSpec(rollout, driven)
+      return Infinity
+    }
     const source = view?.source ?? null
     const obstacle = state.phase === 'Pending' ? this.#obstacle(rollout, view) : null
     const observation = observe({
@@ -283,7 +286,7 @@ export class Driver {
   }
 
   async #write(rollout: Rollout, driven: Driven, observation: Observation): Promise<void> {
-    const { client, clock } = this.#options
+    const { clock } = this.#options
     const context = { previous: rollout.status, generation: rollout.generation }
     const status = toStatus(driven.state, observation, driven.state.settings ?? driven.policy, context)
     const text = JSON.stringify(status)
@@ -291,15 +294,35 @@ export class Driver {
     const { written } = driven
     if (written?.text === text) return
     if (written?.essence === essence && clock.now() - written.at < FIGURES_MS) return
+    await this.#apply(rollout.namespace, rollout.name, status)
+    driven.written = { text, essence, at: clock.now() }
+  }
+
+  /**
+   * A command to what has ended changes nothing but metadata.generation. Whoever compares that with observedGeneration
+   * (kstatus) would wait for ever. The status stays as it was written: its figures are not known any more.
+   */
+  async #observeSpec(rollout: Rollout, driven: Driven): Promise<void> {
+    const { generation, namespace, name } = rollout
+    const { written, state } = driven
+    // What the cache has may be older than what was written here.
+    const status = written === null ? rollout.status : (JSON.parse(written.text) as IngressRolloutStatus)
+    if (status?.phase !== state.phase || status.attempt !== state.attempt) return
+    if (status.observedGeneration === generation) return
+    const conditions = (status.conditions ?? []).map(one => ({ ...one, observedGeneration: generation }))
+    const observed: IngressRolloutStatus = { ...status, observedGeneration: generation, conditions }
+    await this.#apply(namespace, name, observed)
+    driven.written = { text: JSON.stringify(observed), essence: essenceOf(observed), at: this.#options.clock.now() }
+  }
+
+  async #apply(namespace: string, name: string, status: IngressRolloutStatus): Promise<void> {
     this.#assertLeading()
-    const { namespace, name } = rollout
     try {
-      await client.applyStatus(resources.ingressRollouts, { namespace, name }, status)
+      await this.#options.client.applyStatus(resources.ingressRollouts, { namespace, name }, status)
     } catch (error) {
       // Deleted meanwhile: its end comes with the watch.
       if (!isKubeError(error, 'KUBE_NOT_FOUND')) throw error
     }
-    driven.written = { text, essence, at: clock.now() }
   }
 
   #say(rollout: Rollout, { level, reason, message }: Extract<Command, { type: 'event' }>): void {
@@ -366,7 +389,8 @@ function essenceOf({
   pods,
   conditions = [],
   observedRetry,
+  observedGeneration,
 }: IngressRolloutStatus): string {
   const kinds = conditions.map(({ type, status, reason }) => [type, status, reason])
-  return JSON.stringify([phase, attempt, batch, index, pods?.summary, pods?.acknowledged, observedRetry, kinds])
+  return JSON.stringify([phase, attempt, batch, index, pods?.summary, pods?.acknowledged, observedRetry, observedGeneration, kinds])
 }

@@ -178,7 +178,8 @@ describe('Starter', () => {
       spec: { attempt: 2, approvedBatch: 0, abort: false, promote: false, stableRevision: 'v1' },
       status: { phase: 'Pending', attempt: 2 },
     })
-    expect(find()?.status?.conditions?.every(({ status }) => status === 'False')).toBe(true)
+    const holding = find()?.status?.conditions?.filter(({ status }) => status === 'True')
+    expect(holding?.map(({ type }) => type)).toEqual(['Reconciling'])
   })
 
   it('finishes an attempt whose status alone was written', async () => {
