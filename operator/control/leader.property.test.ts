@@ -148,7 +148,9 @@ class World {
     const { record, stamp } = await outcomeOf(this.api)
     const faults: string[] = []
     for (const { metadata, status } of this.api.all('ingressrollouts')) {
-      const { phase = 'none', message = '' } = status as IngressRolloutStatus
+      const { phase = 'none', message = '', observedGeneration } = status as IngressRolloutStatus
+      if (observedGeneration !== metadata.generation)
+        faults.push(`${metadata.name} is observed at ${observedGeneration}, and is at ${metadata.generation}`)
       if (!['Complete', 'RolledBack', 'Superseded', 'Held'].includes(phase))
         faults.push(`${metadata.name} is ${phase}: ${message}`)
     }

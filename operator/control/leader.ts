@@ -24,6 +24,7 @@ import type { Keeper } from './keeper.ts'
 import { SAFETY_MS, lookAfter } from './look-after.ts'
 import type { ObjectWriter } from './object-writer.ts'
 import type { Policies } from './policies.ts'
+import { pausedByPolicy } from './rollouts.ts'
 import type { Rollouts } from './rollouts.ts'
 import type { Starter } from './starter.ts'
 
@@ -187,11 +188,12 @@ export class Leader {
   }
 
   async #writeStatus(key: string): Promise<ReconcileResult | void> {
-    const { policies, client, pipeline, mayWrite, clock, checksums } = this.#parts
+    const { policies, client, pipeline, mayWrite, clock, checksums, rollouts } = this.#parts
     if (!mayWrite()) return
     try {
       if (key === 'policies') {
-        await policies.writeStatus(client, pipeline.views(), mayWrite, clock.wall().toISOString())
+        const paused = pausedByPolicy(rollouts.open())
+        await policies.writeStatus(client, pipeline.views(), mayWrite, clock.wall().toISOString(), paused)
       } else if (key === 'checksum/Ingress') await checksums.Ingress.writeStatus()
       else await checksums.Secret.writeStatus()
     } catch (error) {

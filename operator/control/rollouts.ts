@@ -81,6 +81,16 @@ export class Rollouts {
   }
 }
 
+/** Rollouts that wait for a person, for time or for evidence, by the policy that they began under. */
+export function pausedByPolicy(rollouts: Iterable<Rollout>): ReadonlyMap<string, number> {
+  const paused = new Map<string, number>()
+  for (const { spec, status } of rollouts) {
+    if (status?.phase !== 'Paused' || spec.policy === undefined) continue
+    paused.set(spec.policy, (paused.get(spec.policy) ?? 0) + 1)
+  }
+  return paused
+}
+
 function idOf({ namespace, name }: Pick<Rollout, 'namespace' | 'name'>): string {
   return `${namespace}/${name}`
 }
