@@ -392,5 +392,15 @@ function essenceOf({
   observedGeneration,
 }: IngressRolloutStatus): string {
   const kinds = conditions.map(({ type, status, reason }) => [type, status, reason])
-  return JSON.stringify([phase, attempt, batch, index, pods?.summary, pods?.acknowledged, observedRetry, observedGeneration, kinds])
+  return JSON.stringify([
+    phase,
+    attempt,
+    batch,
+    index,
+    pods?.summary,
+    pods?.acknowledged,
+    observedRetry,
+    observedGeneration,
+    kinds,
+  ])
 }

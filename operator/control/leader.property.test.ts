@@ -16,7 +16,7 @@ import { LeaderProcess, cluster, outcomeOf } from './testing.ts'
 type Action =
   | { readonly do: 'edit'; readonly host: string }
   | { readonly do: 'command'; readonly what: 'abort' | 'promote' | 'retry' | 'approve' | 'pause' | 'delete it' }
-  | { readonly do: 'object'; readonly what: 'delete' | 'leave' | 'strip' | 'label' }
+  | { readonly do: 'object'; readonly what: 'delete' | 'delete in foreground' | 'leave' | 'strip' | 'label' }
   | { readonly do: 'policy'; readonly on: boolean }
   | { readonly do: 'time'; readonly seconds: number }
   | { readonly do: 'lag'; readonly plurals: readonly string[] }
@@ -41,7 +41,7 @@ const lag = fc.record({
 })
 const object = fc.record({
   do: fc.constant('object' as const),
-  what: fc.constantFrom('delete', 'leave', 'strip', 'strip', 'label', 'label'),
+  what: fc.constantFrom('delete', 'delete in foreground', 'leave', 'strip', 'strip', 'label', 'label'),
 })
 const command = (...what: Extract<Action, { do: 'command' }>['what'][]): fc.Arbitrary<Action> =>
   fc.record({ do: fc.constant('command' as const), what: fc.constantFrom(...what) })
@@ -126,6 +126,9 @@ class World {
         })
     }
     await this.#settle()
+    // The garbage collector comes late.
+    this.api.collectGarbage()
+    await this.#settle()
   }
 
   /** Nothing fails any more, nobody does anything, whoever was asked says yes. */
@@ -173,6 +176,7 @@ class World {
     const { api } = this
     const { annotations = {}, labels = {} } = api.object('ingresses', 'shop/web')?.metadata ?? {}
     if (what === 'delete') api.remove('ingresses', 'shop/web')
+    else if (what === 'delete in foreground') api.removeInForeground('ingresses', 'shop/web')
     else if (what === 'leave') api.edit('ingresses', 'shop/web', { spec: { ingressClassName: 'other' } })
     else if (what === 'label')
       api.edit('ingresses', 'shop/web', { metadata: { labels: { n: `${labels['n'] ?? ''}x` } } })

@@ -204,7 +204,11 @@ export class Leader {
 
   #goRound(): void {
     this.statusMayDiffer()
-    const { store, pipeline } = this.#parts
+    const { store, pipeline, rollouts } = this.#parts
+    // Made by an operator without owner references, of what is gone.
+    for (const { object, owned } of rollouts.all()) {
+      if (!owned && pipeline.view(object) === null) this.#objects.add(object)
+    }
     for (const record of store.all()) {
       const view = pipeline.view(record.key)
       // A record of a UID that is no more, beside the one of the object that has its name now.
@@ -216,7 +220,11 @@ export class Leader {
 }
 
 /** An event for each condition that says something new. */
-export function sayCondition(events: EventRecorder, object: SourceObject, condition: Condition): void {
+export function sayCondition(
+  events: EventRecorder,
+  object: Pick<SourceObject, 'key' | 'uid'>,
+  condition: Condition,
+): void {
   const { kind, namespace, name } = parseObjectKey(object.key)
   const { apiVersion } = kind === 'Ingress' ? resources.ingresses : resources.secrets
   const level = condition.status === 'False' && condition.reason !== 'NotStamped' ? 'Warning' : 'Normal'

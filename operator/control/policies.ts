@@ -40,7 +40,12 @@ export class Policies {
     const { name, uid, generation } = object.metadata
     const before = this.#known.get(name)
     const { metadata } = before?.raw ?? {}
-    if (before !== undefined && generation !== undefined && metadata?.uid === uid && metadata?.generation === generation) {
+    if (
+      before !== undefined &&
+      generation !== undefined &&
+      metadata?.uid === uid &&
+      metadata?.generation === generation
+    ) {
       this.#known.set(name, { ...before, raw })
       return false
     }
@@ -85,8 +90,7 @@ export class Policies {
       if (governance.by !== 'policy' || source === null || !(source.ours || record?.governed === true)) continue
       // A Secret that nothing serves is governed by nobody: its policy is found through the Ingresses that refer to it.
       governed.set(governance.policy, (governed.get(governance.policy) ?? 0) + 1)
-      if (isHeldBack(record, source.revision))
-        refused.set(governance.policy, (refused.get(governance.policy) ?? 0) + 1)
+      if (isHeldBack(record, source.revision)) refused.set(governance.policy, (refused.get(governance.policy) ?? 0) + 1)
     }
     for (const [name, { raw, policy, error }] of this.#known) {
       const counts = {

@@ -123,10 +123,11 @@ export interface Observation {
   /** spec of the IngressRollout. */
   readonly commands: Commands
   /**
-   * `newer`: other content came, its own rollout takes over; `reverted`: the object's content is the stable one again;
-   * `ungoverned`: no policy governs the object any more, or it is gone.
+   * `newer`: other content came, its own rollout takes over; `deleted`: the same, and it is the object's deletion;
+   * `reverted`: the object's content is the stable one again; `ungoverned`: no policy governs the object any more;
+   * `gone`: the object is, or goes with its namespace, or another one has its name.
    */
-  readonly superseded: 'newer' | 'reverted' | 'ungoverned' | null
+  readonly superseded: 'newer' | 'deleted' | 'reverted' | 'ungoverned' | 'gone' | null
   /** At least one endpoint of the revision's Services serves. Always true where there is nothing to ask (Secret, no Services). */
   readonly endpoints: { readonly update: boolean; readonly stable: boolean }
   /** The index annotation, if it is another than the machine wrote; null: it is ours. */
