@@ -19,10 +19,10 @@ export function stampFor(record: ReleaseRecord, prefix: string = DEFAULT_ANNOTAT
 
 /**
  * Whether the annotations of the record's update were ever there. A rollout that has begun and is on no pod yet may not
- * have been stamped (somebody else wrote first), and then nobody took them away.
+ * have been stamped (somebody else wrote first), and then nobody took them away. What is driven by hand began with them.
  */
-export function wasStamped({ current, update, index }: ReleaseRecord): boolean {
-  return update === null || index !== 0 || update === current
+export function wasStamped({ byHand, current, update, index }: ReleaseRecord): boolean {
+  return byHand || update === null || index !== 0 || update === current
 }
 
 /**

@@ -1,21 +1,22 @@
 /** Kubernetes' garbage collector and IngressRollouts, which are owned by their objects. */
 import { describe, expect, it } from '@jest/globals'
+import { Authority } from '../../e2e/pki/pki.ts'
 import type { FakeApi } from '../kube/testing/fake-api.ts'
 import type { IngressRolloutStatus } from '../model/generated/crds.ts'
-import { WEB, ingress, policy, service, slice } from '../pipeline/testing.ts'
+import { TLS, WEB, ingress, policy, secret, service, slice } from '../pipeline/testing.ts'
 import { LeaderProcess, cluster, outcomeOf } from './testing.ts'
 
 const BAD = { requests: 1000, failures: 1000 }
 const DELETION = 'shop/ing-web-absent'
 
-async function governed(): Promise<readonly [FakeApi, LeaderProcess]> {
+async function governed(spec: Readonly<Record<string, unknown>> = {}): Promise<readonly [FakeApi, LeaderProcess]> {
   const api = cluster(
     ['ingresses', ingress()],
     ['services', service('web')],
     ['endpointslices', slice('web', '198.18.0.1')],
   )
   const leader = await new LeaderProcess(api).start()
-  api.put('ingressrolloutpolicies', policy({ spec: { rollback: { automatic: true } } }))
+  api.put('ingressrolloutpolicies', policy({ spec }))
   await leader.settle()
   return [api, leader]
 }
@@ -88,6 +89,16 @@ describe('garbage', () => {
     expect(leader.errors).toEqual([])
   })
 
+  it('is not the rollout of a deletion that is held, however little history is kept', async () => {
+    const [api, leader] = await governed({ historyLimit: 0 })
+    leader.onUpdate = BAD
+    api.remove('ingresses', 'shop/web')
+    await leader.seconds(8)
+    const { uid } = api.object('ingressrollouts', DELETION)?.metadata ?? {}
+    await leader.seconds(3)
+    expect([phaseOf(api), api.object('ingressrollouts', DELETION)?.metadata.uid]).toEqual(['Held', uid])
+  })
+
   it('is a rollout under way, whose revision leaves the pods though the deletion has to wait', async () => {
     const [api, leader] = await governed()
     const [stable] = given(leader)
@@ -104,6 +115,43 @@ describe('garbage', () => {
     leader.turns.release('other')
     await leader.seconds(10)
     expect([api.object('ingresses', 'shop/web'), phaseOf(api)]).toEqual([null, 'Complete'])
+  })
+
+  it('is the rollout of a Secret that is deleted: pods keep its last good certificate, and its successor goes on', async () => {
+    const authority = await Authority.root('Root')
+    const [first, second, third] = await Promise.all(
+      [1, 2, 3].map(() => authority.issue({ hosts: ['shop.example'], notBefore: new Date('2025-12-01') })),
+    )
+    const api = cluster(
+      ['ingresses', ingress({ tls: ['tls'] })],
+      ['secrets', secret(first!, { uid: 'one' })],
+      ['services', service('web')],
+      ['endpointslices', slice('web', '198.18.0.1')],
+    )
+    const leader = await new LeaderProcess(api).start()
+    api.put('ingressrolloutpolicies', policy())
+    await leader.settle()
+    const certificates = (): readonly (string | null)[] => [0, 1, 2].map(o => leader.given(TLS, o))
+    const [stable] = certificates()
+    expect(stable).not.toBeNull()
+    leader.onUpdate = {}
+    api.edit('secrets', 'shop/tls', { data: secret(second!).data as Readonly<Record<string, string>> })
+    await leader.settle()
+    expect(certificates()).toEqual([expect.not.stringMatching(stable ?? ''), stable, stable])
+    api.remove('secrets', 'shop/tls')
+    api.collectGarbage()
+    await leader.settle()
+    expect([certificates(), names(api)]).toEqual([[stable, stable, stable], []])
+    // Whoever wonders where the Secret is finds a word of it.
+    expect(leader.said.filter(word => word.includes('StillNeeded'))).toHaveLength(1)
+    leader.onUpdate = { requests: 1000, handshakes: 1000 }
+    api.put('secrets', secret(third!, { uid: 'two' }))
+    await leader.settle()
+    expect(certificates()).toEqual([expect.not.stringMatching(stable ?? ''), stable, stable])
+    await leader.seconds(10)
+    expect([leader.turns.size, leader.errors]).toEqual([0, []])
+    expect(new Set(certificates()).size).toBe(1)
+    expect(certificates()[0]).not.toBe(stable)
   })
 
   it('of an operator without owner references is swept an hour after its end', async () => {

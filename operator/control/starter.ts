@@ -174,8 +174,10 @@ export class Starter {
     const limit = view.policy?.historyLimit ?? DEFAULT_HISTORY
     const uid = view.source?.uid
     const ended = rollouts.of(view.key).filter(isTerminal)
+    // Of a deletion that is held it is no history: a person lets the object go by it.
+    const holds = ({ spec }: Rollout): boolean => isDeletionHeld(view) && spec.revision === ABSENT_REVISION
     const old = ended
-      .filter(rollout => rollout.spec.objectRef.uid === uid)
+      .filter(rollout => rollout.spec.objectRef.uid === uid && !holds(rollout))
       .sort((a, b) => endOf(b) - endOf(a))
       .slice(limit)
     const gone = ended.filter(rollout => rollout.spec.objectRef.uid !== uid && this.#isLongGone(rollout))

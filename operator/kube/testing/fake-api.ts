@@ -160,7 +160,13 @@ export class FakeApi {
         if (found === null) throw new KubeError('KUBE_NOT_FOUND', `no ${resource.kind} ${target.name}`)
         return found
       },
-      list: (resource: Resource<unknown>) => Promise.resolve(this.all(resource.plural)),
+      list: (resource: Resource<unknown>, { labelSelector }: { readonly labelSelector?: string } = {}) => {
+        const [label = '', value] = labelSelector?.split('=') ?? []
+        const found = this.all(resource.plural)
+        return Promise.resolve(
+          label === '' ? found : found.filter(({ metadata }) => metadata.labels?.[label] === value),
+        )
+      },
       create: (resource: Resource<unknown>, made: KubeObject) =>
         this.#write(alive, `create ${resource.kind} ${made.metadata.name}`, () => {
           const id = `${resource.plural}/${nameKey(made.metadata)}`
