@@ -107,10 +107,15 @@ export function begin(
   return settings === null || update === current ? begun : { ...begun, rollout: { revision: update, settings } }
 }
 
-/** Throws RangeError for an index below -1 or a fraction. */
-export function advance(record: ReleaseRecord, index: number): ReleaseRecord {
+/**
+ * Throws RangeError for an index below -1 or a fraction.
+ * @param batch of the rollout that moves it; left out: a person does
+ */
+export function advance(record: ReleaseRecord, index: number, batch?: number): ReleaseRecord {
   if (!Number.isInteger(index) || index < -1) throw new RangeError(`${record.key}: ${index} is not an index`)
-  return { ...record, index }
+  const { rollout } = record
+  if (rollout === undefined || batch === undefined) return { ...record, index }
+  return { ...record, index, rollout: { ...rollout, batch, indexBefore: record.index } }
 }
 
 /** Every pod serves the update: it is what pods fall back to from now on. */

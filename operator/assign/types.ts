@@ -16,6 +16,10 @@ export interface BegunRollout {
   readonly revision: Revision
   /** What it began with: it runs to its end on that, whatever becomes of its policy. */
   readonly settings: Settings
+  /** Index into settings.batches when the index was last moved; absent: it never was. */
+  readonly batch?: number
+  /** The index before that: an annotation that says so is ours of then, and nobody's hand. */
+  readonly indexBefore?: number
 }
 
 /** The revision store's entry of one object, by UID. */

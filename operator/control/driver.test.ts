@@ -223,11 +223,40 @@ describe('turns', () => {
   it('rollouts that share a host go one after another', async () => {
     const [api, leader] = await two(['same.example', 'same.example'], { bakeTime: '3s' })
     expect(phases(api)).toEqual(['Progressing', 'Pending'])
-    expect(found(api, 1).status.message).toContain('Ingress/shop/web is under way on the same host same.example')
+    expect(found(api, 1).status.message).toContain(
+      'Ingress/shop/web is under way and judged by requests to same.example',
+    )
     await leader.seconds(12)
     expect(phases(api)[0]).toBe('Complete')
     await leader.seconds(12)
     expect(phases(api)).toEqual(['Complete', 'Complete'])
+  })
+
+  it('one that waits for a person rests: it keeps neither host nor place, and is not judged by what the other does', async () => {
+    const [api, leader] = await two(['same.example', 'same.example'], {
+      ...{ bakeTime: '4s', maxConcurrent: 1 },
+      batches: [{ pods: 1, pause: {} }],
+    })
+    const failing = (share: number): LeaderProcess['figuresOf'] => {
+      return (revision, key) => {
+        const update = key === 'Ingress/shop/web' && revision === found(api).spec.revision
+        return { requests: 1000, failures: update ? share * 1000 : 0 }
+      }
+    }
+    expect(phases(api)).toEqual(['Progressing', 'Pending'])
+    await leader.seconds(5)
+    expect(phases(api)).toEqual(['Paused', 'Progressing'])
+    leader.figuresOf = failing(0.5)
+    await leader.seconds(2)
+    expect(phases(api)).toEqual(['Paused', 'Progressing'])
+    expect(found(api).status.message).toContain('not judged meanwhile: a rollout of Ingress/shop/other is under way')
+    leader.figuresOf = failing(0)
+    await leader.seconds(6)
+    expect(phases(api)).toEqual(['Paused', 'Paused'])
+    // Nothing else is judged there now, so that this one is again.
+    leader.figuresOf = failing(0.5)
+    await leader.seconds(70)
+    expect(phases(api)).toEqual(['RolledBack', 'Paused'])
   })
 
   it('and others as many at once as the policy allows', async () => {

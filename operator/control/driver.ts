@@ -15,6 +15,7 @@ import type { ObjectReference } from '../kube/objects.ts'
 import { resources } from '../kube/resources.ts'
 import type { ReconcileResult } from '../kube/queue.ts'
 import type { IngressRolloutStatus } from '../model/generated/crds.ts'
+import { NO_GATES } from '../model/settings.ts'
 import type { SourceObject } from '../model/types.ts'
 import type { FleetPod } from '../fleet/fleet.ts'
 import type { ObjectView, Pipeline } from '../pipeline/pipeline.ts'
@@ -25,11 +26,11 @@ import { fromStatus, toStatus } from '../rollout/status.ts'
 import { resetForAttempt } from './attempt.ts'
 import type { Records } from './keeper.ts'
 import type { ObjectWriter } from './object-writer.ts'
-import { hostsOfRollout, observe } from './observe.ts'
+import { hostsOfRollout, movesOf, observe } from './observe.ts'
 import type { FigureSource } from './observe.ts'
 import { isUnderWay } from './rollouts.ts'
 import type { Rollout, Rollouts } from './rollouts.ts'
-import type { Turns } from './turns.ts'
+import type { Stand, Turns } from './turns.ts'
 
 export interface DriverOptions {
   readonly client: Pick<KubeClient, 'applyStatus' | 'mergePatch'>
@@ -69,10 +70,7 @@ const NO_POLICY: Settings = {
   ackDeadlineMs: 30_000,
   intervalMs: 5_000,
   minRequests: 100,
-  gates: {
-    ...{ successRate: null, notFoundRate: null, clientErrorRate: null, redirectRate: null },
-    ...{ latencyP99: null, tlsFailureRate: null },
-  },
+  gates: NO_GATES,
   onInconclusive: 'Pause',
   deadlineMs: 600_000,
   automaticRollback: true,
@@ -90,14 +88,15 @@ export class Driver {
     this.#options = options
   }
 
-  /** A new leader: what is under way holds its turn before anything that waits is looked at. */
+  /** A new leader: what is under way holds its turn before anything that waits is looked at, and the oldest stands first. */
   start(): void {
     this.#driven.clear()
     this.#options.turns.clear()
     for (const rollout of this.#options.rollouts.open()) {
-      if (!isUnderWay(rollout)) continue
-      this.#of(rollout, this.#options.pipeline.view(rollout.object))
-      this.#claim(rollout, this.#options.pipeline.view(rollout.object))
+      const view = this.#options.pipeline.view(rollout.object)
+      const stand = !isUnderWay(rollout) ? 'waits' : rollout.status?.phase === 'Paused' ? 'rests' : 'runs'
+      if (stand !== 'waits') this.#of(rollout, view)
+      this.#claim(rollout, view, stand)
     }
   }
 
@@ -139,25 +138,25 @@ export class Driver {
       return Infinity
     }
     const source = view?.source ?? null
-    const obstacle = state.phase === 'Pending' ? this.#obstacle(rollout, view) : null
+    const obstacle = this.#obstacle(rollout, view, state)
     const observation = observe({
       ...{ key: rollout.object, spec: rollout.spec, state, view, figures },
       pods: pods(),
       hosts: view === null ? [] : this.#hosts(view, rollout),
       endpoints: pipeline.endpoints,
-      mayStart: obstacle === null,
+      isItsTurn: obstacle === null,
       upToDate: source !== null && !writer.stale(source),
       now: clock.now(),
       wall: clock.wall().getTime(),
     })
     const made = step(state, observation, policy)
-    const next = obstacle === null ? made.state : { ...made.state, message: waitsFor(made.state, obstacle) }
-    if (state.phase === 'Pending' && isActive(next)) this.#claim(rollout, view)
+    const next = made.state
+    this.#stand(rollout, view, next)
     await this.#act(rollout, view, state, next, made.commands)
     driven.state = next
     driven.owesStatus = true
     if (!ENDED.has(state.phase) && ENDED.has(next.phase)) this.#end(rollout, next)
-    await this.#write(rollout, driven, observation)
+    await this.#write(rollout, driven, observation, obstacle)
     driven.owesStatus = false
     // A record or annotation that was written shows by itself, and this is looked at again then.
     return made.commands.findLast(command => command.type === 'requeue')?.afterMs ?? Infinity
@@ -194,7 +193,7 @@ export class Driver {
       switch (command.type) {
         case 'setIndex':
           if (record?.update === revision && record.index !== command.index) {
-            await store(advance(record, command.index))
+            await store(advance(record, command.index, next.batch))
           } else if (record?.update === revision && view !== null) await this.#stamp(view, record)
           break
         case 'release':
@@ -267,17 +266,38 @@ export class Driver {
     return hostsOfRollout(view, rollout.spec.revision, this.#options.pipeline.hostsOfSecret(view.key))
   }
 
-  #obstacle(rollout: Rollout, view: ObjectView | null): string | null {
+  /** Why it is not its turn; null: it is. */
+  #obstacle(rollout: Rollout, view: ObjectView | null, { phase }: State): string | null {
+    const { turns } = this.#options
     const policy = view?.policy
-    if (!policy) return null
-    const claim = { object: rollout.object, policy: policy.name, hosts: this.#hosts(view, rollout) }
-    return this.#options.turns.obstacle(rollout.uid, claim, policy.maxConcurrent)
+    if (phase === 'Pending' && policy) {
+      this.#claim(rollout, view, 'waits')
+      return turns.obstacle(rollout.uid, policy.maxConcurrent)
+    }
+    return phase === 'Paused' && turns.stand(rollout.uid) === 'rests' ? turns.conflict(rollout.uid) : null
   }
 
-  #claim(rollout: Rollout, view: ObjectView | null): void {
+  /** Its place among the others follows from its phase, in the same turn of the event loop in which it was asked for. */
+  #stand(rollout: Rollout, view: ObjectView | null, { phase }: State): void {
+    if (phase === 'Pending' || ENDED.has(phase)) return
+    const { turns, turnFree } = this.#options
+    const before = turns.stand(rollout.uid)
+    const stand = phase === 'Paused' ? 'rests' : 'runs'
+    if (before === null || before === 'waits') this.#claim(rollout, view, stand)
+    else turns.move(rollout.uid, stand)
+    if (stand === 'rests' && before !== 'rests') turnFree()
+  }
+
+  #claim(rollout: Rollout, view: ObjectView | null, stand: Stand): void {
     const policy = view?.policy?.name ?? rollout.spec.policy ?? ''
     const hosts = view === null ? [] : this.#hosts(view, rollout)
-    this.#options.turns.claim(rollout.uid, { object: rollout.object, policy, hosts })
+    const moves = movesOf(rollout.object, view, rollout.spec.revision)
+    const claim = {
+      ...{ object: rollout.object, policy, since: rollout.createdAt },
+      requests: moves.requests ? hosts : [],
+      handshakes: moves.handshakes ? hosts : [],
+    }
+    this.#options.turns.claim(rollout.uid, claim, stand)
   }
 
   #end(rollout: Rollout, state: State): void {
@@ -285,10 +305,11 @@ export class Driver {
     if (this.#options.turns.release(rollout.uid)) this.#options.turnFree()
   }
 
-  async #write(rollout: Rollout, driven: Driven, observation: Observation): Promise<void> {
+  async #write(rollout: Rollout, driven: Driven, observation: Observation, obstacle: string | null): Promise<void> {
     const { clock } = this.#options
     const context = { previous: rollout.status, generation: rollout.generation }
-    const status = toStatus(driven.state, observation, driven.state.settings ?? driven.policy, context)
+    const shown = obstacle === null ? driven.state : { ...driven.state, message: waitsFor(driven.state, obstacle) }
+    const status = toStatus(shown, observation, shown.settings ?? driven.policy, context)
     const text = JSON.stringify(status)
     const essence = essenceOf(status)
     const { written } = driven
@@ -360,9 +381,9 @@ function stampsOwed({ spec, status }: Rollout, { record, source }: ObjectView, s
   if (record.current === revision) return [{ type: 'release' }]
   const { index } = source.stamp
   if (record.update !== revision || !announces(source, revision) || index.state !== 'valid') return []
-  // The index of the step before is none that a person wrote meanwhile.
-  const before = index.value !== record.index && index.value === (status?.index ?? 0)
-  return before ? [{ type: 'setIndex', index: record.index }] : []
+  // The index of a step before is none that a person wrote meanwhile.
+  const before = [status?.index ?? 0, record.rollout?.indexBefore].includes(index.value)
+  return before && index.value !== record.index ? [{ type: 'setIndex', index: record.index }] : []
 }
 
 /** Its annotations name this revision as the update. */
@@ -376,8 +397,9 @@ function asksForMore({ spec }: Rollout, state: State): boolean {
   return spec.promote || spec.retry > state.observedRetry
 }
 
-function waitsFor(state: State, obstacle: string): string {
-  return state.phase === 'Pending' ? `waits for its turn: ${obstacle}` : state.message
+function waitsFor({ phase, message }: State, obstacle: string): string {
+  if (phase === 'Pending') return `waits for its turn: ${obstacle}`
+  return phase === 'Paused' ? `${message}; not judged meanwhile: ${obstacle}` : message
 }
 
 /** All but the figures and the words that quote them. */

@@ -106,7 +106,11 @@ describe('garbage', () => {
     await leader.settle()
     expect(given(leader)).toEqual([expect.not.stringMatching(stable ?? ''), stable, stable])
     // Somebody else has the host.
-    leader.turns.claim('other', { object: 'Ingress/shop/other', policy: 'default', hosts: ['shop.example'] })
+    leader.turns.claim(
+      'other',
+      { object: 'Ingress/shop/other', policy: 'default', requests: ['shop.example'], handshakes: [], since: 0 },
+      'runs',
+    )
     api.removeInForeground('ingresses', 'shop/web')
     api.collectGarbage()
     await leader.settle()
@@ -135,7 +139,7 @@ describe('garbage', () => {
     const [stable] = certificates()
     expect(stable).not.toBeNull()
     leader.onUpdate = {}
-    api.edit('secrets', 'shop/tls', { data: secret(second!).data as Readonly<Record<string, string>> })
+    api.edit('secrets', 'shop/tls', { data: secret(second!).data! })
     await leader.settle()
     expect(certificates()).toEqual([expect.not.stringMatching(stable ?? ''), stable, stable])
     api.remove('secrets', 'shop/tls')

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import { HAND, NOBODY } from '../assign/testing.ts'
+import type { Refusal, Report } from '../../protocol/messages.ts'
 import type { FleetPod } from '../fleet/fleet.ts'
 import type { IngressRolloutSpec } from '../model/generated/crds.ts'
 import type { IngressContent } from '../model/types.ts'
@@ -41,7 +42,7 @@ function look(of: ViewOf | null, change: Partial<ObserveInput> = {}): Observatio
     figures: { serving: () => EMPTY_AGGREGATE, baseline: () => null },
     hosts: [],
     endpoints: new Map(),
-    ...{ mayStart: true, upToDate: true, now: 100_000, wall: 5 },
+    ...{ isItsTurn: true, upToDate: true, now: 100_000, wall: 5 },
     ...change,
   })
 }
@@ -183,7 +184,7 @@ describe('figures, pods, endpoints', () => {
   it('says of each pod what it said, and for how long it has been silent', () => {
     const pod = (ordinal: number, revisions: object | null, reportedAt: number | null): FleetPod => ({
       ...{ name: `p-${ordinal}`, uid: 'u', ordinal, ready: true, reportedAt },
-      report: revisions === null ? null : ({ revisions } as unknown as FleetPod['report']),
+      report: revisions === null ? null : ({ revisions, refused: [] } as unknown as FleetPod['report']),
     })
     const pods = [
       pod(0, { 'Ingress/shop/web': 'v2' }, 99_000),
@@ -238,5 +239,46 @@ describe('figures, pods, endpoints', () => {
     })
     expect([...hostsOfRollout(view, 'v2', [])].sort()).toEqual(['new-tls.example', 'new.example', 'old.example'])
     expect(hostsOfRollout({ ...view, key: 'Secret/shop/tls' }, 'v2', ['a'])).toEqual(['a'])
+  })
+
+  it('knows what a change can have moved', () => {
+    const content = (service: string, change: Partial<IngressContent> = {}): IngressContent => ({
+      ...{ kind: 'Ingress', annotations: {} },
+      spec: {
+        rules: [{ host: 'a.example' }],
+        defaultBackend: { service: { name: service, port: { number: 80 } } },
+      },
+      ...change,
+    })
+    const moves = (update: IngressContent): Observation['moves'] =>
+      look({
+        ...ON_ITS_WAY,
+        source: { content: update },
+        record: { update: 'v2', index: 1, revisions: { v1: { hash: 'v1', content: content('old') } } },
+      }).moves
+    const both = { requests: true, handshakes: true }
+    expect(moves(content('new'))).toEqual({ requests: true, handshakes: false })
+    expect(moves(content('old', { annotations: { 'nginx.ingress.kubernetes.io/ssl-ciphers': 'x' } }))).toEqual(both)
+    expect(moves(content('old', { spec: { rules: [{ host: 'b.example' }] } }))).toEqual(both)
+    const tls = [{ hosts: ['a.example'], secretName: 's' }]
+    expect(moves(content('old', { spec: { ...content('old').spec, tls } }))).toEqual(both)
+    expect(
+      look({ content: ABSENT, source: { deleting: true } }, { spec: { ...SPEC, revision: ABSENT } }).moves,
+    ).toEqual(both)
+    expect(look(null, { key: 'Secret/shop/tls' }).moves).toEqual({ requests: false, handshakes: true })
+  })
+
+  it('a pod refuses an object only where its own report names it, and not for what was published', () => {
+    const pod = (refused: readonly Refusal[]): FleetPod => ({
+      ...{ name: 'proxy-0', uid: 'p0', ordinal: 0, ready: true, reportedAt: 0 },
+      report: { refused, revisions: {} } as unknown as Report,
+    })
+    const refuses = (reason: Refusal['reason'], object: string | null): string | null | undefined =>
+      look(ON_ITS_WAY, { pods: [pod([{ reason, object, message: 'words' }])] }).pods[0]?.refuses
+    expect(refuses('DigestMismatch', 'Ingress/shop/web')).toBe('words')
+    expect(refuses('AssignmentInvalid', 'Ingress/shop/other')).toBeNull()
+    expect(refuses('ChecksumMismatch', 'Ingress/shop/web')).toBeNull()
+    expect(refuses('SchemaViolation', null)).toBeNull()
+    expect(look(ON_ITS_WAY, { pods: [pod([])] }).pods[0]?.refuses).toBeNull()
   })
 })

@@ -29,7 +29,7 @@ export interface ObserveInput {
   readonly figures: FigureSource
   readonly hosts: readonly string[]
   readonly endpoints: ReadonlyMap<ServiceKey, readonly string[]>
-  readonly mayStart: boolean
+  readonly isItsTurn: boolean
   /** The object as we know it has all that we wrote. */
   readonly upToDate: boolean
   readonly now: number
@@ -40,7 +40,7 @@ export interface ObserveInput {
 const RECENT_MS = 60_000
 
 export function observe(input: ObserveInput): Observation {
-  const { key, spec, state, view, pods, figures, hosts, endpoints, now, wall, mayStart } = input
+  const { key, spec, state, view, pods, figures, hosts, endpoints, now, wall, isItsTurn } = input
   const record = view?.record ?? null
   const source = view?.source ?? null
   const { revision } = spec
@@ -64,6 +64,7 @@ export function observe(input: ObserveInput): Observation {
       ready: pod.ready,
       serves: confirmed(pod, key),
       lastReportAgeMs: pod.reportedAt === null ? null : Math.max(0, now - pod.reportedAt),
+      refuses: refusalOf(pod, key),
     })),
     figures: window(since),
     recent: now - since > RECENT_MS ? window(now - RECENT_MS) : null,
@@ -77,13 +78,22 @@ export function observe(input: ObserveInput): Observation {
       retry: mine && source.revision === revision ? spec.retry : state.observedRetry,
     },
     superseded: supersededBy(spec, view),
+    moves: movesOf(key, view, revision),
     endpoints: {
       update: serves(key, contentOf(revision, view), endpoints),
       stable: serves(key, contentOf(stable, view), endpoints),
     },
     manualIndex: manualIndexOf(input),
-    mayStart,
+    isItsTurn,
   }
+}
+
+/** What was published, or is on its way, is no fault of the object. */
+const OF_CONTENT: ReadonlySet<string> = new Set(['AssignmentInvalid', 'DigestMismatch', 'SchemaViolation'])
+
+function refusalOf({ report }: FleetPod, key: ObjectView['key']): string | null {
+  const found = report?.refused.find(({ object, reason }) => object === key && OF_CONTENT.has(reason))
+  return found?.message ?? null
 }
 
 /** Hosts whose figures judge the rollout: those of both revisions. */
@@ -97,6 +107,22 @@ export function hostsOfRollout(view: ObjectView, revision: Revision, ofSecret: r
     for (const host of (content.spec.tls ?? []).flatMap(tls => tls.hosts ?? [])) hosts.add(host.toLowerCase())
   }
   return [...hosts]
+}
+
+/**
+ * What a change can have moved. A certificate moves handshakes; an Ingress requests, and handshakes only where it names other hosts,
+ * certificates or settings. What is not known, or comes or goes as a whole, may move both.
+ */
+export function movesOf(key: ObjectView['key'], view: ObjectView | null, revision: Revision): Observation['moves'] {
+  if (key.startsWith('Secret/')) return { requests: false, handshakes: true }
+  const tlsOf = (of: Revision | null): string | null => {
+    const content = contentOf(of, view)
+    if (content?.kind !== 'Ingress') return null
+    const { annotations, spec } = content
+    return JSON.stringify([annotations, spec.tls ?? [], [...hostsOf(content)].sort()])
+  }
+  const update = tlsOf(revision)
+  return { requests: true, handshakes: update === null || update !== tlsOf(view?.record?.current ?? null) }
 }
 
 function stableOf(spec: IngressRolloutSpec, record: ReleaseRecord | null): Revision | null {

@@ -1,7 +1,7 @@
 /**
  * Makes the IngressRollout of a content that is to go out, and forgets old ones.
  *
- * An IngressRollout is owned by its object (docs/adr/0019-owner-references.md): Kubernetes' garbage collector deletes it when
+ * An IngressRollout is owned by its object (docs/adr/0020-owner-references.md): Kubernetes' garbage collector deletes it when
  * the object is gone. While our finalizer holds an object that is being deleted it is not gone, and a deletion in the
  * background leaves its rollouts alone. One in the foreground (`kubectl delete --cascade=foreground`) deletes them at once,
  * that of the deletion, too, which a person may be needed for: so it is made again, and goes on from the record. Its new

@@ -145,8 +145,8 @@ describe('selectPolicy', () => {
   const chosen = (
     policies: readonly Policy[],
     of = object('Ingress'),
-    className: string | null = 'sluice',
-  ): string | undefined => selectPolicy(policies, of, { team: 'shop' }, className)?.name
+    kind?: 'Ingress' | 'Secret',
+  ): string | undefined => selectPolicy(policies, of, { team: 'shop' }, kind)?.name
 
   it('takes the one with most labels, then the oldest, then the first by name', () => {
     const old = '2020-01-01T00:00:00Z'
@@ -164,14 +164,16 @@ describe('selectPolicy', () => {
     expect(chosen([policy('p', { selector: { objectSelector: { matchLabels: { app: 'api' } } } })])).toBeUndefined()
   })
 
-  it('goes by the class of the referring Ingress for a Secret', () => {
+  it('goes by class and labels of the referring Ingress for a Secret, and by its own kind', () => {
     const policies = [policy('p', { selector: { ingressClassName: 'sluice' } })]
-    expect(chosen(policies, object('Secret'), 'sluice')).toBe('p')
-    expect(chosen(policies, object('Secret'), 'other')).toBeUndefined()
+    expect(chosen(policies, object('Ingress'), 'Secret')).toBe('p')
+    expect(chosen(policies, object('Ingress', { className: 'other' }), 'Secret')).toBeUndefined()
+    expect(chosen([policy('p', { kinds: ['Ingress'] })], object('Ingress'), 'Secret')).toBeUndefined()
+    expect(chosen([policy('p', { kinds: ['Secret'] })], object('Ingress'), 'Secret')).toBe('p')
   })
 
   it('keeps an Ingress that left our classes: leaving is rolled out, too', () => {
     const policies = [policy('p', { selector: { ingressClassName: 'sluice' } })]
-    expect(chosen(policies, object('Ingress', { ours: false, className: 'nginx' }), 'nginx')).toBe('p')
+    expect(chosen(policies, object('Ingress', { ours: false, className: 'nginx' }))).toBe('p')
   })
 })

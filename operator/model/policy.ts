@@ -132,19 +132,18 @@ export function parsePolicy(raw: unknown): Policy {
  * The policy that governs an object: of those that select it the one with most labels in its selectors, then the
  * oldest, then the first by name; null if none does.
  *
- * @param ingressClassName For a Secret the class of an Ingress that refers to it: a Secret is governed if one of them
- * has the policy's class. For an Ingress its own class counts. An Ingress that left our classes is not narrowed by
- * class, because leaving is a change that its policy rolls out, too.
+ * An Ingress that left our classes is not narrowed by class, because leaving is a change that its policy rolls out, too.
+ * @param kind what is to be governed: the object, or a Secret to which this Ingress refers. Nobody puts labels on
+ * what cert-manager makes; whoever protects an Ingress means its certificates, too.
  */
 export function selectPolicy(
   policies: readonly Policy[],
   object: SourceObject,
   namespaceLabels: Readonly<Record<string, string>>,
-  ingressClassName: string | null,
+  kind: ObjectKind = parseObjectKey(object.key).kind,
 ): Policy | null {
-  const { kind } = parseObjectKey(object.key)
-  const className = kind === 'Ingress' ? (object.className ?? ingressClassName) : ingressClassName
-  const narrowed = kind === 'Secret' || object.ours
+  const { className, ours } = object
+  const narrowed = ours || parseObjectKey(object.key).kind === 'Secret'
   const selecting = policies.filter(
     ({ kinds, selector }) =>
       kinds.includes(kind) &&

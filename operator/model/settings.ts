@@ -23,6 +23,11 @@ export interface GateSettings {
   readonly tlsFailureRate: { readonly maxRise: number; readonly minHandshakes: number } | null
 }
 
+export const NO_GATES: GateSettings = {
+  ...{ successRate: null, notFoundRate: null, clientErrorRate: null, redirectRate: null },
+  ...{ latencyP99: null, tlsFailureRate: null },
+}
+
 /** Times in milliseconds. The implicit last batch of 100 % is written out. */
 export interface Settings {
   /** Never empty; the last one is all pods and has no pause. */

@@ -351,6 +351,24 @@ describe('a certificate', () => {
     expect([served(rolled, 0), served(rolled, 1)]).toMatchObject([leaf(renewed), leaf(good)])
   })
 
+  it('is governed by the policies of the Ingresses that name it: nobody puts labels on what cert-manager makes', () => {
+    const labelled = (team: string): Raw => ingress({ tls: ['tls'], labels: { team } })
+    const replica = new Replica().put(secret(good), labelled('shop')).publish()
+    replica.policies(policy({ spec: { selector: { objectSelector: { matchLabels: { team: 'shop' } } } } })).publish()
+    const governance = (): unknown => replica.view(TLS).governance.by
+    expect(governance()).toBe('policy')
+    replica.put(labelled('other')).publish()
+    expect(governance()).toBe('none')
+    // Of several Ingresses one that is governed is enough.
+    const second = (team: string): Raw => ingress({ name: 'second', tls: ['tls'], labels: { team } })
+    replica.put(second('other')).publish()
+    expect(governance()).toBe('none')
+    replica.put(second('shop')).publish()
+    expect(governance()).toBe('policy')
+    replica.put(second('other'), secret(good, { labels: { team: 'shop' } })).publish()
+    expect(governance()).toBe('none')
+  })
+
   it('goes on being served when it expires', () => {
     const replica = withTls()
     for (const stored of [false, true]) {

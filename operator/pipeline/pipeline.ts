@@ -19,7 +19,7 @@ import { ModelError } from '../model/errors.ts'
 import { parseIngress } from '../model/ingress.ts'
 import { askedClass } from '../model/ingress-class.ts'
 import { parseSecret } from '../model/secret.ts'
-import { selectPolicy } from '../model/policy.ts'
+import { byPrecedence, selectPolicy } from '../model/policy.ts'
 import { labelCount } from '../model/selectors.ts'
 import type { Policy } from '../model/policy.ts'
 import type { Content, IngressSpec, Problem, SourceObject } from '../model/types.ts'
@@ -196,12 +196,16 @@ export class Pipeline {
         // Who governs it is not known before its namespace is, which comes by a watch of its own: what is served stays.
         if (this.#isUndecided(key)) continue
         viewed.push(key)
+        const userBefore = this.#views.get(key)?.source ?? null
         const after = this.#look(kind, key, before)
+        const user = this.#views.get(key)?.source ?? null
         if (after === null) this.#live.delete(key)
         else this.#live.set(key, after)
         if (kind === 'Ingress') this.#serving.replace(key, this.#thingsOf(key))
         const changed = after === null ? before !== null : !sameEntry(before ?? undefined, after)
         if (kind === 'Secret') this.#tell(key)
+        // Who governs a Secret depends on them.
+        else if (asksPolicies(userBefore) !== asksPolicies(user)) this.touch(this.secretReferences.to(key))
         if (!changed) continue
         live.push({ key, before, after })
         // Which hosts a certificate must name depends on the Ingresses that serve with it.
@@ -388,27 +392,22 @@ export class Pipeline {
   #policyOf(kind: ObjectKind, source: SourceObject, namespace: string, record: ReleaseRecord | null): Policy | null {
     if (this.#isHarmlessChallenge(source, record)) return null
     const labels = this.#caches.namespaceLabels(namespace)
-    const classes = kind === 'Ingress' ? [classOf(source)] : this.#classesReferring(source.key)
-    for (const name of classes) {
-      const found = selectPolicy(this.#policies, source, labels, name)
-      if (found !== null) return found
-    }
-    return null
+    const of = (object: SourceObject): Policy | null => selectPolicy(this.#policies, object, labels, kind)
+    if (kind === 'Ingress') return of(source)
+    const referring = [...this.secretReferences.from(source.key)].map(key => this.#views.get(key)?.source ?? null)
+    const users = [...referring, ...this.#usersOfDefault(source)]
+    const found = users.map(user => (user === null ? null : of(user))).filter(policy => policy !== null)
+    return found.sort(byPrecedence)[0] ?? null
   }
 
-  #classesReferring(secret: ObjectKey): readonly (string | null)[] {
-    const classes = new Set<string | null>()
-    for (const ingress of this.secretReferences.from(secret)) {
-      const source = this.#views.get(ingress)?.source
-      if (source) classes.add(classOf(source))
-    }
-    if (secret === this.#options.defaultCertificate) {
-      for (const [name, raw] of this.#caches.classes) {
-        const { spec } = raw as { readonly spec?: { readonly controller?: string } }
-        if (spec?.controller === this.#options.controllerName) classes.add(name)
-      }
-    }
-    return [...classes]
+  /** The default certificate is for the hosts of every class of ours. */
+  #usersOfDefault(secret: SourceObject): readonly SourceObject[] {
+    if (secret.key !== this.#options.defaultCertificate) return []
+    const ours = [...this.#caches.classes].filter(([, raw]) => {
+      const { spec } = raw as { readonly spec?: { readonly controller?: string } }
+      return spec?.controller === this.#options.controllerName
+    })
+    return ours.map(([className]) => ({ ...secret, className }))
   }
 
   #compile(
@@ -682,9 +681,9 @@ export class Pipeline {
 /** Before the name of a certificate among hosts. */
 const TLS = 'tls '
 
-/** spec.ingressClassName, or the class of the old annotation, or the default class. */
-function classOf(source: SourceObject): string | null {
-  return source.className
+/** What policies are chosen by. */
+function asksPolicies(source: SourceObject | null): string {
+  return source === null ? '' : JSON.stringify([source.className, source.ours, source.labels])
 }
 
 function classProblem({ key, className }: SourceObject): Problem {

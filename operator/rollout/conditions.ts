@@ -57,6 +57,9 @@ export function conditionsOf(state: State, { previous, generation, now }: Condit
   ]
 }
 
+/** It ends by itself: when the time is over, or the other rollout. */
+const ENDS_BY_ITSELF: ReadonlySet<string | null> = new Set(['WaitingForTime', 'OtherRollout'])
+
 /**
  * A pause that ends by itself is progress; one that waits for a person is not. Evidence that does not come (Inconclusive)
  * is like a Deployment beyond its progressDeadlineSeconds: it may still come, and whoever waits should not.
@@ -68,7 +71,7 @@ export function standingOf(state: State): Standing {
     case 'RollingBack':
       return 'reconciling'
     case 'Paused':
-      return pausedReason(state) === 'WaitingForTime' ? 'reconciling' : 'stalled'
+      return ENDS_BY_ITSELF.has(pausedReason(state)) ? 'reconciling' : 'stalled'
     case 'RolledBack':
     case 'Held':
       return 'stalled'

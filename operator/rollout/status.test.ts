@@ -209,6 +209,21 @@ describe('conditions', () => {
       paused({ ...PAUSE, pause: { type: 'time', forMs: 60_000 } }),
     ],
     [
+      'Paused for another rollout',
+      'Ready=False Reconciling=True/OtherRollout Stalled=False',
+      'InProgress',
+      at(
+        state => state.blocked?.reason === 'OtherRollout',
+        run => {
+          run.commands = { ...run.commands, paused: true }
+          run.seconds(20)
+          run.change = { isItsTurn: false }
+          run.seconds(5)
+          run.commands = { ...run.commands, paused: false }
+        },
+      ),
+    ],
+    [
       'Paused for an approval',
       'Ready=False Reconciling=False Stalled=True/WaitingForApproval',
       'Failed',

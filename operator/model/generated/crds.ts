@@ -276,7 +276,7 @@ export interface LabelSelector {
  */
 export interface IngressRolloutPolicySelector {
   /**
-   * Only Ingresses of this class. Empty for all classes of the fleet. Secrets have no class and are not narrowed by it.
+   * Only Ingresses of this class, and the Secrets that they name. Empty for all classes of the fleet.
    */
   readonly ingressClassName?: string
   /**
@@ -284,7 +284,7 @@ export interface IngressRolloutPolicySelector {
    */
   readonly namespaceSelector?: LabelSelector
   /**
-   * Only objects with these labels. Empty for all.
+   * Only Ingresses with these labels, and the Secrets that they name. Empty for all.
    */
   readonly objectSelector?: LabelSelector
 }
@@ -488,7 +488,7 @@ export interface IngressRolloutPolicySpec {
    */
   readonly bakeTime: string
   /**
-   * Pods that do not confirm the revision within this time fail the batch. A duration like 500ms, 30s, 2m or 1h30m, from 1s to 1h.
+   * Pods that do not confirm the revision within this time pause the rollout; one that says it cannot serve it fails the batch. A duration like 500ms, 30s, 2m or 1h30m, from 1s to 1h.
    */
   readonly ackDeadline: string
   /**
@@ -500,7 +500,7 @@ export interface IngressRolloutPolicySpec {
    */
   readonly rollback: IngressRolloutPolicyRollback
   /**
-   * Rollouts of this policy that may run at the same time; more wait as Pending.
+   * Rollouts of this policy that may run at the same time, as many of Ingresses and as many of Secrets; more wait as Pending. What is Paused does not count.
    */
   readonly maxConcurrent: number
   /**

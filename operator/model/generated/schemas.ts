@@ -79,7 +79,7 @@ export const ingressRolloutPolicySpecSchema = {
           maxLength: 253,
           pattern: '^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$',
           description:
-            'Only Ingresses of this class. Empty for all classes of the fleet. Secrets have no class and are not narrowed by it.',
+            'Only Ingresses of this class, and the Secrets that they name. Empty for all classes of the fleet.',
         },
         namespaceSelector: {
           type: 'object',
@@ -131,7 +131,7 @@ export const ingressRolloutPolicySpecSchema = {
         },
         objectSelector: {
           type: 'object',
-          description: 'Only objects with these labels. Empty for all.',
+          description: 'Only Ingresses with these labels, and the Secrets that they name. Empty for all.',
           properties: {
             matchLabels: {
               type: 'object',
@@ -240,7 +240,7 @@ export const ingressRolloutPolicySpecSchema = {
       pattern: '^([0-9]+(ms|s|m|h))+$',
       default: '30s',
       description:
-        'Pods that do not confirm the revision within this time fail the batch. A duration like 500ms, 30s, 2m or 1h30m, from 1s to 1h.',
+        'Pods that do not confirm the revision within this time pause the rollout; one that says it cannot serve it fails the batch. A duration like 500ms, 30s, 2m or 1h30m, from 1s to 1h.',
     },
     analysis: {
       type: 'object',
@@ -391,7 +391,8 @@ export const ingressRolloutPolicySpecSchema = {
       minimum: 1,
       maximum: 1000,
       default: 20,
-      description: 'Rollouts of this policy that may run at the same time; more wait as Pending.',
+      description:
+        'Rollouts of this policy that may run at the same time, as many of Ingresses and as many of Secrets; more wait as Pending. What is Paused does not count.',
     },
     historyLimit: {
       type: 'integer',

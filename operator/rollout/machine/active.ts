@@ -25,7 +25,7 @@ export function active(state: State, observation: Observation, settings: Setting
 }
 
 function pending(state: State, observation: Observation, settings: Settings): StepResult {
-  if (!observation.mayStart) {
+  if (!observation.isItsTurn) {
     return result({ ...state, message: 'waits for its turn' }, { type: 'requeue', afterMs: PENDING_LOOK_MS })
   }
   const { now, wall } = observation

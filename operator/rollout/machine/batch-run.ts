@@ -11,6 +11,7 @@ import type { Blocked, Observation, Settings, State, StepResult, Verdict } from 
 export function batchRun(before: State, observation: Observation, settings: Settings): StepResult {
   const lowered = withinFleet(before, observation, settings)
   if (lowered !== null) return lowered
+  if (before.phase === 'Paused' && !observation.isItsTurn) return resting(before, observation)
   if (before.index === 0) return raising(before, observation, settings)
   const judged = judge(before, observation, settings)
   const { state, outcome } = judged
@@ -51,11 +52,26 @@ function withinFleet(state: State, { pods: all }: Observation, { batches }: Sett
   return result({ ...state, index }, { type: 'setIndex', index }, event('Normal', 'IndexLowered', message))
 }
 
+/**
+ * Another rollout is judged on the same hosts: what pods show is no evidence for or against this one. When its turn comes again
+ * its batch bakes again, from then on.
+ */
+function resting(state: State, observation: Observation): StepResult {
+  const { now, commands } = observation
+  const out = state.step.name === 'acknowledging' || state.step.name === 'baking'
+  const again: State = out
+    ? { ...state, step: { name: 'acknowledging', since: now }, batchSince: now, owing: {} }
+    : state
+  const waits = state.blocked !== null || state.step.name === 'waiting' || commands.paused
+  return result(waits ? again : blockOn(again, observation, 'OtherRollout', 'waits for a rollout on the same hosts'))
+}
+
 /** Somebody has to decide, unless what blocked it has gone. */
 function blockedRun(state: State, judged: Judgement, observation: Observation, settings: Settings): StepResult {
   const free = { ...state, blocked: null }
-  if (state.blocked?.reason === 'NoRollbackTarget') return moving(free, judged, observation, settings)
-  if (state.blocked?.reason !== 'Inconclusive') return result(state)
+  const { reason } = state.blocked ?? {}
+  if (reason === 'NoRollbackTarget' || reason === 'OtherRollout') return moving(free, judged, observation, settings)
+  if (reason !== 'Inconclusive') return result(state)
   // What has not begun cannot be let pass: an approval lets it begin.
   if (state.step.name === 'raising') return raising(state, observation, settings)
   if (approvedNow(state, observation)) return passed(state, observation, settings, 'approved without enough evidence')
@@ -108,10 +124,9 @@ function acknowledging(state: State, judged: Judgement, observation: Observation
   if (acknowledged.verdict === 'pass') {
     return result({ ...state, step: { name: 'baking', since: now }, message: bakeWords(state, settings) })
   }
-  // Pods that are ready have their own deadline; here no pod is.
-  if (now - state.batchSince >= settings.deadlineMs && acknowledged.reason === 'NoPodReady') {
-    return result(blockOn(state, observation, 'Inconclusive', acknowledged.message))
-  }
+  // Silence is no reason to take anything back: a person looks, or the pods speak again.
+  const overdue = now - state.batchSince >= settings.deadlineMs || acknowledged.reason === 'AckTimeout'
+  if (overdue) return result(blockOn(state, observation, 'Inconclusive', acknowledged.message))
   return result({ ...state, message: `${batchWords(state, settings)}: ${acknowledged.message}` })
 }
 

@@ -60,7 +60,7 @@ describe('spec.abort', () => {
     run.until(state => state.phase === 'RolledBack', 3)
     expect(run.takeLog()).toEqual(['take back', 'Aborted', 'RolledBack'])
     const waiting = new World()
-    waiting.change = { mayStart: false }
+    waiting.change = { isItsTurn: false }
     waiting.look()
     waiting.commands = { ...waiting.commands, abort: true }
     waiting.until(state => state.phase === 'RolledBack', 3)

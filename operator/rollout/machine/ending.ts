@@ -1,22 +1,29 @@
 /** How a rollout ends: released, taken back, superseded; and how a new attempt begins. */
 import { ABSENT_REVISION } from '../../../protocol/objects.ts'
-import { SILENT_MS, cut, readyBelow, saysOf, serves } from './gates/acknowledgement.ts'
+import { cut, isHeard, readyBelow, saysOf, serves } from './gates/acknowledgement.ts'
 import { SOONEST_MS, event, result, revisionOf } from './outcome.ts'
 import { initialState } from './state.ts'
 import type { Cause, Observation, PodObservation, Settings, State, StepResult } from './types.ts'
 
-/** Index 0 and update := current, at once; then confirmations without a deadline, because there is nothing else to try. */
+/** Index 0 and update := current, at once; then confirmations, of whoever speaks without a deadline: there is nothing else to try. */
 export function takeBack(state: State, observation: Observation, settings: Settings, cause: Cause): StepResult {
   const message = `taking ${revisionOf(observation)} back: ${cause.message}`
-  const next: State = { ...state, phase: 'RollingBack', index: 0, blocked: null, owing: {}, cause, message }
+  const step = { name: 'confirming', since: observation.now } as const
+  const next: State = { ...state, phase: 'RollingBack', index: 0, step, blocked: null, owing: {}, cause, message }
   const said = event('Warning', cause.reason, message)
   return result(next, { type: 'takeBack', refuse: true }, said, { type: 'requeue', afterMs: settings.intervalMs })
 }
 
-/** Waits until no ready pod that may have had the update serves it. */
+/**
+ * Waits until no ready pod that may have had the update serves it. Of one that says nothing nobody knows: from the deadline on it
+ * does not keep others from their turn.
+ */
 export function rollingBack(state: State, observation: Observation, settings: Settings): StepResult {
-  const { pods, deletion } = observation
-  const missing = readyBelow(pods, state.reached).filter(pod => !isBack(pod, observation))
+  const { pods, deletion, now } = observation
+  const out = readyBelow(pods, state.reached).filter(pod => !isBack(pod, observation))
+  const isLate = state.step.name === 'confirming' && now - state.step.since >= settings.ackDeadlineMs
+  const missing = isLate ? out.filter(isHeard) : out
+  const silent = isLate ? out.filter(pod => !isHeard(pod)) : []
   const cause = state.cause ?? { reason: 'TakenBack', message: 'taken back' }
   if (missing.length > 0) {
     const list = cut(missing.map(pod => `${pod.name} (${saysOf(pod)})`))
@@ -24,9 +31,11 @@ export function rollingBack(state: State, observation: Observation, settings: Se
     return result({ ...state, message }, { type: 'requeue', afterMs: settings.intervalMs })
   }
   const phase = deletion ? 'Held' : 'RolledBack'
-  const message = deletion
+  const doubt = silent.length === 0 ? '' : `; nothing was heard of ${cut(silent.map(pod => pod.name))}`
+  const said = deletion
     ? `the deletion is held, pods go on serving the object: ${cause.message}; spec.promote lets it go`
     : `${backTo(observation)}: ${cause.message}`
+  const message = said + doubt
   return result(
     { ...state, phase, cause, message, finishedAt: observation.wall },
     event(deletion ? 'Warning' : 'Normal', deletion ? 'DeletionHeld' : 'RolledBack', message),
@@ -40,9 +49,8 @@ function backTo({ revision, stable }: Observation): string {
 
 function isBack(pod: PodObservation, { revision, stable }: Observation): boolean {
   const update = revision === ABSENT_REVISION ? null : revision
-  const heard = pod.lastReportAgeMs !== null && pod.lastReportAgeMs <= SILENT_MS
   // An object that is deleted before it was ever released: both are nothing, and no pod can tell them apart.
-  return heard && pod.serves !== undefined && (pod.serves !== update || stable === update)
+  return isHeard(pod) && pod.serves !== undefined && (pod.serves !== update || stable === update)
 }
 
 /** Releases to all pods; the rollout is complete when they confirmed. */

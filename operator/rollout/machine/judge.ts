@@ -4,7 +4,8 @@ import { evaluate, outcome } from './gates/chain.ts'
 import type { Outcome } from './gates/chain.ts'
 import { podsInWords } from './gates/gate.ts'
 import type { GateInput } from './gates/gate.ts'
-import type { Observation, Settings, State, Verdict, WindowFigures } from './types.ts'
+import { NO_GATES } from '../../model/settings.ts'
+import type { GateSettings, Observation, Settings, State, Verdict, WindowFigures } from './types.ts'
 
 export interface Judgement {
   /** With owing and verdicts brought up to date. */
@@ -42,6 +43,12 @@ function orderOf(gates: Outcome, acknowledged: Verdict): Outcome {
   return { verdict: 'inconclusive', because: acknowledged }
 }
 
+/** Where a policy has no gate for what moved, the others are better than none. */
+function gatesFor(gates: GateSettings, { moves }: Observation): GateSettings {
+  if (!moves.handshakes) return { ...gates, tlsFailureRate: null }
+  return moves.requests || gates.tlsFailureRate === null ? gates : { ...NO_GATES, tlsFailureRate: gates.tlsFailureRate }
+}
+
 function gateInput(
   state: State,
   observation: Observation,
@@ -53,7 +60,7 @@ function gateInput(
   return {
     kind,
     deletion,
-    gates: settings.gates,
+    gates: gatesFor(settings.gates, observation),
     minRequests: settings.minRequests,
     update: figures.update,
     stable: figures.stable,

@@ -82,7 +82,7 @@ const seen: fc.Arbitrary<Happening> = fc
   .constantFrom<Partial<Observation>>(
     {},
     {},
-    { mayStart: false },
+    { isItsTurn: false },
     { manualIndex: 3 },
     { manualIndex: -1 },
     { endpoints: { update: true, stable: false } },

@@ -49,7 +49,7 @@ describe('a new leader', () => {
 
   it('leaves what waits for its turn waiting', () => {
     const run = world()
-    run.change = { mayStart: false }
+    run.change = { isItsTurn: false }
     run.look()
     takeOver(run)
     expect(run.state.phase).toBe('Pending')
@@ -76,13 +76,25 @@ describe('a new leader', () => {
     run.until(state => state.phase === 'Complete', 100)
   })
 
+  it('takes the batch from the record where the status is behind: all pods of the last batch keep the update', () => {
+    const run = reaches(world(), state => state.index === 2 && state.step.name === 'baking')
+    const remembered = status(run)
+    const { settings } = run
+    run.record = { ...run.record, index: 5, rollout: { revision: NEW, settings, batch: 2 } }
+    run.newLeader(remembered)
+    expect(run.state).toMatchObject({ phase: 'Progressing', batch: 2, index: 5 })
+    run.look()
+    expect(run.record.index).toBe(5)
+    run.until(state => state.phase === 'Complete', 100)
+  })
+
   it('does not believe that pods confirmed', () => {
     const run = reaches(world(), state => state.index === 2 && state.step.name === 'baking')
     takeOver(run)
     run.stuck.add(1)
     run.silent.add(1)
-    run.until(state => state.phase === 'RollingBack', 40)
-    expect(run.state.cause?.reason).toBe('AckTimeout')
+    run.until(state => state.phase === 'Paused', 40)
+    expect(run.state.message).toContain('not confirmed within 30 s by proxy-1 (silent for 60 s)')
   })
 
   it('keeps the baseline, the times and the count of attempts', () => {

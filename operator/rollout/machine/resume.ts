@@ -32,7 +32,7 @@ export interface RecordView {
   readonly index: number
   readonly refused: readonly Revision[]
   /** What the rollout of `update` began with. */
-  readonly rollout?: { readonly revision: Revision; readonly settings: Settings }
+  readonly rollout?: { readonly revision: Revision; readonly settings: Settings; readonly batch?: number }
 }
 
 /** This process's monotonic clock and the wall clock, in milliseconds. */
@@ -54,8 +54,9 @@ export function resume(
   policy: Settings,
   clock: Clock,
 ): StepResult {
-  const begun = record.rollout?.revision === revision ? record.rollout.settings : null
-  const state = { ...recalled(remembered, record, begun ?? policy, clock), settings: begun }
+  const known = record.rollout?.revision === revision ? record.rollout : null
+  const begun = known?.settings ?? null
+  const state = { ...recalled(remembered, record, begun ?? policy, known?.batch ?? 0, clock), settings: begun }
   const { phase } = state
   if (phase === 'Complete' || phase === 'Superseded' || phase === 'RolledBack' || phase === 'Held') return result(state)
   if (record.current === revision) {
@@ -67,8 +68,8 @@ export function resume(
   if (takenBack && phase === 'Pending' && state.attempt > 1) {
     return result({ ...state, settings: null, index: 0, reached: -1 }, { type: 'begin', attempt: state.attempt })
   }
-  if (takenBack) return result(rollingBackAgain(state))
-  if (phase === 'RollingBack') return result(rollingBackAgain(state), { type: 'takeBack', refuse: true })
+  if (takenBack) return result(rollingBackAgain(state, clock))
+  if (phase === 'RollingBack') return result(rollingBackAgain(state, clock), { type: 'takeBack', refuse: true })
   // Not stamped yet, or something else is: the observation will say which.
   if (record.update !== revision)
     return result({ ...state, phase: 'Pending', settings: null, index: 0, reached: 0, blocked: null })
@@ -76,17 +77,25 @@ export function resume(
   return result({ ...state, settings: begun ?? policy, phase: 'Progressing' })
 }
 
-function rollingBackAgain(state: State): State {
+function rollingBackAgain(state: State, { now }: Clock): State {
   const cause = state.cause ?? { reason: 'TakenBack', message: 'decided before this operator took over' }
-  return { ...state, phase: 'RollingBack', index: 0, reached: -1, cause, blocked: null }
+  const step = { name: 'confirming', since: now } as const
+  return { ...state, phase: 'RollingBack', index: 0, reached: -1, step, cause, blocked: null }
 }
 
-function recalled(remembered: Remembered | null, record: RecordView, settings: Settings, clock: Clock): State {
+function recalled(
+  remembered: Remembered | null,
+  record: RecordView,
+  settings: Settings,
+  recorded: number,
+  clock: Clock,
+): State {
   const fresh = initialState(remembered?.attempt ?? 1, remembered?.observedRetry ?? 0)
   const index = record.index
   const state: State = {
     ...fresh,
     index,
+    batch: recorded,
     reached: index,
     step: { name: 'raising', since: clock.now, merge: false },
     batchSince: clock.now,
@@ -95,7 +104,8 @@ function recalled(remembered: Remembered | null, record: RecordView, settings: S
     batchStartedAt: clock.wall,
   }
   if (remembered === null) return { ...state, startedAt: index === 0 ? null : clock.wall }
-  const batch = Math.min(remembered.batch, settings.batches.length - 1)
+  // Status comes after the record; where a batch waits to begin it is ahead of it.
+  const batch = Math.min(Math.max(remembered.batch, recorded), settings.batches.length - 1)
   const { phase, message, cause, baseline, startedAt, batchStartedAt, finishedAt } = remembered
   return {
     ...state,

@@ -35,6 +35,7 @@ export type PausedReason =
   | 'Inconclusive'
   | 'ManualIndex'
   | 'NoRollbackTarget'
+  | 'OtherRollout'
 
 /** Why the phase is Paused; null: it is not. */
 export function pausedReason(state: State): PausedReason | null {

@@ -55,7 +55,7 @@ describe('a good change', () => {
 
   it('does not begin before its turn, and looks again by itself', () => {
     const run = start()
-    run.change = { mayStart: false }
+    run.change = { isItsTurn: false }
     const made = run.look()
     expect(run.state.phase).toBe('Pending')
     expect(made.commands).toEqual([{ type: 'requeue', afterMs: 30_000 }])
@@ -231,17 +231,39 @@ describe('a bad change', () => {
 })
 
 describe('confirmations', () => {
-  it('that do not come within the deadline take the change back', () => {
+  it('that do not come within the deadline pause it: nothing speaks against the change; it goes on when they come', () => {
     const run = start()
     run.stuck.add(0)
     run.until(state => state.index === 1)
     const raised = run.now
-    run.until(state => state.phase === 'RollingBack')
+    run.until(state => state.phase === 'Paused')
     expect(run.now - raised).toBe(31_000)
-    expect(run.state.cause).toEqual({
-      reason: 'AckTimeout',
-      message: 'acknowledgement: not confirmed within 30 s by proxy-0 (serves r1)',
+    expect(run.state.blocked).toMatchObject({
+      reason: 'Inconclusive',
+      message: 'not confirmed within 30 s by proxy-0 (serves r1)',
     })
+    run.seconds(3_000)
+    expect(run.state).toMatchObject({ phase: 'Paused', index: 1 })
+    run.stuck.delete(0)
+    run.until(state => state.step.name === 'baking', 10)
+    run.until(state => state.phase === 'Complete', 300)
+  })
+
+  it('that a pod refuses take it back at once, unless it said so long ago', () => {
+    const run = start()
+    run.stuck.add(0)
+    run.until(state => state.index === 1)
+    run.refusing.add(0)
+    run.silent.add(0)
+    run.seconds(20)
+    expect(run.state.phase).toBe('Progressing')
+    run.silent.delete(0)
+    run.until(state => state.phase === 'RollingBack', 10)
+    expect(run.state.cause).toEqual({
+      reason: 'Refused',
+      message: 'acknowledgement: refused by proxy-0 (the content that came is not the one that was compiled)',
+    })
+    run.until(state => state.phase === 'RolledBack', 10)
   })
 
   it('are not owed by a pod that is not ready, and from its return on have a deadline of their own', () => {
@@ -253,16 +275,46 @@ describe('confirmations', () => {
     run.notReady.delete(1)
     run.seconds(25)
     expect(run.state).toMatchObject({ phase: 'Progressing', index: 2 })
-    run.until(state => state.phase === 'RollingBack', 10)
-    expect(run.state.cause?.reason).toBe('AckTimeout')
+    run.seconds(10)
+    expect(run.state).toMatchObject({ phase: 'Progressing', index: 2 })
+    expect(run.state.message).toContain('not confirmed within 30 s by proxy-1')
   })
 
-  it('of a silent pod do not count', () => {
+  it('of a silent pod do not count, and its silence is not held against the change', () => {
     const run = start()
     run.until(state => state.step.name === 'baking')
     run.silent.add(0)
-    run.until(state => state.phase === 'RollingBack', 40)
-    expect(run.state.cause?.message).toContain('proxy-0 (silent for 60 s)')
+    run.seconds(500)
+    expect(run.state).toMatchObject({ phase: 'Progressing', index: 1 })
+    run.until(state => state.phase === 'Paused', 200)
+    expect(run.state.message).toContain('proxy-0 (silent for 60 s)')
+  })
+
+  it('of a rollback are awaited without end from who speaks, and until the deadline from who is silent', () => {
+    const run = start()
+    run.until(state => state.index === 2 && state.step.name === 'baking')
+    run.silent.add(0)
+    run.stuck.add(1)
+    run.commands = { ...run.commands, abort: true }
+    run.until(state => state.phase === 'RollingBack')
+    run.seconds(100)
+    expect(run.state.message).toMatch(/waiting for proxy-1 \(serves r2\) to confirm$/)
+    run.stuck.delete(1)
+    run.until(state => state.phase === 'RolledBack', 10)
+    expect(run.state.message).toMatch(/; nothing was heard of proxy-0$/)
+  })
+
+  it('of a rollback come before its end, also from who was silent for a moment', () => {
+    const run = start()
+    run.until(state => state.index === 2)
+    run.silent.add(0)
+    run.commands = { ...run.commands, abort: true }
+    run.until(state => state.phase === 'RollingBack')
+    run.seconds(20)
+    expect(run.state.phase).toBe('RollingBack')
+    run.silent.delete(0)
+    run.until(state => state.phase === 'RolledBack', 10)
+    expect(run.state.message).not.toContain('nothing was heard')
   })
 
   it('wait for a person when no pod of the batch is ready until the deadline, and go on when one returns', () => {
@@ -372,7 +424,109 @@ describe('too little evidence', () => {
     run.silent.add(0)
     run.seconds(20)
     expect(run.record.index).toBe(1)
-    run.until(state => state.phase === 'RollingBack', 20)
+    run.until(state => state.phase === 'Paused', 20)
+    run.seconds(200)
+    expect(run.record.index).toBe(1)
+  })
+})
+
+describe('a rollout that rests while another is judged on its hosts', () => {
+  const quiet = (): World => {
+    const run = start()
+    run.onUpdate = {}
+    run.onStable = {}
+    run.until(state => state.phase === 'Paused')
+    run.change = { isItsTurn: false }
+    return run
+  }
+
+  it('is not judged by what pods show meanwhile, and bakes again when its turn comes', () => {
+    const run = quiet()
+    run.onUpdate = BROKEN
+    run.onStable = HEALTHY
+    run.seconds(900)
+    expect(run.state).toMatchObject({ phase: 'Paused', index: 1 })
+    run.onUpdate = HEALTHY
+    run.change = {}
+    const free = run.now
+    run.until(state => state.step.name === 'baking', 10)
+    expect(run.state.phase).toBe('Progressing')
+    run.until(state => state.index === 2, 60)
+    expect(run.now - free).toBeGreaterThanOrEqual(30_000)
+  })
+
+  it('fails by what it shows from then on', () => {
+    const run = quiet()
+    run.seconds(100)
+    run.change = {}
+    run.onUpdate = BROKEN
+    run.onStable = HEALTHY
+    run.until(state => state.phase === 'RollingBack', 60)
+    expect(run.state.cause?.reason).toBe('GateFailed')
+  })
+
+  it('listens to its commands: an abort at once, an approval when its turn comes', () => {
+    const aborted = quiet()
+    aborted.commands = { ...aborted.commands, abort: true }
+    aborted.until(state => state.phase === 'RolledBack', 10)
+    const approved = quiet()
+    approved.seconds(50)
+    approved.commands = { ...approved.commands, approvedBatch: 1 }
+    approved.seconds(50)
+    expect(approved.state).toMatchObject({ phase: 'Paused', index: 1 })
+    approved.change = {}
+    approved.until(state => state.index === 2, 10)
+  })
+
+  it('that a person let go on says whom it waits for, and goes on by itself', () => {
+    const run = start()
+    run.until(state => state.step.name === 'baking')
+    run.commands = { ...run.commands, paused: true }
+    run.until(state => state.phase === 'Paused', 10)
+    run.change = { isItsTurn: false }
+    run.seconds(10)
+    run.commands = { ...run.commands, paused: false }
+    run.seconds(100)
+    expect(run.state).toMatchObject({ phase: 'Paused', index: 1, blocked: { reason: 'OtherRollout' } })
+    run.change = {}
+    run.until(state => state.phase === 'Progressing', 10)
+    run.until(state => state.phase === 'Complete', 300)
+  })
+
+  it('keeps a pod on the stable revision when the fleet shrinks', () => {
+    const run = start({ batches: SETTINGS.batches.slice(1) })
+    run.onUpdate = {}
+    run.onStable = {}
+    run.until(state => state.phase === 'Paused')
+    expect(run.record.index).toBe(2)
+    run.change = { isItsTurn: false }
+    run.size = 2
+    run.seconds(10)
+    expect(run.record.index).toBe(1)
+  })
+})
+
+describe('what cannot have moved', () => {
+  it('is no evidence: handshakes say nothing of paths, requests nothing of a certificate', () => {
+    const paths = start()
+    paths.change = { moves: { requests: true, handshakes: false } }
+    paths.onUpdate = { ...HEALTHY, tlsFailures: 5 }
+    paths.until(state => state.phase === 'Complete', 300)
+    const certificate = start()
+    certificate.change = { moves: { requests: false, handshakes: true } }
+    certificate.onUpdate = { ...BROKEN }
+    certificate.until(state => state.phase === 'Complete', 300)
+  })
+
+  it('but what did is: and a policy without a gate for it judges by what it has', () => {
+    const certificate = start()
+    certificate.change = { moves: { requests: false, handshakes: true } }
+    certificate.onUpdate = { ...HEALTHY, tlsFailures: 5 }
+    certificate.until(state => state.phase === 'RolledBack', 300)
+    const without = start({ gates: { ...SETTINGS.gates, tlsFailureRate: null } })
+    without.change = { moves: { requests: false, handshakes: true } }
+    without.onUpdate = BROKEN
+    without.until(state => state.phase === 'RolledBack', 300)
   })
 })
 

@@ -65,7 +65,7 @@ export const HEALTHY: Counted = { requests: 50, handshakes: 10 }
 export const BROKEN: Counted = { requests: 50, failures: 10, handshakes: 10 }
 
 export function pod(ordinal: number, serves: Revision | null, change: Partial<PodObservation> = {}): PodObservation {
-  return { name: `proxy-${ordinal}`, ordinal, ready: true, serves, lastReportAgeMs: 500, ...change }
+  return { name: `proxy-${ordinal}`, ordinal, ready: true, serves, lastReportAgeMs: 500, refuses: null, ...change }
 }
 
 /** Everything counted until then. */
@@ -95,6 +95,8 @@ export class World {
   readonly stuck = new Set<number>()
   /** These are silent. */
   readonly silent = new Set<number>()
+  /** These say that they cannot serve it. */
+  readonly refusing = new Set<number>()
   onUpdate: Counted = HEALTHY
   onStable: Counted = HEALTHY
   change: Partial<Observation> = {}
@@ -123,6 +125,7 @@ export class World {
       pod(ordinal, this.serves(ordinal), {
         ready: !this.notReady.has(ordinal),
         lastReportAgeMs: this.silent.has(ordinal) ? 60_000 : 500,
+        refuses: this.refusing.has(ordinal) ? 'the content that came is not the one that was compiled' : null,
       }),
     )
   }
@@ -136,7 +139,8 @@ export class World {
       figures: this.#window(since),
       recent: now - since > 60_000 ? this.#window(now - 60_000) : null,
       ...{ baseline: null, commands, superseded: null, endpoints: { update: true, stable: true } },
-      ...{ manualIndex: null, mayStart: true },
+      moves: { requests: true, handshakes: true },
+      ...{ manualIndex: null, isItsTurn: true },
       ...this.change,
     }
   }
@@ -162,8 +166,9 @@ export class World {
   }
 
   adopt(made: StepResult): void {
-    const [was, is] = [this.state.step.name, made.state.step.name]
-    if (was !== is && (is === 'acknowledging' || is === 'baking')) this.#since = this.now
+    const [was, is] = [this.state.step, made.state.step]
+    const again = is.name === 'acknowledging' && (was.name !== is.name || was.since !== is.since)
+    if (again || (was.name !== is.name && is.name === 'baking')) this.#since = this.now
     this.state = made.state
     this.results.push(made)
     const { settings } = made.state

@@ -33,12 +33,12 @@ export type BatchStep =
   | { readonly name: 'baking'; readonly since: number }
   /** Passed; waits for time (both ends of the same pause) or for approval (null). */
   | { readonly name: 'waiting'; readonly until: { readonly mono: number; readonly wall: number } | null }
-  /** Passed or promoted, and released; waits until every ready pod confirms, at most the deadline. */
+  /** Released, or taken back; waits until every ready pod confirms, or the deadline. */
   | { readonly name: 'confirming'; readonly since: number }
 
 /** Why the rollout does not go on though its batch could. A person decides, or the cause goes away. */
 export interface Blocked {
-  readonly reason: 'GateFailed' | 'Inconclusive' | 'ManualIndex' | 'NoRollbackTarget'
+  readonly reason: 'GateFailed' | 'Inconclusive' | 'ManualIndex' | 'NoRollbackTarget' | 'OtherRollout'
   readonly message: string
   /** spec.approvedBatch when it began: only an approval given later counts as an answer. */
   readonly approvedBefore: number
@@ -93,6 +93,8 @@ export interface PodObservation {
   readonly serves: Revision | null | undefined
   /** Since its last report; null: none yet. */
   readonly lastReportAgeMs: number | null
+  /** Why it cannot serve what it was given of this object, in its own words; null: it does not say so. */
+  readonly refuses: string | null
 }
 
 /** Figures of one window of time, of the pods that confirmed serving the update throughout, and of those on stable. */
@@ -128,12 +130,17 @@ export interface Observation {
    * `gone`: the object is, or goes with its namespace, or another one has its name.
    */
   readonly superseded: 'newer' | 'deleted' | 'reverted' | 'ungoverned' | 'gone' | null
+  /**
+   * What the change can have moved, which is what it is judged by. Two rollouts at once on a host, one of its certificate and one of
+   * its paths, must not be judged by each other's faults.
+   */
+  readonly moves: { readonly requests: boolean; readonly handshakes: boolean }
   /** At least one endpoint of the revision's Services serves. Always true where there is nothing to ask (Secret, no Services). */
   readonly endpoints: { readonly update: boolean; readonly stable: boolean }
   /** The index annotation, if it is another than the machine wrote; null: it is ours. */
   readonly manualIndex: number | null
-  /** It is this rollout's turn (concurrency, other rollouts on the same hosts). Only asked while Pending. */
-  readonly mayStart: boolean
+  /** It is this rollout's turn (concurrency, other rollouts on the same hosts). Only asked while Pending, or Paused. */
+  readonly isItsTurn: boolean
 }
 
 export interface Commands {

@@ -48,9 +48,20 @@ describe('acknowledgement', () => {
     expect(ask(pods.slice(0, 1), {})).toBe('pass Acknowledged: 1 ready pod confirmed')
   })
 
-  it('waits until the deadline, and names who fails it and what they say', () => {
+  it('waits until the deadline, and names who is late and what they say; that is nothing against the revision', () => {
     expect(ask(pods, { 'proxy-1': 5_001 })).toBe('inconclusive AckPending: waiting for proxy-1 to confirm')
-    expect(ask(pods, { 'proxy-1': 5_000 })).toBe('fail AckTimeout: not confirmed within 5 s by proxy-1 (serves r1)')
+    expect(ask(pods, { 'proxy-1': 5_000 })).toBe(
+      'inconclusive AckTimeout: not confirmed within 5 s by proxy-1 (serves r1)',
+    )
+  })
+
+  it('fails where a pod that owes it says that it cannot serve it, and was heard just now', () => {
+    const refuses = 'its content did not come'
+    const says = (change: Partial<PodObservation>): string =>
+      ask([pod(0, NEW), pod(1, OLD, { refuses, ...change })], { 'proxy-1': 9_000 })
+    expect(says({})).toBe('fail Refused: refused by proxy-1 (its content did not come)')
+    expect(says({ lastReportAgeMs: 60_000 })).toBe('inconclusive AckPending: waiting for proxy-1 to confirm')
+    expect(ask([pod(0, NEW), pod(1, NEW, { refuses })], {})).toBe('pass Acknowledged: 2 ready pods confirmed')
   })
 
   it('does not pass where no pod is ready', () => {

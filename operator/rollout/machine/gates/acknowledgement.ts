@@ -1,4 +1,7 @@
-/** Do the ready pods of the batch serve the revision? A pod that is not ready owes nothing. */
+/**
+ * Do the ready pods of the batch serve the revision? A pod that is not ready owes nothing. Against the revision speaks only a pod
+ * that says it cannot serve it; one that is silent, or was not given it yet, says something of the infrastructure.
+ */
 import { ABSENT_REVISION } from '../../../../protocol/objects.ts'
 import type { Revision } from '../../../../protocol/objects.ts'
 import type { PodObservation, Verdict } from '../types.ts'
@@ -10,7 +13,12 @@ export const SILENT_MS = 15_000
 /** Serves exactly this revision; ABSENT_REVISION and null both mean that it answers as if the object did not exist. */
 export function serves(pod: PodObservation, revision: Revision | null): boolean {
   const wanted = revision === ABSENT_REVISION ? null : revision
-  return pod.serves === wanted && pod.lastReportAgeMs !== null && pod.lastReportAgeMs <= SILENT_MS
+  return pod.serves === wanted && isHeard(pod)
+}
+
+/** It said something not long ago. */
+export function isHeard({ lastReportAgeMs }: PodObservation): boolean {
+  return lastReportAgeMs !== null && lastReportAgeMs <= SILENT_MS
 }
 
 /** The ready pods below the index; -1: all pods, those without an ordinal too. */
@@ -38,16 +46,21 @@ export interface AckInput {
   readonly now: number
 }
 
+/** AckTimeout: overdue, and nobody says that the revision is to blame. */
 export function acknowledgement({ pods, index, owing, deadlineMs, now }: AckInput): Verdict {
   const ready = readyBelow(pods, index)
   const names = Object.keys(owing)
   const figures = { ready: ready.length, acknowledged: ready.length - names.length }
   const say = (result: Verdict['verdict'], reason: string, message: string): Verdict =>
     verdict('acknowledgement', result, reason, message, figures)
+  const refusing = ready.filter(pod => pod.name in owing && pod.refuses !== null && isHeard(pod))
+  if (refusing.length > 0) {
+    return say('fail', 'Refused', `refused by ${cut(refusing.map(({ name, refuses }) => `${name} (${refuses})`))}`)
+  }
   const late = names.filter(name => now - (owing[name] ?? now) >= deadlineMs)
   if (late.length > 0) {
     const list = late.map(name => `${name} (${saysOf(pods.find(pod => pod.name === name))})`)
-    return say('fail', 'AckTimeout', `not confirmed within ${deadlineMs / 1000} s by ${cut(list)}`)
+    return say('inconclusive', 'AckTimeout', `not confirmed within ${deadlineMs / 1000} s by ${cut(list)}`)
   }
   if (ready.length === 0) return say('inconclusive', 'NoPodReady', 'no pod of the batch is ready')
   if (names.length > 0) return say('inconclusive', 'AckPending', `waiting for ${cut(names)} to confirm`)
