@@ -179,22 +179,40 @@ describe('kubectl', () => {
   it('get ir shows where a rollout is', async () => {
     const objectRef = { kind: 'Ingress', name: 'shown', uid: 'u' }
     await api.create(thing('IngressRollout', 'ing-shown-abc', { objectRef, revision: 'abc' }))
-    const status = { phase: 'Progressing', summary: '1/3', message: 'baking', pods: { summary: '1/5' } }
+    const made = (type: string, is: string): Spec => ({
+      ...{ type, status: is, reason: 'Baking', message: 'baking', lastTransitionTime: '2026-01-01T00:00:00Z' },
+    })
+    const status = {
+      ...{ phase: 'Progressing', summary: '1/3', message: 'baking', pods: { summary: '1/5' }, stableRevision: 'old' },
+      conditions: [made('Ready', 'False'), made('Reconciling', 'True'), made('Stalled', 'False')],
+    }
     expect(await writeStatus(thing('IngressRollout', 'ing-shown-abc', {}), status)).toBeNull()
     const [head, row] = (await kubectl('get', 'ir', 'ing-shown-abc', '-n', run, '-o', 'wide'))
       .split('\n')
       .map(line => line.split(/ {2,}/))
-    expect(head).toEqual(['NAME', 'KIND', 'OBJECT', 'REVISION', 'PHASE', 'BATCH', 'PODS', 'MESSAGE', 'AGE'])
-    expect(row?.slice(0, 8)).toEqual([
+    expect(head).toEqual([
+      ...['NAME', 'KIND', 'OBJECT', 'REVISION', 'PHASE', 'REASON', 'BATCH', 'PODS', 'STABLE', 'MESSAGE', 'AGE'],
+    ])
+    expect(row?.slice(0, 10)).toEqual([
       'ing-shown-abc',
       'Ingress',
       'shown',
       'abc',
       'Progressing',
+      'Baking',
       '1/3',
       '1/5',
+      'old',
       'baking',
     ])
+    const wait = (condition: string): Promise<string> =>
+      kubectl('wait', 'ir/ing-shown-abc', '-n', run, `--for=condition=${condition}`, '--timeout=1s')
+    expect(await wait('Reconciling')).toContain('condition met')
+    await expect(wait('Ready')).rejects.toThrow('timed out')
+    const done = { ...status, conditions: [made('Ready', 'True'), made('Reconciling', 'False')] }
+    expect(await writeStatus(thing('IngressRollout', 'ing-shown-abc', {}), done)).toBeNull()
+    expect(await wait('Ready')).toContain('condition met')
+    expect(await wait('Reconciling=False')).toContain('condition met')
     const select = (kind: string): Promise<string> => {
       const selector = `spec.objectRef.name=shown,spec.objectRef.kind=${kind}`
       return kubectl('get', 'ir', '-n', run, '-o', 'name', '--field-selector', selector)
@@ -209,11 +227,11 @@ describe('kubectl', () => {
     const conditions = [
       { type: 'Accepted', status: 'True', reason: 'Accepted', message: '', lastTransitionTime: '2026-01-01T00:00:00Z' },
     ]
-    const status = { batches: '1, 100%', governedObjects: 12, conditions }
+    const status = { batches: '1, 100%', governedObjects: 12, pausedRollouts: 2, refusedObjects: 1, conditions }
     expect(await writeStatus(thing('IngressRolloutPolicy', `${run}-shown`, spec), status)).toBeNull()
     const [head, row] = (await kubectl('get', 'irp', `${run}-shown`)).split('\n').map(line => line.split(/ {2,}/))
-    expect(head).toEqual(['NAME', 'BATCHES', 'BAKE', 'GOVERNED', 'ACCEPTED', 'AGE'])
-    expect(row?.slice(0, 5)).toEqual([`${run}-shown`, '1, 100%', '30s', '12', 'True'])
+    expect(head).toEqual(['NAME', 'BATCHES', 'BAKE', 'GOVERNED', 'PAUSED', 'REFUSED', 'ACCEPTED', 'AGE'])
+    expect(row?.slice(0, 7)).toEqual([`${run}-shown`, '1, 100%', '30s', '12', '2', '1', 'True'])
   })
 
   it('wait sees a condition', async () => {

@@ -268,6 +268,25 @@ describeOwn('the operator against a real API server', () => {
     expect(await record()).toMatchObject({ current: before, update: revision, index: 0 })
     expect(await disagreement()).toBe('')
     expect((await statusOf(revision))?.message).toContain('waits')
+    // It goes with its Ingress, and Argo CD shows it there.
+    const { metadata } = await client.get(rollouts, { namespace: 'shop', name: `ing-web-${revision}` })
+    const { uid } = (await web()).metadata
+    expect(metadata.ownerReferences).toEqual([
+      { apiVersion: 'networking.k8s.io/v1', kind: 'Ingress', name: 'web', uid },
+    ])
+    const { conditions = [], observedGeneration } = (await statusOf(revision)) ?? {}
+    expect(conditions.slice(0, 3)).toMatchObject([
+      { type: 'Ready', status: 'False' },
+      { type: 'Reconciling', status: 'True' },
+      { type: 'Stalled', status: 'False' },
+    ])
+    expect(observedGeneration).toBe(metadata.generation)
+    await until('the event that names it', async () =>
+      (await client.list(resources.events, { namespace: 'shop' })).some(
+        ({ involvedObject, reason, message }) =>
+          involvedObject.name === 'web' && reason === 'RolloutCreated' && message.includes(`ing-web-${revision}`),
+      ),
+    )
   }, 30_000)
 
   it('goes on with another leader when the first is killed', async () => {

@@ -107,8 +107,8 @@ export function watchAll(watch: Watch, targets: WatchTargets, events: WatchEvent
   })
   watch(policyResource, {
     upsert: object => {
-      targets.policies.upsert(object)
-      events.policies()
+      // Our own status, written with every object that comes, is nothing that all objects are looked at again for.
+      if (targets.policies.upsert(object)) events.policies()
     },
     remove: object => {
       targets.policies.remove(object)

@@ -141,6 +141,11 @@ function unreleasedHold(object: SourceObject, record: ReleaseRecord, update: Rev
   const served = hashOf(record, update ?? record.current)
   if (served === revision) return null
   if (isRefused(record, revision) || record.refused.includes(revision)) {
+    if (object.deleting) {
+      const message =
+        'the deletion was taken back: pods go on serving the object until someone promotes its IngressRollout'
+      return { reason: 'RevisionRefused', message }
+    }
     return {
       reason: 'RevisionRefused',
       message: `revision ${revision} was taken back and stays in until someone says retry`,

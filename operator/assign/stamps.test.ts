@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { removeStamps, restoreStamps, stampFor } from './stamps.ts'
+import { removeStamps, restoreStamps, stampFor, wasStamped } from './stamps.ts'
 import { CLOSED_POLICY, HAND, NOBODY, POLICY, ingress, record, secret } from './testing.ts'
 import type { StampTexts } from './testing.ts'
 
@@ -28,6 +28,21 @@ describe('stampFor', () => {
       'x/ingress-rollout-update-revision': null,
       'x/ingress-rollout-index-id': '0',
     })
+  })
+})
+
+describe('wasStamped', () => {
+  it.each([
+    ['begun, on no pod yet', { update: 'v2', index: 0 }, false],
+    ['the first of a new object', { current: null, update: 'v1', index: 0 }, false],
+    ['on a pod', { update: 'v2', index: 1 }, true],
+    ['on all', { update: 'v2', index: -1 }, true],
+    ['complete', { update: 'v1' }, true],
+    ['taken back', { update: 'v1', index: 0 }, true],
+    ['by hand, on no pod', { byHand: true, update: 'mine', index: 0 }, true],
+    ['by hand, the flag alone', { byHand: true, update: null }, true],
+  ] as const)('%s', (_what, change, wanted) => {
+    expect(wasStamped(record(change))).toBe(wanted)
   })
 })
 

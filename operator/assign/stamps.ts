@@ -18,6 +18,14 @@ export function stampFor(record: ReleaseRecord, prefix: string = DEFAULT_ANNOTAT
 }
 
 /**
+ * Whether the annotations of the record's update were ever there. A rollout that has begun and is on no pod yet may not
+ * have been stamped (somebody else wrote first), and then nobody took them away. What is driven by hand began with them.
+ */
+export function wasStamped({ byHand, current, update, index }: ReleaseRecord): boolean {
+  return byHand || update === null || index !== 0 || update === current
+}
+
+/**
  * What to write where annotations of an object that the store knows were lost; null: nothing. Where people may drive, an
  * annotation that is there is left to whoever wrote it, also an invalid one; but without update or index the others mean
  * nothing, and all are written anew.

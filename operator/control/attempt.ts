@@ -2,6 +2,7 @@
 import type { KubeClient } from '../kube/client.ts'
 import { resources } from '../kube/resources.ts'
 import type { IngressRolloutStatus } from '../model/generated/crds.ts'
+import { forKstatus } from '../rollout/conditions.ts'
 import type { Rollout } from './rollouts.ts'
 
 /** The status of the attempt to come, then its spec: the order in which a waiting `kubectl wait` sees no old Complete. */
@@ -13,9 +14,9 @@ export async function resetForAttempt(
   wall: Date,
 ): Promise<void> {
   const { namespace, name, generation } = rollout
-  const condition = (type: string): NonNullable<IngressRolloutStatus['conditions']>[number] => ({
+  const condition = (type: string, holds = false): NonNullable<IngressRolloutStatus['conditions']>[number] => ({
     type,
-    status: 'False',
+    status: holds ? 'True' : 'False',
     reason: 'NewAttempt',
     message: `attempt ${attempt} begins`,
     observedGeneration: generation,
@@ -28,7 +29,12 @@ export async function resetForAttempt(
     observedRetry: rollout.spec.retry,
     index: 0,
     batch: 0,
-    conditions: ['Progressing', 'Complete', 'RolledBack', 'Paused'].map(condition),
+    // The patch of spec below makes a generation that this status has not observed, until the attempt is looked at.
+    observedGeneration: generation,
+    conditions: [
+      ...forKstatus('reconciling').map(([type, holds]) => condition(type, holds)),
+      ...['Progressing', 'Complete', 'RolledBack', 'Paused'].map(type => condition(type)),
+    ],
   }
   await client.applyStatus(resources.ingressRollouts, { namespace, name }, status)
   await client.mergePatch(

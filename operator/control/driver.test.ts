@@ -64,6 +64,39 @@ describe('a rollout', () => {
     expect(await leader.driver.drive('Ingress/shop/web')).toEqual({})
   })
 
+  it('observes a command that comes too late, and keeps what its status says', async () => {
+    const [api, leader] = await governed()
+    change(api, 'b.example')
+    await leader.seconds(8)
+    const { status } = found(api)
+    expect(status).toMatchObject({ phase: 'Complete', gates: expect.arrayContaining([expect.anything()]) })
+    command(api, { paused: true })
+    const { generation } = api.all('ingressrollouts')[0]?.metadata ?? {}
+    expect(status.observedGeneration).toBe((generation ?? 0) - 1)
+    await leader.settle()
+    const conditions = (status.conditions ?? []).map(one => ({ ...one, observedGeneration: generation }))
+    expect(found(api).status).toEqual({ ...status, observedGeneration: generation, conditions })
+    // The same of a leader that did not write it.
+    leader.crash()
+    const next = await new LeaderProcess(api, { clock: leader.clock }).start()
+    expect(found(api).status.gates).toEqual(status.gates)
+    command(api, { paused: false })
+    await next.settle()
+    expect(found(api).status).toMatchObject({ observedGeneration: (generation ?? 0) + 1, gates: status.gates })
+    const { writes } = api
+    await next.seconds(2)
+    expect(api.writes).toBe(writes)
+  })
+
+  it('a command that changes nothing while it runs is observed at once', async () => {
+    const [api, leader] = await governed()
+    change(api, 'b.example')
+    await leader.settle()
+    command(api, { retry: 0, approvedBatch: 1 })
+    await leader.settle()
+    expect(found(api).status.observedGeneration).toBe(api.all('ingressrollouts')[0]?.metadata.generation)
+  })
+
   it('stands still while nobody may write, and goes on from there', async () => {
     const [api, leader] = await governed()
     change(api, 'b.example')

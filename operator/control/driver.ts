@@ -133,7 +133,11 @@ export class Driver {
       // The record shows it in a moment: only then it can be judged.
       return SOON_MS
     }
-    if (ENDED.has(state.phase) && !asksForMore(rollout, state) && !driven.owesStatus) return Infinity
+    if (ENDED.has(state.phase) && !asksForMore(rollout, state) && !driven.owesStatus) {
+      this.#stand(rollout, view, state)
+      await this.#observeSpec(rollout, driven)
+      return Infinity
+    }
     const source = view?.source ?? null
     const obstacle = this.#obstacle(rollout, view, state)
     const observation = observe({
@@ -148,11 +152,12 @@ export class Driver {
     })
     const made = step(state, observation, policy)
     const next = made.state
-    this.#stand(rollout, view, next)
+    if (!ENDED.has(next.phase)) this.#stand(rollout, view, next)
     await this.#act(rollout, view, state, next, made.commands)
     driven.state = next
     driven.owesStatus = true
-    if (!ENDED.has(state.phase) && ENDED.has(next.phase)) this.#end(rollout, next)
+    if (!ENDED.has(state.phase) && ENDED.has(next.phase)) this.#options.ended(next.phase)
+    if (ENDED.has(next.phase)) this.#stand(rollout, view, next)
     await this.#write(rollout, driven, observation, obstacle)
     driven.owesStatus = false
     // A record or annotation that was written shows by itself, and this is looked at again then.
@@ -276,8 +281,13 @@ export class Driver {
 
   /** Its place among the others follows from its phase, in the same turn of the event loop in which it was asked for. */
   #stand(rollout: Rollout, view: ObjectView | null, { phase }: State): void {
-    if (phase === 'Pending' || ENDED.has(phase)) return
     const { turns, turnFree } = this.#options
+    if (phase === 'Pending') return
+    if (ENDED.has(phase)) {
+      // Also of one that was to go on again, and did not.
+      if (turns.release(rollout.uid)) turnFree()
+      return
+    }
     const before = turns.stand(rollout.uid)
     const stand = phase === 'Paused' ? 'rests' : 'runs'
     if (before === null || before === 'waits') this.#claim(rollout, view, stand)
@@ -297,13 +307,8 @@ export class Driver {
     this.#options.turns.claim(rollout.uid, claim, stand)
   }
 
-  #end(rollout: Rollout, state: State): void {
-    this.#options.ended(state.phase)
-    if (this.#options.turns.release(rollout.uid)) this.#options.turnFree()
-  }
-
   async #write(rollout: Rollout, driven: Driven, observation: Observation, obstacle: string | null): Promise<void> {
-    const { client, clock } = this.#options
+    const { clock } = this.#options
     const context = { previous: rollout.status, generation: rollout.generation }
     const shown = obstacle === null ? driven.state : { ...driven.state, message: waitsFor(driven.state, obstacle) }
     const status = toStatus(shown, observation, shown.settings ?? driven.policy, context)
@@ -312,15 +317,35 @@ export class Driver {
     const { written } = driven
     if (written?.text === text) return
     if (written?.essence === essence && clock.now() - written.at < FIGURES_MS) return
+    await this.#apply(rollout.namespace, rollout.name, status)
+    driven.written = { text, essence, at: clock.now() }
+  }
+
+  /**
+   * A command to what has ended changes nothing but metadata.generation. Whoever compares that with observedGeneration
+   * (kstatus) would wait for ever. The status stays as it was written: its figures are not known any more.
+   */
+  async #observeSpec(rollout: Rollout, driven: Driven): Promise<void> {
+    const { generation, namespace, name } = rollout
+    const { written, state } = driven
+    // What the cache has may be older than what was written here.
+    const status = written === null ? rollout.status : (JSON.parse(written.text) as IngressRolloutStatus)
+    if (status?.phase !== state.phase || status.attempt !== state.attempt) return
+    if (status.observedGeneration === generation) return
+    const conditions = (status.conditions ?? []).map(one => ({ ...one, observedGeneration: generation }))
+    const observed: IngressRolloutStatus = { ...status, observedGeneration: generation, conditions }
+    await this.#apply(namespace, name, observed)
+    driven.written = { text: JSON.stringify(observed), essence: essenceOf(observed), at: this.#options.clock.now() }
+  }
+
+  async #apply(namespace: string, name: string, status: IngressRolloutStatus): Promise<void> {
     this.#assertLeading()
-    const { namespace, name } = rollout
     try {
-      await client.applyStatus(resources.ingressRollouts, { namespace, name }, status)
+      await this.#options.client.applyStatus(resources.ingressRollouts, { namespace, name }, status)
     } catch (error) {
       // Deleted meanwhile: its end comes with the watch.
       if (!isKubeError(error, 'KUBE_NOT_FOUND')) throw error
     }
-    driven.written = { text, essence, at: clock.now() }
   }
 
   #say(rollout: Rollout, { level, reason, message }: Extract<Command, { type: 'event' }>): void {
@@ -388,7 +413,18 @@ function essenceOf({
   pods,
   conditions = [],
   observedRetry,
+  observedGeneration,
 }: IngressRolloutStatus): string {
   const kinds = conditions.map(({ type, status, reason }) => [type, status, reason])
-  return JSON.stringify([phase, attempt, batch, index, pods?.summary, pods?.acknowledged, observedRetry, kinds])
+  return JSON.stringify([
+    phase,
+    attempt,
+    batch,
+    index,
+    pods?.summary,
+    pods?.acknowledged,
+    observedRetry,
+    observedGeneration,
+    kinds,
+  ])
 }

@@ -7,6 +7,7 @@ import { ingress, namespace, policy } from '../pipeline/testing.ts'
 import { CONDITIONS_ANNOTATION } from '../status/object-conditions.ts'
 import { FINALIZER } from './finalizer.ts'
 import { Keeper } from './keeper.ts'
+import type { Kept } from './keeper.ts'
 import { LeaderProcess, cluster, outcomeOf } from './testing.ts'
 import { X, viewOf } from './testing-views.ts'
 import type { ViewOf } from './testing-views.ts'
@@ -23,8 +24,10 @@ describe('one look', () => {
   let said: string[]
   let fresh: boolean
   let needed: boolean
+  let now: Date
 
   beforeEach(() => {
+    now = new Date('2026-01-01T00:00:00Z')
     log = []
     records = []
     patches = []
@@ -33,8 +36,8 @@ describe('one look', () => {
     needed = true
   })
 
-  const keep = (of: ViewOf, rollingOut = false, key?: string): Promise<string> => {
-    const keeper = new Keeper({
+  const keeperOf = (): Keeper =>
+    new Keeper({
       records: {
         put: record => {
           log.push('put')
@@ -62,10 +65,11 @@ describe('one look', () => {
       fresh: () => fresh,
       needed: () => needed,
       say: (_source, { type, status, reason }) => said.push(`${type}=${status} ${reason}`),
-      wall: () => new Date('2026-01-01T00:00:00Z'),
+      wall: () => now,
     })
+  const keep = (of: ViewOf, rollingOut = false, key?: string): Promise<Kept> => {
     const view = viewOf(of)
-    return keeper.keep(key === undefined ? view : { ...view, key }, { rollingOut })
+    return keeperOf().keep(key === undefined ? view : { ...view, key }, { rollingOut })
   }
   const finalized = { finalizers: [FINALIZER] } as const
 
@@ -77,6 +81,20 @@ describe('one look', () => {
   it('puts the finalizer on what is governed, beside those of others', async () => {
     expect(await keep({ source: { finalizers: ['other'] } })).toBe('changed')
     expect(patches).toEqual([{ finalizers: ['other', FINALIZER] }])
+  })
+
+  it('says so where somebody changed annotations that are not his, and not where they are late', async () => {
+    const governance = { by: 'policy', policy: 'default', manual: false } as const
+    const keeper = keeperOf()
+    const { record } = viewOf({ record: { update: 'v2', index: 1 } })
+    const look = (index: string): Promise<Kept> => {
+      const view = viewOf({ content: 'v2', governance, source: finalized, texts: { ...STAMP, index } })
+      return keeper.keep({ ...view, record, stored: record }, { rollingOut: true })
+    }
+    expect([await look('0'), said]).toEqual(['changed', []])
+    expect([await look('1'), said]).toEqual(['settled', []])
+    expect([await look('-1'), said]).toEqual(['changed', ['Released=False StampMissing']])
+    expect(patches.at(-1)).toMatchObject({ annotations: { [`${X}/ingress-rollout-index-id`]: '1' } })
   })
 
   it('takes over what was served, on a fresh install also what a policy selects at once', async () => {
@@ -218,6 +236,36 @@ describe('one look', () => {
     expect(await keep({ source: finalized, annotations })).toBe('changed')
     expect(patches.at(-1)).toEqual({ annotations: { [CONDITIONS_ANNOTATION]: null } })
     expect(said).toHaveLength(1)
+  })
+
+  it('says that a Service is missing once it was missed for some seconds, and asks to be looked at then', async () => {
+    const keeper = keeperOf()
+    const missing: Problem = { key: 'k', field: 'spec', reason: 'ServiceNotFound', message: 'no such', effect: 'warn' }
+    const view = viewOf({ source: finalized, problems: [missing] })
+    expect(await keeper.keep(view, { rollingOut: false })).toBe(5_000)
+    expect([said, patches]).toEqual([[], []])
+    now = new Date(now.getTime() + 5_000)
+    expect(await keeper.keep(view, { rollingOut: false })).toBe('changed')
+    expect(said).toEqual(['Accepted=True ServiceNotFound'])
+    const [{ annotations }] = patches as unknown as readonly [
+      { readonly annotations: Readonly<Record<string, string>> },
+    ]
+    // A new leader does not take it off again.
+    expect(await keep({ source: finalized, problems: [missing], annotations })).toBe('settled')
+  })
+
+  it('says once that a Secret is gone which is still needed, and again when it was there in between', async () => {
+    const keeper = keeperOf()
+    const circumstances = { rollingOut: false }
+    const lost = { ...viewOf({ content: null }), key: 'Secret/shop/tls' } as const
+    const hold = { reason: 'StillNeeded', message: 'the last good certificate is served' } as const
+    for (let i = 0; i < 3; i++) expect(await keeper.keep({ ...lost, hold }, circumstances)).toBe('settled')
+    expect([said, log]).toEqual([['Released=False StillNeeded'], []])
+    await keeper.keep({ ...viewOf({}), key: 'Secret/shop/tls' }, circumstances)
+    await keeper.keep({ ...lost, hold }, circumstances)
+    expect(said).toHaveLength(2)
+    await keeper.keep({ ...lost, hold: null }, circumstances)
+    expect(said).toHaveLength(2)
   })
 
   it('does not call a change unreleased whose rollout is about to begin', async () => {

@@ -5,12 +5,13 @@
 import type { ObjectKey } from '../../protocol/objects.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import { follow, noted } from '../assign/records.ts'
-import { removeStamps, restoreStamps, stampFor } from '../assign/stamps.ts'
+import { removeStamps, restoreStamps, stampFor, wasStamped } from '../assign/stamps.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
 import type { Condition } from '../model/generated/crds.ts'
 import type { SourceObject } from '../model/types.ts'
 import type { ObjectView } from '../pipeline/pipeline.ts'
-import { CONDITIONS_ANNOTATION, objectConditions } from '../status/object-conditions.ts'
+import { CONDITIONS_ANNOTATION, isSaid, objectConditions } from '../status/object-conditions.ts'
+import { Settling } from '../status/settling.ts'
 import { wantedFinalizers } from './finalizer.ts'
 import type { ObjectWriter } from './object-writer.ts'
 
@@ -31,14 +32,15 @@ export interface KeeperOptions {
   readonly fresh: (uid: string) => boolean
   /** Something that is served refers to the Secret. */
   readonly needed: (key: ObjectKey) => boolean
-  readonly say: (object: SourceObject, condition: Condition) => void
+  readonly say: (object: Pick<SourceObject, 'key' | 'uid'>, condition: Condition) => void
   readonly wall: () => Date
 }
 
 /**
  * `settled`: nothing was written, the view is as it should be. `changed`: something was, look again when it shows.
+ * A number: as settled, and look again after so many milliseconds.
  */
-export type Kept = 'settled' | 'changed'
+export type Kept = 'settled' | 'changed' | number
 
 export interface Circumstances {
   /** A rollout of the object's content is on its way or about to begin. */
@@ -47,6 +49,11 @@ export interface Circumstances {
 
 export class Keeper {
   readonly #options: KeeperOptions
+  readonly #settling = new Settling()
+  /** Records that annotations agreed with: what differs since is somebody else's doing. */
+  readonly #copied = new WeakSet<ReleaseRecord>()
+  /** Secrets of which was said that they are gone and needed. */
+  readonly #lost = new Set<ObjectKey>()
 
   constructor(options: KeeperOptions) {
     this.#options = options
@@ -55,7 +62,8 @@ export class Keeper {
   /** @throws KubeError, NotLeaderError */
   async keep(view: ObjectView, circumstances: Circumstances): Promise<Kept> {
     const { source, record, stored } = view
-    if (source === null) return this.#gone(view.key, record)
+    if (source === null) return this.#gone(view, record)
+    this.#lost.delete(view.key)
     const { records } = this.#options
     if (view.namespaceTerminating) {
       if (stored !== null) await records.remove(stored.uid)
@@ -63,13 +71,26 @@ export class Keeper {
     }
     if (await this.#record(view, source)) return 'changed'
     const stamps = this.#stamps(view, source)
+    const { annotations, waitMs } = this.#conditions(view, source, circumstances)
     const kept = await this.#write(view, source, {
       finalizers: wantedFinalizers(view, circumstances.rollingOut),
-      annotations: { ...stamps, ...this.#conditions(view, source, circumstances) },
+      annotations: { ...stamps, ...annotations },
     })
     const { hold } = view
-    if (hold?.reason === 'StampMissing' && Object.keys(stamps).length > 0) this.#sayRestored(source, hold.message)
-    return kept
+    const differs = Object.keys(stamps).length > 0
+    if (record !== null && differs) {
+      if (hold?.reason === 'StampMissing' && wasStamped(record)) this.#sayRestored(source, hold.message)
+      if (isClosed(view) && this.#copied.has(record)) {
+        this.#sayRestored(source, 'rollout annotations were changed, and the policy lets nobody but the operator')
+      }
+    } else if (record !== null) this.#copied.add(record)
+    return kept === 'settled' && Number.isFinite(waitMs) ? waitMs : kept
+  }
+
+  /** Nothing is known of the object any more. */
+  forget(key: ObjectKey): void {
+    this.#settling.forget(key)
+    this.#lost.delete(key)
   }
 
   /** No condition: it is mended by the write that goes with it. */
@@ -81,8 +102,23 @@ export class Keeper {
     })
   }
 
-  async #gone(key: ObjectKey, record: ReleaseRecord | null): Promise<Kept> {
-    if (record === null || (key.startsWith('Secret/') && this.#options.needed(key))) return 'settled'
+  async #gone({ key, hold }: ObjectView, record: ReleaseRecord | null): Promise<Kept> {
+    this.#settling.forget(key)
+    if (record === null) return 'settled'
+    if (key.startsWith('Secret/') && this.#options.needed(key)) {
+      // There is no object that a condition could be written to; the Ingresses that name it say the rest.
+      if (hold?.reason === 'StillNeeded' && !this.#lost.has(key)) {
+        this.#lost.add(key)
+        const lastTransitionTime = this.#options.wall().toISOString()
+        const { reason, message } = hold
+        this.#options.say(
+          { key, uid: record.uid },
+          { type: 'Released', status: 'False', reason, message, lastTransitionTime },
+        )
+      }
+      return 'settled'
+    }
+    this.#lost.delete(key)
     await this.#options.records.remove(record.uid)
     return 'changed'
   }
@@ -139,20 +175,26 @@ export class Keeper {
     view: ObjectView,
     source: SourceObject,
     { rollingOut }: Circumstances,
-  ): Readonly<Record<string, string | null>> {
-    const { problems, hold, raw, governance } = view
+  ): { readonly annotations: Readonly<Record<string, string | null>>; readonly waitMs: number } {
+    const { hold, raw, governance } = view
+    const { deleting } = source
     const previous = raw?.metadata.annotations?.[CONDITIONS_ANNOTATION]
     // What is not ours, and never was, is none of our business.
     const mine = source.ours && (source.key.startsWith('Ingress/') || this.#options.needed(source.key))
+    const { problems, waitMs } = this.#settling.settled(source.key, mine ? view.problems : [], {
+      ...{ deleting, now: this.#options.wall().getTime() },
+      isSaid: problem => isSaid(previous, problem),
+    })
     const { value, news } = objectConditions({
-      problems: mine ? problems : [],
+      problems,
       hold: mine || view.record !== null ? hold : null,
       expected: rollingOut || governance.by === 'policy',
+      deleting,
       previous,
       now: this.#options.wall().toISOString(),
     })
     for (const condition of news) this.#options.say(source, condition)
-    return value === (previous ?? null) ? {} : { [CONDITIONS_ANNOTATION]: value }
+    return { annotations: value === (previous ?? null) ? {} : { [CONDITIONS_ANNOTATION]: value }, waitMs }
   }
 
   async #write(
@@ -173,6 +215,10 @@ export class Keeper {
     })
     return 'changed'
   }
+}
+
+function isClosed({ governance }: ObjectView): boolean {
+  return governance.by === 'policy' && !governance.manual
 }
 
 /** Its change of class is released to all pods: the object is none of ours any more, and nothing of it is kept. */

@@ -59,12 +59,16 @@ beforeEach(() => {
     addresses: { write: noted('addresses') },
     writer: { stale: () => stale, forget: note('forget') },
     keeper: {
+      forget: () => undefined,
       keep: () => {
         log.push('keep')
         return kept()
       },
     },
-    starter: { start: () => Promise.resolve(log.push('start') === 0) },
+    starter: {
+      start: () => Promise.resolve(log.push('start') === 0),
+      sweep: (key: string) => Promise.resolve(void log.push(`sweep ${key}`)),
+    },
     driver: {
       start: note('driver start'),
       stop: note('driver stop'),
@@ -195,7 +199,7 @@ describe('a leader', () => {
     await begin()
     leader.viewed([WEB])
     await settle()
-    expect(log.slice(4)).toEqual([`forget ${WEB}`, `drive ${WEB}`])
+    expect(log.slice(4)).toEqual([`forget ${WEB}`, `drive ${WEB}`, `sweep ${WEB}`])
     leader.rolloutGone('uid')
     expect(log.at(-1)).toBe('driver forget uid')
   })

@@ -24,6 +24,7 @@ import type { Keeper } from './keeper.ts'
 import { SAFETY_MS, lookAfter } from './look-after.ts'
 import type { ObjectWriter } from './object-writer.ts'
 import type { Policies } from './policies.ts'
+import { pausedByPolicy } from './rollouts.ts'
 import type { Rollouts } from './rollouts.ts'
 import type { Starter } from './starter.ts'
 
@@ -203,12 +204,13 @@ export class Leader {
   }
 
   async #writeStatus(key: string): Promise<ReconcileResult | void> {
-    const { policies, client, pipeline, mayWrite, clock, checksums } = this.#parts
+    const { policies, client, pipeline, mayWrite, clock, checksums, rollouts } = this.#parts
     if (!mayWrite()) return
     try {
       if (key === 'store') return await this.#complete()
       if (key === 'policies') {
-        await policies.writeStatus(client, pipeline.views(), mayWrite, clock.wall().toISOString())
+        const paused = pausedByPolicy(rollouts.open())
+        await policies.writeStatus(client, pipeline.views(), mayWrite, clock.wall().toISOString(), paused)
       } else if (key === 'checksum/Ingress') await checksums.Ingress.writeStatus()
       else await checksums.Secret.writeStatus()
     } catch (error) {
@@ -231,7 +233,11 @@ export class Leader {
 
   #goRound(): void {
     this.statusMayDiffer()
-    const { store, pipeline } = this.#parts
+    const { store, pipeline, rollouts } = this.#parts
+    // Made by an operator without owner references, of what is gone.
+    for (const { object, owned } of rollouts.all()) {
+      if (!owned && pipeline.view(object) === null) this.#objects.add(object)
+    }
     for (const record of store.all()) {
       const view = pipeline.view(record.key)
       // A record of a UID that is no more, beside the one of the object that has its name now.
@@ -243,7 +249,11 @@ export class Leader {
 }
 
 /** An event for each condition that says something new. */
-export function sayCondition(events: EventRecorder, object: SourceObject, condition: Condition): void {
+export function sayCondition(
+  events: EventRecorder,
+  object: Pick<SourceObject, 'key' | 'uid'>,
+  condition: Condition,
+): void {
   const { kind, namespace, name } = parseObjectKey(object.key)
   const { apiVersion } = kind === 'Ingress' ? resources.ingresses : resources.secrets
   const level = condition.status === 'False' && condition.reason !== 'NotStamped' ? 'Warning' : 'Normal'

@@ -17,8 +17,8 @@ import type { Starter } from './starter.ts'
 export interface LookAfterParts {
   readonly pipeline: Pick<Pipeline, 'view'>
   readonly writer: Pick<ObjectWriter, 'forget' | 'stale'>
-  readonly keeper: Pick<Keeper, 'keep'>
-  readonly starter: Pick<Starter, 'start'>
+  readonly keeper: Pick<Keeper, 'keep' | 'forget'>
+  readonly starter: Pick<Starter, 'start' | 'sweep'>
   readonly driver: Pick<Driver, 'drive'>
   readonly rollouts: Pick<Rollouts, 'of'>
   readonly addresses: Pick<AddressWriter, 'write'>
@@ -35,7 +35,10 @@ export async function lookAfter(key: ObjectKey, parts: LookAfterParts): Promise<
   const view = pipeline.view(key)
   if (view === null) {
     writer.forget(key)
-    return driver.drive(key)
+    keeper.forget(key)
+    const driven = await driver.drive(key)
+    await starter.sweep(key)
+    return driven
   }
   if (view.source !== null && writer.stale(view.source)) return { requeueAfterMs: SAFETY_MS }
   const failures: unknown[] = []
@@ -61,6 +64,7 @@ export async function lookAfter(key: ObjectKey, parts: LookAfterParts): Promise<
   const lookAgain = await attempt('the addresses in status', () => addresses.write(view))
   if (failures.length > 0) throw failures[0]
   const { requeueAfterMs = Infinity } = driven === 'failed' ? {} : driven
-  const soonest = Math.min(requeueAfterMs, typeof lookAgain === 'number' ? lookAgain : Infinity)
+  const others = [kept, lookAgain].filter(answer => typeof answer === 'number')
+  const soonest = Math.min(requeueAfterMs, ...others)
   return Number.isFinite(soonest) ? { requeueAfterMs: soonest } : {}
 }

@@ -52,7 +52,8 @@ describe('what takes over from a rollout', () => {
     ['nothing while the object has its content', ON_ITS_WAY, null],
     ['nothing while it is not recorded yet', { content: 'v2', record: null }, null],
     ['newer content', { ...ON_ITS_WAY, content: 'v3' }, 'newer'],
-    ['a deletion', { ...ON_ITS_WAY, content: ABSENT }, 'newer'],
+    ['a deletion', { ...ON_ITS_WAY, content: ABSENT }, 'deleted'],
+    ['a change of class', { ...ON_ITS_WAY, content: ABSENT, source: { deleting: false } }, 'newer'],
     ['newer content that cannot be served: nothing', { ...ON_ITS_WAY, content: 'v3', invalid: true }, null],
     ['the stable content', { ...ON_ITS_WAY, content: 'v1' }, 'reverted'],
     [
@@ -62,10 +63,10 @@ describe('what takes over from a rollout', () => {
     ],
     ['a policy that went', { ...ON_ITS_WAY, governance: NOBODY }, 'ungoverned'],
     ['a person who drives by hand', { ...ON_ITS_WAY, governance: HAND }, 'ungoverned'],
-    ['the end of the namespace', { ...ON_ITS_WAY, namespaceTerminating: true }, 'ungoverned'],
-    ['another object of the same name', { ...ON_ITS_WAY, source: { uid: 'u2' } }, 'ungoverned'],
-    ['the end of the object', { ...ON_ITS_WAY, content: null }, 'ungoverned'],
-    ['the end of all we know', null, 'ungoverned'],
+    ['the end of the namespace', { ...ON_ITS_WAY, namespaceTerminating: true }, 'gone'],
+    ['another object of the same name', { ...ON_ITS_WAY, source: { uid: 'u2' } }, 'gone'],
+    ['the end of the object', { ...ON_ITS_WAY, content: null }, 'gone'],
+    ['the end of all we know', null, 'gone'],
   ]
 
   it.each(cases)('%s', (_what, of, wanted) => {

@@ -138,14 +138,15 @@ function stableOf(spec: IngressRolloutSpec, record: ReleaseRecord | null): Revis
 }
 
 function supersededBy({ objectRef, revision }: IngressRolloutSpec, view: ObjectView | null): Observation['superseded'] {
-  if (view === null || view.source?.uid !== objectRef.uid) return 'ungoverned'
-  const { source, record, governance, invalid, namespaceTerminating } = view
-  if (governance.by !== 'policy' || namespaceTerminating) return 'ungoverned'
+  if (view === null || view.source?.uid !== objectRef.uid || view.namespaceTerminating) return 'gone'
+  const { source, record, governance, invalid } = view
+  if (governance.by !== 'policy') return 'ungoverned'
   if (source.revision === revision || record === null) return null
   if (hashOf(record, record.current) === source.revision) return 'reverted'
   // Content that cannot be served, or was taken back before, takes over from nobody.
   if (record.refused.includes(source.revision)) return 'reverted'
-  return invalid ? null : 'newer'
+  if (invalid) return null
+  return source.deleting ? 'deleted' : 'newer'
 }
 
 function manualIndexOf({ state, view, upToDate, spec }: ObserveInput): number | null {

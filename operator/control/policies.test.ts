@@ -6,6 +6,7 @@ import type { ObjectView } from '../pipeline/pipeline.ts'
 import { policy } from '../pipeline/testing.ts'
 import type { PolicyChange } from '../pipeline/testing.ts'
 import { Policies } from './policies.ts'
+import { Rollouts, pausedByPolicy } from './rollouts.ts'
 import { viewOf } from './testing-views.ts'
 
 const NOW = '2026-01-01T00:00:00Z'
@@ -23,18 +24,19 @@ const statusOf = (api: FakeApi, name = 'default'): IngressRolloutPolicyStatus =>
 describe('Policies', () => {
   it('a version that cannot be read leaves the last one in force, and says so', async () => {
     const { api, policies } = known({ spec: { maxConcurrent: 3 } })
+    let generation = 2
     for (const bad of [{ bakeTime: 'soon' }, { batches: [] }, { analysis: {} }]) {
-      const malformed = policy({ generation: 2, spec: bad })
+      const malformed = policy({ generation: generation++, spec: bad })
       policies.upsert(malformed)
       expect(policies.all).toMatchObject([{ name: 'default', maxConcurrent: 3, generation: 1 }])
     }
     await policies.writeStatus(api.client(), [], yes, NOW)
-    const [accepted] = statusOf(api).conditions ?? []
+    const accepted = statusOf(api).conditions?.at(-1)
     expect(accepted).toMatchObject({ type: 'Accepted', status: 'False', reason: 'Malformed' })
     expect(accepted?.message).toContain('IngressRolloutPolicy default: spec.analysis has no gate')
     expect(accepted?.message).toContain('the last version that could be read stays in force')
     expect(statusOf(api)).toMatchObject({ batches: '1, 100%' })
-    policies.upsert(policy({ generation: 3, spec: { maxConcurrent: 4 } }))
+    policies.upsert(policy({ generation, spec: { maxConcurrent: 4 } }))
     expect(policies.all).toMatchObject([{ maxConcurrent: 4 }])
   })
 
@@ -57,7 +59,59 @@ describe('Policies', () => {
     ]
     await policies.writeStatus(api.client(), views, yes, NOW)
     expect([statusOf(api).governedObjects, statusOf(api, 'other').governedObjects]).toEqual([2, 1])
-    expect(statusOf(api, 'other').conditions?.[0]?.message).toBe('governs 1 object')
+    expect(statusOf(api, 'other').conditions?.at(-1)?.message).toBe('governs 1 object')
+  })
+
+  it.each([
+    ['that is followed', {}, ['Ready', 'Accepted'], 'Accepted'],
+    ['that cannot be read', { bakeTime: 'soon' }, ['Stalled'], 'Malformed'],
+  ])('one %s says so for kstatus, of the generation that was read', async (_what, spec, holding, reason) => {
+    const { api, policies } = known({ generation: 7, spec })
+    await policies.writeStatus(api.client(), [], yes, NOW)
+    const { conditions = [], observedGeneration } = statusOf(api)
+    expect(conditions.map(({ type }) => type)).toEqual(['Ready', 'Reconciling', 'Stalled', 'Accepted'])
+    expect(conditions.filter(({ status }) => status === 'True').map(({ type }) => type)).toEqual(holding)
+    expect(new Set(conditions.map(one => one.reason))).toEqual(new Set([reason]))
+    const { generation } = api.object('ingressrolloutpolicies', 'default')?.metadata ?? {}
+    expect([observedGeneration, ...conditions.map(one => one.observedGeneration)]).toEqual(
+      Array.from({ length: 5 }, () => generation),
+    )
+  })
+
+  it('counts what waits and what was taken back', async () => {
+    const { api, policies } = known({}, { name: 'other' })
+    const back = { record: { refused: ['v2'] } }
+    const views = [viewOf({ content: 'v2', ...back }), viewOf(back), viewOf({ content: 'v2' })]
+    const rollouts = new Rollouts()
+    for (const [i, [phase, by]] of (
+      [
+        ['Paused', 'default'],
+        ['Paused', 'default'],
+        ['Progressing', 'default'],
+        ['Paused', 'other'],
+      ] as const
+    ).entries()) {
+      const objectRef = { kind: 'Ingress', name: `o${i}`, uid: `u${i}` }
+      const metadata = { name: `ing-o${i}-v2`, namespace: 'shop' }
+      rollouts.put(
+        api.put('ingressrollouts', {
+          ...{ metadata, spec: { objectRef, revision: 'v2', policy: by, attempt: 1 }, status: { phase } },
+        }),
+      )
+    }
+    await policies.writeStatus(api.client(), views, yes, NOW, pausedByPolicy(rollouts.open()))
+    expect(statusOf(api)).toMatchObject({ governedObjects: 3, pausedRollouts: 2, refusedObjects: 1 })
+    expect(statusOf(api, 'other')).toMatchObject({ governedObjects: 0, pausedRollouts: 1, refusedObjects: 0 })
+  })
+
+  it('does not take its own status for a change of the policy', () => {
+    const { api, policies } = known()
+    const made = api.put('ingressrolloutpolicies', policy({}))
+    expect(policies.upsert(made)).toBe(true)
+    expect(policies.upsert({ ...made, status: { governedObjects: 1 } } as typeof made)).toBe(false)
+    expect(policies.upsert({ ...made, metadata: { ...made.metadata, generation: 9 } })).toBe(true)
+    // Deleted and made again while nobody watched.
+    expect(policies.upsert({ ...made, metadata: { ...made.metadata, generation: 9, uid: 'another' } })).toBe(true)
   })
 
   it('writes only what differs, and everything again for a new leader', async () => {

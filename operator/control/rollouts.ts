@@ -18,6 +18,8 @@ export interface Rollout {
   readonly generation: number
   /** Milliseconds since the epoch. */
   readonly createdAt: number
+  /** It names its object as its owner: Kubernetes deletes it with that. */
+  readonly owned: boolean
   readonly spec: IngressRolloutSpec
   readonly status: IngressRolloutStatus | undefined
 }
@@ -81,6 +83,16 @@ export class Rollouts {
   }
 }
 
+/** Rollouts that wait for a person, for time or for evidence, by the policy that they began under. */
+export function pausedByPolicy(rollouts: Iterable<Rollout>): ReadonlyMap<string, number> {
+  const paused = new Map<string, number>()
+  for (const { spec, status } of rollouts) {
+    if (status?.phase !== 'Paused' || spec.policy === undefined) continue
+    paused.set(spec.policy, (paused.get(spec.policy) ?? 0) + 1)
+  }
+  return paused
+}
+
 function idOf({ namespace, name }: Pick<Rollout, 'namespace' | 'name'>): string {
   return `${namespace}/${name}`
 }
@@ -88,6 +100,7 @@ function idOf({ namespace, name }: Pick<Rollout, 'namespace' | 'name'>): string 
 function read(raw: KubeObject): Rollout | null {
   const { metadata, spec, status } = raw as RolloutObject
   const { namespace, name, uid, resourceVersion, generation = 0, creationTimestamp = '' } = metadata
+  const { ownerReferences = [] } = metadata
   // The CRD's schema vouches for spec; before it was installed with one, anything could be stored.
   const ref = (spec as IngressRolloutSpec | undefined)?.objectRef
   if (ref === undefined || namespace === undefined || uid === undefined || resourceVersion === undefined) return null
@@ -95,5 +108,6 @@ function read(raw: KubeObject): Rollout | null {
     object: objectKey(ref.kind, namespace, ref.name),
     ...{ namespace, name, uid, resourceVersion, generation, spec, status },
     createdAt: Date.parse(creationTimestamp),
+    owned: ownerReferences.some(owner => owner.uid === ref.uid),
   }
 }

@@ -133,6 +133,21 @@ describe('Starter', () => {
     // Made a moment ago, and the watch is late.
     expect(await starter.start(changed())).toBe(true)
     expect(api.all('ingressrollouts')).toHaveLength(1)
+    const wait = 'kubectl wait -n shop --for=condition=Ready ingressrollout/ing-web-v2 --timeout=10m'
+    expect(said).toEqual([`RolloutCreated: ing-web-v2 is made for revision v2; ${wait}`])
+  })
+
+  it('is owned by its object, in a way that needs no right to the finalizers of that', async () => {
+    await starter.start(changed())
+    expect(api.object('ingressrollouts', `shop/${ROLLOUT}`)?.metadata.ownerReferences).toEqual([
+      { apiVersion: 'networking.k8s.io/v1', kind: 'Ingress', name: 'web', uid: 'u1' },
+    ])
+    rollouts.put(api.object('ingressrollouts', `shop/${ROLLOUT}`)!)
+    expect(rollouts.get('shop', ROLLOUT)?.owned).toBe(true)
+    await starter.start({ ...changed(), key: 'Secret/shop/web' })
+    expect(api.object('ingressrollouts', 'shop/sec-web-v2')?.metadata.ownerReferences).toEqual([
+      { apiVersion: 'v1', kind: 'Secret', name: 'web', uid: 'u1' },
+    ])
   })
 
   it('of a created object that takes something names no stable revision', async () => {
@@ -156,7 +171,7 @@ describe('Starter', () => {
     expect(stored.map(({ current, update, index }) => [current, update, index])).toEqual(
       atOnce ? [['v2', null, -1]] : [],
     )
-    expect(said.map(text => text.split(':')[0])).toEqual(atOnce ? ['Released'] : [])
+    expect(said.map(text => text.split(':')[0])).toEqual([atOnce ? 'Released' : 'RolloutCreated'])
   })
 
   it('a created object that is on its way already goes on', async () => {
@@ -174,11 +189,13 @@ describe('Starter', () => {
     known({ phase: 'Superseded', attempt: 1, conditions: [] })
     expect(await starter.start(changed())).toBe(true)
     expect(api.log).toEqual([`status of IngressRollout ${ROLLOUT}`, `patch IngressRollout ${ROLLOUT}`])
+    expect(said).toEqual([expect.stringContaining('RolloutCreated: ing-web-v2 begins attempt 2 of revision v2')])
     expect(find()).toMatchObject({
       spec: { attempt: 2, approvedBatch: 0, abort: false, promote: false, stableRevision: 'v1' },
       status: { phase: 'Pending', attempt: 2 },
     })
-    expect(find()?.status?.conditions?.every(({ status }) => status === 'False')).toBe(true)
+    const holding = find()?.status?.conditions?.filter(({ status }) => status === 'True')
+    expect(holding?.map(({ type }) => type)).toEqual(['Reconciling'])
   })
 
   it('finishes an attempt whose status alone was written', async () => {

@@ -1,7 +1,17 @@
-/** Makes the IngressRollout of a content that is to go out, and forgets old ones. */
+/**
+ * Makes the IngressRollout of a content that is to go out, and forgets old ones.
+ *
+ * An IngressRollout is owned by its object (docs/adr/0022-owner-references.md): Kubernetes' garbage collector deletes it when
+ * the object is gone. While our finalizer holds an object that is being deleted it is not gone, and a deletion in the
+ * background leaves its rollouts alone. One in the foreground (`kubectl delete --cascade=foreground`) deletes them at once,
+ * that of the deletion, too, which a person may be needed for: so it is made again, and goes on from the record. Its new
+ * owner reference is a solid one, as the collector takes its own finalizer off the object in the same moment: nothing
+ * blocks the deletion (no blockOwnerDeletion), so there is nothing that it would wait for.
+ */
 import { parseObjectKey } from '../../protocol/ids.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
-import { begin, release } from '../assign/records.ts'
+import type { ObjectKey, ObjectKind } from '../../protocol/objects.ts'
+import { begin, prune, release } from '../assign/records.ts'
 import { hashOf, releasedOf } from '../assign/revisions.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { EventRecorder } from '../kube/events.ts'
@@ -9,9 +19,11 @@ import { NotLeaderError, isKubeError } from '../kube/errors.ts'
 import type { SpecObject } from '../kube/objects.ts'
 import { as, resources } from '../kube/resources.ts'
 import type { IngressRolloutSpec } from '../model/generated/crds.ts'
+import type { SourceObject } from '../model/types.ts'
 import type { ObjectView, Pipeline } from '../pipeline/pipeline.ts'
 import { rolloutName } from '../rollout/status.ts'
 import { resetForAttempt } from './attempt.ts'
+import { FINALIZER } from './finalizer.ts'
 import type { Records } from './keeper.ts'
 import { isTerminal } from './rollouts.ts'
 import type { Rollout, Rollouts } from './rollouts.ts'
@@ -64,6 +76,11 @@ export class Starter {
   async start(view: ObjectView): Promise<boolean> {
     const wanted = wish(view)
     const { source, record } = view
+    if (source !== null && isDeletionHeld(view)) {
+      const { kind, namespace, name } = parseObjectKey(view.key)
+      const heldBy = rolloutName(kind, name, source.revision)
+      if (this.#options.rollouts.get(namespace, heldBy) === null) return this.#create(view, heldBy)
+    }
     if (wanted === 'nothing' || source === null || record === null) return this.#forgetOld(view)
     const { rollouts, records } = this.#options
     const open = rollouts.of(view.key).filter(rollout => !isTerminal(rollout))
@@ -74,7 +91,7 @@ export class Starter {
       await records.put(begin(record, source))
       return true
     }
-    if (open.length === 0 && (await this.#releaseAtOnce(view))) return true
+    if (open.length === 0 && ((await this.#takeOff(view)) || (await this.#releaseAtOnce(view)))) return true
     const { kind, namespace, name } = parseObjectKey(view.key)
     const wantedName = rolloutName(kind, name, source.revision)
     const existing = rollouts.get(namespace, wantedName)
@@ -87,6 +104,20 @@ export class Starter {
     this.#assertLeading()
     const { client, wall } = this.#options
     await resetForAttempt(client, existing, attempt + 1, releasedOf(record), wall())
+    const begins = `${wantedName} begins attempt ${attempt + 1} of ${whatOf(source)}`
+    this.#say(view, source, 'RolloutCreated', `${begins}; ${howToWait(namespace, wantedName)}`)
+    return true
+  }
+
+  /**
+   * Older content on pods whose IngressRollout somebody deleted (a person, the garbage collector): nobody judges it any
+   * more, and the newer one may have to wait for its turn.
+   */
+  async #takeOff({ source, record }: ObjectView): Promise<boolean> {
+    if (source === null || record === null || record.update === null || record.update === record.current) return false
+    if (record.index === 0 || record.index === -1 || hashOf(record, record.update) === source.revision) return false
+    this.#assertLeading()
+    await this.#options.records.put(prune({ ...record, update: record.current, index: 0 }))
     return true
   }
 
@@ -99,12 +130,10 @@ export class Starter {
     if (taken !== null) return false
     this.#assertLeading()
     await this.#options.records.put(release(record, source))
-    const { kind, namespace, name } = parseObjectKey(view.key)
-    const { apiVersion } = kind === 'Ingress' ? resources.ingresses : resources.secrets
     const why =
       policy.creation === 'Auto' ? 'takes nothing from what is served' : 'the policy releases what is created at once'
     const message = `revision ${source.revision} is released to all pods at once: it is new and ${why}`
-    this.#options.events.event({ apiVersion, kind, namespace, name, uid: source.uid }, 'Normal', 'Released', message)
+    this.#say(view, source, 'Released', message)
     return true
   }
 
@@ -116,7 +145,12 @@ export class Starter {
     const stable = releasedOf(record)
     try {
       await this.#options.client.create(rolloutResource, {
-        metadata: { name, namespace, labels: { 'app.kubernetes.io/managed-by': 'sluice' } },
+        metadata: {
+          ...{ name, namespace, labels: { 'app.kubernetes.io/managed-by': 'sluice' } },
+          // Without `controller`: an Ingress makes no rollouts. Without blockOwnerDeletion: it needs a right to the
+          // finalizers of every Ingress and Secret, and makes a deletion in the foreground wait for what waits for it.
+          ownerReferences: [{ ...referenceOf(view.key), uid: source.uid }],
+        },
         spec: {
           objectRef: { kind, name: objectName, uid: source.uid },
           revision: source.revision,
@@ -128,7 +162,9 @@ export class Starter {
     } catch (error) {
       // Made by this leader a moment ago, or by the one before: the watch will tell.
       if (!isKubeError(error, 'KUBE_ALREADY_EXISTS')) throw error
+      return true
     }
+    this.#say(view, source, 'RolloutCreated', `${name} is made for ${whatOf(source)}; ${howToWait(namespace, name)}`)
     return true
   }
 
@@ -138,13 +174,31 @@ export class Starter {
     const limit = view.policy?.historyLimit ?? DEFAULT_HISTORY
     const uid = view.source?.uid
     const ended = rollouts.of(view.key).filter(isTerminal)
+    // Of a deletion that is held it is no history: a person lets the object go by it.
+    const holds = ({ spec }: Rollout): boolean => isDeletionHeld(view) && spec.revision === ABSENT_REVISION
     const old = ended
-      .filter(rollout => rollout.spec.objectRef.uid === uid)
+      .filter(rollout => rollout.spec.objectRef.uid === uid && !holds(rollout))
       .sort((a, b) => endOf(b) - endOf(a))
       .slice(limit)
     const gone = ended.filter(rollout => rollout.spec.objectRef.uid !== uid && this.#isLongGone(rollout))
     for (const rollout of [...old, ...gone]) await this.#delete(rollout)
     return false
+  }
+
+  /**
+   * Of an object that nothing is known of any more: ended rollouts that an operator without owner references made. Those
+   * with one are deleted by the garbage collector. @throws KubeError
+   */
+  async sweep(key: ObjectKey): Promise<void> {
+    for (const rollout of this.#options.rollouts.of(key)) {
+      if (!rollout.owned && isTerminal(rollout) && this.#isLongGone(rollout)) await this.#delete(rollout)
+    }
+  }
+
+  /** Where whoever changed the object looks: a name that has our hash in it is nothing that one can guess. */
+  #say({ key }: ObjectView, { uid }: SourceObject, reason: string, message: string): void {
+    const { namespace } = parseObjectKey(key)
+    this.#options.events.event({ ...referenceOf(key), namespace, uid }, 'Normal', reason, message)
   }
 
   #isLongGone(rollout: Rollout): boolean {
@@ -159,6 +213,32 @@ export class Starter {
   #assertLeading(): void {
     if (!this.#options.mayWrite()) throw new NotLeaderError('this replica does not lead any more')
   }
+}
+
+/** Kubernetes cannot take a deletion back: an object whose deletion was refused stays until a person lets it go. */
+function isDeletionHeld({ source, record, governance, namespaceTerminating }: ObjectView): boolean {
+  if (source === null || record === null || governance.by !== 'policy' || namespaceTerminating) return false
+  if (!source.deleting || record.uid !== source.uid || !source.finalizers.includes(FINALIZER)) return false
+  return record.refused.includes(ABSENT_REVISION) && releasedOf(record) !== ABSENT_REVISION
+}
+
+function referenceOf(key: ObjectKey): {
+  readonly apiVersion: string
+  readonly kind: ObjectKind
+  readonly name: string
+} {
+  const { kind, name } = parseObjectKey(key)
+  const { apiVersion } = kind === 'Ingress' ? resources.ingresses : resources.secrets
+  return { apiVersion, kind, name }
+}
+
+function whatOf({ revision, deleting }: SourceObject): string {
+  if (revision !== ABSENT_REVISION) return `revision ${revision}`
+  return deleting ? 'the deletion' : 'the change of class'
+}
+
+function howToWait(namespace: string, name: string): string {
+  return `kubectl wait -n ${namespace} --for=condition=Ready ingressrollout/${name} --timeout=10m`
 }
 
 function endOf({ status, createdAt }: Rollout): number {

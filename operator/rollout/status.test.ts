@@ -16,9 +16,31 @@ function at(what: (state: State) => boolean, change: (run: World) => void = () =
   return run
 }
 
-/** `Progressing=True/Baking Complete=False/Progressing …` */
+const FOR_KSTATUS: ReadonlySet<string> = new Set(['Ready', 'Reconciling', 'Stalled'])
+
+/** `Progressing=True/Baking Complete=False/Progressing …`, those apart that kstatus reads. */
 function conditions({ conditions: all = [] }: IngressRolloutStatus): string {
-  return all.map(one => `${one.type}=${one.status}/${one.reason}`).join(' ')
+  const own = all.filter(({ type }) => !FOR_KSTATUS.has(type))
+  return own.map(one => `${one.type}=${one.status}/${one.reason}`).join(' ')
+}
+
+/** `Ready=False Reconciling=True/Baking Stalled=False` */
+function forKstatus({ conditions: all = [] }: IngressRolloutStatus): string {
+  const own = all.filter(({ type }) => FOR_KSTATUS.has(type))
+  return own.map(one => `${one.type}=${one.status}${one.status === 'True' ? `/${one.reason}` : ''}`).join(' ')
+}
+
+type Kstatus = 'InProgress' | 'Failed' | 'Current'
+
+/** The generic rules of cli-utils 0.37 (pkg/kstatus/status, checkGenericProperties and checkReadyCondition). */
+function kstatus({ observedGeneration, conditions: all = [] }: IngressRolloutStatus, generation: number): Kstatus {
+  if (observedGeneration !== generation) return 'InProgress'
+  for (const { type, status: is } of all) {
+    if (type === 'Reconciling' && is === 'True') return 'InProgress'
+    if (type === 'Stalled' && is === 'True') return 'Failed'
+  }
+  const ready = all.find(({ type }) => type === 'Ready')
+  return ready === undefined || ready.status === 'True' ? 'Current' : 'InProgress'
 }
 
 describe('rolloutName', () => {
@@ -165,6 +187,134 @@ describe('conditions', () => {
     expect(conditions(status(run))).toBe(expected)
   })
 
+  const PAUSE = { pods: { count: 1 }, pause: { type: 'approval' } } as const
+  const paused = (batch: (typeof SETTINGS.batches)[number]): World =>
+    at(
+      state => state.phase === 'Paused',
+      run => (run.settings = { ...SETTINGS, batches: [batch, SETTINGS.batches[2]!] }),
+    )
+
+  it.each<[string, string, Kstatus, World]>([
+    ['Pending', 'Ready=False Reconciling=True/WaitingForTurn Stalled=False', 'InProgress', new World()],
+    [
+      'Progressing',
+      'Ready=False Reconciling=True/Baking Stalled=False',
+      'InProgress',
+      at(state => state.step.name === 'baking'),
+    ],
+    [
+      'Paused for a time',
+      'Ready=False Reconciling=True/WaitingForTime Stalled=False',
+      'InProgress',
+      paused({ ...PAUSE, pause: { type: 'time', forMs: 60_000 } }),
+    ],
+    [
+      'Paused for another rollout',
+      'Ready=False Reconciling=True/OtherRollout Stalled=False',
+      'InProgress',
+      at(
+        state => state.blocked?.reason === 'OtherRollout',
+        run => {
+          run.commands = { ...run.commands, paused: true }
+          run.seconds(20)
+          run.change = { isItsTurn: false }
+          run.seconds(5)
+          run.commands = { ...run.commands, paused: false }
+        },
+      ),
+    ],
+    [
+      'Paused for an approval',
+      'Ready=False Reconciling=False Stalled=True/WaitingForApproval',
+      'Failed',
+      paused(PAUSE),
+    ],
+    [
+      'Paused by a command',
+      'Ready=False Reconciling=False Stalled=True/Command',
+      'Failed',
+      at(
+        state => state.phase === 'Paused',
+        run => (run.commands = { ...run.commands, paused: true }),
+      ),
+    ],
+    [
+      'Paused without evidence',
+      'Ready=False Reconciling=False Stalled=True/Inconclusive',
+      'Failed',
+      at(
+        state => state.phase === 'Paused',
+        run => (run.onUpdate = {}),
+      ),
+    ],
+    [
+      'Paused by a gate',
+      'Ready=False Reconciling=False Stalled=True/GateFailed',
+      'Failed',
+      at(
+        state => state.phase === 'Paused',
+        run => {
+          run.settings = { ...SETTINGS, automaticRollback: false }
+          run.onUpdate = BROKEN
+        },
+      ),
+    ],
+    [
+      'Complete',
+      'Ready=True/Released Reconciling=False Stalled=False',
+      'Current',
+      at(state => state.phase === 'Complete'),
+    ],
+    [
+      'RollingBack',
+      'Ready=False Reconciling=True/GateFailed Stalled=False',
+      'InProgress',
+      at(
+        state => state.phase === 'RollingBack',
+        run => (run.onUpdate = BROKEN),
+      ),
+    ],
+    [
+      'RolledBack',
+      'Ready=False Reconciling=False Stalled=True/GateFailed',
+      'Failed',
+      at(
+        state => state.phase === 'RolledBack',
+        run => (run.onUpdate = BROKEN),
+      ),
+    ],
+    [
+      'Held',
+      'Ready=False Reconciling=False Stalled=True/Aborted',
+      'Failed',
+      at(
+        state => state.phase === 'Held',
+        run => {
+          run.change = { deletion: true }
+          run.commands = { ...run.commands, abort: true }
+        },
+      ),
+    ],
+    // Nobody waits for it, and nobody is told that it went out.
+    [
+      'Superseded',
+      'Reconciling=False Stalled=False',
+      'Current',
+      at(
+        state => state.phase === 'Superseded',
+        run => (run.change = { superseded: 'newer' }),
+      ),
+    ],
+  ])('of %s, for kstatus', (_, expected, judged, run) => {
+    const made = status(run)
+    expect(forKstatus(made)).toBe(expected)
+    expect(kstatus(made, 4)).toBe(judged)
+    // A command that was not looked at yet.
+    expect(kstatus(made, 5)).toBe('InProgress')
+    // The column REASON of kubectl.
+    expect(made.conditions?.find(({ type }) => type === 'Reconciling')?.reason).toMatch(/^[A-Z]\w+$/)
+  })
+
   it('keep the time of their last transition while nothing changes', () => {
     const run = at(state => state.step.name === 'baking')
     const first = status(run)
@@ -175,10 +325,10 @@ describe('conditions', () => {
     )
     run.until(state => state.phase === 'Complete')
     const third = status(run, second)
-    const [progressing, complete, rolledBack] = third.conditions ?? []
+    const [progressing, complete, rolledBack] = (third.conditions ?? []).slice(3)
     expect(progressing?.lastTransitionTime).toBe(new Date(run.wall).toISOString())
     expect(complete?.lastTransitionTime).toBe(new Date(run.wall).toISOString())
-    expect(rolledBack?.lastTransitionTime).toBe(first.conditions?.[2]?.lastTransitionTime)
+    expect(rolledBack?.lastTransitionTime).toBe(first.conditions?.[5]?.lastTransitionTime)
   })
 
   it('of another attempt are forgotten: nobody waits for yesterday', () => {
@@ -193,8 +343,9 @@ describe('conditions', () => {
     run.look()
     const second = status(run, first)
     expect(second).toMatchObject({ attempt: 2, observedRetry: 1, phase: 'Pending' })
-    for (const one of second.conditions ?? []) {
-      expect(one).toMatchObject({ status: 'False', lastTransitionTime: new Date(run.wall).toISOString() })
+    for (const { type, ...rest } of second.conditions ?? []) {
+      const lastTransitionTime = new Date(run.wall).toISOString()
+      expect(rest).toMatchObject({ status: type === 'Reconciling' ? 'True' : 'False', lastTransitionTime })
     }
     run.until(state => state.phase === 'Complete')
     run.state = initialState(3, 1)

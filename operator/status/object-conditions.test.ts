@@ -12,7 +12,7 @@ const problem = (effect: Problem['effect'], reason: string): Problem => ({
 })
 const hold = (reason: Hold['reason'], message = 'why'): Hold => ({ reason, message })
 const input = (change: Partial<ConditionsInput> = {}): ConditionsInput => ({
-  ...{ problems: [], hold: null, expected: false, previous: undefined, now: NOW },
+  ...{ problems: [], hold: null, expected: false, deleting: false, previous: undefined, now: NOW },
   ...change,
 })
 const read = (value: string | null): readonly Condition[] => JSON.parse(value ?? '[]') as readonly Condition[]
@@ -39,6 +39,13 @@ describe('what is said of an object', () => {
     ['a content that nobody released', { hold: hold('NotStamped') }, ['Released=False NotStamped']],
     ['not that, if a rollout will', { hold: hold('NotStamped'), expected: true }, []],
     ['another hold also then', { hold: hold('InvalidIndex'), expected: true }, ['Released=False InvalidIndex']],
+    ['an annotation that nobody understands', { hold: hold('UnknownRevision') }, ['Released=False UnknownRevision']],
+    ['not of an object that is being deleted', { hold: hold('UnknownRevision'), deleting: true }, []],
+    [
+      'that its deletion is held',
+      { hold: hold('RevisionRefused'), deleting: true },
+      ['Released=False RevisionRefused'],
+    ],
     ['nothing of what mends itself', { hold: hold('StampMissing') }, []],
     ['nothing of the end of a namespace', { hold: hold('NamespaceTerminating') }, []],
   ]

@@ -12,6 +12,10 @@ export const CONDITIONS_ANNOTATION = 'tengine.taobao.org/conditions'
 
 /** A part of the flow, not worth a word: it goes away by itself, or others say it. */
 const QUIET: ReadonlySet<Hold['reason']> = new Set(['NamespaceTerminating', 'StampMissing'])
+/** About annotations that nobody mends any more in an object that is being deleted; the operator's own may lag behind. */
+const OF_THE_LIVING: ReadonlySet<Hold['reason']> = new Set([
+  ...(['InvalidFlag', 'InvalidIndex', 'UnknownRevision', 'RevisionConflict', 'NotStamped'] as const),
+])
 const MAX_MESSAGE = 1000
 const MAX_NAMED = 5
 
@@ -20,6 +24,8 @@ export interface ConditionsInput {
   readonly hold: Hold | null
   /** A rollout of the content is on its way or about to begin: that it is not released yet is no news. */
   readonly expected: boolean
+  /** The object is being deleted. */
+  readonly deleting: boolean
   /** Value of the annotation as it is. */
   readonly previous: string | undefined
   /** RFC 3339. */
@@ -53,7 +59,7 @@ function accepted({ problems }: ConditionsInput): Bare | null {
   const sorted = [...problems].sort((a, b) => rank[a.effect] - rank[b.effect])
   const [worst] = sorted
   if (worst === undefined) return null
-  const named = sorted.slice(0, MAX_NAMED).map(p => `${p.field}: ${p.message}`)
+  const named = sorted.slice(0, MAX_NAMED).map(textOf)
   const more = sorted.length > MAX_NAMED ? ` (and ${sorted.length - MAX_NAMED} more)` : ''
   return {
     type: 'Accepted',
@@ -63,9 +69,19 @@ function accepted({ problems }: ConditionsInput): Bare | null {
   }
 }
 
-function released({ hold, expected }: ConditionsInput): Bare | null {
+function released({ hold, expected, deleting }: ConditionsInput): Bare | null {
+  if (hold !== null && deleting && OF_THE_LIVING.has(hold.reason)) return null
   if (hold === null || QUIET.has(hold.reason) || (expected && hold.reason === 'NotStamped')) return null
   return { type: 'Released', status: 'False', reason: hold.reason, message: cut(hold.message) }
+}
+
+function textOf({ field, message }: Problem): string {
+  return `${field}: ${message}`
+}
+
+/** Whether the annotation, as it is, names the problem. */
+export function isSaid(previous: string | undefined, problem: Problem): boolean {
+  return parse(previous).some(({ message }) => message.includes(textOf(problem)))
 }
 
 function cut(text: string): string {

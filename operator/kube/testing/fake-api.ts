@@ -23,6 +23,9 @@ export interface FakeEvent {
 
 const SET_BY_SERVER: ReadonlySet<string> = new Set(['resourceVersion', 'generation', 'creationTimestamp'])
 
+/** Of the garbage collector. */
+const FOREGROUND = 'foregroundDeletion'
+
 /** `lost`: it does not take effect. `unanswered`: it does, and nobody hears of it. */
 export type Failure = 'lost' | 'unanswered'
 
@@ -85,6 +88,44 @@ export class FakeApi {
     this.#store(id, was, { ...was, metadata: { ...was.metadata, deletionTimestamp: '2026-01-02T00:00:00Z' } })
   }
 
+  /** As `kubectl delete --cascade=foreground`: the garbage collector takes the dependents first. */
+  removeInForeground(plural: string, name: string): void {
+    const id = `${plural}/${name}`
+    const was = this.#need(id)
+    const finalizers = [...new Set([...(was.metadata.finalizers ?? []), FOREGROUND])]
+    const metadata = { ...was.metadata, finalizers, deletionTimestamp: '2026-01-02T00:00:00Z' }
+    this.#store(id, was, { ...was, metadata })
+  }
+
+  /**
+   * The garbage collector looks once: it deletes what is owned by nothing but objects that are gone or are being deleted
+   * in the foreground; where no dependent blocks that, its finalizer goes then.
+   */
+  collectGarbage(): void {
+    const byUid = new Map([...this.#objects.values()].map(object => [object.metadata.uid, object]))
+    const leaves = (uid: string): boolean => {
+      const owner = byUid.get(uid)
+      return owner === undefined || (owner.metadata.finalizers ?? []).includes(FOREGROUND)
+    }
+    for (const [id, { metadata }] of [...this.#objects]) {
+      const { ownerReferences = [] } = metadata
+      if (ownerReferences.length > 0 && ownerReferences.every(({ uid }) => leaves(uid)))
+        this.remove(pluralOf(id), nameKey(metadata))
+    }
+    const isBlocked = (uid: string | undefined): boolean =>
+      [...this.#objects.values()].some(({ metadata: { ownerReferences = [] } }) =>
+        ownerReferences.some(owner => owner.uid === uid && owner.blockOwnerDeletion === true),
+      )
+    for (const [id, was] of [...this.#objects]) {
+      const { finalizers = [], uid } = was.metadata
+      if (!finalizers.includes(FOREGROUND) || isBlocked(uid)) continue
+      this.#store(id, was, {
+        ...was,
+        metadata: { ...was.metadata, finalizers: finalizers.filter(name => name !== FOREGROUND) },
+      })
+    }
+  }
+
   object(plural: string, name: string): StoredObject | null {
     return this.#objects.get(`${plural}/${name}`) ?? null
   }
@@ -119,7 +160,13 @@ export class FakeApi {
         if (found === null) throw new KubeError('KUBE_NOT_FOUND', `no ${resource.kind} ${target.name}`)
         return found
       },
-      list: (resource: Resource<unknown>) => Promise.resolve(this.all(resource.plural)),
+      list: (resource: Resource<unknown>, { labelSelector }: { readonly labelSelector?: string } = {}) => {
+        const [label = '', value] = labelSelector?.split('=') ?? []
+        const found = this.all(resource.plural)
+        return Promise.resolve(
+          label === '' ? found : found.filter(({ metadata }) => metadata.labels?.[label] === value),
+        )
+      },
       create: (resource: Resource<unknown>, made: KubeObject) =>
         this.#write(alive, `create ${resource.kind} ${made.metadata.name}`, () => {
           const id = `${resource.plural}/${nameKey(made.metadata)}`

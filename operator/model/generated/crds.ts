@@ -536,11 +536,19 @@ export interface IngressRolloutPolicyStatus {
    */
   readonly governedObjects?: number
   /**
+   * Rollouts of this policy that are Paused, for a person, for time or for evidence.
+   */
+  readonly pausedRollouts?: number
+  /**
+   * Objects whose present content was taken back; pods serve what was released before.
+   */
+  readonly refusedObjects?: number
+  /**
    * The batches in a line, the implicit last one included, for example `1, 25%, 50%, 100%`.
    */
   readonly batches?: string
   /**
-   * `Accepted`: True if the operator follows the policy; else reason and message say what is wrong.
+   * `Accepted`: True if the operator follows the policy; else reason and message say what is wrong. `Ready`, `Reconciling` and `Stalled` say the same for kstatus (Flux, helm, kubectl wait).
    *
    * @maxItems 16
    *
@@ -813,7 +821,7 @@ export interface IngressRolloutStatus {
    */
   readonly baseline?: IngressRolloutStatusBaseline
   /**
-   * `Progressing`, `Complete`, `RolledBack`, `Paused`, and `DeletionHeld` (the object is being deleted, the gates refused that, and the pods go on serving it until someone promotes the rollout).
+   * `Ready`, `Reconciling` and `Stalled` for kstatus (Flux, helm, kubectl wait; without `Ready` where newer content took over), `Progressing`, `Complete`, `RolledBack`, `Paused`, and `DeletionHeld` (the object is being deleted, the gates refused that, and the pods go on serving it until someone promotes the rollout).
    *
    * @maxItems 16
    *

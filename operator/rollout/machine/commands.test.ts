@@ -120,7 +120,7 @@ describe('spec.promote', () => {
   it('releases what was taken back, unless other content came', () => {
     const run = rolledBack()
     run.commands = { ...run.commands, promote: true, retry: 1 }
-    for (const superseded of ['newer', 'reverted'] as const) {
+    for (const superseded of ['newer', 'deleted', 'reverted', 'gone'] as const) {
       run.change = { superseded }
       run.seconds(5)
       expect(run.state).toMatchObject({ phase: 'RolledBack', attempt: 1 })

@@ -97,17 +97,22 @@ export function confirming(state: State, observation: Observation, settings: Set
   )
 }
 
+const SUPERSEDED: Readonly<Record<NonNullable<Observation['superseded']>, (revision: string) => string>> = {
+  newer: revision => `newer content came, ${revision} is taken off the pods`,
+  deleted: revision => `the object is being deleted, ${revision} is taken off the pods`,
+  reverted: revision => `the object has its released content again, ${revision} is off the pods`,
+  ungoverned: revision =>
+    `no policy governs the object any more, ${revision} does not go on; pods keep what was released`,
+  gone: revision => `the object is gone, ${revision} does not go on`,
+}
+
 export function supersede(state: State, observation: Observation): StepResult {
-  const reverted = observation.superseded === 'reverted'
-  const message = reverted
-    ? `the object has its released content again, ${observation.revision} is off the pods`
-    : observation.superseded === 'newer'
-      ? `newer content came, ${observation.revision} is taken off the pods`
-      : `no policy governs the object any more, ${observation.revision} does not go on; pods keep what was released`
+  const why = observation.superseded ?? 'newer'
+  const message = SUPERSEDED[why](observation.revision)
   const finishedAt = observation.wall
   const next: State = { ...state, phase: 'Superseded', index: 0, blocked: null, owing: {}, message, finishedAt }
   // Off the pods at once, and not when newer content begins: that may have to wait, and nobody judges this any more.
-  return observation.superseded !== 'ungoverned'
+  return why !== 'ungoverned' && why !== 'gone'
     ? result(next, { type: 'takeBack', refuse: false }, event('Normal', 'Superseded', message))
     : result(next, event('Normal', 'Superseded', message))
 }

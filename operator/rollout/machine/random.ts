@@ -90,6 +90,8 @@ const seen: fc.Arbitrary<Happening> = fc
     { superseded: 'newer' },
     { superseded: 'reverted' },
     { superseded: 'ungoverned' },
+    { superseded: 'deleted' },
+    { superseded: 'gone' },
   )
   .map(change => ({ do: 'see', change }))
 

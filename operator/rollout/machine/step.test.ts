@@ -626,6 +626,19 @@ describe('what comes between', () => {
     expect(run.takeLog()).toEqual(['Superseded'])
   })
 
+  it.each([
+    ['deleted', 'the object is being deleted', ['take back', 'Superseded']],
+    ['gone', 'the object is gone', ['Superseded']],
+  ] as const)('an object that is %s ends it, and it says so', (superseded, message, log) => {
+    const run = start()
+    run.until(state => state.index === 2)
+    run.takeLog()
+    run.change = { superseded }
+    run.look()
+    expect(run.state.message).toContain(message)
+    expect(run.takeLog()).toEqual(log)
+  })
+
   it('newer content after the release changes nothing', () => {
     const run = start()
     run.stuck.add(4)

@@ -30,8 +30,8 @@ export function step(before: State, observation: Observation, policy: Settings):
       return result({ ...state, observedRetry: Math.max(state.observedRetry, retry) })
     case 'RolledBack':
     case 'Held':
-      // It is not the object's content any more: another rollout has the word.
-      if (superseded === 'newer' || superseded === 'reverted') return result(state)
+      // It is not the object's content any more: another rollout has the word, or there is no object.
+      if (superseded !== null && superseded !== 'ungoverned') return result(state)
       if (promote) return release(state, observation, settings, 'promoted by spec.promote')
       return retry > state.observedRetry && superseded === null ? newAttempt(state, observation) : result(state)
     case 'RollingBack':

@@ -130,10 +130,11 @@ export interface Observation {
   /** spec of the IngressRollout. */
   readonly commands: Commands
   /**
-   * `newer`: other content came, its own rollout takes over; `reverted`: the object's content is the stable one again;
-   * `ungoverned`: no policy governs the object any more, or it is gone.
+   * `newer`: other content came, its own rollout takes over; `deleted`: the same, and it is the object's deletion;
+   * `reverted`: the object's content is the stable one again; `ungoverned`: no policy governs the object any more;
+   * `gone`: the object is, or goes with its namespace, or another one has its name.
    */
-  readonly superseded: 'newer' | 'reverted' | 'ungoverned' | null
+  readonly superseded: 'newer' | 'deleted' | 'reverted' | 'ungoverned' | 'gone' | null
   /**
    * What the change can have moved, which is what it is judged by. Two rollouts at once on a host, one of its certificate and one of
    * its paths, must not be judged by each other's faults.
