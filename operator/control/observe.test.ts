@@ -38,7 +38,7 @@ function look(of: ViewOf | null, change: Partial<ObserveInput> = {}): Observatio
     state: state(),
     view: of === null ? null : viewOf(of),
     pods: [],
-    figures: { serving: () => EMPTY_AGGREGATE, baseline: () => null },
+    figures: { serving: () => EMPTY_AGGREGATE, baseline: () => null, before: () => null },
     hosts: [],
     endpoints: new Map(),
     ...{ mayStart: true, upToDate: true, now: 100_000, wall: 5 },
@@ -151,6 +151,7 @@ describe('figures, pods, endpoints', () => {
         return EMPTY_AGGREGATE
       },
       baseline: () => null,
+      before: () => null,
     }
     const of = { figures, hosts: ['a', 'b'] }
     expect(look(ON_ITS_WAY, { ...of, state: state({ batchSince: 70_000 }) }).recent).toBeNull()
@@ -174,7 +175,7 @@ describe('figures, pods, endpoints', () => {
       tlsFailureRate: 0,
       latencyP99Ms: 1,
     }
-    const figures: FigureSource = { serving: () => EMPTY_AGGREGATE, baseline: () => baseline }
+    const figures: FigureSource = { serving: () => EMPTY_AGGREGATE, baseline: () => baseline, before: () => null }
     expect(look(ON_ITS_WAY, { figures }).baseline).toBe(baseline)
     expect(look(ON_ITS_WAY, { figures, state: state({ baseline }) }).baseline).toBeNull()
   })

@@ -140,7 +140,11 @@ export class LeaderProcess {
       ...{ client, rollouts: this.rollouts, records, writer: this.writer, pipeline: this.pipeline, events, mayWrite },
       ...{ turns: this.turns, clock: this.clock, annotationPrefix: PREFIX },
       pods: () => this.fleet(),
-      figures: { serving: (key, revision) => figure(this.figuresOf(revision, key)), baseline: () => null },
+      figures: {
+        serving: (key, revision) => figure(this.figuresOf(revision, key)),
+        baseline: () => null,
+        before: () => null,
+      },
       turnFree: () => undefined,
       ended: phase => this.said.push(`ended ${phase}`),
     })

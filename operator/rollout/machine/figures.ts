@@ -1,5 +1,6 @@
 /** Figures that gates judge: sums over pods and time, and the rates that follow from them. */
 import { LATENCY_BUCKETS_MS } from '../../../protocol/messages.ts'
+import type { Sample } from './statistics.ts'
 
 /** What a group of pods counted on the hosts of a rollout. */
 export interface Aggregate {
@@ -82,6 +83,30 @@ export function redirects(of: Aggregate): number {
  */
 export function tlsAttempts(of: Aggregate): number {
   return Math.max(of.tlsHandshakes, of.tlsFailures)
+}
+
+/** What the gates compare, each as a share: events of all that could have been one. */
+export type Share = 'failures' | 'notFound' | 'clientErrors' | 'redirects' | 'tlsFailures'
+
+export const SHARES: Readonly<Record<Share, (of: Aggregate) => Sample>> = {
+  failures: of => ({ count: failures(of), total: of.requests }),
+  notFound: of => ({ count: of.notFound, total: of.requests }),
+  clientErrors: of => ({ count: clientErrors(of), total: routed(of) }),
+  redirects: of => ({ count: redirects(of), total: routed(of) }),
+  tlsFailures: of => ({ count: of.tlsFailures, total: tlsAttempts(of) }),
+}
+
+/**
+ * How much more events vary from half minute to half minute, and latencies with them, than independent ones would; at least 1.
+ * A client that sends its twenty bad requests in one second is one event, not twenty.
+ */
+export type Dispersion = Readonly<Record<Share | 'slow', number>>
+
+/** What each pod counted before the rollout began. What is always different on a pod is no evidence against an update. */
+export interface Before {
+  /** By name of the pod. */
+  readonly pods: ReadonlyMap<string, Aggregate>
+  readonly dispersion: Dispersion
 }
 
 /** Part of whole in percent; 0 of 0 is 0. */

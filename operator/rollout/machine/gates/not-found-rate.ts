@@ -8,6 +8,6 @@ export const notFoundRate = riseGate({
   tooFew: 'TooFewRequests',
   threshold: ({ gates, minRequests }) =>
     gates.notFoundRate === null ? null : { maxRise: gates.notFoundRate.maxRise, enough: minRequests },
-  sample: of => ({ count: of.notFound, total: of.requests }),
+  share: 'notFound',
   before: baseline => ({ count: (baseline.notFoundRate / 100) * baseline.requests, total: baseline.requests }),
 })
