@@ -7,17 +7,23 @@ import type { Aggregate, Dispersion } from '../machine/figures.ts'
 import { shareOf } from '../machine/statistics.ts'
 import type { Sample } from '../machine/statistics.ts'
 
-/** As long as the shortest usual bake: what is bunched in that is one event in its verdict. Milliseconds. */
-export const BLOCK_MS = 30_000
+/** How often pods report while no rollout is on its way: nothing finer is known. Milliseconds. */
+export const BLOCK_MS = 10_000
+/** So many blocks are as long as the default bake. What is bunched in a second fills one block, what lasts for half a minute all of these. */
+const COARSE = 3
 
 /** Weighs like so many blocks without bunches: two events in one block by chance are not yet a bunch. */
 const PRIOR_BLOCKS = 30
 
-/** @param pods of each pod its blocks of time */
-export function dispersionOf(pods: readonly (readonly Aggregate[])[]): Dispersion {
-  const all = pods.flat().reduce(addAggregates, EMPTY_AGGREGATE)
+/** What a pod counted, by number of the block. */
+export type Blocks = ReadonlyMap<number, Aggregate>
+
+export function dispersionOf(pods: readonly Blocks[]): Dispersion {
+  const all = pods.flatMap(blocks => [...blocks.values()]).reduce(addAggregates, EMPTY_AGGREGATE)
   const p99 = percentile(all.latency, 0.99) ?? 0
-  const of = (share: (of: Aggregate) => Sample): number => dispersion(pods.map(blocks => blocks.map(share)))
+  const scales = [pods, pods.map(coarser)].map(each => each.map(blocks => [...blocks.values()]))
+  const of = (share: (of: Aggregate) => Sample): number =>
+    Math.max(...scales.map(each => dispersion(each.map(blocks => blocks.map(share)))))
   return {
     failures: of(SHARES.failures),
     notFound: of(SHARES.notFound),
@@ -28,22 +34,35 @@ export function dispersionOf(pods: readonly (readonly Aggregate[])[]): Dispersio
   }
 }
 
+function coarser(blocks: Blocks): Blocks {
+  const merged = new Map<number, Aggregate>()
+  for (const [number, counted] of blocks) {
+    const block = Math.floor(number / COARSE)
+    merged.set(block, addAggregates(merged.get(block) ?? EMPTY_AGGREGATE, counted))
+  }
+  return merged
+}
+
 /**
- * Pearson's chi-square by its degrees of freedom (McCullagh and Nelder, quasi-likelihood), at least 1. Each pod against its own
- * mean: what is always different on a pod is no bunch.
+ * The spread of the blocks by what it would be if events were independent, at least 1 (quasi-likelihood, McCullagh and Nelder
+ * 1989, but weighted by events: nearly all of them may be of one pod). Each pod against its own mean: what is always
+ * different on a pod is no bunch.
  */
 export function dispersion(pods: readonly (readonly Sample[])[]): number {
-  let [sum, freedom] = [0, 0]
+  let [spread, expected, freedom] = [0, 0, 0]
   for (const pod of pods) {
     const blocks = pod.filter(({ total }) => total > 0)
     const whole = blocks.reduce((a, b) => ({ count: a.count + b.count, total: a.total + b.total }), NOTHING)
     const share = shareOf(whole)
     // All or none: nothing varies, and nothing is known of how it would.
-    if (share <= 0 || share >= 1) continue
-    for (const { count, total } of blocks) sum += (count - total * share) ** 2 / (total * share * (1 - share))
+    if (share <= 0 || share >= 1 || blocks.length < 2) continue
+    for (const { count, total } of blocks) spread += (count - total * share) ** 2
+    expected += whole.total * share * (1 - share) * (1 - 1 / blocks.length)
     freedom += blocks.length - 1
   }
-  return Math.max(1, (sum + PRIOR_BLOCKS) / (freedom + PRIOR_BLOCKS))
+  if (freedom === 0) return 1
+  const prior = (PRIOR_BLOCKS * expected) / freedom
+  return Math.max(1, (spread + prior) / (expected + prior))
 }
 
 const NOTHING: Sample = { count: 0, total: 0 }

@@ -5,6 +5,7 @@ import type { ObjectKey, Revision } from '../../../protocol/objects.ts'
 import { EMPTY_AGGREGATE, addAggregates, baselineOf, tlsAttempts } from '../machine/figures.ts'
 import type { Aggregate, Baseline, Before } from '../machine/figures.ts'
 import { BLOCK_MS, dispersionOf } from './dispersion.ts'
+import type { Blocks } from './dispersion.ts'
 import { KEPT_MS, Samples, agreed } from './samples.ts'
 import type { Sample } from './samples.ts'
 
@@ -68,11 +69,11 @@ export class Figures {
   before(hosts: readonly string[], nowMs: number): Before | null {
     const asked = [...new Set(hosts)]
     const pods = new Map<string, Aggregate>()
-    const blocks: (readonly Aggregate[])[] = []
+    const blocks: Blocks[] = []
     for (const [pod, { samples }] of this.#pods) {
       const ofPod = blocksOf(samples.since(nowMs - BEFORE_MS), asked)
-      if (ofPod.length === 0) continue
-      pods.set(pod, ofPod.reduce(addAggregates))
+      if (ofPod.size === 0) continue
+      pods.set(pod, [...ofPod.values()].reduce(addAggregates))
       blocks.push(ofPod)
     }
     return pods.size === 0 ? null : { pods, dispersion: dispersionOf(blocks) }
@@ -98,8 +99,7 @@ export class Figures {
   }
 }
 
-/** What a pod counted in each half minute in which it counted anything. */
-function blocksOf(samples: readonly Sample[], hosts: readonly string[]): readonly Aggregate[] {
+function blocksOf(samples: readonly Sample[], hosts: readonly string[]): Blocks {
   const blocks = new Map<number, Aggregate>()
   for (const { begin, hosts: counts } of samples) {
     const block = Math.floor(begin / BLOCK_MS)
@@ -108,7 +108,7 @@ function blocksOf(samples: readonly Sample[], hosts: readonly string[]): readonl
       if (counted !== undefined) blocks.set(block, addAggregates(blocks.get(block) ?? EMPTY_AGGREGATE, counted))
     }
   }
-  return [...blocks.values()]
+  return blocks
 }
 
 function isOld({ instance, sequence }: Report, before: Heard): boolean {

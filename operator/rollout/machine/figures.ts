@@ -97,7 +97,7 @@ export const SHARES: Readonly<Record<Share, (of: Aggregate) => Sample>> = {
 }
 
 /**
- * How much more events vary from half minute to half minute, and latencies with them, than independent ones would; at least 1.
+ * How much more events, and slow answers, vary from one stretch of time to the next than independent ones would; at least 1.
  * A client that sends its twenty bad requests in one second is one event, not twenty.
  */
 export type Dispersion = Readonly<Record<Share | 'slow', number>>

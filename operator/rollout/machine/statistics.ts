@@ -20,9 +20,9 @@ export const BATCH_CHANCES: Chances = { certain: 1e-5, likely: 5e-4 }
 
 /**
  * For the last minute of a batch that waits, which may be judged for days. At any moment only what chance does not do in a
- * year of waiting; else what one minute showed has to be shown by the next one again: 5e-4 squared, 3 840 minutes a weekend.
+ * year of waiting; else what one minute showed has to be shown by the next one again: 3e-4 squared, 3 840 minutes in a weekend.
  */
-export const LATE_CHANCES: Chances = { certain: 1e-9, likely: 5e-4 }
+export const LATE_CHANCES: Chances = { certain: 1e-9, likely: 3e-4 }
 
 export interface Sample {
   readonly count: number

@@ -50,7 +50,7 @@ export interface Outcome {
 }
 
 const LOOK_MS = 2_000
-const BEFORE_BLOCKS = 30
+const BEFORE_MS = 15 * 60_000
 const NO_COMMANDS = { paused: false, approvedBatch: 0, abort: false, promote: false, retry: 0 } as const
 
 /** The policy of README. With somebody who waits, the pause after the second batch is for an approval. */
@@ -106,7 +106,7 @@ export function simulate(scenario: Scenario, random: Random, settings = readmePo
     const kept = now - Math.max(RECENT_MS * 30, settings.deadlineMs)
     if (ticks.length > 20_000) ticks = ticks.filter(one => one.begin >= kept)
     const approved = waitingSince >= 0 && now - waitingSince >= scenario.waitMs
-    const observation = observe(scenario, state, { now, updated, ticks, past, approved })
+    const observation = observe(state, { now, updated, ticks, past, approved })
     const made = step(state, observation, settings)
     state = made.state
     requests = observation.figures.update.requests
@@ -151,16 +151,16 @@ interface Past {
 
 function pastOf({ pods, unknownPast }: Scenario, clients: Clients): Past {
   const blocks = Array.from({ length: pods }, (_, pod) =>
-    Array.from({ length: BEFORE_BLOCKS }, (_, block) => {
+    Array.from({ length: BEFORE_MS / BLOCK_MS }, (__, block) => {
       const { requests, failures } = clients(pod, BLOCK_MS, block * BLOCK_MS, false)
       return figures(requests, failures)
     }),
   )
   const before: Before = {
     pods: new Map(blocks.map((ofPod, pod) => [`proxy-${pod}`, ofPod.reduce(addAggregates)])),
-    dispersion: dispersionOf(blocks),
+    dispersion: dispersionOf(blocks.map(ofPod => new Map(ofPod.entries()))),
   }
-  const lastMinute = blocks.flatMap(ofPod => ofPod.slice(-2)).reduce(addAggregates)
+  const lastMinute = blocks.flatMap(ofPod => ofPod.slice(-60_000 / BLOCK_MS)).reduce(addAggregates)
   return { before: unknownPast ? null : before, baseline: baselineOf(lastMinute) }
 }
 
@@ -172,7 +172,7 @@ interface Look {
   readonly approved: boolean
 }
 
-function observe(scenario: Scenario, state: State, { now, updated, ticks, past, approved }: Look): Observation {
+function observe(state: State, { now, updated, ticks, past, approved }: Look): Observation {
   const pods = updated.map((isUpdate, ordinal): PodObservation => {
     return { name: `proxy-${ordinal}`, ordinal, ready: true, serves: isUpdate ? 'r2' : 'r1', lastReportAgeMs: 500 }
   })

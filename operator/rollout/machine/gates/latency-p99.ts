@@ -54,7 +54,7 @@ export const latencyP99: Gate = input => {
   const share = thinned(slow(update), evidence.dispersion)
   const isSlower = (chance: number): boolean => {
     const rose = (over: Sample): boolean => chanceOfRise(share, thinned(over, evidence.dispersion)) <= chance
-    return rose(against.slow(limit)) && (own === null || rose(own))
+    return rose(against.slow(limit)) && (own === null || rose(own.expected))
   }
   const { certain, likely } = evidence.chances
   const isCertain =

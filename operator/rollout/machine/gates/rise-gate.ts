@@ -28,7 +28,7 @@ export function riseGate(gate: RiseGate): Gate {
     const sample = SHARES[gate.share]
     const update = sample(input.update)
     const before = input.baseline === null ? null : gate.before(input.baseline)
-    const against = reference(sample(input.stable), before, enough, ownOf(input, sample))
+    const against = reference(update, sample(input.stable), before, enough, ownOf(input, sample))
     const share = percent(update.count, update.total)
     const seen = `${gate.what} ${inPercent(share)} of ${update.total} ${gate.unit} on ${input.pods}`
     const figures = { [gate.unit]: update.total, count: update.count, rate: round(share) }

@@ -10,25 +10,46 @@ export const FEWEST = 20
 /** So many requests from before the rollout say enough of a pod, however many there are now. */
 const SAYS_ENOUGH = 1_000
 
-/** A difference of the pods before the rollout that chance makes more seldom than this is taken for one. */
+/** A difference of the pods before the rollout that chance makes more seldom than this may be one, */
 const DIFFERENT = 0.05
+/** and than this is one. */
+const SURELY_DIFFERENT = 1e-4
+
+/** Stable pods that saw so much less than the update are those of a moment: in the last batch, of the one before they confirmed. */
+const A_MOMENT = 1 / 20
 
 /** What the update is compared with. */
 export interface Reference extends Sample {
   /** For messages: `stable pods` or `before the rollout`. */
   readonly name: string
-  /** What the same pods would show without the update: as before the rollout, moved as the stable pods moved. Null: not known. */
-  readonly own: Sample | null
+  readonly own: Own | null
+}
+
+/** What is known of the same pods without the update. */
+export interface Own {
+  /** As before the rollout, moved as the stable pods moved since. */
+  readonly expected: Sample
+  /** By how much their share was above that of the others before, if it surely was; 0 to 1. */
+  readonly excess: number
 }
 
 /** The stable pods in the same window if they saw enough, else the figures from before the rollout if those are enough; else null. */
-export function reference(stable: Sample, before: Sample | null, enough: number, own: Sample | null): Reference | null {
-  if (stable.total >= enough) return { ...stable, name: 'stable pods', own }
-  return before !== null && before.total >= enough ? { ...before, name: 'before the rollout', own } : null
+export function reference(
+  update: Sample,
+  stable: Sample,
+  before: Sample | null,
+  enough: number,
+  own: Own | null,
+): Reference | null {
+  const past: Reference | null =
+    before !== null && before.total >= enough ? { ...before, name: 'before the rollout', own } : null
+  if (stable.total < enough) return past
+  const isMoment = stable.total < update.total * A_MOMENT && past !== null && past.total > stable.total
+  return isMoment ? past : { ...stable, name: 'stable pods', own }
 }
 
 /** The `own` of a reference, for a share of the gates' figures. */
-export function ownOf({ update, stable, past }: GateInput, of: (figures: Aggregate) => Sample): Sample | null {
+export function ownOf({ update, stable, past }: GateInput, of: (figures: Aggregate) => Sample): Own | null {
   return past === null ? null : ownPast(of(update), of(stable), of(past.update), of(past.stable))
 }
 
@@ -36,18 +57,21 @@ export function ownOf({ update, stable, past }: GateInput, of: (figures: Aggrega
  * Difference in differences. A pod with one broken keep-alive client, on a bad node, in another zone was worse before the
  * update, and tells nothing of it.
  */
-export function ownPast(update: Sample, stable: Sample, updateBefore: Sample, stableBefore: Sample): Sample | null {
+export function ownPast(update: Sample, stable: Sample, updateBefore: Sample, stableBefore: Sample): Own | null {
+  if (updateBefore.total <= 0) return null
+  const chance = chanceOfRise(updateBefore, stableBefore)
   // A short past cannot bear witness, unless what it shows is plainly a difference of the pods.
   const long = updateBefore.total >= Math.min(update.total, SAYS_ENOUGH)
-  if (!long && chanceOfRise(updateBefore, stableBefore) > DIFFERENT) return null
-  if (updateBefore.total <= 0) return null
+  if (!long && chance > DIFFERENT) return null
   const comparable = stable.total > 0 && stableBefore.total > 0
   const moved = comparable ? shareOf(stable) - shareOf(stableBefore) : 0
   // Three shares were measured, and the doubts of all of them add up.
   const total = comparable
     ? 1 / (1 / updateBefore.total + 1 / stable.total + 1 / stableBefore.total)
     : updateBefore.total
-  return { count: Math.max(0, shareOf(updateBefore) + moved) * total, total }
+  const expected = { count: Math.max(0, shareOf(updateBefore) + moved) * total, total }
+  const excess = chance <= SURELY_DIFFERENT ? shareOf(updateBefore) - shareOf(stableBefore) : 0
+  return { expected, excess }
 }
 
 /**
@@ -92,7 +116,7 @@ export function evidenceOf(
 export function compareRise(update: Sample, against: Reference, limit: number, evidence: Evidence): Comparison {
   const { chances, decisive } = evidence
   if (mayBeCertain(update, evidence) && isWorse(update, against, chances.certain, evidence, limit)) return 'above'
-  if (!exceeds(rise(update, against), limit)) return 'within'
+  if (!exceeds(rise(update, against) - excessOf(against), limit)) return 'within'
   return decisive && isWorse(update, against, chances.likely, evidence) ? 'above' : 'unsure'
 }
 
@@ -110,7 +134,7 @@ export function compareShare(
   limit: number,
   evidence: Evidence,
 ): Comparison | 'shared' {
-  if (update.total === 0 || !exceeds(shareOf(update) * 100, limit)) return 'within'
+  if (update.total === 0 || !exceeds(shareOf(update) * 100 - excessOf(against), limit)) return 'within'
   const { chances, decisive, enough, dispersion } = evidence
   const isAbove = (chance: number): boolean => chanceAbove(thinned(update, dispersion), limit / 100) <= chance
   const worse = (chance: number): boolean => against === null || isWorse(update, against, chance, evidence)
@@ -126,7 +150,12 @@ export function compareShare(
 function isWorse(update: Sample, against: Reference, chance: number, { dispersion }: Evidence, limit = 0): boolean {
   const rose = (over: Sample): boolean => chanceOfRise(thinned(update, dispersion), thinned(over, dispersion)) <= chance
   const allowed = { count: against.count + (limit / 100) * against.total, total: against.total }
-  return rose(allowed) && (against.own === null || rose(against.own))
+  return rose(allowed) && (against.own === null || rose(against.own.expected))
+}
+
+/** Percentage points that the same pods had before, and that nobody can hold against the update. */
+function excessOf(against: Reference | null): number {
+  return (against?.own?.excess ?? 0) * 100
 }
 
 function mayBeCertain(update: Sample, { enough }: Evidence): boolean {

@@ -76,7 +76,13 @@ function referenceOf(input: GateInput): Reference | null {
     baseline === null
       ? null
       : { count: ((100 - baseline.successRate) / 100) * baseline.requests, total: baseline.requests }
-  return reference(SHARES.failures(stable), before, minRequests, ownOf(input, SHARES.failures))
+  return reference(
+    SHARES.failures(input.update),
+    SHARES.failures(stable),
+    before,
+    minRequests,
+    ownOf(input, SHARES.failures),
+  )
 }
 
 function figuresOf(update: Sample, against: Reference | null): Record<string, number> {
