@@ -180,6 +180,18 @@ describe('figures, pods, endpoints', () => {
     expect(look(ON_ITS_WAY, { figures, state: state({ baseline }) }).baseline).toBeNull()
   })
 
+  it('asks what each pod showed before only when the rollout may begin', () => {
+    const dispersion = { failures: 1, notFound: 1, clientErrors: 1, redirects: 1, tlsFailures: 1, slow: 1 }
+    const before = { pods: new Map(), dispersion }
+    const figures: FigureSource = { serving: () => EMPTY_AGGREGATE, baseline: () => null, before: () => before }
+    const seen = (change: Partial<State>, mayStart = true): unknown =>
+      look(ON_ITS_WAY, { figures, mayStart, state: state(change) }).before
+    expect(seen({ phase: 'Pending' })).toBe(before)
+    expect(seen({ phase: 'Pending' }, false)).toBeNull()
+    expect(seen({ phase: 'Pending', before })).toBeNull()
+    expect(seen({ phase: 'Progressing' })).toBeNull()
+  })
+
   it('says of each pod what it said, and for how long it has been silent', () => {
     const pod = (ordinal: number, revisions: object | null, reportedAt: number | null): FleetPod => ({
       ...{ name: `p-${ordinal}`, uid: 'u', ordinal, ready: true, reportedAt },

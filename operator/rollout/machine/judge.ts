@@ -7,7 +7,7 @@ import type { Outcome } from './gates/chain.ts'
 import { podsInWords } from './gates/gate.ts'
 import type { GateInput, Past } from './gates/gate.ts'
 import { FEWEST } from './gates/rise.ts'
-import { BATCH_CHANCES, LATE_CHANCES } from './statistics.ts'
+import { LATE_CHANCES, batchChances } from './statistics.ts'
 import type { Observation, Settings, Spent, State, Verdict, WindowFigures } from './types.ts'
 
 /** What `recent` covers. Figures older than this may hide a fault that came late. Milliseconds. */
@@ -111,7 +111,7 @@ function gateInput(state: State, observation: Observation, settings: Settings, f
     pods: podsInWords(readyBelow(pods, state.index).map(pod => pod.ordinal)),
     baked: false,
     looks: {},
-    chances: BATCH_CHANCES,
+    chances: batchChances(settings.batches.length),
     late: false,
   }
 }

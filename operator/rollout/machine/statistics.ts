@@ -5,7 +5,9 @@
  * Wilson's interval, and one in 300 in fact.
  */
 
-/** The nominal error rates of a batch's looks. Both are spent on every batch; docs/rollout-policy.md has what comes of it, measured. */
+/** How often chance may take a good change back, for each share that is judged; docs/rollout-policy.md has what comes of it, measured. */
+const ROLLOUT_CHANCE = 1e-3
+
 export interface Chances {
   /**
    * For a verdict at any moment. Looked at every few seconds, chance gets a try every time: while the evidence grows
@@ -16,7 +18,10 @@ export interface Chances {
   readonly likely: number
 }
 
-export const BATCH_CHANCES: Chances = { certain: 1e-5, likely: 5e-4 }
+/** Each of the batches gets its part; its first look half of that, the second a quarter, and so on. */
+export function batchChances(batches: number): Chances {
+  return { certain: 1e-5, likely: ROLLOUT_CHANCE / 2 / Math.max(1, batches) }
+}
 
 /**
  * For the last minute of a batch that waits, which may be judged for days. At any moment only what chance does not do in a

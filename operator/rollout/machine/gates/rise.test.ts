@@ -1,13 +1,13 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
-import { BATCH_CHANCES } from '../statistics.ts'
+import { batchChances } from '../statistics.ts'
 import type { Sample } from '../statistics.ts'
 import { compareRise, compareShare, evidenceOf, ownPast, reference } from './rise.ts'
 import type { Evidence } from './rise.ts'
 import { baked, input } from './testing.ts'
 
 const sample = (count: number, total: number): Sample => ({ count, total })
-const DECISIVE: Evidence = { enough: 100, decisive: true, chances: BATCH_CHANCES, dispersion: 1 }
+const DECISIVE: Evidence = { enough: 100, decisive: true, chances: batchChances(1), dispersion: 1 }
 
 describe('reference', () => {
   const name = (update: number, stable: number, before: number): string | undefined =>
@@ -102,7 +102,7 @@ describe('looks', () => {
 
   it('spend a budget: all of them together no more than twice the first', () => {
     const spent = [0, 1, 2, 3, 4, 5, 6, 7].map(taken => at(1e6, taken, 1).chances.likely)
-    expect(spent.reduce((sum, chance) => sum + chance, 0)).toBeLessThan(2 * BATCH_CHANCES.likely)
+    expect(spent.reduce((sum, chance) => sum + chance, 0)).toBeLessThan(2 * batchChances(1).likely)
   })
 
   it('bunched events are fewer', () => {
