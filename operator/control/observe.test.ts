@@ -182,7 +182,7 @@ describe('figures, pods, endpoints', () => {
 
   it('asks what each pod showed before only when the rollout may begin', () => {
     const dispersion = { failures: 1, notFound: 1, clientErrors: 1, redirects: 1, tlsFailures: 1, slow: 1 }
-    const before = { pods: new Map(), dispersion }
+    const before = { pods: new Map(), ms: 0, dispersion }
     const figures: FigureSource = { serving: () => EMPTY_AGGREGATE, baseline: () => null, before: () => before }
     const seen = (change: Partial<State>, mayStart = true): unknown =>
       look(ON_ITS_WAY, { figures, mayStart, state: state(change) }).before

@@ -155,6 +155,7 @@ describe('before', () => {
       ['proxy-0', 900],
       ['proxy-1', 900],
     ])
+    expect(before?.ms).toBe(900_000)
     expect(before?.pods.get('proxy-1')?.status[4]).toBe(56)
     // Eight at a time are nearer to one event than to eight.
     expect(before?.dispersion.failures).toBeGreaterThan(3)

@@ -70,13 +70,15 @@ export class Figures {
     const asked = [...new Set(hosts)]
     const pods = new Map<string, Aggregate>()
     const blocks: Blocks[] = []
+    let begin = nowMs
     for (const [pod, { samples }] of this.#pods) {
       const ofPod = blocksOf(samples.since(nowMs - BEFORE_MS), asked)
       if (ofPod.size === 0) continue
       pods.set(pod, [...ofPod.values()].reduce(addAggregates))
+      begin = Math.min(begin, ...samples.since(nowMs - BEFORE_MS).map(one => one.begin))
       blocks.push(ofPod)
     }
-    return pods.size === 0 ? null : { pods, dispersion: dispersionOf(blocks) }
+    return pods.size === 0 ? null : { pods, ms: nowMs - begin, dispersion: dispersionOf(blocks) }
   }
 
   #sum(hosts: readonly string[], since: number, counts: (sample: Sample) => boolean): Aggregate {

@@ -106,6 +106,8 @@ export type Dispersion = Readonly<Record<Share | 'slow', number>>
 export interface Before {
   /** By name of the pod. */
   readonly pods: ReadonlyMap<string, Aggregate>
+  /** The time that they cover, in milliseconds. */
+  readonly ms: number
   readonly dispersion: Dispersion
 }
 

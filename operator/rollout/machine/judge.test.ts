@@ -156,6 +156,8 @@ describe('looks after the bake', () => {
 
 describe('what the pods showed before', () => {
   const EVEN = { failures: 1, notFound: 1, clientErrors: 1, redirects: 1, tlsFailures: 1, slow: 1 }
+  /** As many requests per second as now. */
+  const REST = { ms: 150_000, dispersion: EVEN }
   const BAKING: State = { ...WAITING, phase: 'Progressing', step: { name: 'baking', since: 0 } }
   const outcome = (before: Before | null, index = 1): string => {
     const bad = { requests: 1_000, failures: 42 }
@@ -167,19 +169,25 @@ describe('what the pods showed before', () => {
 
   it('counts for the pods of the batch, by name', () => {
     expect(outcome(null)).toBe('fail')
-    expect(outcome({ pods: new Map(), dispersion: EVEN })).toBe('fail')
-    expect(outcome({ pods: pods(), dispersion: EVEN })).toBe('fail')
-    expect(outcome({ pods: pods(210), dispersion: EVEN })).toBe('pass')
+    expect(outcome({ pods: new Map(), ...REST })).toBe('fail')
+    expect(outcome({ pods: pods(), ...REST })).toBe('fail')
+    expect(outcome({ pods: pods(210), ...REST })).toBe('pass')
     // The one with the stuck client has not got the update yet.
-    expect(outcome({ pods: pods(10, 10, 210), dispersion: EVEN })).toBe('fail')
-    expect(outcome({ pods: new Map([['gone', counted({ requests: 5_000, failures: 210 })]]), dispersion: EVEN })).toBe(
-      'fail',
-    )
+    expect(outcome({ pods: pods(10, 10, 210), ...REST })).toBe('fail')
+    expect(outcome({ pods: new Map([['gone', counted({ requests: 5_000, failures: 210 })]]), ...REST })).toBe('fail')
+  })
+
+  it('is a larger share of fewer requests', () => {
+    // A point and a half of what were three times as many requests a second.
+    expect(outcome({ pods: pods(80), ...REST })).toBe('fail')
+    expect(outcome({ pods: pods(80), ...REST, ms: 50_000 })).toBe('pass')
+    // A pod that was like the others stays like the others.
+    expect(outcome({ pods: pods(), ...REST, ms: 15_000 })).toBe('fail')
   })
 
   it('makes less of bunched events', () => {
-    expect(outcome({ pods: pods(), dispersion: { ...EVEN, failures: 30 } })).toBe('inconclusive')
-    expect(outcome({ pods: pods(), dispersion: { ...EVEN, notFound: 30 } })).toBe('fail')
+    expect(outcome({ pods: pods(), ...REST, dispersion: { ...EVEN, failures: 30 } })).toBe('inconclusive')
+    expect(outcome({ pods: pods(), ...REST, dispersion: { ...EVEN, notFound: 30 } })).toBe('fail')
   })
 })
 

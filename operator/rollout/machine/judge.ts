@@ -29,7 +29,7 @@ export function judge(state: State, observation: Observation, settings: Settings
   const spent = spentBy(state)
   const baked = state.step.name === 'baking' && now - state.step.since >= settings.bakeMs
   const whole: GateInput = {
-    ...gateInput(state, observation, settings, observation.figures),
+    ...gateInput(state, observation, settings, observation.figures, now - state.batchSince),
     baked,
     looks: spent.looks,
   }
@@ -83,7 +83,7 @@ function lateLook(
   const { recent, now } = observation
   if (recent === null) return { failures: [], next: before }
   const input: GateInput = {
-    ...gateInput(state, observation, settings, recent),
+    ...gateInput(state, observation, settings, recent, RECENT_MS),
     ...{ late: true, chances: LATE_CHANCES, minRequests: Math.min(settings.minRequests, FEWEST) },
     // Days may lie between the rollout's start and now: what the stable pods show meanwhile is all that counts.
     baseline: null,
@@ -97,7 +97,13 @@ function lateLook(
   return { failures, next: { at: now, failed: likely.map(one => one.name) } }
 }
 
-function gateInput(state: State, observation: Observation, settings: Settings, figures: WindowFigures): GateInput {
+function gateInput(
+  state: State,
+  observation: Observation,
+  settings: Settings,
+  figures: WindowFigures,
+  ms: number,
+): GateInput {
   const { kind, deletion, pods } = observation
   return {
     kind,
@@ -107,7 +113,7 @@ function gateInput(state: State, observation: Observation, settings: Settings, f
     update: figures.update,
     stable: figures.stable,
     baseline: state.baseline,
-    past: pastOf(state, observation),
+    past: pastOf(state, observation, figures.update.requests / Math.max(1, ms)),
     pods: podsInWords(readyBelow(pods, state.index).map(pod => pod.ordinal)),
     baked: false,
     looks: {},
@@ -116,15 +122,18 @@ function gateInput(state: State, observation: Observation, settings: Settings, f
   }
 }
 
-function pastOf({ before, index }: State, { pods }: Observation): Past | null {
+/** @param pace requests per millisecond to the update's pods, now */
+function pastOf({ before, index }: State, { pods }: Observation, pace: number): Past | null {
   if (before === null) return null
   const updated = new Set(readyBelow(pods, index).map(pod => pod.name))
   const sum = (counts: (name: string) => boolean): Aggregate =>
     [...before.pods].reduce((all, [name, of]) => (counts(name) ? addAggregates(all, of) : all), EMPTY_AGGREGATE)
   const present = new Set(pods.map(pod => pod.name))
+  const update = sum(name => updated.has(name))
   return {
-    update: sum(name => updated.has(name)),
+    update,
     stable: sum(name => present.has(name) && !updated.has(name)),
     dispersion: before.dispersion,
+    busier: pace > 0 ? Math.max(1, update.requests / Math.max(1, before.ms) / pace) : 1,
   }
 }

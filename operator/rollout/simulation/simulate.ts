@@ -28,13 +28,15 @@ export interface Scenario {
   readonly waitMs: number
   /** Between two looks while somebody waits; while a batch bakes it is 2 s. Milliseconds. */
   readonly waitLookMs: number
+  /** At night there is a quarter of the requests of the day on which it begins; the stuck client never sleeps. */
+  readonly nights: boolean
   /** A leader took over before it began: nothing is known from before the rollout. */
   readonly unknownPast: boolean
 }
 
 export const QUIET: Scenario = {
   ...{ pods: 5, rate: 4, errors: 0.005, stuck: 0, bunchedMs: 0, fault: 0, faultAfterMs: 0 },
-  ...{ waitMs: 0, waitLookMs: 60_000, unknownPast: false },
+  ...{ waitMs: 0, waitLookMs: 60_000, nights: false, unknownPast: false },
 }
 
 export interface Outcome {
@@ -47,8 +49,12 @@ export interface Outcome {
   readonly reached: number
   /** Requests to the update in the window that decided. */
   readonly requests: number
+  /** Minutes that were judged while it waited, and those in which a gate failed: two in a row take the change back. */
+  readonly minutes: number
+  readonly oddMinutes: number
 }
 
+const DAY_MS = 24 * 3_600_000
 const LOOK_MS = 2_000
 const BEFORE_MS = 15 * 60_000
 const NO_COMMANDS = { paused: false, approvedBatch: 0, abort: false, promote: false, retry: 0 } as const
@@ -89,6 +95,7 @@ export function simulate(scenario: Scenario, random: Random, settings = readmePo
   let state: State = initialState(1, 0)
   let [now, index, requests, waitingSince, faultSince] = [1_000_000, 0, 0, -1, -1]
   let ticks: Tick[] = []
+  let [minutes, oddMinutes] = [0, 0]
   const began = now
   for (;;) {
     const waits = state.step.name === 'waiting' && scenario.waitMs > 0
@@ -108,6 +115,11 @@ export function simulate(scenario: Scenario, random: Random, settings = readmePo
     const approved = waitingSince >= 0 && now - waitingSince >= scenario.waitMs
     const observation = observe(state, { now, updated, ticks, past, approved })
     const made = step(state, observation, settings)
+    const late = made.state.spent?.late ?? null
+    if (late !== null && late.at === now) {
+      minutes++
+      if (late.failed.length > 0) oddMinutes++
+    }
     state = made.state
     requests = observation.figures.update.requests
     for (const command of made.commands) {
@@ -118,7 +130,7 @@ export function simulate(scenario: Scenario, random: Random, settings = readmePo
     if (ended === null) continue
     const why = state.cause?.message ?? state.blocked?.message ?? state.message
     const reached = state.reached === -1 ? scenario.pods : state.reached
-    return { end: ended, why, afterMs: now - Math.max(began, faultSince), reached, requests }
+    return { end: ended, why, afterMs: now - Math.max(began, faultSince), reached, requests, minutes, oddMinutes }
   }
 }
 
@@ -130,13 +142,17 @@ function endOf({ phase, blocked }: State): Outcome['end'] | null {
 
 type Clients = (pod: number, ms: number, now: number, faulty: boolean) => { requests: number; failures: number }
 
-function clientsOf({ rate, errors, stuck, bunchedMs, fault, pods }: Scenario, { next, poisson }: Random): Clients {
+function clientsOf(
+  { rate, errors, stuck, bunchedMs, fault, pods, nights }: Scenario,
+  { next, poisson }: Random,
+): Clients {
   const unlucky = Math.floor(next() * pods)
   return (pod, ms, now, faulty) => {
     const all = (rate * ms) / 1_000
+    const awake = nights ? 0.625 + 0.375 * Math.cos((2 * Math.PI * now) / DAY_MS) : 1
     const share = Math.min(1, errors + (faulty ? fault : 0))
-    const failed = poisson(all * share)
-    const requests = failed + poisson(all * (1 - share))
+    const failed = poisson(all * awake * share)
+    const requests = failed + poisson(all * awake * (1 - share))
     if (pod !== unlucky || stuck === 0) return { requests, failures: failed }
     const bunches = bunchedMs === 0 ? 0 : Math.floor((now + ms) / bunchedMs) - Math.floor(now / bunchedMs)
     const more = bunchedMs === 0 ? poisson(all * stuck) : bunches * poisson((rate * stuck * bunchedMs) / 1_000)
@@ -158,6 +174,7 @@ function pastOf({ pods, unknownPast }: Scenario, clients: Clients): Past {
   )
   const before: Before = {
     pods: new Map(blocks.map((ofPod, pod) => [`proxy-${pod}`, ofPod.reduce(addAggregates)])),
+    ms: BEFORE_MS,
     dispersion: dispersionOf(blocks.map(ofPod => new Map(ofPod.entries()))),
   }
   const lastMinute = blocks.flatMap(ofPod => ofPod.slice(-60_000 / BLOCK_MS)).reduce(addAggregates)

@@ -49,7 +49,7 @@ export const latencyP99: Gate = input => {
   const own =
     input.past === null
       ? null
-      : ownPast(slow(update), slow(input.stable), slow(input.past.update), slow(input.past.stable))
+      : ownPast(slow(update), slow(input.stable), slow(input.past.update), slow(input.past.stable), input.past.busier)
   const evidence = evidenceOf(input, NAME, 'slow', update.requests, minRequests)
   const share = thinned(slow(update), evidence.dispersion)
   const isSlower = (chance: number): boolean => {

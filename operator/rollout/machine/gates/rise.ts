@@ -50,14 +50,21 @@ export function reference(
 
 /** The `own` of a reference, for a share of the gates' figures. */
 export function ownOf({ update, stable, past }: GateInput, of: (figures: Aggregate) => Sample): Own | null {
-  return past === null ? null : ownPast(of(update), of(stable), of(past.update), of(past.stable))
+  return past === null ? null : ownPast(of(update), of(stable), of(past.update), of(past.stable), past.busier)
 }
 
 /**
  * Difference in differences. A pod with one broken keep-alive client, on a bad node, in another zone was worse before the
  * update, and tells nothing of it.
+ * @param busier a stuck client goes on at its pace when the others sleep: of fewer requests its errors are a larger share
  */
-export function ownPast(update: Sample, stable: Sample, updateBefore: Sample, stableBefore: Sample): Own | null {
+export function ownPast(
+  update: Sample,
+  stable: Sample,
+  updateBefore: Sample,
+  stableBefore: Sample,
+  busier = 1,
+): Own | null {
   if (updateBefore.total <= 0) return null
   const chance = chanceOfRise(updateBefore, stableBefore)
   // A short past cannot bear witness, unless what it shows is plainly a difference of the pods.
@@ -69,8 +76,12 @@ export function ownPast(update: Sample, stable: Sample, updateBefore: Sample, st
   const total = comparable
     ? 1 / (1 / updateBefore.total + 1 / stable.total + 1 / stableBefore.total)
     : updateBefore.total
-  const expected = { count: Math.max(0, shareOf(updateBefore) + moved) * total, total }
-  const excess = chance <= SURELY_DIFFERENT ? shareOf(updateBefore) - shareOf(stableBefore) : 0
+  const differs = chance <= SURELY_DIFFERENT
+  const excess = differs ? (shareOf(updateBefore) - shareOf(stableBefore)) * busier : 0
+  const alike = differs ? shareOf(stableBefore) : shareOf(updateBefore)
+  // Without others in the window nobody can tell a rise of the share from a fall of the traffic: as many errors a second are none.
+  const share = comparable ? alike + excess + moved : shareOf(updateBefore) * busier
+  const expected = { count: Math.min(1, Math.max(0, share)) * total, total }
   return { expected, excess }
 }
 
