@@ -43,12 +43,9 @@ export const EMPTY_AGGREGATE: Aggregate = {
 export function addAggregates(a: Aggregate, b: Aggregate): Aggregate {
   return {
     requests: a.requests + b.requests,
-    status: [0, 1, 2, 3, 4].map(i => (a.status[i] ?? 0) + (b.status[i] ?? 0)) as [
-      number,
-      number,
-      number,
-      number,
-      number,
+    status: [
+      ...([a.status[0] + b.status[0], a.status[1] + b.status[1], a.status[2] + b.status[2]] as const),
+      ...([a.status[3] + b.status[3], a.status[4] + b.status[4]] as const),
     ],
     notFound: a.notFound + b.notFound,
     tlsHandshakes: a.tlsHandshakes + b.tlsHandshakes,

@@ -23,25 +23,25 @@ describe('a change that is as good as what it replaces', () => {
     ['a client with errors that is stuck to one pod', relative({ errors: 0.002, rate: 20, stuck: 0.04 })],
     ['one that sends them in bunches', relative({ errors: 0.002, rate: 20, stuck: 0.04, bunchedMs: 20_000 })],
   ])('is not taken back: %s', (_, row) => {
-    expect(ends(row, 100)).toBe('0 of 100 taken back')
+    expect(ends(row, 60)).toBe('0 of 60 taken back')
   })
 
   it('may wait for a weekend', () => {
     const policy: Row['policy'] = { ...readmePolicy(true), gates: RELATIVE.gates, onInconclusive: 'Promote' }
     const waits = { errors: 0.01, waitMs: 64 * 3_600_000 }
-    const outcomes = [1, 4, 20].flatMap(rate => played({ name: '', scenario: { ...waits, rate }, policy }, 1, SEED))
+    const outcomes = [4, 20].flatMap(rate => played({ name: '', scenario: { ...waits, rate }, policy }, 1, SEED))
     expect(outcomes.map(one => one.end)).toEqual(outcomes.map(() => 'complete'))
     // Two in a row take it back: of so many minutes there are to be fewer than one of a thousand.
     const minutes = outcomes.reduce((sum, one) => sum + one.minutes, 0)
     const odd = outcomes.reduce((sum, one) => sum + one.oddMinutes, 0)
-    expect(minutes).toBeGreaterThan(3 * 3_800)
+    expect(minutes).toBeGreaterThan(2 * 3_800)
     expect(odd / minutes).toBeLessThan(5e-4)
   })
 
   it('may wait for one while a client is stuck to a pod and the others sleep at night', () => {
     const policy: Row['policy'] = { ...readmePolicy(true), gates: RELATIVE.gates, onInconclusive: 'Promote' }
     const scenario = { errors: 0.002, rate: 20, stuck: 0.04, nights: true, waitMs: 64 * 3_600_000 }
-    expect(played({ name: '', scenario, policy }, 2, SEED).map(one => one.end)).toEqual(new Array(2).fill('complete'))
+    expect(played({ name: '', scenario, policy }, 1, SEED).map(one => one.end)).toEqual(new Array(1).fill('complete'))
   })
 })
 
