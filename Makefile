@@ -6,7 +6,7 @@ NODE := node_modules/.bin/node
 # The pinned Node, for every program that asks the environment for one.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo up down load images install uninstall conformance test check unit hostile bench lint types generate format coverage clean
+.PHONY: help setup demo up down load images install uninstall conformance test check unit hostile monte-carlo bench lint types generate format coverage clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,8 @@ unit: setup ## the tests that need neither node nor API server
 	@jest --testPathIgnorePatterns '\.(apiserver|node)\.test\.ts$$'
 hostile: setup ## 50 000 hostile clients against the data plane (SLUICE_CONNECTIONS=, SLUICE_SEED= to repeat)
 	@SLUICE_CONNECTIONS=$${SLUICE_CONNECTIONS:-50000} jest --runInBand proxy/gateway/hostile.test.ts proxy/gateway/tiny-chunks.test.ts
+monte-carlo: setup ## how often gates take good changes back, and find bad ones (RUNS=1000 SEED=1 ONLY=weekend; half an hour)
+	@$(NODE) scripts/monte-carlo.ts
 lint: setup ## eslint, prettier, import rules
 	@npm run -s lint
 types: setup ## the TypeScript compiler

@@ -39,7 +39,7 @@ function look(of: ViewOf | null, change: Partial<ObserveInput> = {}): Observatio
     state: state(),
     view: of === null ? null : viewOf(of),
     pods: [],
-    figures: { serving: () => EMPTY_AGGREGATE, baseline: () => null },
+    figures: { serving: () => EMPTY_AGGREGATE, baseline: () => null, before: () => null },
     hosts: [],
     endpoints: new Map(),
     ...{ isItsTurn: true, upToDate: true, now: 100_000, wall: 5 },
@@ -153,6 +153,7 @@ describe('figures, pods, endpoints', () => {
         return EMPTY_AGGREGATE
       },
       baseline: () => null,
+      before: () => null,
     }
     const of = { figures, hosts: ['a', 'b'] }
     expect(look(ON_ITS_WAY, { ...of, state: state({ batchSince: 70_000 }) }).recent).toBeNull()
@@ -176,9 +177,21 @@ describe('figures, pods, endpoints', () => {
       tlsFailureRate: 0,
       latencyP99Ms: 1,
     }
-    const figures: FigureSource = { serving: () => EMPTY_AGGREGATE, baseline: () => baseline }
+    const figures: FigureSource = { serving: () => EMPTY_AGGREGATE, baseline: () => baseline, before: () => null }
     expect(look(ON_ITS_WAY, { figures }).baseline).toBe(baseline)
     expect(look(ON_ITS_WAY, { figures, state: state({ baseline }) }).baseline).toBeNull()
+  })
+
+  it('asks what each pod showed before only when the rollout may begin', () => {
+    const dispersion = { failures: 1, notFound: 1, clientErrors: 1, redirects: 1, tlsFailures: 1, slow: 1 }
+    const before = { pods: new Map(), ms: 0, dispersion }
+    const figures: FigureSource = { serving: () => EMPTY_AGGREGATE, baseline: () => null, before: () => before }
+    const seen = (change: Partial<State>, isItsTurn = true): unknown =>
+      look(ON_ITS_WAY, { figures, isItsTurn, state: state(change) }).before
+    expect(seen({ phase: 'Pending' })).toBe(before)
+    expect(seen({ phase: 'Pending' }, false)).toBeNull()
+    expect(seen({ phase: 'Pending', before })).toBeNull()
+    expect(seen({ phase: 'Progressing' })).toBeNull()
   })
 
   it('says of each pod what it said, and for how long it has been silent', () => {

@@ -11,13 +11,14 @@ import type { FleetPod } from '../fleet/fleet.ts'
 import type { IngressRolloutSpec } from '../model/generated/crds.ts'
 import type { Content } from '../model/types.ts'
 import type { ObjectView } from '../pipeline/pipeline.ts'
-import type { Baseline } from '../rollout/machine/figures.ts'
-import type { Aggregate } from '../rollout/machine/figures.ts'
+import type { Aggregate, Baseline, Before } from '../rollout/machine/figures.ts'
+import { RECENT_MS } from '../rollout/machine/judge.ts'
 import type { Observation, State } from '../rollout/machine/types.ts'
 
 export interface FigureSource {
   serving(key: ObjectView['key'], revision: Revision | null, hosts: readonly string[], sinceMs: number): Aggregate
   baseline(hosts: readonly string[], nowMs: number): Baseline | null
+  before(hosts: readonly string[], nowMs: number): Before | null
 }
 
 export interface ObserveInput {
@@ -36,9 +37,6 @@ export interface ObserveInput {
   readonly now: number
   readonly wall: number
 }
-
-/** Figures older than this may hide a fault that came late. Milliseconds. */
-const RECENT_MS = 60_000
 
 export function observe(input: ObserveInput): Observation {
   const { key, spec, state, view, pods, figures, hosts, endpoints, now, wall, isItsTurn } = input
@@ -73,6 +71,8 @@ export function observe(input: ObserveInput): Observation {
     figures: window(since),
     recent: now - since > RECENT_MS ? window(now - RECENT_MS) : null,
     baseline: state.baseline === null ? figures.baseline(hosts, now) : null,
+    // Only the look at which it begins needs it, and it is the dearest of all: every pod, a quarter of an hour.
+    before: state.phase === 'Pending' && isItsTurn && state.before === null ? figures.before(hosts, now) : null,
     commands: {
       paused: spec.paused,
       approvedBatch: spec.approvedBatch,

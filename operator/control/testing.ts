@@ -145,7 +145,9 @@ export class LeaderProcess {
       ...{ turns: this.turns, clock: this.clock, annotationPrefix: PREFIX },
       pods: () => this.fleet(),
       figures: options.figures ?? {
-        ...{ serving: (key, revision) => figure(this.figuresOf(revision, key)), baseline: () => null },
+        serving: (key, revision) => figure(this.figuresOf(revision, key)),
+        baseline: () => null,
+        before: () => null,
       },
       turnFree: () => undefined,
       ended: phase => this.said.push(`ended ${phase}`),

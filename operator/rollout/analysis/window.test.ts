@@ -161,6 +161,38 @@ describe('baseline', () => {
   })
 })
 
+describe('before', () => {
+  const failing = (count: number): Report['hosts'] => ({
+    [HOST]: counters(10, { status: [0, 10 - count, 0, 0, count] }),
+  })
+
+  it('is the last quarter of an hour of each pod, whatever was served', () => {
+    const figures = new Figures()
+    for (let i = 0; i <= 200; i++) {
+      for (const pod of ['proxy-0', 'proxy-1']) {
+        const hosts = pod === 'proxy-1' && i % 12 === 0 ? failing(8) : hits(10)
+        figures.add(pod, 0, report(i, i < 60 ? OLD : {}, hosts), i * 10_000)
+      }
+    }
+    const before = figures.before([HOST, HOST], 2_000_000)
+    expect([...(before?.pods ?? [])].map(([pod, { requests }]) => [pod, requests])).toEqual([
+      ['proxy-0', 900],
+      ['proxy-1', 900],
+    ])
+    expect(before?.ms).toBe(900_000)
+    expect(before?.pods.get('proxy-1')?.status[4]).toBe(56)
+    // Eight at a time are nearer to one event than to eight.
+    expect(before?.dispersion.failures).toBeGreaterThan(3)
+    expect(before?.dispersion.notFound).toBe(1)
+  })
+
+  it('is null where nobody counted anything', () => {
+    expect(new Figures().before([HOST], 0)).toBeNull()
+    expect(heard([OLD, 1], [OLD, 10]).before(['other.example'], 2_000)).toBeNull()
+    expect(heard([OLD, 1], [OLD, 10]).before([HOST], 2_000)?.pods.get('proxy-0')?.requests).toBe(10)
+  })
+})
+
 it('counts a request at most once, and only for what its pod served at both ends', () => {
   const revision = fc.constantFrom<Report['revisions']>(OLD, NEW, { [KEY]: null }, {})
   const one = fc.record({

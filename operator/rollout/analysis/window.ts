@@ -3,7 +3,9 @@ import type { Report } from '../../../protocol/messages.ts'
 import { ABSENT_REVISION } from '../../../protocol/objects.ts'
 import type { ObjectKey, Revision } from '../../../protocol/objects.ts'
 import { EMPTY_AGGREGATE, addAggregates, baselineOf, tlsAttempts } from '../machine/figures.ts'
-import type { Aggregate, Baseline } from '../machine/figures.ts'
+import type { Aggregate, Baseline, Before } from '../machine/figures.ts'
+import { BLOCK_MS, dispersionOf } from './dispersion.ts'
+import type { Blocks } from './dispersion.ts'
 import { KEPT_MS, Samples, agreed } from './samples.ts'
 import type { Sample } from './samples.ts'
 
@@ -11,6 +13,8 @@ export { percentile } from '../machine/figures.ts'
 
 /** A baseline covers so much. Milliseconds. */
 const BASELINE_MS = 60_000
+/** What a pod always shows, it shows in so long. Milliseconds. */
+const BEFORE_MS = 15 * 60_000
 /** Of a pod's earlier processes; a report of one of them may still be under way. */
 const FORMER = 8
 
@@ -61,6 +65,22 @@ export class Figures {
     return sum.requests === 0 && tlsAttempts(sum) === 0 ? null : baselineOf(sum)
   }
 
+  /** The last quarter of an hour before `nowMs`, whatever was served; null: nobody counted anything. */
+  before(hosts: readonly string[], nowMs: number): Before | null {
+    const asked = [...new Set(hosts)]
+    const pods = new Map<string, Aggregate>()
+    const blocks: Blocks[] = []
+    let begin = nowMs
+    for (const [pod, { samples }] of this.#pods) {
+      const ofPod = blocksOf(samples.since(nowMs - BEFORE_MS), asked)
+      if (ofPod.size === 0) continue
+      pods.set(pod, [...ofPod.values()].reduce(addAggregates))
+      begin = Math.min(begin, ...samples.since(nowMs - BEFORE_MS).map(one => one.begin))
+      blocks.push(ofPod)
+    }
+    return pods.size === 0 ? null : { pods, ms: nowMs - begin, dispersion: dispersionOf(blocks) }
+  }
+
   #sum(hosts: readonly string[], since: number, counts: (sample: Sample) => boolean): Aggregate {
     const asked = [...new Set(hosts)]
     let sum = EMPTY_AGGREGATE
@@ -79,6 +99,18 @@ export class Figures {
   #forgetSilent(nowMs: number): void {
     for (const [pod, { at }] of this.#pods) if (at < nowMs - KEPT_MS) this.#pods.delete(pod)
   }
+}
+
+function blocksOf(samples: readonly Sample[], hosts: readonly string[]): Blocks {
+  const blocks = new Map<number, Aggregate>()
+  for (const { begin, hosts: counts } of samples) {
+    const block = Math.floor(begin / BLOCK_MS)
+    for (const host of hosts) {
+      const counted = counts.get(host)
+      if (counted !== undefined) blocks.set(block, addAggregates(blocks.get(block) ?? EMPTY_AGGREGATE, counted))
+    }
+  }
+  return blocks
 }
 
 function isOld({ instance, sequence }: Report, before: Heard): boolean {

@@ -37,6 +37,7 @@ function pending(state: State, observation: Observation, settings: Settings): St
     step: { name: 'raising', since: now, merge: false },
     batchSince: now,
     baseline: state.baseline ?? observation.baseline,
+    before: state.before ?? observation.before,
     startedAt: wall,
     batchStartedAt: wall,
     message: 'begins',

@@ -148,12 +148,14 @@ describe('spec.retry', () => {
       },
       latencyP99Ms: 20,
     }
-    run.change = { baseline }
+    const dispersion = { failures: 1, notFound: 1, clientErrors: 1, redirects: 1, tlsFailures: 1, slow: 1 }
+    const before = { pods: new Map(), ms: 900_000, dispersion }
+    run.change = { baseline, before }
     run.onUpdate = BROKEN
     run.until(state => state.phase === 'RolledBack')
     run.takeLog()
     run.onUpdate = HEALTHY
-    run.change = { baseline: { ...baseline, successRate: 50 } }
+    run.change = { baseline: { ...baseline, successRate: 50 }, before: { ...before, ms: 1 } }
     run.seconds(100)
     expect(run.state.phase).toBe('RolledBack')
     run.commands = { ...run.commands, retry: 1 }
@@ -161,6 +163,7 @@ describe('spec.retry', () => {
     expect(run.state).toMatchObject({ phase: 'Pending', attempt: 2, observedRetry: 1, verdicts: [], cause: null })
     run.until(state => state.phase === 'Complete', 200)
     expect(run.state.baseline).toEqual(baseline)
+    expect(run.state.before).toEqual(before)
     expect(run.takeLog().slice(0, 4)).toEqual(['begin 2', 'Retried', 'Started', 'index 1'])
   })
 

@@ -126,6 +126,7 @@ export function newAttempt(state: State, observation: Observation): StepResult {
     // Pods may still serve it from the attempt before; a rollback waits for them too.
     reached: state.reached,
     baseline: state.baseline,
+    before: state.before,
     ignoreAbort: abort,
     message: `attempt ${attempt} begins`,
   }

@@ -1,5 +1,6 @@
 /** Figures that gates judge: sums over pods and time, and the rates that follow from them. */
 import { LATENCY_BUCKETS_MS } from '../../../protocol/messages.ts'
+import type { Sample } from './statistics.ts'
 
 /** What a group of pods counted on the hosts of a rollout. */
 export interface Aggregate {
@@ -49,12 +50,9 @@ export const EMPTY_AGGREGATE: Aggregate = {
 export function addAggregates(a: Aggregate, b: Aggregate): Aggregate {
   return {
     requests: a.requests + b.requests,
-    status: [0, 1, 2, 3, 4].map(i => (a.status[i] ?? 0) + (b.status[i] ?? 0)) as [
-      number,
-      number,
-      number,
-      number,
-      number,
+    status: [
+      ...([a.status[0] + b.status[0], a.status[1] + b.status[1], a.status[2] + b.status[2]] as const),
+      ...([a.status[3] + b.status[3], a.status[4] + b.status[4]] as const),
     ],
     notFound: a.notFound + b.notFound,
     tlsHandshakes: a.tlsHandshakes + b.tlsHandshakes,
@@ -95,6 +93,33 @@ export function redirects(of: Aggregate): number {
  */
 export function tlsAttempts(of: Aggregate): number {
   return Math.max(of.tlsHandshakes, of.tlsFailures)
+}
+
+/** What the gates compare, each as a share: events of all that could have been one. */
+export type Share = 'failures' | 'notFound' | 'clientErrors' | 'redirects' | 'tlsFailures'
+
+export const SHARES: Readonly<Record<Share, (of: Aggregate) => Sample>> = {
+  failures: of => ({ count: failures(of), total: of.requests }),
+  // A closed path is not lost: without its requests the scanners that are always there would look like a host that is gone.
+  notFound: of => ({ count: of.notFound, total: requestsAndClosed(of) }),
+  clientErrors: of => ({ count: clientErrors(of), total: routed(of) }),
+  redirects: of => ({ count: redirects(of), total: routed(of) }),
+  tlsFailures: of => ({ count: of.tlsFailures, total: tlsAttempts(of) }),
+}
+
+/**
+ * How much more events, and slow answers, vary from one stretch of time to the next than independent ones would; at least 1.
+ * A client that sends its twenty bad requests in one second is one event, not twenty.
+ */
+export type Dispersion = Readonly<Record<Share | 'slow', number>>
+
+/** What each pod counted before the rollout began. What is always different on a pod is no evidence against an update. */
+export interface Before {
+  /** By name of the pod. */
+  readonly pods: ReadonlyMap<string, Aggregate>
+  /** The time that they cover, in milliseconds. */
+  readonly ms: number
+  readonly dispersion: Dispersion
 }
 
 /** Part of whole in percent; 0 of 0 is 0. */

@@ -1,14 +1,21 @@
 /** The verdict on what the batch has shown so far. */
+import { addAggregates, EMPTY_AGGREGATE } from './figures.ts'
+import type { Aggregate } from './figures.ts'
 import { acknowledgement, owed, readyBelow } from './gates/acknowledgement.ts'
 import { evaluate, outcome } from './gates/chain.ts'
 import type { Outcome } from './gates/chain.ts'
 import { podsInWords } from './gates/gate.ts'
-import type { GateInput } from './gates/gate.ts'
+import type { GateInput, Past } from './gates/gate.ts'
+import { FEWEST } from './gates/rise.ts'
 import { NO_GATES } from '../../model/settings.ts'
-import type { GateSettings, Observation, Settings, State, Verdict, WindowFigures } from './types.ts'
+import { LATE_CHANCES, batchChances } from './statistics.ts'
+import type { GateSettings, Observation, Settings, Spent, State, Verdict, WindowFigures } from './types.ts'
+
+/** What `recent` covers. Figures older than this may hide a fault that came late. Milliseconds. */
+export const RECENT_MS = 60_000
 
 export interface Judgement {
-  /** With owing and verdicts brought up to date. */
+  /** With owing, verdicts and spent looks brought up to date. */
   readonly state: State
   /** Whether every ready pod of the batch confirmed. */
   readonly acknowledged: Verdict
@@ -20,16 +27,20 @@ export function judge(state: State, observation: Observation, settings: Settings
   const owing = state.index === 0 ? {} : owed(pods, state.index, revision, state.owing, now)
   const ack = { pods, index: state.index, owing, deadlineMs: settings.ackDeadlineMs, now }
   const acknowledged = acknowledgement(ack)
+  const spent = spentBy(state)
   const baked = state.step.name === 'baking' && now - state.step.since >= settings.bakeMs
-  const whole = gateInput(state, observation, settings, observation.figures, baked)
+  const whole: GateInput = {
+    ...gateInput(state, observation, settings, observation.figures, now - state.batchSince),
+    baked,
+    looks: spent.looks,
+  }
   const all = evaluate(whole)
-  // A fault that comes late must not drown in the good figures before it. Looked at all the time: only the certain counts.
-  const late = observation.recent === null ? null : gateInput(state, observation, settings, observation.recent, false)
-  const lateFailures = late === null ? [] : evaluate(late).filter(one => one.verdict === 'fail')
+  const late = lateLook(state, observation, settings, spent.late)
   const verdicts = all.map(one =>
-    one.verdict === 'fail' ? one : (lateFailures.find(other => other.name === one.name) ?? one),
+    one.verdict === 'fail' ? one : (late.failures.find(other => other.name === one.name) ?? one),
   )
-  const judged: State = { ...state, owing, verdicts: [acknowledged, ...verdicts] }
+  const next = { ...spent, looks: baked ? looksAfter(spent.looks, all, settings) : spent.looks, late: late.next }
+  const judged: State = { ...state, owing, verdicts: [acknowledged, ...verdicts], spent: next }
   const result: Outcome =
     acknowledged.verdict === 'fail'
       ? { verdict: 'fail', because: acknowledged }
@@ -49,12 +60,56 @@ function gatesFor(gates: GateSettings, { moves }: Observation): GateSettings {
   return moves.requests || gates.tlsFailureRate === null ? gates : { ...NO_GATES, tlsFailureRate: gates.tlsFailureRate }
 }
 
+/** Every batch has an error budget of its own, and begins to spend it when its index is raised. */
+function spentBy({ spent, batchSince }: State): Spent {
+  return spent?.batchSince === batchSince ? spent : { batchSince, looks: {}, late: null }
+}
+
+/** A gate that saw enough after the bake, and twice what it saw at its last such look, has taken another one. */
+function looksAfter(looks: Spent['looks'], verdicts: readonly Verdict[], settings: Settings): Spent['looks'] {
+  const taken = verdicts.flatMap(({ name, figures }): (readonly [string, Spent['looks'][string]])[] => {
+    const { requests, handshakes } = figures
+    const total = requests ?? handshakes ?? 0
+    const enough = handshakes === undefined ? settings.minRequests : (settings.gates.tlsFailureRate?.minHandshakes ?? 0)
+    const last = looks[name] ?? { taken: 0, total: 0 }
+    return total >= enough && total >= last.total * 2 ? [[name, { taken: last.taken + 1, total }]] : []
+  })
+  return taken.length === 0 ? looks : { ...looks, ...Object.fromEntries(taken) }
+}
+
+/**
+ * A fault that comes late must not drown in the good figures before it; but a rollout may wait for days, and chance gets a
+ * try every minute. What one minute shows counts if the next one, which shares no request with it, shows it as well.
+ */
+function lateLook(
+  state: State,
+  observation: Observation,
+  settings: Settings,
+  before: Spent['late'],
+): { readonly failures: readonly Verdict[]; readonly next: Spent['late'] } {
+  const { recent, now } = observation
+  if (recent === null) return { failures: [], next: before }
+  const input: GateInput = {
+    ...gateInput(state, observation, settings, recent, RECENT_MS),
+    ...{ late: true, chances: LATE_CHANCES, minRequests: Math.min(settings.minRequests, FEWEST) },
+    // Days may lie between the rollout's start and now: what the stable pods show meanwhile is all that counts.
+    baseline: null,
+  }
+  const failed = (of: GateInput): readonly Verdict[] => evaluate(of).filter(one => one.verdict === 'fail')
+  const certain = failed(input)
+  if (before !== null && now - before.at < RECENT_MS) return { failures: certain, next: before }
+  const likely = failed({ ...input, baked: true })
+  const again = likely.filter(one => before?.failed.includes(one.name))
+  const failures = [...certain, ...again.filter(one => !certain.some(other => other.name === one.name))]
+  return { failures, next: { at: now, failed: likely.map(one => one.name) } }
+}
+
 function gateInput(
   state: State,
   observation: Observation,
   settings: Settings,
   figures: WindowFigures,
-  baked: boolean,
+  ms: number,
 ): GateInput {
   const { kind, deletion, closed, pods } = observation
   return {
@@ -66,7 +121,27 @@ function gateInput(
     update: figures.update,
     stable: figures.stable,
     baseline: state.baseline,
+    past: pastOf(state, observation, figures.update.requests / Math.max(1, ms)),
     pods: podsInWords(readyBelow(pods, state.index).map(pod => pod.ordinal)),
-    baked,
+    baked: false,
+    looks: {},
+    chances: batchChances(settings.batches.length),
+    late: false,
+  }
+}
+
+/** @param pace requests per millisecond to the update's pods, now */
+function pastOf({ before, index }: State, { pods }: Observation, pace: number): Past | null {
+  if (before === null) return null
+  const updated = new Set(readyBelow(pods, index).map(pod => pod.name))
+  const sum = (counts: (name: string) => boolean): Aggregate =>
+    [...before.pods].reduce((all, [name, of]) => (counts(name) ? addAggregates(all, of) : all), EMPTY_AGGREGATE)
+  const present = new Set(pods.map(pod => pod.name))
+  const update = sum(name => updated.has(name))
+  return {
+    update,
+    stable: sum(name => present.has(name) && !updated.has(name)),
+    dispersion: before.dispersion,
+    busier: pace > 0 ? Math.max(1, update.requests / Math.max(1, before.ms) / pace) : 1,
   }
 }

@@ -18,6 +18,8 @@ export function initialState(attempt: number, observedRetry: number): State {
     owing: {},
     verdicts: [],
     baseline: null,
+    before: null,
+    spent: null,
     ignoreAbort: false,
     message: 'waits for its turn',
     startedAt: null,

@@ -1,59 +1,86 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
-import { CERTAIN, interval, leastRise } from './statistics.ts'
+import { chanceAbove, chanceOfRise, shareOf, thinned } from './statistics.ts'
+import type { Sample } from './statistics.ts'
 
-/** Standard deviations of a two-sided interval of 95 %. */
-const Z95 = 1.959964
+const sample = (count: number, total: number): Sample => ({ count, total })
 
-describe('interval', () => {
-  // Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
-  it.each([
-    [81, 263, 0.2553, 0.3662],
-    [15, 148, 0.0624, 0.1605],
-    [0, 20, 0, 0.1611],
-    [1, 29, 0.0061, 0.1718],
-  ])('of %d of %d is the published one', (count, total, low, high) => {
-    const found = interval(count, total, Z95)
-    expect(found.low).toBeCloseTo(low, 4)
-    expect(found.high).toBeCloseTo(high, 4)
+/** By adding up: P(X > x) + P(X = x) / 2. */
+function enumerated(x: number, n: number, p: number): number {
+  let [sum, logTerm] = [0, n * Math.log1p(-p)]
+  for (let k = 0; k <= n; k++) {
+    if (k > 0) logTerm += Math.log((n - k + 1) / k) + Math.log(p) - Math.log1p(-p)
+    if (k >= x) sum += Math.exp(logTerm) * (k === x ? 0.5 : 1)
+  }
+  return sum
+}
+
+describe('chanceAbove', () => {
+  it.each<[number, number, number, number]>([
+    // Ten heads of ten: half of 1 in 1 024.
+    [10, 10, 0.5, 2 ** -11],
+    // Fair, and in the middle: nothing speaks for either side.
+    [5, 10, 0.5, 0.5],
+    // 1 - 0.99^100 - half of 100 * 0.01 * 0.99^99.
+    [1, 100, 0.01, 1 - 0.99 ** 100 - 50 * 0.01 * 0.99 ** 99],
+    [0, 100, 0.01, 1],
+    [3, 100, 0, 0],
+    [100, 100, 1, 1],
+  ])('of %d of %d at %d is %d', (count, total, share, expected) => {
+    expect(chanceAbove(sample(count, total), share)).toBeCloseTo(expected, 12)
   })
 
-  it('of nothing seen is everything', () => {
-    expect(interval(0, 0, CERTAIN)).toEqual({ low: 0, high: 1 })
-  })
-
-  it('contains the share, lies in 0 to 1, and grows with certainty', () => {
+  it('is what adding up gives, far into the tail', () => {
     fc.assert(
-      fc.property(fc.nat(10_000), fc.nat(10_000), (a, b) => {
-        const [count, total] = [Math.min(a, b), Math.max(a, b, 1)]
-        const likely = interval(count, total, Z95)
-        const certain = interval(count, total, CERTAIN)
-        expect(likely.low).toBeLessThanOrEqual(count / total)
-        expect(likely.high).toBeGreaterThanOrEqual(count / total)
-        expect(certain.low).toBeGreaterThanOrEqual(0)
-        expect(certain.high).toBeLessThanOrEqual(1)
-        expect(certain.low).toBeLessThanOrEqual(likely.low)
-        expect(certain.high).toBeGreaterThanOrEqual(likely.high)
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 400 }),
+        fc.nat(400),
+        fc.integer({ min: 1, max: 99 }),
+        (total, of, hundredth) => {
+          const count = 1 + (of % total)
+          const expected = enumerated(count, total, hundredth / 100)
+          const found = chanceAbove(sample(count, total), hundredth / 100)
+          expect(Math.abs(found - expected)).toBeLessThanOrEqual(1e-9 * expected + 1e-15)
+        },
+      ),
     )
   })
 })
 
-describe('leastRise', () => {
-  // Newcombe 1998, "Interval estimation for the difference between independent proportions", table II, method 10.
-  it.each([
-    [56, 70, 48, 80, 0.0524],
-    [9, 10, 3, 10, 0.1705],
-    [6, 7, 2, 7, 0.0582],
-    [5, 56, 0, 29, -0.0381],
-    [0, 10, 0, 10, -0.2775],
-    [10, 10, 0, 10, 0.6075],
-  ])('from %d of %d against %d of %d is the published one', (a, m, b, n, least) => {
-    expect(leastRise({ count: a, total: m }, { count: b, total: n }, Z95)).toBeCloseTo(least, 4)
+describe('chanceOfRise', () => {
+  it.each<[string, Sample, Sample, number]>([
+    ['all ten events are on one of two equal sides', sample(10, 1_000), sample(0, 1_000), 2 ** -11],
+    ['as many on both', sample(50, 1_000), sample(50, 1_000), 0.5],
+    ['two of 100 against none of 1 000', sample(2, 100), sample(0, 1_000), (1 / 11) ** 2 / 2],
+    ['no event', sample(0, 1_000), sample(7, 1_000), 1],
+    ['nothing seen', sample(0, 0), sample(0, 100), 1],
+    ['nothing to compare with', sample(20, 20), sample(0, 0), 1],
+  ])('%s', (_, a, b, expected) => {
+    expect(chanceOfRise(a, b)).toBeCloseTo(expected, 10)
   })
 
-  it('says nothing where nothing was seen', () => {
-    expect(leastRise({ count: 0, total: 0 }, { count: 0, total: 100 }, CERTAIN)).toBeLessThanOrEqual(0)
-    expect(leastRise({ count: 20, total: 20 }, { count: 0, total: 0 }, CERTAIN)).toBeLessThanOrEqual(0)
+  it('falls with more events on the update, and rises with more on the reference', () => {
+    fc.assert(
+      fc.property(fc.nat(200), fc.nat(200), fc.integer({ min: 300, max: 5_000 }), (a, b, total) => {
+        const chance = chanceOfRise(sample(a, 300), sample(b, total))
+        expect(chance).toBeGreaterThanOrEqual(0)
+        expect(chance).toBeLessThanOrEqual(1)
+        expect(chanceOfRise(sample(a + 1, 300), sample(b, total))).toBeLessThanOrEqual(chance)
+        expect(chanceOfRise(sample(a, 300), sample(b + 1, total))).toBeGreaterThanOrEqual(chance * (1 - 1e-9))
+      }),
+    )
   })
+
+  it('is as good for millions of requests', () => {
+    expect(chanceOfRise(sample(1e5, 1e7), sample(4e5, 4e7))).toBeCloseTo(0.5, 3)
+    expect(chanceOfRise(sample(1.02e5, 1e7), sample(4e5, 4e7))).toBeLessThan(1e-6)
+  })
+})
+
+it('bunches make less of the same figures', () => {
+  const [a, b] = [sample(40, 1_000), sample(40, 4_000)]
+  const chances = [1, 2, 4, 8].map(by => chanceOfRise(thinned(a, by), thinned(b, by)))
+  expect([...chances].sort((x, y) => x - y)).toEqual(chances)
+  expect(shareOf(thinned(a, 8))).toBe(shareOf(a))
+  expect(shareOf(sample(0, 0))).toBe(0)
 })

@@ -176,7 +176,7 @@ describe('a bad change', () => {
     // 120 failures of a minute; of all 33 000 requests they are not half a percent.
     run.onUpdate = { ...HEALTHY, failures: 2 }
     run.until(state => state.phase === 'RollingBack', 60)
-    expect(run.state.cause?.message).toMatch(/^successRate: success rate 99.0 % of 3000 requests on pod 0/)
+    expect(run.state.cause?.message).toMatch(/^successRate: success rate 98.3 % of 3000 requests on pod 0/)
   })
 
   it('waits until every pod that had it serves it no more, however long that takes', () => {

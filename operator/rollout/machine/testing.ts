@@ -141,7 +141,7 @@ export class World {
       pods: this.pods(),
       figures: this.#window(since),
       recent: now - since > 60_000 ? this.#window(now - 60_000) : null,
-      ...{ baseline: null, commands, superseded: null, endpoints: { update: true, stable: true } },
+      ...{ baseline: null, before: null, commands, superseded: null, endpoints: { update: true, stable: true } },
       moves: { requests: true, handshakes: true },
       ...{ manualIndex: null, isItsTurn: true },
       ...this.change,

@@ -4,7 +4,7 @@
  */
 import type { ObjectKind, Revision } from '../../../protocol/objects.ts'
 import type { Settings } from '../../model/settings.ts'
-import type { Aggregate, Baseline } from './figures.ts'
+import type { Aggregate, Baseline, Before } from './figures.ts'
 
 export type { Batch, BatchSize, GateSettings, Pause, Settings } from '../../model/settings.ts'
 
@@ -44,6 +44,22 @@ export interface Blocked {
   readonly approvedBefore: number
 }
 
+/** Which looks a batch has spent of its error budget. A new leader begins anew: its bake does, too. */
+export interface Spent {
+  /** `batchSince` of the batch that it belongs to. */
+  readonly batchSince: number
+  /** By gate: the looks after the bake, and what the last of them had seen. The next one is due when that has doubled. */
+  readonly looks: Readonly<Record<string, Look>>
+  /** The last minute that was judged as a whole, and the gates that failed in it; null: none yet. Monotonic. */
+  readonly late: { readonly at: number; readonly failed: readonly string[] } | null
+}
+
+export interface Look {
+  readonly taken: number
+  /** Requests, or handshakes. */
+  readonly total: number
+}
+
 /** Why a change is or was taken back. */
 export interface Cause {
   readonly reason: string
@@ -74,6 +90,10 @@ export interface State {
   readonly owing: Readonly<Record<string, number>>
   readonly verdicts: readonly Verdict[]
   readonly baseline: Baseline | null
+  /** Per pod, from before the rollout; null: not known, as after a change of the leader. */
+  readonly before: Before | null
+  /** Null: no look was spent yet. */
+  readonly spent: Spent | null
   /** spec.abort was there before this attempt began and does not concern it. */
   readonly ignoreAbort: boolean
   /** The state in a sentence. */
@@ -127,6 +147,8 @@ export interface Observation {
   readonly recent: WindowFigures | null
   /** The last minute before now on the stable revision; the machine keeps the one of the rollout's start. */
   readonly baseline: Baseline | null
+  /** What each pod counted until now; only asked while Pending. Null: not known. */
+  readonly before: Before | null
   /** spec of the IngressRollout. */
   readonly commands: Commands
   /**

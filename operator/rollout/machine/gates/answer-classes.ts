@@ -3,8 +3,7 @@
  * answers 404 or 401 to everything, a redirect loop. Of the requests that had a route: what has none is notFoundRate, and pods
  * on which a new host does not exist yet are no reference for it.
  */
-import { clientErrors, redirects, routed } from '../figures.ts'
-import type { Aggregate, Baseline } from '../figures.ts'
+import type { Baseline } from '../figures.ts'
 import type { Sample } from '../statistics.ts'
 import { riseGate } from './rise-gate.ts'
 
@@ -15,7 +14,7 @@ export const clientErrorRate = riseGate({
     kind === 'Secret' || gates.clientErrorRate === null
       ? null
       : { maxRise: gates.clientErrorRate.maxRise, enough: minRequests },
-  sample: of => ({ count: clientErrors(of), total: routed(of) }),
+  share: 'clientErrors',
   before: baseline => shareBefore(baseline, baseline.clientErrorRate),
 })
 
@@ -25,7 +24,7 @@ export const redirectRate = riseGate({
     kind === 'Secret' || gates.redirectRate === null
       ? null
       : { maxRise: gates.redirectRate.maxRise, enough: minRequests },
-  sample: (of: Aggregate): Sample => ({ count: redirects(of), total: routed(of) }),
+  share: 'redirects',
   before: baseline => shareBefore(baseline, baseline.redirectRate),
 })
 

@@ -1,7 +1,17 @@
 /** What every gate is: a pure function from figures to a verdict. */
 import type { ObjectKind } from '../../../../protocol/objects.ts'
-import type { Aggregate, Baseline } from '../figures.ts'
-import type { GateSettings, Verdict } from '../types.ts'
+import type { Aggregate, Baseline, Dispersion } from '../figures.ts'
+import type { Chances } from '../statistics.ts'
+import type { GateSettings, Look, Verdict } from '../types.ts'
+
+/** Before the rollout: the pods that serve the update now, and those that do not. */
+export interface Past {
+  readonly update: Aggregate
+  readonly stable: Aggregate
+  readonly dispersion: Dispersion
+  /** So many times the requests per second that the update's pods have now they had then; at least 1. */
+  readonly busier: number
+}
 
 export interface GateInput {
   readonly kind: ObjectKind
@@ -13,10 +23,17 @@ export interface GateInput {
   readonly update: Aggregate
   readonly stable: Aggregate
   readonly baseline: Baseline | null
+  /** Null: not known. */
+  readonly past: Past | null
   /** The pods that serve the update, for messages: `pod 0`, `pods 0-3`. */
   readonly pods: string
-  /** The bake time is over: a plain comparison decides. Before, only what is certain fails. */
+  /** The bake time is over: what is likely decides, at few looks. Before, only what is certain fails. */
   readonly baked: boolean
+  /** The looks that were spent on that, by gate. */
+  readonly looks: Readonly<Record<string, Look>>
+  readonly chances: Chances
+  /** The last minute of a batch that may wait for days: absolute limits are for the bake. */
+  readonly late: boolean
 }
 
 /** Reason of the verdict that figures are beyond the limit, but chance may have done that. */

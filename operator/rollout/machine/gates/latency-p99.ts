@@ -1,13 +1,24 @@
 /** The 99th percentile of the latency against that of the stable pods, from histograms. */
 import { failures, percentile, slowerThan } from '../figures.ts'
-import { CERTAIN, LIKELY, interval } from '../statistics.ts'
+import type { Aggregate } from '../figures.ts'
+import { chanceAbove, chanceOfRise, thinned } from '../statistics.ts'
+import type { Sample } from '../statistics.ts'
 import { NOT_SIGNIFICANT, verdict } from './gate.ts'
 import type { Gate, GateInput } from './gate.ts'
-import { FEWEST } from './rise.ts'
+import { FEWEST, evidenceOf, ownPast } from './rise.ts'
 import { round } from './success-rate.ts'
 
 const NAME = 'latencyP99'
 const TAIL = 0.01
+/** Slower by less than that is no harm, however fast the reference is: half as slow again as 2 ms is the noise of a scheduler. */
+const LEAST_MS = 5
+
+interface SlowReference {
+  readonly name: string
+  readonly p99: number
+  /** Its requests above a limit. */
+  readonly slow: (limitMs: number) => Sample
+}
 
 export const latencyP99: Gate = input => {
   const threshold = input.gates.latencyP99
@@ -30,16 +41,25 @@ export const latencyP99: Gate = input => {
     const message = `${seen}; nothing to compare it with: too few requests that the stable revision served`
     return verdict(NAME, 'inconclusive', 'NoReference', message, figures)
   }
-  const limit = against.p99 * (1 + threshold.maxRise / 100)
+  const limit = Math.max(against.p99 * (1 + threshold.maxRise / 100), against.p99 + LEAST_MS)
   const all = { ...figures, referenceP99Ms: round(against.p99), limitMs: round(limit) }
   const compared = `${against.name}: ${inMs(against.p99)}`
-  // The percentile is above the limit exactly if more than 1 % of the requests are: a share, with a known interval.
-  const least = (deviations: number): number =>
-    interval(slowerThan(update.latency, limit), update.requests, deviations).low
-  const enoughToBeCertain = update.requests >= Math.min(minRequests, FEWEST)
-  const certain = enoughToBeCertain && least(CERTAIN) > TAIL
-  const ripe = input.baked && update.requests >= minRequests
-  if (certain || (ripe && p99 > limit && least(LIKELY) > TAIL)) {
+  // The percentile is above the limit exactly if more than 1 % of the requests are: a share, and compared as such.
+  const slow = ({ latency, requests }: Aggregate): Sample => ({ count: slowerThan(latency, limit), total: requests })
+  const own =
+    input.past === null
+      ? null
+      : ownPast(slow(update), slow(input.stable), slow(input.past.update), slow(input.past.stable), input.past.busier)
+  const evidence = evidenceOf(input, NAME, 'slow', update.requests, minRequests)
+  const share = thinned(slow(update), evidence.dispersion)
+  const isSlower = (chance: number): boolean => {
+    const rose = (over: Sample): boolean => chanceOfRise(share, thinned(over, evidence.dispersion)) <= chance
+    return rose(against.slow(limit)) && (own === null || rose(own.expected))
+  }
+  const { certain, likely } = evidence.chances
+  const isCertain =
+    update.requests >= Math.min(minRequests, FEWEST) && chanceAbove(share, TAIL) <= certain && isSlower(certain)
+  if (isCertain || (evidence.decisive && p99 > limit && isSlower(likely))) {
     const message = `${seen} is above ${inMs(limit)}, which is ${threshold.maxRise} % more than the reference (${compared})`
     return verdict(NAME, 'fail', 'Slower', message, all)
   }
@@ -55,15 +75,18 @@ export const latencyP99: Gate = input => {
  * A reference that answered mostly 404 or 5xx is none: it did not do the work. A new host has its 404 from the stable
  * pods in no time, and a repaired backend is slower than one that refuses.
  */
-function referenceOf({ stable, baseline, minRequests }: GateInput): { name: string; p99: number } | null {
+function referenceOf({ stable, baseline, minRequests }: GateInput): SlowReference | null {
   const p99 = percentile(stable.latency, 0.99)
   const worked = stable.requests - stable.notFound - failures(stable)
   if (p99 !== null && stable.requests >= minRequests) {
-    return worked * 2 >= stable.requests ? { name: 'stable pods', p99 } : null
+    const slow = (limit: number): Sample => ({ count: slowerThan(stable.latency, limit), total: stable.requests })
+    return worked * 2 >= stable.requests ? { name: 'stable pods', p99, slow } : null
   }
   if (baseline?.latencyP99Ms == null || baseline.requests < minRequests) return null
+  // Of its requests no more is known than that one of a hundred was above the percentile.
+  const slow = (): Sample => ({ count: TAIL * baseline.requests, total: baseline.requests })
   return baseline.successRate - baseline.notFoundRate >= 50
-    ? { name: 'before the rollout', p99: baseline.latencyP99Ms }
+    ? { name: 'before the rollout', p99: baseline.latencyP99Ms, slow }
     : null
 }
 

@@ -2,7 +2,6 @@
  * 404 because no route matched: how a lost path or host shows, which is never a 5xx. A closed path is not lost: without its
  * requests the scanners that are always there would be all that is left, and look like a host that is gone.
  */
-import { requestsAndClosed } from '../figures.ts'
 import { riseGate } from './rise-gate.ts'
 
 export const notFoundRate = riseGate({
@@ -12,6 +11,6 @@ export const notFoundRate = riseGate({
   tooFew: 'TooFewRequests',
   threshold: ({ gates, minRequests }) =>
     gates.notFoundRate === null ? null : { maxRise: gates.notFoundRate.maxRise, enough: minRequests },
-  sample: of => ({ count: of.notFound, total: requestsAndClosed(of) }),
+  share: 'notFound',
   before: baseline => ({ count: (baseline.notFoundRate / 100) * baseline.requests, total: baseline.requests }),
 })

@@ -1,10 +1,10 @@
 /** Gates on a share that may not rise: same comparison, other counters. */
-import { percent } from '../figures.ts'
-import type { Aggregate, Baseline } from '../figures.ts'
+import { SHARES, percent } from '../figures.ts'
+import type { Baseline, Share } from '../figures.ts'
 import type { Sample } from '../statistics.ts'
 import { NOT_SIGNIFICANT, inPercent, verdict } from './gate.ts'
 import type { Gate, GateInput } from './gate.ts'
-import { compareRise, reference, rise } from './rise.ts'
+import { compareRise, evidenceOf, ownOf, reference, rise } from './rise.ts'
 import { round } from './success-rate.ts'
 
 export interface RiseGate {
@@ -15,7 +15,7 @@ export interface RiseGate {
   readonly unit: string
   readonly tooFew: string
   readonly threshold: (input: GateInput) => { readonly maxRise: number; readonly enough: number } | null
-  readonly sample: (of: Aggregate) => Sample
+  readonly share: Share
   /** Null: the baseline does not say. */
   readonly before: (baseline: Baseline) => Sample | null
 }
@@ -25,11 +25,12 @@ export function riseGate(gate: RiseGate): Gate {
     const threshold = gate.threshold(input)
     if (threshold === null) return null
     const { maxRise, enough } = threshold
+    const sample = SHARES[gate.share]
     const before = input.baseline === null ? null : gate.before(input.baseline)
-    const against = reference(gate.sample(input.stable), before, enough)
+    const against = reference(sample(input.update), sample(input.stable), before, enough, ownOf(input, sample))
     // The figures from before know nothing of answers of closed paths; a revision that closes all had none of them then.
     const like = against?.name === 'before the rollout' && input.closed === null
-    const update = gate.sample(like ? { ...input.update, closed: 0 } : input.update)
+    const update = sample(like ? { ...input.update, closed: 0 } : input.update)
     const share = percent(update.count, update.total)
     const seen = `${gate.what} ${inPercent(share)} of ${update.total} ${gate.unit} on ${input.pods}`
     const figures = { [gate.unit]: update.total, count: update.count, rate: round(share) }
@@ -44,7 +45,7 @@ export function riseGate(gate: RiseGate): Gate {
     const referenceShare = percent(against.count, against.total)
     const all = { ...figures, referenceTotal: against.total, referenceRate: round(referenceShare) }
     const compared = `${against.name}: ${inPercent(referenceShare)} of ${against.total}`
-    switch (compareRise(update, against, maxRise, { enough, baked: input.baked })) {
+    switch (compareRise(update, against, maxRise, evidenceOf(input, gate.name, gate.share, update.total, enough))) {
       case 'above': {
         const points = rise(update, against).toFixed(2)
         const message = `${seen}: ${points} points above ${maxRise === 0 ? 'the reference, no rise is' : `the reference, ${maxRise} are`} allowed (${compared})`

@@ -1,20 +1,88 @@
 /** The one comparison behind the relative gates: is a share of bad events higher than on the stable pods? */
-import { CERTAIN, LIKELY, interval, leastRise } from '../statistics.ts'
-import type { Sample } from '../statistics.ts'
+import type { Aggregate, Share } from '../figures.ts'
+import { chanceAbove, chanceOfRise, shareOf, thinned } from '../statistics.ts'
+import type { Chances, Sample } from '../statistics.ts'
+import type { GateInput } from './gate.ts'
 
 /** Below so many events nothing is certain, whatever the interval says: one client that repeats itself is not a fleet. */
 export const FEWEST = 20
+
+/** So many requests from before the rollout say enough of a pod, however many there are now. */
+const SAYS_ENOUGH = 1_000
+
+/** A difference of the pods before the rollout that chance makes more seldom than this may be one, */
+const DIFFERENT = 0.05
+/** and than this is one. */
+const SURELY_DIFFERENT = 1e-4
+
+/** Stable pods that saw so much less than the update are those of a moment: in the last batch, of the one before they confirmed. */
+const A_MOMENT = 1 / 20
 
 /** What the update is compared with. */
 export interface Reference extends Sample {
   /** For messages: `stable pods` or `before the rollout`. */
   readonly name: string
+  readonly own: Own | null
+}
+
+/** What is known of the same pods without the update. */
+export interface Own {
+  /** As before the rollout, moved as the stable pods moved since. */
+  readonly expected: Sample
+  /** By how much their share was above that of the others before, if it surely was; 0 to 1. */
+  readonly excess: number
 }
 
 /** The stable pods in the same window if they saw enough, else the figures from before the rollout if those are enough; else null. */
-export function reference(stable: Sample, before: Sample | null, enough: number): Reference | null {
-  if (stable.total >= enough) return { ...stable, name: 'stable pods' }
-  return before !== null && before.total >= enough ? { ...before, name: 'before the rollout' } : null
+export function reference(
+  update: Sample,
+  stable: Sample,
+  before: Sample | null,
+  enough: number,
+  own: Own | null,
+): Reference | null {
+  const past: Reference | null =
+    before !== null && before.total >= enough ? { ...before, name: 'before the rollout', own } : null
+  if (stable.total < enough) return past
+  const isMoment = stable.total < update.total * A_MOMENT && past !== null && past.total > stable.total
+  return isMoment ? past : { ...stable, name: 'stable pods', own }
+}
+
+/** The `own` of a reference, for a share of the gates' figures. */
+export function ownOf({ update, stable, past }: GateInput, of: (figures: Aggregate) => Sample): Own | null {
+  return past === null ? null : ownPast(of(update), of(stable), of(past.update), of(past.stable), past.busier)
+}
+
+/**
+ * Difference in differences. A pod with one broken keep-alive client, on a bad node, in another zone was worse before the
+ * update, and tells nothing of it.
+ * @param busier a stuck client goes on at its pace when the others sleep: of fewer requests its errors are a larger share
+ */
+export function ownPast(
+  update: Sample,
+  stable: Sample,
+  updateBefore: Sample,
+  stableBefore: Sample,
+  busier = 1,
+): Own | null {
+  if (updateBefore.total <= 0) return null
+  const chance = chanceOfRise(updateBefore, stableBefore)
+  // A short past cannot bear witness, unless what it shows is plainly a difference of the pods.
+  const long = updateBefore.total >= Math.min(update.total, SAYS_ENOUGH)
+  if (!long && chance > DIFFERENT) return null
+  const comparable = stable.total > 0 && stableBefore.total > 0
+  const moved = comparable ? shareOf(stable) - shareOf(stableBefore) : 0
+  // Three shares were measured, and the doubts of all of them add up.
+  const total = comparable
+    ? 1 / (1 / updateBefore.total + 1 / stable.total + 1 / stableBefore.total)
+    : updateBefore.total
+  const differs = chance <= SURELY_DIFFERENT
+  const excess = differs ? (shareOf(updateBefore) - shareOf(stableBefore)) * busier : 0
+  const alike = differs ? shareOf(stableBefore) : shareOf(updateBefore)
+  // Without others in the window nobody can tell a rise of the share from a fall of the traffic: as many errors a second are none.
+  const share = comparable ? alike + excess + moved : shareOf(updateBefore) * busier
+  const expected = { count: Math.min(1, Math.max(0, share)) * total, total }
+  return { expected, excess }
 }
 
 /**
@@ -25,27 +93,47 @@ export type Comparison = 'within' | 'unsure' | 'above'
 
 /** Percentage points by which the update's share is above the reference's. */
 export function rise(update: Sample, against: Sample): number {
-  const share = (of: Sample): number => (of.total === 0 ? 0 : of.count / of.total)
-  return (share(update) - share(against)) * 100
+  return (shareOf(update) - shareOf(against)) * 100
 }
 
 export interface Evidence {
   /** Events on the update below which only the certain counts. */
   readonly enough: number
-  readonly baked: boolean
+  /** The look is one of the few at which the likely counts. */
+  readonly decisive: boolean
+  readonly chances: Chances
+  /** See `Dispersion`. */
+  readonly dispersion: number
+}
+
+/** What the input says of the evidence for a share; `total`: events on the update. */
+export function evidenceOf(
+  input: GateInput,
+  name: string,
+  share: Share | 'slow',
+  total: number,
+  enough: number,
+): Evidence {
+  const look = input.looks[name] ?? { taken: 0, total: 0 }
+  return {
+    enough,
+    decisive: input.baked && total >= enough && total >= look.total * 2,
+    chances: { certain: input.chances.certain, likely: input.chances.likely / 2 ** look.taken },
+    dispersion: input.past?.dispersion[share] ?? 1,
+  }
 }
 
 /** Compares with a reference; the limit in percentage points, which themselves are allowed. */
-export function compareRise(update: Sample, against: Sample, limit: number, evidence: Evidence): Comparison {
-  if (mayBeCertain(update, evidence.enough) && leastRise(update, against, CERTAIN) * 100 > limit) return 'above'
-  if (!exceeds(rise(update, against), limit)) return 'within'
-  const ripe = evidence.baked && update.total >= evidence.enough
-  return ripe && leastRise(update, against, LIKELY) > 0 ? 'above' : 'unsure'
+export function compareRise(update: Sample, against: Reference, limit: number, evidence: Evidence): Comparison {
+  const { chances, decisive } = evidence
+  if (mayBeCertain(update, evidence) && isWorse(update, against, chances.certain, evidence, limit)) return 'above'
+  if (!exceeds(rise(update, against) - excessOf(against), limit)) return 'within'
+  return decisive && isWorse(update, against, chances.likely, evidence) ? 'above' : 'unsure'
 }
 
 /**
- * Compares with a fixed limit in percent, which itself is allowed. Like every limit it is exceeded only beyond the interval:
- * two chance errors among a hundred requests are no 2 %.
+ * Compares with a fixed limit in percent, which itself is allowed. Like every limit it is exceeded only where chance would not
+ * do that: two errors among a hundred requests are no 2 %.
  *
  * `shared`: above, and so may the reference be. What the update did not cause is no evidence against it, and a rollback to
  * what is as bad would help nobody.
@@ -53,22 +141,35 @@ export function compareRise(update: Sample, against: Sample, limit: number, evid
  */
 export function compareShare(
   update: Sample,
-  against: Sample | null,
+  against: Reference | null,
   limit: number,
   evidence: Evidence,
 ): Comparison | 'shared' {
-  if (update.total === 0 || !exceeds((update.count / update.total) * 100, limit)) return 'within'
-  const isAbove = (deviations: number): boolean => interval(update.count, update.total, deviations).low * 100 > limit
-  const isWorse = (deviations: number): boolean => against === null || leastRise(update, against, deviations) > 0
-  const beyondHope = update.count > (limit / 100) * Math.max(update.total, evidence.enough)
-  const certain = mayBeCertain(update, evidence.enough) && beyondHope && isAbove(CERTAIN)
-  if (certain && isWorse(CERTAIN)) return 'above'
-  const ripe = evidence.baked && update.total >= evidence.enough && isAbove(LIKELY)
-  if (ripe && isWorse(LIKELY)) return 'above'
+  if (update.total === 0 || !exceeds(shareOf(update) * 100 - excessOf(against), limit)) return 'within'
+  const { chances, decisive, enough, dispersion } = evidence
+  const isAbove = (chance: number): boolean => chanceAbove(thinned(update, dispersion), limit / 100) <= chance
+  const worse = (chance: number): boolean => against === null || isWorse(update, against, chance, evidence)
+  const beyondHope = update.count > (limit / 100) * Math.max(update.total, enough)
+  const certain = mayBeCertain(update, evidence) && beyondHope && isAbove(chances.certain)
+  if (certain && worse(chances.certain)) return 'above'
+  const ripe = decisive && isAbove(chances.likely)
+  if (ripe && worse(chances.likely)) return 'above'
   return certain || ripe ? 'shared' : 'unsure'
 }
 
-function mayBeCertain(update: Sample, enough: number): boolean {
+/** Worse than the reference by more than the limit, in points, and than the same pods were. */
+function isWorse(update: Sample, against: Reference, chance: number, { dispersion }: Evidence, limit = 0): boolean {
+  const rose = (over: Sample): boolean => chanceOfRise(thinned(update, dispersion), thinned(over, dispersion)) <= chance
+  const allowed = { count: against.count + (limit / 100) * against.total, total: against.total }
+  return rose(allowed) && (against.own === null || rose(against.own.expected))
+}
+
+/** Percentage points that the same pods had before, and that nobody can hold against the update. */
+function excessOf(against: Reference | null): number {
+  return (against?.own?.excess ?? 0) * 100
+}
+
+function mayBeCertain(update: Sample, { enough }: Evidence): boolean {
   return update.total >= Math.min(enough, FEWEST)
 }
 

@@ -26,7 +26,13 @@ describe('successRate', () => {
     ['pass WithinLimits', 'everything answered', { update: { requests: 100 }, stable: STABLE }, true],
     ['pass WithinLimits', 'the minimum itself, without a reference', { update: { requests: 100, failures: 1 } }, true],
     ['inconclusive NotSignificant', 'one more, after the bake', { update: { requests: 100, failures: 2 } }, true],
-    ['fail BelowMinimum', 'more than chance does, after the bake', { update: { requests: 100, failures: 4 } }, true],
+    [
+      'inconclusive NotSignificant',
+      'what a service that is as good as the minimum shows in two of a hundred bakes',
+      { update: { requests: 100, failures: 4 } },
+      true,
+    ],
+    ['fail BelowMinimum', 'more than chance does, after the bake', { update: { requests: 100, failures: 6 } }, true],
     [
       'inconclusive NotSignificant',
       'more than chance does, before that',

@@ -1,10 +1,10 @@
 /** Answers without a 5xx status: absolute, and against the pods still on stable. */
-import { failures, percent } from '../figures.ts'
+import { SHARES, percent } from '../figures.ts'
 import type { Sample } from '../statistics.ts'
 import type { Verdict } from '../types.ts'
 import { NOT_SIGNIFICANT, inPercent, verdict } from './gate.ts'
 import type { Gate, GateInput } from './gate.ts'
-import { compareRise, compareShare, reference, rise } from './rise.ts'
+import { compareRise, compareShare, evidenceOf, ownOf, reference, rise } from './rise.ts'
 import type { Reference } from './rise.ts'
 
 const NAME = 'successRate'
@@ -17,9 +17,9 @@ export const successRate: Gate = input => {
     const message = `a proxy of an older version on ${input.pods} does not tell answers of closed paths from failures`
     return verdict(NAME, 'inconclusive', 'ClosedNotCounted', message, {})
   }
-  const update: Sample = { count: failures(input.update), total: input.update.requests }
+  const update = SHARES.failures(input.update)
   const against = referenceOf(input)
-  const evidence = { enough: input.minRequests, baked: input.baked }
+  const evidence = evidenceOf(input, NAME, 'failures', update.total, input.minRequests)
   const figures = figuresOf(update, against)
   const rate = inPercent(successPercent(update))
   const seen = `success rate ${rate} of ${update.total} requests on ${input.pods}`
@@ -28,7 +28,7 @@ export const successRate: Gate = input => {
   const say = (result: Verdict['verdict'], reason: string, message: string): Verdict =>
     verdict(NAME, result, reason, message, figures)
 
-  const absolute = min === null ? 'within' : compareShare(update, against, 100 - min, evidence)
+  const absolute = min === null || input.late ? 'within' : compareShare(update, against, 100 - min, evidence)
   if (absolute === 'above') {
     return say('fail', 'BelowMinimum', `${seen} is below the minimum ${min ?? 0} %${compared}`)
   }
@@ -74,12 +74,19 @@ function successPercent(sample: Sample): number {
   return sample.total === 0 ? 100 : 100 - percent(sample.count, sample.total)
 }
 
-function referenceOf({ stable, baseline, minRequests }: GateInput): Reference | null {
+function referenceOf(input: GateInput): Reference | null {
+  const { stable, baseline, minRequests } = input
   const before =
     baseline === null
       ? null
       : { count: ((100 - baseline.successRate) / 100) * baseline.requests, total: baseline.requests }
-  return reference({ count: failures(stable), total: stable.requests }, before, minRequests)
+  return reference(
+    SHARES.failures(input.update),
+    SHARES.failures(stable),
+    before,
+    minRequests,
+    ownOf(input, SHARES.failures),
+  )
 }
 
 function figuresOf(update: Sample, against: Reference | null): Record<string, number> {

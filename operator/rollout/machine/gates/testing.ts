@@ -1,5 +1,6 @@
 /** Inputs for the tests of the gates: healthy, with every gate on, before the end of the bake. */
 import { baselineOf } from '../figures.ts'
+import { batchChances } from '../statistics.ts'
 import type { Baseline } from '../figures.ts'
 import { SETTINGS, counted } from '../testing.ts'
 import type { Counted } from '../testing.ts'
@@ -24,6 +25,7 @@ export function input({ update = {}, stable = {}, before, ...rest }: Inputs = {}
       baked: false,
     },
     ...{ update: counted(update), stable: counted(stable), baseline },
+    ...{ past: null, looks: {}, chances: batchChances(1), late: false },
     ...rest,
   }
 }

@@ -2,7 +2,6 @@
  * TLS failures: what clients do with a certificate that they refuse. Never judged as an absolute: scanners and clients
  * that give up make failures at all times, on every pod alike.
  */
-import { tlsAttempts } from '../figures.ts'
 import { riseGate } from './rise-gate.ts'
 
 export const tlsFailureRate = riseGate({
@@ -14,7 +13,7 @@ export const tlsFailureRate = riseGate({
     gates.tlsFailureRate === null
       ? null
       : { maxRise: gates.tlsFailureRate.maxRise, enough: gates.tlsFailureRate.minHandshakes },
-  sample: of => ({ count: of.tlsFailures, total: tlsAttempts(of) }),
+  share: 'tlsFailures',
   before: baseline => ({
     count: (baseline.tlsFailureRate / 100) * baseline.tlsHandshakes,
     total: baseline.tlsHandshakes,

@@ -1,0 +1,59 @@
+import { describe, expect, it } from '@jest/globals'
+import fc from 'fast-check'
+import type { Sample } from '../machine/statistics.ts'
+import { counted } from '../machine/testing.ts'
+import { seeded } from '../simulation/random.ts'
+import { dispersion, dispersionOf } from './dispersion.ts'
+
+const even = (count: number, total = 100): readonly Sample[] => Array.from({ length: 90 }, () => ({ count, total }))
+const bunched = (size: number, every: number): readonly Sample[] =>
+  Array.from({ length: 90 }, (_, i) => ({ count: i % every === 0 ? size : 0, total: 100 }))
+
+describe('dispersion', () => {
+  it.each<[string, readonly (readonly Sample[])[]]>([
+    ['nothing known', []],
+    ['no event', [even(0)]],
+    ['nothing but events', [even(100)]],
+    ['a single block', [[{ count: 5, total: 100 }]]],
+    ['the same in every block', [even(3)]],
+    ['one pod is always worse', [even(0), even(1), even(20)]],
+    ['one event', [[...even(0), { count: 1, total: 100 }]]],
+  ])('is 1 for %s', (_, pods) => {
+    expect(dispersion(pods)).toBeCloseTo(1, 1)
+  })
+
+  it('is near the size of the bunches', () => {
+    expect(dispersion([bunched(20, 10)])).toBeGreaterThan(10)
+    expect(dispersion([bunched(20, 10)])).toBeLessThan(25)
+    // One pod of five has nearly all events: the others do not thin it out.
+    expect(dispersion([bunched(20, 10), even(0), even(0), even(0), even(0)])).toBeGreaterThan(10)
+  })
+
+  it('of independent events is near 1, and never less', () => {
+    fc.assert(
+      fc.property(fc.nat(1_000), fc.constantFrom(0.05, 0.5, 5), (seed, mean) => {
+        const { poisson } = seeded(seed)
+        const pods = Array.from({ length: 5 }, () =>
+          Array.from({ length: 90 }, () => ({ count: poisson(mean), total: 100 })),
+        )
+        const found = dispersion(pods)
+        expect(found).toBeGreaterThanOrEqual(1)
+        expect(found).toBeLessThan(2)
+      }),
+    )
+  })
+})
+
+it('sees bunches of a second and of half a minute, each in its own counter', () => {
+  const blocks = (
+    of: (block: number) => Parameters<typeof counted>[0],
+  ): ReadonlyMap<number, ReturnType<typeof counted>> =>
+    new Map(Array.from({ length: 90 }, (_, block) => [block, counted(of(block))]))
+  const short = dispersionOf([blocks(block => ({ requests: 100, failures: block % 9 === 0 ? 18 : 0 }))])
+  expect(short.failures).toBeGreaterThan(8)
+  expect(short).toMatchObject({ notFound: 1, clientErrors: 1, redirects: 1, tlsFailures: 1, slow: 1 })
+  const long = dispersionOf([blocks(block => ({ requests: 100, notFound: block % 9 < 3 ? 2 : 0 }))])
+  expect(long.notFound).toBeGreaterThan(2)
+  const slow = dispersionOf([blocks(block => ({ requests: 100, bucket: block % 30 === 0 ? 9 : 3 }))])
+  expect(slow.slow).toBeGreaterThan(10)
+})

@@ -1,0 +1,68 @@
+/**
+ * How much events come in bunches. Intervals take requests to be independent; a client that repeats itself, a slow second, a
+ * backend that restarts make many events of one cause.
+ */
+import { EMPTY_AGGREGATE, SHARES, addAggregates, percentile, slowerThan } from '../machine/figures.ts'
+import type { Aggregate, Dispersion } from '../machine/figures.ts'
+import { shareOf } from '../machine/statistics.ts'
+import type { Sample } from '../machine/statistics.ts'
+
+/** How often pods report while no rollout is on its way: nothing finer is known. Milliseconds. */
+export const BLOCK_MS = 10_000
+/** So many blocks are as long as the default bake. What is bunched in a second fills one block, what lasts for half a minute all of these. */
+const COARSE = 3
+
+/** Weighs like so many blocks without bunches: two events in one block by chance are not yet a bunch. */
+const PRIOR_BLOCKS = 30
+
+/** What a pod counted, by number of the block. */
+export type Blocks = ReadonlyMap<number, Aggregate>
+
+export function dispersionOf(pods: readonly Blocks[]): Dispersion {
+  const all = pods.flatMap(blocks => [...blocks.values()]).reduce(addAggregates, EMPTY_AGGREGATE)
+  const p99 = percentile(all.latency, 0.99) ?? 0
+  const scales = [pods, pods.map(coarser)].map(each => each.map(blocks => [...blocks.values()]))
+  const of = (share: (of: Aggregate) => Sample): number =>
+    Math.max(...scales.map(each => dispersion(each.map(blocks => blocks.map(share)))))
+  return {
+    failures: of(SHARES.failures),
+    notFound: of(SHARES.notFound),
+    clientErrors: of(SHARES.clientErrors),
+    redirects: of(SHARES.redirects),
+    tlsFailures: of(SHARES.tlsFailures),
+    slow: of(({ latency, requests }) => ({ count: slowerThan(latency, p99), total: requests })),
+  }
+}
+
+function coarser(blocks: Blocks): Blocks {
+  const merged = new Map<number, Aggregate>()
+  for (const [number, counted] of blocks) {
+    const block = Math.floor(number / COARSE)
+    merged.set(block, addAggregates(merged.get(block) ?? EMPTY_AGGREGATE, counted))
+  }
+  return merged
+}
+
+/**
+ * The spread of the blocks by what it would be if events were independent, at least 1 (quasi-likelihood, McCullagh and Nelder
+ * 1989, but weighted by events: nearly all of them may be of one pod). Each pod against its own mean: what is always
+ * different on a pod is no bunch.
+ */
+export function dispersion(pods: readonly (readonly Sample[])[]): number {
+  let [spread, expected, freedom] = [0, 0, 0]
+  for (const pod of pods) {
+    const blocks = pod.filter(({ total }) => total > 0)
+    const whole = blocks.reduce((a, b) => ({ count: a.count + b.count, total: a.total + b.total }), NOTHING)
+    const share = shareOf(whole)
+    // All or none: nothing varies, and nothing is known of how it would.
+    if (share <= 0 || share >= 1 || blocks.length < 2) continue
+    for (const { count, total } of blocks) spread += (count - total * share) ** 2
+    expected += whole.total * share * (1 - share) * (1 - 1 / blocks.length)
+    freedom += blocks.length - 1
+  }
+  if (freedom === 0) return 1
+  const prior = (PRIOR_BLOCKS * expected) / freedom
+  return Math.max(1, (spread + prior) / (expected + prior))
+}
+
+const NOTHING: Sample = { count: 0, total: 0 }
