@@ -1,7 +1,9 @@
 import { describe, expect, it } from '@jest/globals'
 import type { FakeApi } from '../kube/testing/fake-api.ts'
 import type { IngressRolloutSpec, IngressRolloutStatus } from '../model/generated/crds.ts'
-import { ingress, policy, service, slice } from '../pipeline/testing.ts'
+import { parseIngress } from '../model/ingress.ts'
+import { ingress, ingressClass, policy, service, slice } from '../pipeline/testing.ts'
+import { counted } from '../rollout/machine/testing.ts'
 import { LeaderProcess, cluster, outcomeOf } from './testing.ts'
 
 const INDEX = 'nginx.ingress.kubernetes.io/ingress-rollout-index-id'
@@ -175,6 +177,43 @@ describe('a rollout', () => {
     expect(api.object('ingresses', 'shop/web')?.metadata.annotations?.[INDEX]).toBe('1')
     await leader.seconds(60)
     expect(found(api).status.phase).toBe('Complete')
+  })
+
+  it('is not measured by what another one did to the pods before it was taken back', async () => {
+    const asked: number[] = []
+    let bad = true
+    const api = cluster(
+      ['ingresses', ingress()],
+      ['services', service('web')],
+      ['endpointslices', slice('web', '198.18.0.1')],
+    )
+    const stable = parseIngress(ingress(), { classes: [ingressClass()] }).revision
+    const leader = await new LeaderProcess(api, {
+      figures: {
+        serving: (_key, revision) => counted({ requests: 1000, failures: bad && revision !== stable ? 500 : 0 }),
+        baseline: () => null,
+        before: (_hosts, _now, since) => {
+          asked.push(since)
+          return null
+        },
+      },
+    }).start()
+    api.put('ingressrolloutpolicies', policy())
+    await leader.settle()
+    change(api, 'bad.example')
+    await leader.seconds(10)
+    expect(found(api).status.phase).toBe('RolledBack')
+    expect(asked).toEqual([-Infinity])
+    const ended = leader.clock.now()
+    await leader.seconds(5)
+    bad = false
+    api.edit('ingresses', 'shop/web', {
+      spec: { ...(ingress().spec as object), defaultBackend: { service: { name: 'web', port: { number: 80 } } } },
+    })
+    await leader.seconds(1)
+    expect(asked).toHaveLength(2)
+    expect(asked[1]).toBeGreaterThan(0)
+    expect(asked[1]).toBeLessThanOrEqual(ended)
   })
 
   it('goes on being judged while a person moves the index', async () => {

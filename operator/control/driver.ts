@@ -19,6 +19,7 @@ import { NO_GATES } from '../model/settings.ts'
 import type { SourceObject } from '../model/types.ts'
 import type { FleetPod } from '../fleet/fleet.ts'
 import type { ObjectView, Pipeline } from '../pipeline/pipeline.ts'
+import { BEFORE_MS } from '../rollout/analysis/window.ts'
 import { resume } from '../rollout/machine/resume.ts'
 import { step, initialState } from '../rollout/machine/step.ts'
 import type { Command, Observation, Settings, State } from '../rollout/machine/types.ts'
@@ -30,6 +31,7 @@ import { hostsOfRollout, movesOf, observe } from './observe.ts'
 import type { FigureSource } from './observe.ts'
 import { isUnderWay } from './rollouts.ts'
 import type { Rollout, Rollouts } from './rollouts.ts'
+import { TakenBack } from './taken-back.ts'
 import type { Stand, Turns } from './turns.ts'
 
 export interface DriverOptions {
@@ -83,6 +85,7 @@ const ENDED: ReadonlySet<State['phase']> = new Set(['Complete', 'RolledBack', 'S
 export class Driver {
   readonly #options: DriverOptions
   readonly #driven = new Map<string, Driven>()
+  readonly #takenBack = new TakenBack(BEFORE_MS)
 
   constructor(options: DriverOptions) {
     this.#options = options
@@ -140,10 +143,12 @@ export class Driver {
     }
     const source = view?.source ?? null
     const obstacle = this.#obstacle(rollout, view, state)
+    const hosts = view === null ? [] : this.#hosts(view, rollout)
     const observation = observe({
       ...{ key: rollout.object, spec: rollout.spec, state, view, figures },
       pods: pods(),
-      hosts: view === null ? [] : this.#hosts(view, rollout),
+      hosts,
+      cleanSince: this.#takenBack.lastOn(hosts),
       endpoints: pipeline.endpoints,
       isItsTurn: obstacle === null,
       upToDate: source !== null && !writer.stale(source),
@@ -157,6 +162,9 @@ export class Driver {
     driven.state = next
     driven.owesStatus = true
     if (!ENDED.has(state.phase) && ENDED.has(next.phase)) this.#options.ended(next.phase)
+    if (ENDED.has(next.phase) && next.phase !== 'Complete' && next.reached !== 0) {
+      if (next.phase !== state.phase) this.#takenBack.note(hosts, clock.now())
+    }
     if (ENDED.has(next.phase)) this.#stand(rollout, view, next)
     await this.#write(rollout, driven, observation, obstacle)
     driven.owesStatus = false

@@ -42,7 +42,7 @@ function look(of: ViewOf | null, change: Partial<ObserveInput> = {}): Observatio
     figures: { serving: () => EMPTY_AGGREGATE, baseline: () => null, before: () => null },
     hosts: [],
     endpoints: new Map(),
-    ...{ isItsTurn: true, upToDate: true, now: 100_000, wall: 5 },
+    ...{ isItsTurn: true, cleanSince: -Infinity, upToDate: true, now: 100_000, wall: 5 },
     ...change,
   })
 }

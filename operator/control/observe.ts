@@ -17,8 +17,8 @@ import type { Observation, State } from '../rollout/machine/types.ts'
 
 export interface FigureSource {
   serving(key: ObjectView['key'], revision: Revision | null, hosts: readonly string[], sinceMs: number): Aggregate
-  baseline(hosts: readonly string[], nowMs: number): Baseline | null
-  before(hosts: readonly string[], nowMs: number): Before | null
+  baseline(hosts: readonly string[], nowMs: number, sinceMs: number): Baseline | null
+  before(hosts: readonly string[], nowMs: number, sinceMs: number): Before | null
 }
 
 export interface ObserveInput {
@@ -32,6 +32,8 @@ export interface ObserveInput {
   readonly hosts: readonly string[]
   readonly endpoints: ReadonlyMap<ServiceKey, readonly string[]>
   readonly isItsTurn: boolean
+  /** When pods last had something on these hosts that was taken back: what they showed before is no measure. Monotonic milliseconds. */
+  readonly cleanSince: number
   /** The object as we know it has all that we wrote. */
   readonly upToDate: boolean
   readonly now: number
@@ -39,7 +41,7 @@ export interface ObserveInput {
 }
 
 export function observe(input: ObserveInput): Observation {
-  const { key, spec, state, view, pods, figures, hosts, endpoints, now, wall, isItsTurn } = input
+  const { key, spec, state, view, pods, figures, hosts, endpoints, now, wall, isItsTurn, cleanSince } = input
   const record = view?.record ?? null
   const source = view?.source ?? null
   const { revision } = spec
@@ -70,9 +72,10 @@ export function observe(input: ObserveInput): Observation {
     })),
     figures: window(since),
     recent: now - since > RECENT_MS ? window(now - RECENT_MS) : null,
-    baseline: state.baseline === null ? figures.baseline(hosts, now) : null,
+    baseline: state.baseline === null ? figures.baseline(hosts, now, cleanSince) : null,
     // Only the look at which it begins needs it, and it is the dearest of all: every pod, a quarter of an hour.
-    before: state.phase === 'Pending' && isItsTurn && state.before === null ? figures.before(hosts, now) : null,
+    before:
+      state.phase === 'Pending' && isItsTurn && state.before === null ? figures.before(hosts, now, cleanSince) : null,
     commands: {
       paused: spec.paused,
       approvedBatch: spec.approvedBatch,

@@ -174,8 +174,8 @@ export class Starter {
     const limit = view.policy?.historyLimit ?? DEFAULT_HISTORY
     const uid = view.source?.uid
     const ended = rollouts.of(view.key).filter(isTerminal)
-    // Of a deletion that is held it is no history: a person lets the object go by it.
-    const holds = ({ spec }: Rollout): boolean => isDeletionHeld(view) && spec.revision === ABSENT_REVISION
+    // That of the content which the object has is no history: a person says retry or promote to it.
+    const holds = ({ spec }: Rollout): boolean => spec.revision === view.source?.revision
     const old = ended
       .filter(rollout => rollout.spec.objectRef.uid === uid && !holds(rollout))
       .sort((a, b) => endOf(b) - endOf(a))

@@ -47,10 +47,15 @@ describe('rolloutName', () => {
   it.each([
     ['Ingress', 'web', 'ing-web-r2'],
     ['Secret', 'web-tls', 'sec-web-tls-r2'],
-    ['Ingress', 'x'.repeat(250), `ing-${'x'.repeat(200)}-r2`],
-    ['Ingress', `${'x'.repeat(198)}.-y`, `ing-${'x'.repeat(198)}-r2`],
+    ['Ingress', 'x'.repeat(200), `ing-${'x'.repeat(200)}-r2`],
   ] as const)('of %s %s', (kind, name, expected) => {
     expect(rolloutName(kind, name, NEW)).toBe(expected)
+  })
+
+  it('of long names that begin alike are different, and names that Kubernetes takes', () => {
+    const [a, b] = ['a', 'b'].map(end => rolloutName('Ingress', `${'x'.repeat(187)}.-${'y'.repeat(30)}${end}`, NEW))
+    expect(a).toMatch(/^ing-x{187}-[0-9a-f]{10}-r2$/)
+    expect(b).not.toBe(a)
   })
 })
 

@@ -1,4 +1,5 @@
 /** Machine state ⇄ IngressRollout. */
+import { createHash } from 'node:crypto'
 import type { ObjectKind, Revision } from '../../protocol/objects.ts'
 import type { IngressRolloutStatus } from '../model/generated/crds.ts'
 import { conditionsOf } from './conditions.ts'
@@ -11,11 +12,20 @@ import type { Cause, Observation, Phase, Settings, State, Verdict } from './mach
 type Gate = NonNullable<IngressRolloutStatus['gates']>[number]
 type BaselineStatus = NonNullable<IngressRolloutStatus['baseline']>
 
-/** `<ing|sec>-<object, cut at 200>-<revision>`: a name that a pipeline can compute. */
+/** `<ing|sec>-<object>-<revision>`: a name that a pipeline can compute. Of an object with more than 200 letters the name is cut, with a hash. */
 export function rolloutName(kind: ObjectKind, objectName: string, revision: Revision): string {
-  const cut = objectName.slice(0, 200).replace(/[^a-z0-9]+$/, '')
-  return `${kind === 'Ingress' ? 'ing' : 'sec'}-${cut}-${revision}`
+  return `${kind === 'Ingress' ? 'ing' : 'sec'}-${cutName(objectName)}-${revision}`
 }
+
+/** Two long names may begin alike, and a deletion has the same revision for all. */
+function cutName(name: string): string {
+  if (name.length <= LONGEST_NAME) return name
+  const hash = createHash('sha256').update(name).digest('hex').slice(0, 10)
+  return `${name.slice(0, LONGEST_NAME - 11).replace(/[^a-z0-9]+$/, '')}-${hash}`
+}
+
+/** Of an object, in the name of its rollout; beside it there is room for prefix and revision. */
+const LONGEST_NAME = 200
 
 export interface StatusContext {
   /** The status as it is; undefined: none yet. Of another attempt: its conditions do not count. */

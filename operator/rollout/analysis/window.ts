@@ -14,7 +14,7 @@ export { percentile } from '../machine/figures.ts'
 /** A baseline covers so much. Milliseconds. */
 const BASELINE_MS = 60_000
 /** What a pod always shows, it shows in so long. Milliseconds. */
-const BEFORE_MS = 15 * 60_000
+export const BEFORE_MS = 15 * 60_000
 /** Of a pod's earlier processes; a report of one of them may still be under way. */
 const FORMER = 8
 
@@ -59,23 +59,24 @@ export class Figures {
     return this.#sum(hosts, sinceMs, sample => sample.serves.get(key) === wanted)
   }
 
-  /** The last minute before `nowMs` on all pods; null: nobody counted anything. */
-  baseline(hosts: readonly string[], nowMs: number): Baseline | null {
-    const sum = this.#sum(hosts, nowMs - BASELINE_MS, () => true)
+  /** The last minute before `nowMs` on all pods, not before `sinceMs`; null: nobody counted anything. */
+  baseline(hosts: readonly string[], nowMs: number, sinceMs = -Infinity): Baseline | null {
+    const sum = this.#sum(hosts, Math.max(sinceMs, nowMs - BASELINE_MS), () => true)
     return sum.requests === 0 && tlsAttempts(sum) === 0 ? null : baselineOf(sum)
   }
 
-  /** The last quarter of an hour before `nowMs`, whatever was served; null: nobody counted anything. */
-  before(hosts: readonly string[], nowMs: number): Before | null {
+  /** The last quarter of an hour before `nowMs`, whatever was served, not before `sinceMs`; null: nobody counted anything. */
+  before(hosts: readonly string[], nowMs: number, sinceMs = -Infinity): Before | null {
+    const from = Math.max(sinceMs, nowMs - BEFORE_MS)
     const asked = [...new Set(hosts)]
     const pods = new Map<string, Aggregate>()
     const blocks: Blocks[] = []
     let begin = nowMs
     for (const [pod, { samples }] of this.#pods) {
-      const ofPod = blocksOf(samples.since(nowMs - BEFORE_MS), asked)
+      const ofPod = blocksOf(samples.since(from), asked)
       if (ofPod.size === 0) continue
       pods.set(pod, [...ofPod.values()].reduce(addAggregates))
-      begin = Math.min(begin, ...samples.since(nowMs - BEFORE_MS).map(one => one.begin))
+      begin = Math.min(begin, ...samples.since(from).map(one => one.begin))
       blocks.push(ofPod)
     }
     return pods.size === 0 ? null : { pods, ms: nowMs - begin, dispersion: dispersionOf(blocks) }
