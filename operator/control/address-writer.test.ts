@@ -63,10 +63,17 @@ describe('an Ingress of our class', () => {
     expect(await after({ wanted: next, status: IP })).toEqual([{ loadBalancer: { ingress: next } }, 1])
   })
 
-  it('is left alone while nothing is known, and while it is being deleted', async () => {
+  it('loses them when its deletion begins, whatever pods serve until that is through', async () => {
+    const of = { source: { deleting: true } }
+    for (const wanted of [[{ ip: '192.0.2.9' }], null]) {
+      expect(await after({ wanted, status: IP, of, managedFields: [OURS] })).toEqual([NONE, 1])
+      expect(await after({ wanted, status: IP, of, managedFields: [THEIRS] })).toEqual([IP, 0])
+    }
+  })
+
+  it('is left alone while nothing is known', async () => {
     const wanted = [{ ip: '192.0.2.9' }]
     expect(await after({ wanted: null, status: IP })).toEqual([IP, 0])
-    expect(await after({ wanted, status: IP, of: { source: { deleting: true } } })).toEqual([IP, 0])
     expect(await after({ wanted, status: IP, of: { content: null } })).toEqual([IP, 0])
   })
 })

@@ -91,11 +91,13 @@ export class AddressWriter {
   }
 
   /**
-   * - `none`: what stands there stays · `left`: it is not ours any more, and shows what we wrote
+   * - `none`: what stands there stays · `left`: it is not ours any more, or on its way out, and shows what we wrote
    * - `first`: it is served by all that is to serve it, and shows nothing of ours yet · `ours`: it shows ours
    */
   #stateOf({ key, source, raw, plan }: ObjectView): 'none' | 'left' | 'first' | 'ours' {
-    if (source === null || raw === null || !key.startsWith('Ingress/') || source.deleting) return 'none'
+    if (source === null || raw === null || !key.startsWith('Ingress/')) return 'none'
+    // A deletion cannot be taken back: while pods still serve it, whoever follows the address (external-dns) leads nobody here any more.
+    if (source.deleting) return showsOurs(raw) ? 'left' : 'none'
     // Its leaving is rolled out like any change: until it is complete, proxies serve it at these addresses.
     if (!source.ours) return !isServedBySome(plan) && showsOurs(raw) ? 'left' : 'none'
     const wanted = this.#options.wanted()
