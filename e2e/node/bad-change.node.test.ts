@@ -50,8 +50,10 @@ describe('a bad change of a governed Ingress: the new backend answers 500', () =
 
   it('is named by kubectl get, with its phase', async () => {
     const table = await space.kubectl.ok(['get', 'ingressrollouts', '-n', space.name])
-    expect(table.split('\n')[0]).toMatch(/^NAME +KIND +OBJECT +REVISION +PHASE +BATCH +PODS +AGE/)
-    expect(table.split('\n').find(line => line.startsWith(name))).toMatch(/ Ingress +web +\S+ +RolledBack +1\/3 +0\/5 /)
+    expect(table.split('\n')[0]).toMatch(/^NAME +KIND +OBJECT +REVISION +PHASE +REASON +BATCH +PODS +AGE/)
+    expect(table.split('\n').find(line => line.startsWith(name))).toMatch(
+      / Ingress +web +\S+ +RolledBack +GateFailed +1\/3 +0\/5 /,
+    )
   })
 
   it('is explained by kubectl describe: which gate, with which figures', async () => {

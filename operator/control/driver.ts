@@ -55,6 +55,8 @@ export interface DriverOptions {
 
 interface Driven {
   state: State
+  /** By which it is judged, as they were when it was looked at last. */
+  hosts: readonly string[]
   /** Of its policy as it is now: what it begins with. */
   policy: Settings
   /** What a former leader decided and may not have written; done before anything else. */
@@ -86,6 +88,8 @@ export class Driver {
   readonly #options: DriverOptions
   readonly #driven = new Map<string, Driven>()
   readonly #takenBack = new TakenBack(BEFORE_MS)
+  /** What pods showed before this replica led, nobody here judged. Monotonic milliseconds. */
+  #began = -Infinity
 
   constructor(options: DriverOptions) {
     this.#options = options
@@ -93,6 +97,7 @@ export class Driver {
 
   /** A new leader: what is under way holds its turn before anything that waits is looked at, and the oldest stands first. */
   start(): void {
+    this.#began = this.#options.clock.now()
     this.#driven.clear()
     this.#options.turns.clear()
     for (const rollout of this.#options.rollouts.open()) {
@@ -109,6 +114,9 @@ export class Driver {
   }
 
   forget(uid: string): void {
+    const { clock } = this.#options
+    const driven = this.#driven.get(uid)
+    if (driven !== undefined && isOut(driven.state)) this.#takenBack.note(driven.hosts, clock.now())
     this.#driven.delete(uid)
     if (this.#options.turns.release(uid)) this.#options.turnFree()
   }
@@ -143,12 +151,13 @@ export class Driver {
     }
     const source = view?.source ?? null
     const obstacle = this.#obstacle(rollout, view, state)
-    const hosts = view === null ? [] : this.#hosts(view, rollout)
+    const hosts = view === null ? driven.hosts : this.#hosts(view, rollout)
+    driven.hosts = hosts
     const observation = observe({
       ...{ key: rollout.object, spec: rollout.spec, state, view, figures },
       pods: pods(),
       hosts,
-      cleanSince: this.#takenBack.lastOn(hosts),
+      cleanSince: Math.max(this.#began, this.#takenBack.lastOn(hosts)),
       endpoints: pipeline.endpoints,
       isItsTurn: obstacle === null,
       upToDate: source !== null && !writer.stale(source),
@@ -162,8 +171,10 @@ export class Driver {
     driven.state = next
     driven.owesStatus = true
     if (!ENDED.has(state.phase) && ENDED.has(next.phase)) this.#options.ended(next.phase)
-    if (ENDED.has(next.phase) && next.phase !== 'Complete' && next.reached !== 0) {
-      if (next.phase !== state.phase) this.#takenBack.note(hosts, clock.now())
+    const hasEnded = ENDED.has(next.phase) && next.phase !== state.phase && next.phase !== 'Complete'
+    // While it rests others may begin: what it shows is no measure for them.
+    if ((hasEnded && next.reached !== 0) || (next.phase === 'Paused' && isOut(next))) {
+      this.#takenBack.note(hosts, clock.now())
     }
     if (ENDED.has(next.phase)) this.#stand(rollout, view, next)
     await this.#write(rollout, driven, observation, obstacle)
@@ -265,7 +276,7 @@ export class Driver {
           )
     const unstamped = known === undefined && view !== null ? stampsOwed(rollout, view, state) : []
     const driven: Driven = {
-      ...{ state, policy, owesStatus: false, written: null },
+      ...{ state, policy, hosts: [], owesStatus: false, written: null },
       unfinished: [...unfinished, ...unstamped],
     }
     this.#driven.set(rollout.uid, driven)
@@ -377,6 +388,11 @@ export class Driver {
   #assertLeading(): void {
     if (!this.#options.mayWrite()) throw new NotLeaderError('this replica does not lead any more')
   }
+}
+
+/** Pods may have it, and it is not what all of them had before. */
+function isOut({ phase, index, step }: State): boolean {
+  return !ENDED.has(phase) && phase !== 'Pending' && index !== 0 && step.name !== 'confirming'
 }
 
 function isActive({ phase }: State): boolean {

@@ -5,6 +5,7 @@
 export class TakenBack {
   readonly #at = new Map<string, number>()
   readonly #keptMs: number
+  #pruned = -Infinity
 
   /** @param keptMs how far back anybody looks, in milliseconds */
   constructor(keptMs: number) {
@@ -17,7 +18,10 @@ export class TakenBack {
 
   /** @param now monotonic milliseconds */
   note(hosts: Iterable<string>, now: number): void {
-    for (const [host, at] of this.#at) if (at < now - this.#keptMs) this.#at.delete(host)
+    if (now - this.#pruned > this.#keptMs / 10) {
+      this.#pruned = now
+      for (const [host, at] of this.#at) if (at < now - this.#keptMs) this.#at.delete(host)
+    }
     for (const host of hosts) this.#at.set(host, now)
   }
 

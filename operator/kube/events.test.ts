@@ -114,6 +114,14 @@ describe('equal events', () => {
 })
 
 describe('bounds', () => {
+  it('what goes well does not use up the events of what does not', async () => {
+    const recorder = recorderOf({ burst: 2, refillMs: 1_000 })
+    for (const reason of ['A', 'B', 'C']) recorder.event(WEB, 'Normal', reason, reason)
+    recorder.event(WEB, 'Warning', 'D', 'D')
+    await settle()
+    expect(created.map(e => e.message)).toEqual(['A', 'B', 'D'])
+  })
+
   it('one object has a burst, then one event after each refill; others are not concerned', async () => {
     const recorder = recorderOf({ burst: 3, refillMs: 1_000 })
     for (let i = 0; i < 10; i++) recorder.event(WEB, 'Normal', 'Different', String(i))

@@ -28,7 +28,7 @@ export interface RecorderOptions {
   readonly instance: string
   /** Events that wait for the API server; above, the oldest are dropped. Default 1 000. */
   readonly queueLimit?: number
-  /** Different events of one object at once; default 25. */
+  /** Different events of one object at once, Warnings and others each; default 25. */
   readonly burst?: number
   /** One more per object after this many milliseconds; default 10 s. */
   readonly refillMs?: number
@@ -119,11 +119,12 @@ export class KubeEventRecorder implements EventRecorder {
       // Moved to the end: the one that is not used for longest is forgotten first.
       this.#series.delete(key)
       this.#series.set(key, known)
-      if (known.queued || !this.#allowed(object)) return
+      if (known.queued || !this.#allowed(`${type} ${object}`)) return
       this.#enqueue(known)
       return
     }
-    if (!this.#allowed(object)) {
+    // What goes well must not keep from people what does not.
+    if (!this.#allowed(`${type} ${object}`)) {
       this.#dropped++
       return
     }
@@ -146,12 +147,12 @@ export class KubeEventRecorder implements EventRecorder {
     this.#enqueue(series)
   }
 
-  #allowed(object: string): boolean {
+  #allowed(what: string): boolean {
     const { burst = 25, refillMs = 10_000 } = this.#options
     const now = this.#clock.now()
-    const bucket = this.#buckets.get(object) ?? { tokens: burst, at: now }
-    this.#buckets.delete(object)
-    this.#buckets.set(object, bucket)
+    const bucket = this.#buckets.get(what) ?? { tokens: burst, at: now }
+    this.#buckets.delete(what)
+    this.#buckets.set(what, bucket)
     if (this.#buckets.size > SERIES_LIMIT) forgetOldest(this.#buckets)
     const refill = Math.floor((now - bucket.at) / refillMs)
     bucket.tokens = Math.min(burst, bucket.tokens + refill)
