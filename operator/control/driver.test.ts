@@ -269,6 +269,24 @@ describe('a rollout', () => {
 })
 
 describe('turns', () => {
+  it('are not kept by a rollout that is deleted while an older one of its object is written to', async () => {
+    const [api, leader] = await governed()
+    change(api, 'b.example')
+    await leader.settle()
+    change(api, 'c.example')
+    leader.deliver()
+    await leader.look()
+    leader.deliver()
+    const { metadata } = api.all('ingressrollouts').find(({ status }) => status === undefined) ?? { metadata: null }
+    expect(metadata?.name).toMatch(/^ing-web-/)
+    const driven = leader.driver.drive('Ingress/shop/web')
+    await Promise.resolve()
+    api.remove('ingressrollouts', `shop/${metadata?.name ?? ''}`)
+    leader.deliver()
+    await driven
+    expect(leader.turns.stand(metadata?.uid ?? '')).toBeNull()
+  })
+
   async function two(
     hosts: readonly [string, string],
     spec: Readonly<Record<string, unknown>>,

@@ -133,7 +133,9 @@ export class Driver {
 
   /** Milliseconds until the next look; Infinity: none is due. */
   async #step(rollout: Rollout): Promise<number> {
-    const { pipeline, clock, pods, figures, writer } = this.#options
+    const { pipeline, clock, pods, figures, writer, rollouts } = this.#options
+    // Deleted while an older one of its object was looked at.
+    if (rollouts.get(rollout.namespace, rollout.name)?.uid !== rollout.uid) return Infinity
     const view = pipeline.view(rollout.object)
     const driven = this.#of(rollout, view)
     if (view?.policy) driven.policy = view.policy.settings

@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import type { ObjectKey } from '../../protocol/objects.ts'
+import { HAND } from '../assign/testing.ts'
 import { NotLeaderError, KubeError } from '../kube/errors.ts'
 import { silentLog } from '../kube/log.ts'
 import { FakeClock, settle } from '../kube/testing/fake-clock.ts'
@@ -139,13 +141,17 @@ describe('a leader', () => {
     expect(leader.isFresh('u1')).toBe(false)
   })
 
-  it('says that the store is whole when everything that was there is recorded', async () => {
+  it.each<[string, ObjectView]>([
+    ['it is recorded', { ...viewOf(), stored: viewOf().record }],
+    ['it belongs to another class', { ...viewOf({ content: ABSENT_REVISION, source: { ours: false } }), stored: null }],
+    ['its flag cannot be read', { ...viewOf({ governance: HAND, texts: { flag: 'yes' } }), stored: null }],
+  ])('says that the store is whole when everything that was there is recorded: %s', async (_, others) => {
     empty = true
     view = { ...viewOf(), stored: null }
     await begin()
     await clock.advance(2_000)
     expect(log).not.toContain('store complete')
-    view = { ...viewOf(), stored: viewOf().record }
+    view = others
     await clock.advance(2_500)
     expect(log).toContain('store complete')
   })

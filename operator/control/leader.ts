@@ -3,6 +3,7 @@
  * object's decisions are made in one queue, so that none overtakes another.
  */
 import { parseObjectKey } from '../../protocol/ids.ts'
+import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import type { ObjectKey, ObjectKind } from '../../protocol/objects.ts'
 import type { Clock } from '../kube/clock.ts'
 import { describeError, isKubeError, isNotLeader } from '../kube/errors.ts'
@@ -222,11 +223,9 @@ export class Leader {
   /** When everything that was there before us is recorded, the store is whole; what is missing of it later is written again. */
   async #complete(): Promise<ReconcileResult> {
     const { store, pipeline } = this.#parts
-    const waits = [...pipeline.views()].some(
-      ({ source, stored, governance }) =>
-        source !== null && stored === null && governance.by !== 'none' && this.#fresh.has(source.uid),
-    )
-    if (waits && !store.isComplete) return { requeueAfterMs: SAFETY_MS }
+    const waits =
+      !store.isComplete && [...pipeline.views()].some(view => isToBeRecorded(view) && this.#fresh.has(view.source.uid))
+    if (waits) return { requeueAfterMs: SAFETY_MS }
     if (!store.isComplete || store.isMissing) await store.complete()
     return {}
   }
@@ -246,6 +245,14 @@ export class Leader {
       else if (view === null || view.source === null) this.#objects.add(record.key)
     }
   }
+}
+
+/** Governed, with something to serve, and not recorded yet (assign/records.ts `noted`). What belongs to another class never is. */
+function isToBeRecorded(view: ObjectView): view is ObjectView & { readonly source: SourceObject } {
+  const { source, stored, governance } = view
+  if (source === null || stored !== null || governance.by === 'none' || source.revision === ABSENT_REVISION)
+    return false
+  return governance.by === 'policy' || source.stamp.flag.state !== 'invalid'
 }
 
 /** An event for each condition that says something new. */

@@ -88,6 +88,14 @@ describe('an object that nobody governs', () => {
     expect(replica.givenTo(WEB)).toEqual(everywhere(null))
   })
 
+  it('stays away when it left for no class, however often it is looked at before its record is stored', () => {
+    const replica = new Replica().put(ingress()).publish()
+    replica.put({ ...ingress(), spec: { ...(ingress().spec as object), ingressClassName: undefined } }).publish()
+    replica.pipeline.touchAll()
+    replica.publish()
+    expect(replica.givenTo(WEB)).toEqual(everywhere(null))
+  })
+
   it('leaves by the old annotation, too, where no object tells of the class that it names now', () => {
     const old = (name: string | null): Raw => {
       const made = ingress({ annotations: name === null ? {} : { 'kubernetes.io/ingress.class': name } })
@@ -276,7 +284,7 @@ describe('an object that a policy governs', () => {
     expect(replica.givenTo(WEB)).toEqual(everywhere(null))
   })
 
-  it('whose record is lost goes on with what it has, if its annotations say that it was released', () => {
+  it('whose record is lost goes on with what it has, whether or not anything of it was ever rolled out', () => {
     const { replica, record } = governed()
     const stamp = Object.entries(stampFor(record)).filter((entry): entry is [string, string] => entry[1] !== null)
     const annotations = Object.fromEntries(stamp)
@@ -291,10 +299,18 @@ describe('an object that a policy governs', () => {
     const edited = found(ingress({ annotations }), true)
     expect(edited.givenTo(WEB)).toEqual(everywhere(edited.source(WEB).revision))
     expect(found(whole, true).view(WEB)).toMatchObject({ stored: null, record: { governed: true, byHand: false } })
-    // A copy of a manifest is not one of a record that was lost, nor is what was never released.
+    // Released at once when it was new, or taken over: it has no annotations yet.
+    const bare = found(ingress(), true)
+    expect(bare.givenTo(WEB)).toEqual(everywhere(bare.source(WEB).revision))
+    // A copy of a manifest is not one of a record that was lost.
     expect(found(whole, false).givenTo(WEB)).toEqual(everywhere(null))
-    expect(found(ingress(), true).givenTo(WEB)).toEqual(everywhere(null))
     expect(found(ingress({ annotations, host: 'not a host' }), true).givenTo(WEB)).toEqual(everywhere(null))
+    // Nobody governs it: it is served without a record, and gets none that says otherwise.
+    const free = new Replica()
+    free.lost.add(record.uid)
+    free.put(ingress()).publish()
+    expect(free.givenTo(WEB)).toEqual(everywhere(free.source(WEB).revision))
+    expect(free.view(WEB)).toMatchObject({ record: null, governance: { by: 'none' } })
   })
 
   it('is not replaced by a record that cannot be compiled, and holds up nobody', () => {

@@ -357,17 +357,17 @@ export class Pipeline {
   }
 
   /**
-   * Its annotations say that it was released, and its record is lost: what it has is what all pods serve. What they served before, if
-   * that was another, nobody knows; to serve nothing would harm more.
+   * Its record is lost: what it has is what all pods serve. What they served before, if that was another, nobody knows, nor
+   * whether it was ever released (annotations come with the first rollout); to serve nothing would harm more.
    */
   #foundAgain(kind: ObjectKind, source: SourceObject | null): ReleaseRecord | null {
     if (source === null || source.revision === ABSENT_REVISION || !this.#options.lost(source.uid)) return null
-    const { flag, current } = source.stamp
-    const wasReleased = flag.state === 'valid' && flag.value && current.state === 'valid'
-    if (!wasReleased) return null
+    const byHand = this.#policyOf(kind, source, parseObjectKey(source.key).namespace, null) === null
+    const { flag } = source.stamp
+    // Nobody governs it: it is served as it is, record or not.
+    if (byHand && (flag.state !== 'valid' || !flag.value)) return null
     const isServable =
       this.#compile(source, source.revision, source.content, true, null, [], this.#options.now()) !== null
-    const byHand = this.#policyOf(kind, source, parseObjectKey(source.key).namespace, null) === null
     return isServable ? adopt(source, byHand) : null
   }
 
@@ -400,10 +400,11 @@ export class Pipeline {
     const ahead = this.#ahead.get(key)
     const record = this.#options.record(metadata.uid ?? '')
     const stored = specOf(record?.revisions[record.current ?? record.update ?? '']?.content)
-    if (stored === null && (ahead === undefined || ahead.uid !== metadata.uid)) return undefined
+    const known = stored ?? (ahead?.uid === metadata.uid ? specOf(ahead?.content) : null)
+    if (known === null) return undefined
     if (seen !== null) return askedClass(seen, raw?.metadata.annotations ?? {})
     // The first look of a replica: the old annotation is not recorded, so that what it says counts as what it said.
-    return askedClass(stored ?? {}, metadata.annotations ?? {})
+    return askedClass(known, metadata.annotations ?? {})
   }
 
   #policyOf(kind: ObjectKind, source: SourceObject, namespace: string, record: ReleaseRecord | null): Policy | null {

@@ -47,6 +47,8 @@ interface Shard {
   resourceVersion: string | null
   /** It is there, and what it holds was never read. */
   unreadable: boolean
+  /** This process read or wrote it: what it does not hold is new, also when it is deleted. */
+  known: boolean
   records: Map<string, ReleaseRecord>
   pending: Map<string, Pending>
   /** What the write under way carries. */
@@ -76,6 +78,7 @@ export class ReleaseStore {
       name: shardName(i),
       resourceVersion: null,
       unreadable: false,
+      known: false,
       records: new Map<string, ReleaseRecord>(),
       pending: new Map<string, Pending>(),
       inFlight: new Map<string, Pending>(),
@@ -117,7 +120,8 @@ export class ReleaseStore {
 
   /** The object's shard was there and is gone, and its record with it. */
   isLost(uid: string): boolean {
-    return this.#isComplete && this.#shard(uid).resourceVersion === null && this.get(uid) === null
+    const { resourceVersion, known } = this.#shard(uid)
+    return this.#isComplete && resourceVersion === null && !known
   }
 
   /**
@@ -251,6 +255,7 @@ export class ReleaseStore {
       if (stored !== null) {
         shard.own = [...shard.own.slice(-31), stored.resourceVersion]
         shard.resourceVersion = stored.resourceVersion
+        shard.known = true
         this.#adopt(shard, merge(shard.records, batch))
       }
       for (const { done } of batch.values()) for (const d of done) d.resolve()
@@ -299,6 +304,7 @@ export class ReleaseStore {
       return error
     }
     shard.resourceVersion = stored.resourceVersion
+    shard.known = true
     const wasUnreadable = shard.unreadable
     shard.unreadable = false
     this.#adopt(shard, new Map(records.map(r => [r.uid, r])))

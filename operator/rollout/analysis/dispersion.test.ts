@@ -22,6 +22,11 @@ describe('dispersion', () => {
     expect(dispersion(pods)).toBeCloseTo(1, 1)
   })
 
+  it('has an end: one outage before hides nothing that fails always', () => {
+    const outage = Array.from({ length: 90 }, (_, i) => ({ count: i < 6 ? 1_000 : 0, total: 1_000 }))
+    expect(dispersion([outage])).toBe(30)
+  })
+
   it('is near the size of the bunches', () => {
     expect(dispersion([bunched(20, 10)])).toBeGreaterThan(10)
     expect(dispersion([bunched(20, 10)])).toBeLessThan(25)

@@ -62,7 +62,13 @@ export function dispersion(pods: readonly (readonly Sample[])[]): number {
   }
   if (freedom === 0) return 1
   const prior = (PRIOR_BLOCKS * expected) / freedom
-  return Math.max(1, (spread + prior) / (expected + prior))
+  return Math.min(MOST, Math.max(1, (spread + prior) / (expected + prior)))
 }
+
+/**
+ * One outage, or one scanner, in the quarter of an hour before makes this boundless, and then not even a change that fails always
+ * would be seen. A client that sends what it has every 20 s makes it some 20.
+ */
+const MOST = 30
 
 const NOTHING: Sample = { count: 0, total: 0 }

@@ -57,7 +57,10 @@ function byHandOr(before: State, observation: Observation, settings: Settings): 
   // Pods that got the update by hand have to give it back like the others.
   const state = manualIndex === null ? before : { ...before, reached: widest(before.reached, manualIndex) }
   const byHand = state.blocked?.reason === 'ManualIndex' ? state.blocked : null
-  const failed = manualIndex === null ? null : failing({ ...state, index: manualIndex }, observation, settings)
+  const failed =
+    manualIndex === null || !observation.isItsTurn
+      ? null
+      : failing({ ...state, index: manualIndex }, observation, settings)
   if (failed !== null) return failed
   if (manualIndex === null) {
     return byHand === null

@@ -62,7 +62,7 @@ function resting(state: State, observation: Observation): StepResult {
   const out = state.step.name === 'acknowledging' || state.step.name === 'baking'
   const again: State = out
     ? { ...state, step: { name: 'acknowledging', since: now }, batchSince: now, owing: {} }
-    : state
+    : { ...state, batchSince: now, owing: {} }
   const waits = state.blocked !== null || state.step.name === 'waiting' || commands.paused
   return result(waits ? again : blockOn(again, observation, 'OtherRollout', 'waits for a rollout on the same hosts'))
 }

@@ -47,6 +47,19 @@ describe('a new leader', () => {
     expect(run.record.index).toBe(2)
   })
 
+  it('leaves what rests resting while another runs on its hosts', () => {
+    const run = world({ type: 'none' })
+    run.onUpdate = {}
+    run.onStable = {}
+    run.until(state => state.phase === 'Paused')
+    run.change = { isItsTurn: false }
+    takeOver(run)
+    run.seconds(5)
+    expect(run.state).toMatchObject({ phase: 'Paused', index: 1 })
+    run.change = {}
+    run.until(state => state.step.name === 'baking', 10)
+  })
+
   it('leaves what waits for its turn waiting', () => {
     const run = world()
     run.change = { isItsTurn: false }

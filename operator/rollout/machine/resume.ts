@@ -74,7 +74,7 @@ export function resume(
   if (record.update !== revision)
     return result({ ...state, phase: 'Pending', settings: null, index: 0, reached: 0, blocked: null })
   if (phase === 'Pending' && record.index === 0) return result({ ...state, settings: null })
-  return result({ ...state, settings: begun ?? policy, phase: 'Progressing' })
+  return result({ ...state, settings: begun ?? policy, phase: phase === 'Paused' ? phase : 'Progressing' })
 }
 
 function rollingBackAgain(state: State, { now }: Clock): State {

@@ -531,6 +531,20 @@ describe('a rollout that rests while another is judged on its hosts', () => {
     expect(run.state.cause?.reason).toBe('GateFailed')
   })
 
+  it('is not judged by that time when it waits for approval, either', () => {
+    const run = start(paused({ type: 'approval' }))
+    run.until(state => state.step.name === 'waiting')
+    run.change = { isItsTurn: false }
+    run.onUpdate = BROKEN
+    run.seconds(20)
+    run.onUpdate = HEALTHY
+    run.change = {}
+    run.seconds(1)
+    expect(run.state.batchSince).toBeGreaterThanOrEqual(run.now - 2_000)
+    run.seconds(100)
+    expect(run.state).toMatchObject({ phase: 'Paused', step: { name: 'waiting' } })
+  })
+
   it('listens to its commands: an abort at once, an approval when its turn comes', () => {
     const aborted = quiet()
     aborted.commands = { ...aborted.commands, abort: true }

@@ -171,7 +171,8 @@ export class World {
   adopt(made: StepResult): void {
     const [was, is] = [this.state.step, made.state.step]
     const again = is.name === 'acknowledging' && (was.name !== is.name || was.since !== is.since)
-    if (again || (was.name !== is.name && is.name === 'baking')) this.#since = this.now
+    const rested = is.name === 'waiting' && made.state.batchSince !== this.state.batchSince
+    if (again || rested || (was.name !== is.name && is.name === 'baking')) this.#since = this.now
     this.state = made.state
     this.results.push(made)
     const { settings } = made.state

@@ -24,6 +24,16 @@ describe('reference', () => {
   })
 })
 
+describe('a handful of stable requests', () => {
+  it('is no measure of how the others moved: what fails on nearly all still fails', () => {
+    const [update, stable] = [sample(48_000, 60_000), sample(0, 8)]
+    const own = ownPast(update, stable, sample(10, 10_000), sample(40, 40_000))
+    const against = reference(update, stable, sample(50, 50_000), 100, own)
+    expect(against?.name).toBe('before the rollout')
+    expect(against === null ? null : compareRise(update, against, 0.5, DECISIVE)).toBe('above')
+  })
+})
+
 describe('difference in differences', () => {
   /** The update's pods and the stable ones in the window, and both before the rollout. */
   type Figures = readonly [Sample, Sample, Sample, Sample]

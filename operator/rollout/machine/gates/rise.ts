@@ -70,7 +70,7 @@ export function ownPast(
   // A short past cannot bear witness, unless what it shows is plainly a difference of the pods.
   const long = updateBefore.total >= Math.min(update.total, SAYS_ENOUGH)
   if (!long && chance > DIFFERENT) return null
-  const comparable = stable.total > 0 && stableBefore.total > 0
+  const comparable = stable.total >= update.total * A_MOMENT && stableBefore.total > 0
   const moved = comparable ? shareOf(stable) - shareOf(stableBefore) : 0
   // Three shares were measured, and the doubts of all of them add up.
   const total = comparable
