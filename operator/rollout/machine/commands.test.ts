@@ -240,6 +240,18 @@ describe('an index that was moved by hand', () => {
     expect(run.now - back).toBeGreaterThanOrEqual(30_000)
   })
 
+  it('is judged meanwhile, but not by what another rollout on its hosts does', () => {
+    const run = baking()
+    run.change = { manualIndex: 4 }
+    run.look()
+    run.change = { manualIndex: 4, isItsTurn: false }
+    run.onUpdate = BROKEN
+    run.seconds(200)
+    expect(run.state).toMatchObject({ phase: 'Paused', blocked: { reason: 'ManualIndex' } })
+    run.change = { manualIndex: 4 }
+    run.until(state => state.phase === 'RolledBack', 100)
+  })
+
   it('is set back by an approval given after that', () => {
     const run = baking()
     run.commands = { ...run.commands, approvedBatch: 1 }
