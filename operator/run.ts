@@ -60,6 +60,7 @@ export async function run({ config, log, version }: RunOptions): Promise<Running
     problems: () => count(operator.pipeline.views(), view => view.problems.length > 0 || view.invalid),
     unreadable: () => operator.store.unreadable.length,
     governed: () => count(operator.pipeline.views(), view => view.record?.governed === true),
+    gone: () => count(operator.pipeline.views(), view => view.source?.gone === true),
     open: () => operator.openRollouts(),
     streams: () => stream.connected.length,
     queues: () => operator.leader.queues(),

@@ -58,6 +58,9 @@ const LONGEST_SLEEP_MS = 3_600_000
 /** After which a difference from the published checksum counts as lasting, and a little more. */
 const HELD_CHECK_MS = 2_100
 
+/** Whoever moves a path from one object to another changes both within so many milliseconds: `kubectl apply`, helm. */
+const SETTLE_MS = 3_000
+
 export class SluiceOperator extends OperatorBase {
   readonly #options: SluiceOptions
   readonly #log: Log
@@ -172,6 +175,7 @@ export class SluiceOperator extends OperatorBase {
       driver: new Driver({
         ...{ client, rollouts: this.#rollouts, records, writer, pipeline: this.pipeline, figures: this.#figures },
         ...{ turns: new Turns(), events: this.events, clock, mayWrite, annotationPrefix: config.annotationPrefix },
+        settleMs: SETTLE_MS,
         pods: () => this.fleet.pods(),
         turnFree: () => this.leader.turnFree(),
         ended: options.rolloutEnded,
@@ -231,6 +235,7 @@ export class SluiceOperator extends OperatorBase {
       },
       {
         objects: keys => this.#touch(keys),
+        namespace: name => this.#touch([...this.#caches.keysIn(name), ...this.pipeline.goneIn(name)]),
         everyIngress: () => this.#touch(this.#caches.ingresses.keys()),
         service: name => {
           this.pipeline.touchService(name)

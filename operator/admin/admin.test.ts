@@ -12,6 +12,7 @@ const sources = (change: Partial<MetricSources> = {}): MetricSources => ({
   gates: () => ({ Ingress: true, Secret: false }),
   problems: () => 4,
   governed: () => 5,
+  gone: () => 0,
   unreadable: () => 0,
   open: () => ({ Pending: 1, Progressing: 2 }),
   streams: () => 6,

@@ -11,6 +11,7 @@ export interface MetricSources {
   readonly gates: () => Readonly<Record<ObjectKind, boolean>>
   readonly problems: () => number
   readonly governed: () => number
+  readonly gone: () => number
   readonly open: () => Readonly<Record<string, number>>
   readonly unreadable: () => number
   readonly streams: () => number
@@ -53,6 +54,7 @@ export function createMetrics(from: MetricSources): Metrics {
   gauge('synced', '1 when every watch has handed over all that existed', () => Number(from.synced()))
   gauge('problem_objects', 'Ingresses and Secrets with something that a person should mend', from.problems)
   gauge('governed_objects', 'Ingresses and Secrets whose changes are rolled out', from.governed)
+  gauge('gone_objects', 'Ingresses that were deleted and are served until nobody asks for them', from.gone)
   gauge('unreadable_shards', 'Secrets of the store that cannot be read and never were', from.unreadable)
   gauge('streams', 'Proxy pods with an open stream to this replica', from.streams)
   labelled('objects', 'Objects that are given out to proxies', 'kind', from.objects)

@@ -80,9 +80,13 @@ export function ungovern(record: ReleaseRecord, object: SourceObject): ReleaseRe
   })
 }
 
-/** A Secret that was deleted and made again goes on from the record of its predecessor. */
+/**
+ * An object that was deleted and made again goes on from the record of its predecessor. That the deletion was to be kept from
+ * pods was said of that one.
+ */
 export function inherit(record: ReleaseRecord, object: SourceObject): ReleaseRecord {
-  return { ...record, uid: object.uid, key: object.key, createdAt: object.createdAt }
+  const refused = record.refused.filter(revision => revision !== ABSENT_REVISION)
+  return { ...record, uid: object.uid, key: object.key, createdAt: object.createdAt, refused }
 }
 
 /**
@@ -234,6 +238,14 @@ function withoutEnded(record: ReleaseRecord): ReleaseRecord {
   const { rollout, ...others } = record
   if (rollout === undefined) return record
   return rollout.revision === record.update && record.update !== record.current ? record : others
+}
+
+/** With the name of the policy that governs it; the same reference if it is there. */
+export function withPolicy(record: ReleaseRecord, governance: Governance): ReleaseRecord {
+  const { policy, ...others } = record
+  if (governance.by === 'policy')
+    return policy === governance.policy ? record : { ...record, policy: governance.policy }
+  return policy === undefined ? record : others
 }
 
 export interface Observation {

@@ -31,6 +31,8 @@ export interface ReleaseRecord {
   readonly governed: boolean
   /** Governed by annotations that a person or an outside control plane wrote, not by a policy. */
   readonly byHand: boolean
+  /** The policy that governs it: when the object is gone nothing else tells. Absent: none, or an older operator wrote this. */
+  readonly policy?: string
   /**
    * Hash of the content at the moment when the object stopped being governed: this content is not released by losing
    * its policy, other content is. Null: governed, or served as it is.

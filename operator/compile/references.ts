@@ -27,6 +27,16 @@ export function referencesOf(namespace: string, content: Content): References {
   }
 }
 
+/** Its host, type and path each, as a text that can be compared with that of another. */
+export function routesOf({ spec: { defaultBackend, rules = [] } }: IngressContent): readonly string[] {
+  const paths = rules.flatMap(({ host = '', http }) =>
+    (http?.paths ?? []).map(
+      ({ path = '/', pathType }) => `${host.toLowerCase()} ${pathType} ${normaliseRoutePath(path)}`,
+    ),
+  )
+  return defaultBackend === undefined ? paths : [...paths, 'default']
+}
+
 /** Of ACME's HTTP-01 challenge (RFC 8555 8.3). */
 const CHALLENGES = '/.well-known/acme-challenge/'
 

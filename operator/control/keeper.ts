@@ -4,7 +4,7 @@
  */
 import type { ObjectKey } from '../../protocol/objects.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
-import { follow, noted } from '../assign/records.ts'
+import { follow, noted, withPolicy } from '../assign/records.ts'
 import { removeStamps, restoreStamps, stampFor, wasStamped } from '../assign/stamps.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
 import type { Condition } from '../model/generated/crds.ts'
@@ -63,6 +63,7 @@ export class Keeper {
   async keep(view: ObjectView, circumstances: Circumstances): Promise<Kept> {
     const { source, record, stored } = view
     if (source === null) return this.#gone(view, record)
+    if (source.gone === true) return this.#leaving(view, source, circumstances)
     this.#lost.delete(view.key)
     const { records } = this.#options
     if (view.namespaceTerminating) {
@@ -73,7 +74,7 @@ export class Keeper {
     const stamps = this.#stamps(view, source)
     const { annotations, waitMs } = this.#conditions(view, source, circumstances)
     const kept = await this.#write(view, source, {
-      finalizers: wantedFinalizers(view, circumstances.rollingOut),
+      finalizers: wantedFinalizers(view),
       annotations: { ...stamps, ...annotations },
     })
     const { hold } = view
@@ -123,6 +124,18 @@ export class Keeper {
     return 'changed'
   }
 
+  /** There is no object any more that anything could be written to: its record goes when nothing of it is served. */
+  async #leaving(
+    { record, plan, stored }: ObjectView,
+    source: SourceObject,
+    { rollingOut }: Circumstances,
+  ): Promise<Kept> {
+    const isOff = record !== null && isReleased(record, source) && !rollingOut
+    if (stored === null || !(plan?.announced == null || isOff)) return 'settled'
+    await this.#options.records.remove(stored.uid)
+    return 'changed'
+  }
+
   /** True if the record was written: everything that depends on it waits for it. */
   async #record(view: ObjectView, source: SourceObject): Promise<boolean> {
     const { governance, record, stored, plan, invalid } = view
@@ -151,10 +164,12 @@ export class Keeper {
       return false
     }
     if (next !== null) {
-      await records.put(next)
+      await records.put(withPolicy(next, governance))
       if (record !== null && record.uid !== next.uid) await records.remove(record.uid)
       return true
     }
+    // Only asked for when the object is gone: nobody waits for it.
+    if (record !== null && withPolicy(record, governance) !== record) records.putLater(withPolicy(record, governance))
     if (governance.by !== 'hand' || record === null) return false
     const followed = follow(record, source, invalid)
     if (followed.record === record) return false
@@ -223,8 +238,13 @@ function isClosed({ governance }: ObjectView): boolean {
 
 /** Its change of class is released to all pods: the object is none of ours any more, and nothing of it is kept. */
 function isOver(record: ReleaseRecord, source: SourceObject): boolean {
+  return isReleased(record, source) && !source.deleting
+}
+
+/** That there is nothing of it is released to all pods. */
+function isReleased(record: ReleaseRecord, source: SourceObject): boolean {
   const released = record.current === ABSENT_REVISION && (record.update === null || record.update === ABSENT_REVISION)
-  return released && record.index === -1 && source.revision === ABSENT_REVISION && !source.deleting
+  return released && record.index === -1 && source.revision === ABSENT_REVISION
 }
 
 function removed(stamp: Readonly<Record<string, string | null>>): Readonly<Record<string, null>> {

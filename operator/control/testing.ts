@@ -46,6 +46,7 @@ export const SYSTEM = 'sluice-system'
 export function cluster(...objects: readonly (readonly [plural: string, object: KubeObject])[]): FakeApi {
   const api = new FakeApi()
   api.put('ingressclasses', ingressClass())
+  api.put('namespaces', { metadata: { name: 'shop' } })
   for (const [plural, object] of objects) api.put(plural, object)
   return api
 }
@@ -55,6 +56,7 @@ export interface LeaderProcessOptions {
   readonly clock?: FakeClock
   /** What pods counted; else what `figuresOf` says. */
   readonly figures?: FigureSource
+  readonly settleMs?: number
 }
 
 /** One process of the operator that leads, from its start to its crash. */
@@ -82,6 +84,8 @@ export class LeaderProcess {
   lagging: ReadonlySet<string> = new Set()
   pods: number
   onUpdate: Counted = { requests: 1000 }
+  /** Requests a minute to what is on its way out. */
+  use: number | null = 0
   /** What pods count of a revision; what is released is fine, where nobody says otherwise. */
   figuresOf: (revision: Revision | null, key: ObjectKey) => Counted = (revision, key) =>
     revision === (this.store.byKey(key)?.current ?? null) ? { requests: 1000 } : this.onUpdate
@@ -143,11 +147,13 @@ export class LeaderProcess {
     this.driver = new Driver({
       ...{ client, rollouts: this.rollouts, records, writer: this.writer, pipeline: this.pipeline, events, mayWrite },
       ...{ turns: this.turns, clock: this.clock, annotationPrefix: PREFIX },
+      settleMs: options.settleMs ?? 0,
       pods: () => this.fleet(),
       figures: options.figures ?? {
         serving: (key, revision) => figure(this.figuresOf(revision, key)),
         baseline: () => null,
         before: () => null,
+        use: () => this.use,
       },
       turnFree: () => undefined,
       ended: phase => this.said.push(`ended ${phase}`),
@@ -292,6 +298,7 @@ export class LeaderProcess {
       },
       {
         objects: keys => this.pipeline.touch(keys),
+        namespace: name => this.pipeline.touch([...caches.keysIn(name), ...this.pipeline.goneIn(name)]),
         everyIngress: () => this.pipeline.touch(caches.ingresses.keys()),
         service: name => this.pipeline.touchService(name),
         policies: () => undefined,

@@ -4,17 +4,26 @@
  * One direction; nothing here writes to Kubernetes.
  */
 import { objectKey, parseObjectKey } from '../../protocol/ids.ts'
-import type { Certificate, Fragment, ObjectKey, ObjectKind, Revision, ServiceKey } from '../../protocol/objects.ts'
+import type {
+  Certificate,
+  Fragment,
+  ObjectKey,
+  ObjectKind,
+  PathFragment,
+  Revision,
+  ServiceKey,
+} from '../../protocol/objects.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import { governanceOf, plan } from '../assign/plan.ts'
 import { adopt, serve } from '../assign/records.ts'
+import { goneObject, isStillServed } from '../assign/gone.ts'
 import type { Governance, Hold, Plan, ReleaseRecord } from '../assign/types.ts'
 import { compileIngress, compileSecret } from '../compile/compile.ts'
 import type { KnownCertificates } from '../compile/compile.ts'
 import { contentId, upstreamIngressId, upstreamSecretId } from '../checksum/ids.ts'
 import { hostsOf, isChallenge, referencesOf, tlsClaims } from '../compile/references.ts'
 import type { TlsClaim } from '../compile/references.ts'
-import { takenBy, wildcardOf } from '../compile/takes.ts'
+import { isCovered, takenBy, wildcardOf } from '../compile/takes.ts'
 import { ModelError } from '../model/errors.ts'
 import { parseIngress } from '../model/ingress.ts'
 import { askedClass } from '../model/ingress-class.ts'
@@ -105,6 +114,8 @@ export class Pipeline {
   readonly #met = new Map<ObjectKey, string>()
   /** What Ingresses say of a Secret that they name. */
   readonly #said = new Map<ObjectKey, string>()
+  /** Gone from the API server, and still served. */
+  readonly #gone = new Set<ObjectKey>()
   /** When time alone changes what is to be said of a Secret, in milliseconds since the epoch. */
   readonly #dates = new Map<ObjectKey, number>()
   readonly #sources = new WeakMap<RawObject, SourceObject>()
@@ -269,15 +280,17 @@ export class Pipeline {
   #look(kind: ObjectKind, key: ObjectKey, before: LiveEntry | null): LiveEntry | null {
     if (kind === 'Secret') this.#dates.delete(key)
     const raw = this.#caches.raw(key)
-    let source: SourceObject | null
+    let parsed: SourceObject | null
     try {
-      source = raw === null ? null : this.#parse(kind, raw)
+      parsed = raw === null ? null : this.#parse(kind, raw)
     } catch (error) {
       if (!(error instanceof ModelError)) throw error
       this.#options.malformed(error)
       return before
     }
-    const stored = this.#recordOf(kind, key, source)
+    const stored = this.#recordOf(kind, key, parsed)
+    const source = parsed ?? (kind === 'Ingress' ? goneObject(stored) : null)
+    this.#note(key, source)
     const record = this.#withServed(key, source, stored) ?? this.#foundAgain(kind, source)
     if (source === null && record === null) {
       this.#forget(key)
@@ -297,7 +310,8 @@ export class Pipeline {
       source !== null &&
       source.revision !== ABSENT_REVISION &&
       (checked === null || !this.#covers(key, checked, record, problems))
-    const namespaceTerminating = this.#caches.terminating(namespace)
+    const isLeft = source?.gone === true && !this.#caches.namespaces.has(namespace)
+    const namespaceTerminating = isLeft || this.#caches.terminating(namespace)
     const decided = plan(source, governance, record, { invalid, namespaceTerminating })
     const hold = governanceHold ?? decided.hold
     if (!governed && source !== null && decided.hold === null && decided.announced === source.revision) {
@@ -371,10 +385,22 @@ export class Pipeline {
     return isServable ? adopt(source, byHand) : null
   }
 
-  /** A Secret that was deleted and made again goes on from the record of its predecessor. */
+  /** What was deleted and made again goes on from the record of its predecessor, while that is served. */
   #recordOf(kind: ObjectKind, key: ObjectKey, source: SourceObject | null): ReleaseRecord | null {
     const own = source === null ? null : this.#options.record(source.uid)
-    return own ?? (source === null || kind === 'Secret' ? this.#options.recordByKey(key) : null)
+    if (own !== null) return own
+    const former = this.#options.recordByKey(key)
+    return source === null || kind === 'Secret' || isStillServed(former) ? former : null
+  }
+
+  #note(key: ObjectKey, source: SourceObject | null): void {
+    if (source?.gone === true) this.#gone.add(key)
+    else this.#gone.delete(key)
+  }
+
+  /** Objects of the namespace that are gone and still served. */
+  goneIn(namespace: string): readonly ObjectKey[] {
+    return [...this.#gone].filter(key => parseObjectKey(key).namespace === namespace)
   }
 
   #parse(kind: ObjectKind, raw: RawObject): SourceObject {
@@ -410,11 +436,16 @@ export class Pipeline {
   #policyOf(kind: ObjectKind, source: SourceObject, namespace: string, record: ReleaseRecord | null): Policy | null {
     if (this.#isHarmlessChallenge(source, record)) return null
     const labels = this.#caches.namespaceLabels(namespace)
-    const of = (object: SourceObject): Policy | null => selectPolicy(this.#policies, object, labels, kind)
-    if (kind === 'Ingress') return of(source)
-    const referring = [...this.secretReferences.from(source.key)].map(key => this.#views.get(key)?.source ?? null)
-    const users = [...referring, ...this.#usersOfDefault(source)]
-    const found = users.map(user => (user === null ? null : of(user))).filter(policy => policy !== null)
+    const of = (object: SourceObject, recorded: ReleaseRecord | null): Policy | null => {
+      if (object.gone !== true) return selectPolicy(this.#policies, object, labels, kind)
+      return this.#policies.find(({ name, kinds }) => name === recorded?.policy && kinds.includes(kind)) ?? null
+    }
+    if (kind === 'Ingress') return of(source, record)
+    const referring = [...this.secretReferences.from(source.key)].map(key => this.#views.get(key) ?? null)
+    const users = [...referring, ...this.#usersOfDefault(source).map(user => ({ source: user, record: null }))]
+    const found = users
+      .map(user => (user?.source ? of(user.source, user.record) : null))
+      .filter(policy => policy !== null)
     return found.sort(byPrecedence)[0] ?? null
   }
 
@@ -548,6 +579,26 @@ export class Pipeline {
     })
   }
 
+  /** Other objects, on every pod, serve every path that is served of this one. */
+  isTakenOver(key: ObjectKey): boolean {
+    const onAllPods = (other: ObjectKey): readonly Fragment[] => {
+      const { update, current } = this.#live.get(other) ?? {}
+      const values = [update ?? current, current].map(one => one?.value)
+      return other === key || values.some(value => value === undefined || !('hosts' in value))
+        ? []
+        : values.filter(value => value !== undefined && 'hosts' in value)
+    }
+    const pathsOf = (host: string): readonly PathFragment[] =>
+      [...this.#serving.from(host)].flatMap(other => {
+        const [first = [], second = []] = onAllPods(other).map(({ hosts }) =>
+          hosts.filter(one => one.host === host).flatMap(({ paths }) => paths),
+        )
+        return first.filter(path => second.some(({ type, path: same }) => type === path.type && same === path.path))
+      })
+    const own = this.#fragmentsOf(key)
+    return own.length > 0 && own.every(fragment => isCovered(fragment, pathsOf))
+  }
+
   /** A name may have two certificates, of two Secrets of one Ingress: then the other one has had its handshakes. */
   #takesHandshakes(secret: ObjectKey): string | null {
     for (const ingress of this.secretReferences.from(secret)) {
@@ -651,6 +702,7 @@ export class Pipeline {
 
   #forget(key: ObjectKey): void {
     this.#views.delete(key)
+    this.#gone.delete(key)
     this.#ahead.delete(key)
     if (!key.startsWith('Ingress/')) return
     this.#claims.delete(key)

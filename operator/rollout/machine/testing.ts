@@ -143,6 +143,7 @@ export class World {
       recent: now - since > 60_000 ? this.#window(now - 60_000) : null,
       ...{ baseline: null, before: null, commands, superseded: null, endpoints: { update: true, stable: true } },
       moves: { requests: true, handshakes: true },
+      ...{ use: null, takenOver: false },
       ...{ manualIndex: null, isItsTurn: true },
       ...this.change,
     }
