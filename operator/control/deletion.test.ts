@@ -31,8 +31,7 @@ async function successor(api: FakeApi): Promise<LeaderProcess> {
 }
 
 const given = (leader: LeaderProcess): readonly (string | null)[] => [0, 1, 2].map(o => leader.given(WEB, o))
-const statusOf = (api: FakeApi): IngressRolloutStatus =>
-  (api.object('ingressrollouts', DELETION)?.status ?? {})
+const statusOf = (api: FakeApi): IngressRolloutStatus => api.object('ingressrollouts', DELETION)?.status ?? {}
 const reason = ({ conditions = [] }: IngressRolloutStatus): string | undefined =>
   conditions.find(one => one.type === 'Paused' && one.status === 'True')?.reason
 
