@@ -393,7 +393,9 @@ describeOwn('the operator against a real API server', () => {
     const done = new Component(['env', ...env, process.execPath, join(__dirname, 'main.ts'), 'uninstall'], log)
     await done.start()
     await until('the end', () => Promise.resolve(!done.running), 40_000)
-    expect(await readFile(log, 'utf8')).toContain('no finalizer, no annotation, no address of ours is left')
+    expect(await readFile(log, 'utf8')).toContain(
+      'no finalizer, no annotation, no address of ours is left on any Ingress',
+    )
     expect([await shown(WEB), await shown(PLAIN), await shown(THEIRS)]).toEqual([[], [], THEIR_ADDRESS])
     const bare = async (): Promise<unknown> => {
       const { finalizers = [], annotations = {} } = (await web()).metadata

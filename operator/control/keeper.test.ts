@@ -1,8 +1,9 @@
 import { beforeEach, describe, expect, it } from '@jest/globals'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
-import { HAND, NOBODY } from '../assign/testing.ts'
+import { CLOSED_POLICY, HAND, NOBODY } from '../assign/testing.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
 import type { Problem } from '../model/types.ts'
+import { KubeError } from '../kube/errors.ts'
 import { ingress, namespace, policy } from '../pipeline/testing.ts'
 import { CONDITIONS_ANNOTATION } from '../status/object-conditions.ts'
 import { FINALIZER } from './finalizer.ts'
@@ -24,6 +25,7 @@ describe('one look', () => {
   let said: string[]
   let fresh: boolean
   let needed: boolean
+  let refused: boolean
   let now: Date
 
   beforeEach(() => {
@@ -34,6 +36,7 @@ describe('one look', () => {
     said = []
     fresh = false
     needed = true
+    refused = false
   })
 
   const keeperOf = (): Keeper =>
@@ -56,6 +59,7 @@ describe('one look', () => {
       },
       writer: {
         patch: (_object, patch) => {
+          if (refused) return Promise.reject(new KubeError('KUBE_FORBIDDEN', 'no'))
           log.push('patch')
           patches.push({ ...patch })
           return Promise.resolve()
@@ -266,6 +270,42 @@ describe('one look', () => {
     expect(said).toHaveLength(2)
     await keeper.keep({ ...lost, hold: null }, circumstances)
     expect(said).toHaveLength(2)
+  })
+
+  describe('of a Secret', () => {
+    const tls = { key: 'Secret/shop/tls' } as const
+    const byHand = { byHand: true, update: 'v2', index: 1, key: tls.key } as const
+
+    it('writes nothing on it under a policy, and says what is wrong by event, once', async () => {
+      const keeper = keeperOf()
+      const record = { update: 'v2', index: 1, key: tls.key }
+      const of: ViewOf = { content: 'v2', source: tls, governance: CLOSED_POLICY, record, problems: [problem] }
+      for (let i = 0; i < 3; i++) await keeper.keep(viewOf(of), { rollingOut: true })
+      expect([patches, said]).toEqual([[], ['Accepted=False InvalidHost']])
+      await keeper.keep(viewOf({ ...of, problems: [] }), { rollingOut: true })
+      await keeper.keep(viewOf(of), { rollingOut: true })
+      expect([patches, said.length]).toEqual([[], 2])
+    })
+
+    it('writes lost annotations again where a person drives it', async () => {
+      const texts = { flag: 'true', current: 'v1' }
+      await keep({ content: 'v2', source: tls, governance: HAND, record: byHand, texts })
+      const written = { [`${X}/secret-rollout-update-revision`]: 'v2', [`${X}/secret-rollout-index-id`]: '1' }
+      expect(patches).toMatchObject([{ annotations: written }])
+    })
+
+    it('says once that it may not, and goes on', async () => {
+      refused = true
+      const keeper = keeperOf()
+      const view = viewOf({ content: 'v2', source: tls, governance: HAND, record: byHand, texts: { flag: 'true' } })
+      for (let i = 0; i < 3; i++) expect(await keeper.keep(view, { rollingOut: true })).toBe(60_000)
+      expect([patches, said]).toEqual([[], ['Released=False NotWritten']])
+      refused = false
+      expect(await keeper.keep(view, { rollingOut: true })).toBe('changed')
+      expect(said).toEqual(['Released=False NotWritten', 'Released=False StampMissing'])
+      refused = true
+      await expect(keep({ source: { finalizers: [] } })).rejects.toMatchObject({ code: 'KUBE_FORBIDDEN' })
+    })
   })
 
   it('does not call a change unreleased whose rollout is about to begin', async () => {

@@ -4,9 +4,11 @@
  */
 import type { ObjectKey } from '../../protocol/objects.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
+import { isSecret } from '../assign/left.ts'
 import { follow, noted } from '../assign/records.ts'
 import { removeStamps, restoreStamps, stampFor, wasStamped } from '../assign/stamps.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
+import { isKubeError } from '../kube/errors.ts'
 import type { Condition } from '../model/generated/crds.ts'
 import type { SourceObject } from '../model/types.ts'
 import type { ObjectView } from '../pipeline/pipeline.ts'
@@ -54,6 +56,10 @@ export class Keeper {
   readonly #copied = new WeakSet<ReleaseRecord>()
   /** Secrets of which was said that they are gone and needed. */
   readonly #lost = new Set<ObjectKey>()
+  /** What was said of Secrets, which carry no conditions: those of their Ingresses and events say it. */
+  readonly #saidOfSecrets = new Map<ObjectKey, string>()
+  /** Secrets of which was said that their annotations cannot be written. */
+  readonly #unwritable = new Set<ObjectKey>()
 
   constructor(options: KeeperOptions) {
     this.#options = options
@@ -67,7 +73,8 @@ export class Keeper {
     const { records } = this.#options
     if (view.namespaceTerminating) {
       if (stored !== null) await records.remove(stored.uid)
-      return this.#write(view, source, { finalizers: wantedFinalizers(view), annotations: {} })
+      const gone = await this.#write(view, source, { finalizers: wantedFinalizers(view), annotations: {} })
+      return gone === 'forbidden' ? UNWRITABLE_MS : gone
     }
     if (await this.#record(view, source)) return 'changed'
     const stamps = this.#stamps(view, source)
@@ -76,6 +83,7 @@ export class Keeper {
       finalizers: wantedFinalizers(view, circumstances.rollingOut),
       annotations: { ...stamps, ...annotations },
     })
+    if (kept === 'forbidden') return UNWRITABLE_MS
     const { hold } = view
     const differs = Object.keys(stamps).length > 0
     if (record !== null && differs) {
@@ -91,6 +99,8 @@ export class Keeper {
   forget(key: ObjectKey): void {
     this.#settling.forget(key)
     this.#lost.delete(key)
+    this.#saidOfSecrets.delete(key)
+    this.#unwritable.delete(key)
   }
 
   /** No condition: it is mended by the write that goes with it. */
@@ -178,7 +188,8 @@ export class Keeper {
   ): { readonly annotations: Readonly<Record<string, string | null>>; readonly waitMs: number } {
     const { hold, raw, governance } = view
     const { deleting } = source
-    const previous = raw?.metadata.annotations?.[CONDITIONS_ANNOTATION]
+    const secret = isSecret(source)
+    const previous = secret ? this.#saidOfSecrets.get(source.key) : raw?.metadata.annotations?.[CONDITIONS_ANNOTATION]
     // What is not ours, and never was, is none of our business.
     const mine = source.ours && (source.key.startsWith('Ingress/') || this.#options.needed(source.key))
     const { problems, waitMs } = this.#settling.settled(source.key, mine ? view.problems : [], {
@@ -194,6 +205,11 @@ export class Keeper {
       now: this.#options.wall().toISOString(),
     })
     for (const condition of news) this.#options.say(source, condition)
+    if (secret) {
+      if (value === null) this.#saidOfSecrets.delete(source.key)
+      else this.#saidOfSecrets.set(source.key, value)
+      return { annotations: {}, waitMs }
+    }
     return { annotations: value === (previous ?? null) ? {} : { [CONDITIONS_ANNOTATION]: value }, waitMs }
   }
 
@@ -204,18 +220,38 @@ export class Keeper {
       readonly finalizers: readonly string[]
       readonly annotations: Readonly<Record<string, string | null>>
     },
-  ): Promise<Kept> {
+  ): Promise<'settled' | 'changed' | 'forbidden'> {
     const { annotations = {} } = view.raw?.metadata ?? {}
     const changed = Object.entries(wanted.annotations).filter(([name, value]) => (annotations[name] ?? null) !== value)
     const same = wanted.finalizers.join() === source.finalizers.join()
     if (changed.length === 0 && same) return 'settled'
-    await this.#options.writer.patch(source, {
-      ...(changed.length === 0 ? {} : { annotations: Object.fromEntries(changed) }),
-      ...(same ? {} : { finalizers: wanted.finalizers }),
-    })
+    try {
+      await this.#options.writer.patch(source, {
+        ...(changed.length === 0 ? {} : { annotations: Object.fromEntries(changed) }),
+        ...(same ? {} : { finalizers: wanted.finalizers }),
+      })
+    } catch (error) {
+      if (!isSecret(source) || !isKubeError(error, 'KUBE_FORBIDDEN')) throw error
+      this.#sayUnwritable(source, changed)
+      return 'forbidden'
+    }
+    this.#unwritable.delete(source.key)
     return 'changed'
   }
+
+  /** The right to write on Secrets is an opt-in: without it whoever drives one by hand writes all of it. */
+  #sayUnwritable(source: SourceObject, wanted: readonly (readonly [string, string | null])[]): void {
+    if (this.#unwritable.has(source.key)) return
+    this.#unwritable.add(source.key)
+    const missing = wanted.map(([name, value]) => (value === null ? `${name}-` : `${name}=${value}`)).join(' ')
+    const message = `the operator may not write on Secrets, and goes on with its record: write what is missing (${missing}), or give it the right with deploy/components/secrets-by-hand`
+    const lastTransitionTime = this.#options.wall().toISOString()
+    this.#options.say(source, { type: 'Released', status: 'False', reason: 'NotWritten', message, lastTransitionTime })
+  }
 }
+
+/** What may not be written is tried again after so many milliseconds: the right may have been given. */
+const UNWRITABLE_MS = 60_000
 
 function isClosed({ governance }: ObjectView): boolean {
   return governance.by === 'policy' && !governance.manual

@@ -225,9 +225,9 @@ export class Pipeline {
 
   /** Ingresses that name a Secret say what is wrong with it, and have its certificate only where it names the host. */
   #tell(secret: ObjectKey): void {
-    const refused = (this.#views.get(secret)?.problems ?? []).filter(problem => problem.effect === 'reject')
-    const words = refused.map(problem => `${problem.reason} ${problem.message}`)
-    const said = JSON.stringify([this.#exists(secret), this.#live.has(secret), words])
+    const { problems = [], hold = null } = this.#views.get(secret) ?? {}
+    const words = problems.map(problem => `${problem.reason} ${problem.message}`)
+    const said = JSON.stringify([this.#exists(secret), this.#live.has(secret), words, hold])
     const news = this.#said.get(secret) !== said
     if (this.isNeeded(secret)) this.#said.set(secret, said)
     else this.#said.delete(secret)
@@ -506,15 +506,23 @@ export class Pipeline {
         message: `Secret ${namespace}/${name} ${message}`,
       })
       if (!this.#exists(secret)) return [warn('SecretNotFound', `does not exist: ${instead}`)]
-      const refused = (this.#views.get(secret)?.problems ?? []).filter(problem => problem.effect === 'reject')
+      const { problems = [], hold = null } = this.#views.get(secret) ?? {}
+      const refused = problems.filter(problem => problem.effect === 'reject')
       if (refused.length > 0) {
         return refused.map(({ field: at, reason, message }) => warn(reason, `(${at}): ${message}: ${instead}`))
       }
+      // Nothing is written on a Secret: what it would say of itself is said here.
+      const others = problems
+        .filter(({ reason }) => reason !== 'HostNotCovered')
+        .map(({ field: at, reason, message }) => warn(reason, `(${at}): ${message}`))
+      if (hold !== null && OF_SECRETS.has(hold.reason))
+        others.push(warn(hold.reason, `is not served as it is: ${hold.message}`))
       const missed = hosts.filter(host => this.#served(secret, host) === false)
       const listed = missed.slice(0, 5).join(', ')
       return missed.length === 0
-        ? []
+        ? others
         : [
+            ...others,
             warn(
               'HostNotCovered',
               `holds a certificate that does not name ${listed}: the default certificate is served there`,
@@ -696,6 +704,8 @@ export class Pipeline {
   }
 }
 
+/** Why a Secret's content is not what is served, where no rollout says so any more. */
+const OF_SECRETS: ReadonlySet<Hold['reason']> = new Set(['RevisionRefused', 'UngovernedKept'])
 /** Before the name of a certificate among hosts. */
 const TLS = 'tls '
 
