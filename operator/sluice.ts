@@ -164,6 +164,9 @@ export class SluiceOperator extends OperatorBase {
         ...{ records, writer, wall, annotationPrefix: config.annotationPrefix },
         fresh: uid => this.leader.isFresh(uid),
         needed: key => this.pipeline.isNeeded(key),
+        named: key => this.pipeline.isNamed(key),
+        unnamed: key => this.pipeline.isUnnamed(key),
+        now: () => clock.now(),
         say: (object, condition) => sayCondition(this.events, object, condition),
       }),
       starter: new Starter({

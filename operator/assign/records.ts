@@ -213,6 +213,16 @@ export function follow(record: ReleaseRecord, object: SourceObject, invalid: boo
   return { record: next, conflict: null }
 }
 
+/**
+ * Nothing refers to it any more: no content is kept, and of what was refused, and of names that were given, the memory.
+ * Null: there is nothing to remember.
+ */
+export function forgotten(record: ReleaseRecord): ReleaseRecord | null {
+  const none = { governed: false, byHand: false, seen: null, current: null, update: null, index: -1 }
+  const rest = prune({ ...record, ...none })
+  return rest.refused.length === 0 && Object.keys(rest.bound ?? {}).length === 0 ? null : rest
+}
+
 /** Without the content of revisions that nobody can be served any more, and without a rollout that is over. */
 export function prune(all: ReleaseRecord): ReleaseRecord {
   const record = withoutEnded(all)

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from '@jest/globals'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
-import { CLOSED_POLICY, HAND, NOBODY } from '../assign/testing.ts'
+import { CLOSED_POLICY, HAND, NOBODY, record as recordOf } from '../assign/testing.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
 import type { Problem } from '../model/types.ts'
 import { KubeError } from '../kube/errors.ts'
@@ -26,6 +26,7 @@ describe('one look', () => {
   let fresh: boolean
   let needed: boolean
   let refused: boolean
+  let stored: ReleaseRecord | null
   let now: Date
 
   beforeEach(() => {
@@ -37,6 +38,7 @@ describe('one look', () => {
     fresh = false
     needed = true
     refused = false
+    stored = null
   })
 
   const keeperOf = (): Keeper =>
@@ -55,7 +57,7 @@ describe('one look', () => {
           log.push(`remove ${uid}`)
           return Promise.resolve()
         },
-        byKey: () => null,
+        byKey: () => stored,
       },
       writer: {
         patch: (_object, patch) => {
@@ -68,6 +70,9 @@ describe('one look', () => {
       annotationPrefix: X,
       fresh: () => fresh,
       needed: () => needed,
+      named: () => needed,
+      unnamed: () => !needed,
+      now: () => now.getTime(),
       say: (_source, { type, status, reason }) => said.push(`${type}=${status} ${reason}`),
       wall: () => now,
     })
@@ -202,8 +207,13 @@ describe('one look', () => {
     expect(await keep({ content: null })).toBe('changed')
     expect(await keep({ content: null }, false, 'Secret/shop/tls')).toBe('settled')
     needed = false
-    expect(await keep({ content: null }, false, 'Secret/shop/tls')).toBe('changed')
-    expect(log).toEqual(['remove u1', 'remove u1'])
+    const keeper = keeperOf()
+    const secret = { ...viewOf({ content: null }), key: 'Secret/shop/tls' } as const
+    expect(await keeper.keep(secret, { rollingOut: false })).toBe(600_000)
+    now = new Date(now.getTime() + 600_000)
+    expect(await keeper.keep(secret, { rollingOut: false })).toBe('changed')
+    expect(await keep({ content: null, namespaceTerminating: true }, false, 'Secret/shop/tls')).toBe('changed')
+    expect(log).toEqual(['remove u1', 'remove u1', 'remove u1'])
     expect(await keep({ content: null, record: null })).toBe('settled')
   })
 
@@ -224,6 +234,25 @@ describe('one look', () => {
     await keep(of)
     expect(log).toEqual(['put', 'remove u1'])
     expect(records).toMatchObject([{ uid: 'u2', current: 'v1' }])
+  })
+
+  it('lets go of what nobody reads any more, unless its content may be one that was refused or held', async () => {
+    needed = false
+    const key = 'Secret/shop/tls'
+    const forget = async (change: Partial<ReleaseRecord>): Promise<readonly Kept[]> => {
+      stored = recordOf({ key, ...change })
+      const keeper = keeperOf()
+      const first = await keeper.forget(key)
+      now = new Date(now.getTime() + 600_000)
+      return [first, await keeper.forget(key)]
+    }
+    expect(await forget({})).toEqual([600_000, 'changed'])
+    expect(log).toEqual(['remove u1'])
+    for (const change of [{ refused: ['v2'] }, { seen: 'v2' }, { update: 'v2', index: 1 }, { byHand: true }]) {
+      expect(await forget(change)).toEqual(['settled', 'settled'])
+    }
+    needed = true
+    expect(await forget({})).toEqual(['settled', 'settled'])
   })
 
   const problem: Problem = { key: 'k', field: 'spec.x', reason: 'InvalidHost', message: 'is none', effect: 'reject' }

@@ -119,6 +119,7 @@ export class Leader {
     // Stopped meanwhile.
     if (term !== this.#term) return
     driver.start()
+    this.#parts.keeper.start()
     policies.lead()
     for (const kind of KINDS) checksums[kind].lead()
     for (const { key } of pipeline.views()) this.#objects.add(key)

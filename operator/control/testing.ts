@@ -134,6 +134,9 @@ export class LeaderProcess {
       ...{ records, writer: this.writer, wall, annotationPrefix: PREFIX },
       fresh: () => false,
       needed: key => this.pipeline.secretReferences.from(key).size > 0,
+      named: key => this.pipeline.isNamed(key),
+      unnamed: key => this.pipeline.isUnnamed(key),
+      now: () => this.clock.now(),
       say: (_source, { type, status, reason }) => this.said.push(`${type}=${status} ${reason}`),
     })
     this.starter = new Starter({
@@ -161,6 +164,7 @@ export class LeaderProcess {
     await this.store.load()
     this.#flush()
     this.driver.start()
+    this.keeper.start()
     this.#started = true
     await this.settle()
     return this

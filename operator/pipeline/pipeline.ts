@@ -93,6 +93,8 @@ export class Pipeline {
   readonly #touched = new Set<ObjectKey>()
   /** Ingress → Secrets, over both revisions and the object's own content. */
   readonly secretReferences = new Relation<ObjectKey, ObjectKey>()
+  /** Ingress → Secrets that its own content names, or one that is released or on its way, whatever is served of them. */
+  readonly #naming = new Relation<ObjectKey, ObjectKey>()
   /** Ingress → what its rules and `tls` entries name, in every revision that is out or on its way. */
   readonly #serving = new Relation<ObjectKey, string>()
   readonly #services: ServiceEndpoints
@@ -160,6 +162,20 @@ export class Pipeline {
   /** Something that is served refers to the Secret, or it is the default one. */
   isNeeded(secret: ObjectKey): boolean {
     return secret === this.#options.defaultCertificate || this.secretReferences.from(secret).size > 0
+  }
+
+  /** It is needed, or may be soon: an Ingress of ours names it. */
+  isNamed(secret: ObjectKey): boolean {
+    return this.isNeeded(secret) || this.#naming.from(secret).size > 0
+  }
+
+  /** Nothing names it, and that is sure: every Ingress that could is known as it is now. */
+  isUnnamed(secret: ObjectKey): boolean {
+    if (this.isNamed(secret)) return false
+    for (const key of this.#caches.keysIn(parseObjectKey(secret).namespace)) {
+      if (key.startsWith('Ingress/') && this.#views.get(key)?.raw !== this.#caches.raw(key)) return false
+    }
+    return true
   }
 
   /** When touchDue() has something to do next, in milliseconds since the epoch; null: never. */
@@ -303,7 +319,10 @@ export class Pipeline {
     if (!governed && source !== null && decided.hold === null && decided.announced === source.revision) {
       if (source.revision !== ABSENT_REVISION && !isStored(stored, source)) this.#ahead.set(key, source)
     }
-    if (kind === 'Ingress') this.#refer(key, decided, source, record)
+    if (kind === 'Ingress') {
+      this.#refer(key, decided, source, record)
+      this.touch(this.#naming.replace(key, secretsNamedBy(source, record)))
+    }
     if (kind === 'Ingress') {
       problems.push(...this.#services.problems(key, source), ...this.#secretProblems(key, source))
       if (source?.classMissing) problems.push(classProblem(source))
@@ -663,6 +682,7 @@ export class Pipeline {
     if (!key.startsWith('Ingress/')) return
     this.#claims.delete(key)
     this.#met.delete(key)
+    this.touch(this.#naming.replace(key, []))
     const secrets = new Set<ObjectKey>()
     const services = new Set<ServiceKey>()
     this.#addReleased(key, secrets, services)
@@ -723,6 +743,15 @@ function classProblem({ key, className }: SourceObject): Problem {
 
 function isStored(stored: ReleaseRecord | null, source: SourceObject): boolean {
   return stored !== null && !stored.governed && stored.uid === source.uid && stored.current === source.revision
+}
+
+function secretsNamedBy(source: SourceObject | null, record: ReleaseRecord | null): readonly ObjectKey[] {
+  const stored = Object.values(record?.revisions ?? {}).map(({ content }) => content)
+  const own = source === null || source.revision === ABSENT_REVISION ? null : source.content
+  const { namespace } = parseObjectKey(source?.key ?? record?.key ?? '')
+  return [own, ...stored].flatMap(content =>
+    content?.kind === 'Ingress' ? referencesOf(namespace, content).secrets : [],
+  )
 }
 
 /** PEM chain of a Secret at a revision; empty for an Ingress. */
