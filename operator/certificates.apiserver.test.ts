@@ -12,6 +12,7 @@ import type { ApiServer } from '../e2e/apiserver/apiserver.ts'
 import { installBase } from '../e2e/deploy/install.ts'
 import { Authority } from '../e2e/pki/pki.ts'
 import type { Leaf } from '../e2e/pki/pki.ts'
+import { shareStoreKeys } from './authority/store-keys.ts'
 import { readConfig } from './config.ts'
 import type { KubeClient } from './kube/client.ts'
 import { connect, loadKubeConfig } from './kube/connect.ts'
@@ -19,6 +20,7 @@ import type { Log } from './kube/log.ts'
 import type { Secret, SpecObject } from './kube/objects.ts'
 import { as, resources } from './kube/resources.ts'
 import type { IngressRolloutStatus } from './model/generated/crds.ts'
+import { KeyRing } from './records/seal.ts'
 import { SluiceOperator } from './sluice.ts'
 import { CONDITIONS_ANNOTATION } from './status/object-conditions.ts'
 
@@ -34,6 +36,7 @@ describeOwn('Secrets at a real API server', () => {
   let kubeconfig: string
   let good: Leaf
   let authority: Authority
+  const keys = new KeyRing()
   const logged: string[] = []
   /** Paths of Secrets that were read one by one. */
   const reads: string[] = []
@@ -70,9 +73,11 @@ describeOwn('Secrets at a real API server', () => {
         }
       },
     })
+    await shareStoreKeys({ client: own, namespace: 'sluice-system', log, ring: keys, wall: () => new Date() })
+    reads.length = 0
     const made: SluiceOperator = new SluiceOperator({
       ...{ config, log, kubeConfig, client: own, isLeader: () => true },
-      ...{ publish: () => undefined, rolloutEnded: () => undefined },
+      ...{ publish: () => undefined, rolloutEnded: () => undefined, keys, keysWanted: () => undefined },
     })
     await made.start()
     await made.whenReady()

@@ -24,6 +24,7 @@ import { parseIngress } from './model/ingress.ts'
 import { ingress, ingressClass } from './pipeline/testing.ts'
 import { kubeShardApi } from './records/kube.ts'
 import { MARKER_NAME, shardName, shardOf } from './records/shards.ts'
+import { KeyRing } from './records/seal.ts'
 import { ReleaseStore } from './records/store.ts'
 
 const SYSTEM = 'sluice-system'
@@ -131,6 +132,8 @@ describeOwn('the operator against a real API server', () => {
   async function record(): Promise<ReleaseRecord | null> {
     const store = new ReleaseStore(kubeShardApi(client, SYSTEM), {
       mayWrite: () => false,
+      keys: new KeyRing(),
+      recover: () => null,
       changed: () => undefined,
       unreadable: error => {
         throw error

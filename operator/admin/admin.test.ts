@@ -13,6 +13,8 @@ const sources = (change: Partial<MetricSources> = {}): MetricSources => ({
   problems: () => 4,
   governed: () => 5,
   unreadable: () => 0,
+  locked: () => 0,
+  stale: () => 0,
   open: () => ({ Pending: 1, Progressing: 2 }),
   streams: () => 6,
   queues: () => ({ objects: QUEUE }),

@@ -13,6 +13,8 @@ export interface MetricSources {
   readonly governed: () => number
   readonly open: () => Readonly<Record<string, number>>
   readonly unreadable: () => number
+  readonly locked: () => number
+  readonly stale: () => number
   readonly streams: () => number
   readonly queues: () => Readonly<Record<string, QueueStatus>>
   readonly events: () => { readonly sent: number; readonly dropped: number }
@@ -54,6 +56,8 @@ export function createMetrics(from: MetricSources): Metrics {
   gauge('problem_objects', 'Ingresses and Secrets with something that a person should mend', from.problems)
   gauge('governed_objects', 'Ingresses and Secrets whose changes are rolled out', from.governed)
   gauge('unreadable_shards', 'Secrets of the store that cannot be read and never were', from.unreadable)
+  gauge('locked_shards', 'Secrets of the store with private keys that no key at hand decrypts', from.locked)
+  gauge('stale_shards', 'Secrets of the store that are not encrypted with the newest key yet', from.stale)
   gauge('streams', 'Proxy pods with an open stream to this replica', from.streams)
   labelled('objects', 'Objects that are given out to proxies', 'kind', from.objects)
   labelled('rollouts', 'Rollouts that have not ended, by phase', 'phase', from.open)

@@ -24,7 +24,7 @@ export function withLeft(record: ReleaseRecord, object: SourceObject, governance
   if (!isSecret(object)) return record
   const stands = governance.by !== 'hand' && object.stamp.flag.state !== 'absent'
   const left = stands ? stampText(object) : undefined
-  if (record.left === left) return record
-  const { left: _, ...others } = record
+  const { left: before, ...others } = record
+  if (before === left) return record
   return left === undefined ? others : { ...others, left }
 }

@@ -228,6 +228,13 @@ export class Leader {
       !store.isComplete && [...pipeline.views()].some(view => isToBeRecorded(view) && this.#fresh.has(view.source.uid))
     if (waits) return { requeueAfterMs: SAFETY_MS }
     if (!store.isComplete || store.isMissing) await store.complete()
+    if (store.stale.length > 0) {
+      this.#parts.log.info(
+        { secrets: store.stale.length },
+        'private keys in the store are encrypted with the newest key',
+      )
+      await store.reseal()
+    }
     return {}
   }
 
