@@ -43,7 +43,11 @@ interface Answer {
 /** One request with the operator's own token, as it sends them: kubectl asks for more than it is told to write. */
 async function asOperator(method: string, path: string, body?: object): Promise<Answer> {
   token ??= (await kubectl('create', 'token', 'sluice-operator', '-n', NAMESPACE)).stdout.trim()
-  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/merge-patch+json' }
+  return await ask(token, method, path, body)
+}
+
+async function ask(bearer: string, method: string, path: string, body?: object): Promise<Answer> {
+  const headers = { authorization: `Bearer ${bearer}`, 'content-type': 'application/merge-patch+json' }
   return await new Promise((resolve, reject) => {
     const asked = request(`${server.address}${path}`, { method, headers, rejectUnauthorized: false }, response => {
       let text = ''
@@ -83,6 +87,9 @@ beforeAll(async () => {
     'IngressClass',
     'ValidatingAdmissionPolicy',
     'ValidatingAdmissionPolicyBinding',
+    'PriorityClass',
+    'PriorityLevelConfiguration',
+    'FlowSchema',
   ]
   await apply(base.filter(manifest => [...kinds, 'CustomResourceDefinition'].includes(manifest.kind)))
 }, 600_000)
@@ -115,6 +122,7 @@ describe.each(['sluice-operator', 'sluice-proxy'])('the pods of %s', name => {
       true,
     ],
     ['have an account of their own', pod => pod.serviceAccountName, name],
+    ['have a priority of their own', pod => pod.priorityClassName, name],
   ]
   it.each(rules)('%s', (_, read, expected) => expect(read(podOf(name))).toEqual(expected))
 
@@ -227,6 +235,55 @@ it('the local overlay sets pull policy, replica counts, DRAIN_DELAY and the publ
     .containers[0]?.env as object[]
   env.push({ name: 'PUBLISH_STATUS_ADDRESS', value: address })
   expect(neutral(await render(server.kubectl, join(deploy, 'overlays/local')))).toEqual(neutral(expected))
+})
+
+describe('priority', () => {
+  const get = async (kind: string, name: string): Promise<Readonly<Record<string, unknown>>> =>
+    JSON.parse((await kubectl('get', kind, name, '-o', 'json')).stdout) as Readonly<Record<string, unknown>>
+
+  it('of proxies is above that of operators, both below the cluster’s own and above all that have none', async () => {
+    const values = await Promise.all(
+      ['sluice-proxy', 'sluice-operator'].map(async name => (await get('priorityclass', name))['value'] as number),
+    )
+    const [proxy = 0, operator = 0] = values
+    const system = (await get('priorityclass', 'system-cluster-critical'))['value'] as number
+    expect([0 < operator, operator < proxy, proxy < system]).toEqual([true, true, true])
+    // Nobody gets it without asking.
+    expect((await get('priorityclass', 'sluice-proxy'))['globalDefault'] ?? false).toBe(false)
+  })
+
+  it('is what a pod gets', async () => {
+    const metadata = { name: 'probe', namespace: NAMESPACE }
+    const pod = { apiVersion: 'v1', kind: 'Pod', metadata, spec: podOf('sluice-proxy') }
+    const file = join(folder, 'pod.yaml')
+    await writeFile(file, stringify(pod))
+    const made = await kubectl('apply', '--server-side', '--dry-run=server', '-f', file, '-o', 'json')
+    expect(JSON.parse(made.stdout)).toMatchObject({ spec: { priority: 900_000_000 } })
+  })
+
+  it('of the operator’s requests is its own, and that of everybody else’s is not', async () => {
+    const uidOf = async (kind: string): Promise<string> =>
+      ((await get(kind, 'sluice-operator'))['metadata'] as { readonly uid: string }).uid
+    const wanted = [await uidOf('flowschema'), await uidOf('prioritylevelconfiguration')]
+    const assigned = ({ headers }: Answer): readonly unknown[] => [
+      headers['x-kubernetes-pf-flowschema-uid'],
+      headers['x-kubernetes-pf-prioritylevel-uid'],
+    ]
+    // What was just made counts a moment later.
+    for (;;) {
+      const { headers } = await asOperator('GET', '/apis/networking.k8s.io/v1/ingresses')
+      if (headers['x-kubernetes-pf-flowschema-uid'] === wanted[0]) break
+      await new Promise(resolve => setTimeout(resolve, 100))
+    }
+    const paths = ['/apis/networking.k8s.io/v1/ingresses', `/api/v1/namespaces/${NAMESPACE}/secrets`]
+    for (const path of paths) expect(assigned(await asOperator('GET', path))).toEqual(wanted)
+    const patched = await asOperator('PATCH', '/apis/networking.k8s.io/v1/namespaces/shop/ingresses/none', {})
+    expect([patched.status, assigned(patched)]).toEqual([404, wanted])
+    const lease = `/apis/coordination.k8s.io/v1/namespaces/${NAMESPACE}/leases/sluice-operator`
+    expect(assigned(await asOperator('GET', lease))).toEqual(wanted)
+    const other = (await kubectl('create', 'token', 'sluice-proxy', '-n', NAMESPACE)).stdout.trim()
+    expect(assigned(await ask(other, 'GET', paths[0] ?? ''))[0]).not.toBe(wanted[0])
+  }, 60_000)
 })
 
 describe('permissions', () => {
