@@ -24,6 +24,7 @@ import { parseIngress } from './model/ingress.ts'
 import { ingress, ingressClass } from './pipeline/testing.ts'
 import { kubeShardApi } from './records/kube.ts'
 import { MARKER_NAME, shardName, shardOf } from './records/shards.ts'
+import { KeyRing } from './records/seal.ts'
 import { ReleaseStore } from './records/store.ts'
 
 const SYSTEM = 'sluice-system'
@@ -131,6 +132,8 @@ describeOwn('the operator against a real API server', () => {
   async function record(): Promise<ReleaseRecord | null> {
     const store = new ReleaseStore(kubeShardApi(client, SYSTEM), {
       mayWrite: () => false,
+      keys: new KeyRing(),
+      recover: () => null,
       changed: () => undefined,
       unreadable: error => {
         throw error
@@ -394,7 +397,9 @@ describeOwn('the operator against a real API server', () => {
     const done = new Component(['env', ...env, process.execPath, join(__dirname, 'main.ts'), 'uninstall'], log)
     await done.start()
     await until('the end', () => Promise.resolve(!done.running), 40_000)
-    expect(await readFile(log, 'utf8')).toContain('no finalizer, no annotation, no address of ours is left')
+    expect(await readFile(log, 'utf8')).toContain(
+      'no finalizer, no annotation, no address of ours is left on any Ingress',
+    )
     expect([await shown(WEB), await shown(PLAIN), await shown(THEIRS)]).toEqual([[], [], THEIR_ADDRESS])
     const bare = async (): Promise<unknown> => {
       const { finalizers = [], annotations = {} } = (await web()).metadata

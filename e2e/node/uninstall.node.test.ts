@@ -8,6 +8,10 @@ import { PREFIX } from './harness/stamps.ts'
 import { waitFor } from './harness/wait.ts'
 
 const OBJECTS = 100
+const CLUSTER_WIDE = [
+  ...['clusterrole', 'clusterrolebinding', 'ingressclass', 'priorityclass', 'flowschema', 'prioritylevelconfiguration'],
+  ...['validatingadmissionpolicy', 'validatingadmissionpolicybinding'],
+].join()
 
 describe('make uninstall with 100 governed objects', () => {
   let space: Space
@@ -76,7 +80,7 @@ describe('make uninstall with 100 governed objects', () => {
   it('leaves nothing of Sluice behind', async () => {
     expect(await space.cluster.api.get('namespaces', SYSTEM)).toBeNull()
     const { stdout } = await space.kubectl.run([
-      ...['get', 'clusterrole,clusterrolebinding,ingressclass', '-l', 'app.kubernetes.io/name=sluice', '-o', 'name'],
+      ...['get', CLUSTER_WIDE, '-l', 'app.kubernetes.io/name=sluice', '-o', 'name'],
     ])
     expect(stdout.trim()).toBe('')
   })

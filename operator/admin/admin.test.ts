@@ -14,6 +14,8 @@ const sources = (change: Partial<MetricSources> = {}): MetricSources => ({
   governed: () => 5,
   gone: () => 0,
   unreadable: () => 0,
+  locked: () => 0,
+  stale: () => 0,
   open: () => ({ Pending: 1, Progressing: 2 }),
   streams: () => 6,
   queues: () => ({ objects: QUEUE }),

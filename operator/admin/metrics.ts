@@ -14,6 +14,8 @@ export interface MetricSources {
   readonly gone: () => number
   readonly open: () => Readonly<Record<string, number>>
   readonly unreadable: () => number
+  readonly locked: () => number
+  readonly stale: () => number
   readonly streams: () => number
   readonly queues: () => Readonly<Record<string, QueueStatus>>
   readonly events: () => { readonly sent: number; readonly dropped: number }
@@ -56,6 +58,8 @@ export function createMetrics(from: MetricSources): Metrics {
   gauge('governed_objects', 'Ingresses and Secrets whose changes are rolled out', from.governed)
   gauge('gone_objects', 'Ingresses that were deleted and are served until nobody asks for them', from.gone)
   gauge('unreadable_shards', 'Secrets of the store that cannot be read and never were', from.unreadable)
+  gauge('locked_shards', 'Secrets of the store with private keys that no key at hand decrypts', from.locked)
+  gauge('stale_shards', 'Secrets of the store that are not encrypted with the newest key yet', from.stale)
   gauge('streams', 'Proxy pods with an open stream to this replica', from.streams)
   labelled('objects', 'Objects that are given out to proxies', 'kind', from.objects)
   labelled('rollouts', 'Rollouts that have not ended, by phase', 'phase', from.open)

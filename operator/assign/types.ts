@@ -49,6 +49,11 @@ export interface ReleaseRecord {
   /** Revisions taken back; they do not go out again before someone says retry. */
   readonly refused: readonly Revision[]
   readonly revisions: Readonly<Record<Revision, StoredRevision>>
+  /**
+   * The rollout annotations of a Secret as they stood while nobody drove by them (an operator from before wrote them, or a
+   * person under a policy): what stands there unchanged drives nothing later either. Nobody takes them off a Secret.
+   */
+  readonly left?: string
   /** Hand-written names whose content is not kept any more, with its hash: a name never comes to mean other content. */
   readonly bound?: Readonly<Record<Revision, Revision>>
 }

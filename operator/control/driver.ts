@@ -5,6 +5,7 @@
 import { parseObjectKey } from '../../protocol/ids.ts'
 import type { ObjectKey, Revision } from '../../protocol/objects.ts'
 import { advance, begin, complete, prune, release, retry, takeBack } from '../assign/records.ts'
+import { isSecret } from '../assign/left.ts'
 import { stampFor } from '../assign/stamps.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
 import type { KubeClient } from '../kube/client.ts'
@@ -255,7 +256,8 @@ export class Driver {
   /** The annotations say what the record says; only where a policy governs are they ours to write. */
   async #stamp(view: ObjectView, record: ReleaseRecord): Promise<void> {
     const { source, governance, raw } = view
-    if (source === null || source.gone === true || governance.by !== 'policy') return
+    // Of a Secret the IngressRollout is all there is to see (docs/adr/0026-no-write-on-secrets.md).
+    if (source === null || source.gone === true || isSecret(source) || governance.by !== 'policy') return
     const wanted = Object.entries(stampFor(record, this.#options.annotationPrefix))
     const upToDate = !this.#options.writer.stale(source)
     const same = wanted.every(([name, value]) => (raw?.metadata.annotations?.[name] ?? null) === value)

@@ -1,8 +1,9 @@
 import { beforeEach, describe, expect, it } from '@jest/globals'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
-import { HAND, NOBODY } from '../assign/testing.ts'
+import { CLOSED_POLICY, HAND, NOBODY, record as recordOf } from '../assign/testing.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
 import type { Problem } from '../model/types.ts'
+import { KubeError } from '../kube/errors.ts'
 import { ingress, namespace, policy } from '../pipeline/testing.ts'
 import { CONDITIONS_ANNOTATION } from '../status/object-conditions.ts'
 import { FINALIZER } from './finalizer.ts'
@@ -24,6 +25,8 @@ describe('one look', () => {
   let said: string[]
   let fresh: boolean
   let needed: boolean
+  let refused: boolean
+  let stored: ReleaseRecord | null
   let now: Date
 
   beforeEach(() => {
@@ -34,6 +37,8 @@ describe('one look', () => {
     said = []
     fresh = false
     needed = true
+    refused = false
+    stored = null
   })
 
   const keeperOf = (): Keeper =>
@@ -52,10 +57,11 @@ describe('one look', () => {
           log.push(`remove ${uid}`)
           return Promise.resolve()
         },
-        byKey: () => null,
+        byKey: () => stored,
       },
       writer: {
         patch: (_object, patch) => {
+          if (refused) return Promise.reject(new KubeError('KUBE_FORBIDDEN', 'no'))
           log.push('patch')
           patches.push({ ...patch })
           return Promise.resolve()
@@ -64,6 +70,9 @@ describe('one look', () => {
       annotationPrefix: X,
       fresh: () => fresh,
       needed: () => needed,
+      named: () => needed,
+      unnamed: () => !needed,
+      now: () => now.getTime(),
       say: (_source, { type, status, reason }) => said.push(`${type}=${status} ${reason}`),
       wall: () => now,
     })
@@ -230,8 +239,13 @@ describe('one look', () => {
     expect(await keep({ content: null })).toBe('changed')
     expect(await keep({ content: null }, false, 'Secret/shop/tls')).toBe('settled')
     needed = false
-    expect(await keep({ content: null }, false, 'Secret/shop/tls')).toBe('changed')
-    expect(log).toEqual(['remove u1', 'remove u1'])
+    const keeper = keeperOf()
+    const secret = { ...viewOf({ content: null }), key: 'Secret/shop/tls' } as const
+    expect(await keeper.keep(secret, { rollingOut: false })).toBe(600_000)
+    now = new Date(now.getTime() + 600_000)
+    expect(await keeper.keep(secret, { rollingOut: false })).toBe('changed')
+    expect(await keep({ content: null, namespaceTerminating: true }, false, 'Secret/shop/tls')).toBe('changed')
+    expect(log).toEqual(['remove u1', 'remove u1', 'remove u1'])
     expect(await keep({ content: null, record: null })).toBe('settled')
   })
 
@@ -252,6 +266,25 @@ describe('one look', () => {
     await keep(of)
     expect(log).toEqual(['put', 'remove u1'])
     expect(records).toMatchObject([{ uid: 'u2', current: 'v1' }])
+  })
+
+  it('lets go of what nobody reads any more, unless its content may be one that was refused or held', async () => {
+    needed = false
+    const key = 'Secret/shop/tls'
+    const forget = async (change: Partial<ReleaseRecord>): Promise<readonly Kept[]> => {
+      stored = recordOf({ key, ...change })
+      const keeper = keeperOf()
+      const first = await keeper.forget(key)
+      now = new Date(now.getTime() + 600_000)
+      return [first, await keeper.forget(key)]
+    }
+    expect(await forget({})).toEqual([600_000, 'changed'])
+    expect(log).toEqual(['remove u1'])
+    for (const change of [{ refused: ['v2'] }, { seen: 'v2' }, { update: 'v2', index: 1 }, { byHand: true }]) {
+      expect(await forget(change)).toEqual(['settled', 'settled'])
+    }
+    needed = true
+    expect(await forget({})).toEqual(['settled', 'settled'])
   })
 
   const problem: Problem = { key: 'k', field: 'spec.x', reason: 'InvalidHost', message: 'is none', effect: 'reject' }
@@ -298,6 +331,42 @@ describe('one look', () => {
     expect(said).toHaveLength(2)
     await keeper.keep({ ...lost, hold: null }, circumstances)
     expect(said).toHaveLength(2)
+  })
+
+  describe('of a Secret', () => {
+    const tls = { key: 'Secret/shop/tls' } as const
+    const byHand = { byHand: true, update: 'v2', index: 1, key: tls.key } as const
+
+    it('writes nothing on it under a policy, and says what is wrong by event, once', async () => {
+      const keeper = keeperOf()
+      const record = { update: 'v2', index: 1, key: tls.key }
+      const of: ViewOf = { content: 'v2', source: tls, governance: CLOSED_POLICY, record, problems: [problem] }
+      for (let i = 0; i < 3; i++) await keeper.keep(viewOf(of), { rollingOut: true })
+      expect([patches, said]).toEqual([[], ['Accepted=False InvalidHost']])
+      await keeper.keep(viewOf({ ...of, problems: [] }), { rollingOut: true })
+      await keeper.keep(viewOf(of), { rollingOut: true })
+      expect([patches, said.length]).toEqual([[], 2])
+    })
+
+    it('writes lost annotations again where a person drives it', async () => {
+      const texts = { flag: 'true', current: 'v1' }
+      await keep({ content: 'v2', source: tls, governance: HAND, record: byHand, texts })
+      const written = { [`${X}/secret-rollout-update-revision`]: 'v2', [`${X}/secret-rollout-index-id`]: '1' }
+      expect(patches).toMatchObject([{ annotations: written }])
+    })
+
+    it('says once that it may not, and goes on', async () => {
+      refused = true
+      const keeper = keeperOf()
+      const view = viewOf({ content: 'v2', source: tls, governance: HAND, record: byHand, texts: { flag: 'true' } })
+      for (let i = 0; i < 3; i++) expect(await keeper.keep(view, { rollingOut: true })).toBe(60_000)
+      expect([patches, said]).toEqual([[], ['Released=False NotWritten']])
+      refused = false
+      expect(await keeper.keep(view, { rollingOut: true })).toBe('changed')
+      expect(said).toEqual(['Released=False NotWritten', 'Released=False StampMissing'])
+      refused = true
+      await expect(keep({ source: { finalizers: [FINALIZER] } })).rejects.toMatchObject({ code: 'KUBE_FORBIDDEN' })
+    })
   })
 
   it('does not call a change unreleased whose rollout is about to begin', async () => {

@@ -24,6 +24,7 @@ import { Pipeline } from '../pipeline/pipeline.ts'
 import type { ObjectView } from '../pipeline/pipeline.ts'
 import { PREFIX, WEB, ingressClass } from '../pipeline/testing.ts'
 import { kubeShardApi } from '../records/kube.ts'
+import { KeyRing, storeKey } from '../records/seal.ts'
 import { ReleaseStore } from '../records/store.ts'
 import type { Aggregate } from '../rollout/machine/figures.ts'
 import { counted } from '../rollout/machine/testing.ts'
@@ -39,6 +40,9 @@ import { Policies } from './policies.ts'
 import { Rollouts } from './rollouts.ts'
 import { Starter } from './starter.ts'
 import { Turns } from './turns.ts'
+
+/** The same in every process of a test. */
+const STORE_KEYS = new KeyRing([storeKey('key-1', Buffer.alloc(32, 1))])
 
 export const SYSTEM = 'sluice-system'
 
@@ -107,6 +111,8 @@ export class LeaderProcess {
     const wall = (): Date => this.clock.wall()
     this.store = new ReleaseStore(kubeShardApi(client, SYSTEM), {
       mayWrite,
+      keys: STORE_KEYS,
+      recover: () => null,
       changed: keys => this.pipeline.touch(keys),
       unreadable: error => this.errors.push(error.message),
     })
@@ -138,6 +144,9 @@ export class LeaderProcess {
       ...{ records, writer: this.writer, wall, annotationPrefix: PREFIX },
       fresh: () => false,
       needed: key => this.pipeline.secretReferences.from(key).size > 0,
+      named: key => this.pipeline.isNamed(key),
+      unnamed: key => this.pipeline.isUnnamed(key),
+      now: () => this.clock.now(),
       say: (_source, { type, status, reason }) => this.said.push(`${type}=${status} ${reason}`),
     })
     this.starter = new Starter({
@@ -167,6 +176,7 @@ export class LeaderProcess {
     await this.store.load()
     this.#flush()
     this.driver.start()
+    this.keeper.start()
     this.#started = true
     await this.settle()
     return this
@@ -324,6 +334,8 @@ export interface Outcome {
 export async function outcomeOf(api: FakeApi, name = 'shop/web'): Promise<Outcome> {
   const store = new ReleaseStore(kubeShardApi(api.client() as KubeClient, SYSTEM), {
     mayWrite: () => false,
+    keys: STORE_KEYS,
+    recover: () => null,
     changed: () => undefined,
     unreadable: error => {
       throw error

@@ -102,6 +102,8 @@ export class Pipeline {
   readonly #touched = new Set<ObjectKey>()
   /** Ingress → Secrets, over both revisions and the object's own content. */
   readonly secretReferences = new Relation<ObjectKey, ObjectKey>()
+  /** Ingress → Secrets that its own content names, or one that is released or on its way, whatever is served of them. */
+  readonly #naming = new Relation<ObjectKey, ObjectKey>()
   /** Ingress → what its rules and `tls` entries name, in every revision that is out or on its way. */
   readonly #serving = new Relation<ObjectKey, string>()
   readonly #services: ServiceEndpoints
@@ -173,6 +175,20 @@ export class Pipeline {
     return secret === this.#options.defaultCertificate || this.secretReferences.from(secret).size > 0
   }
 
+  /** It is needed, or may be soon: an Ingress of ours names it. */
+  isNamed(secret: ObjectKey): boolean {
+    return this.isNeeded(secret) || this.#naming.from(secret).size > 0
+  }
+
+  /** Nothing names it, and that is sure: every Ingress that could is known as it is now. */
+  isUnnamed(secret: ObjectKey): boolean {
+    if (this.isNamed(secret)) return false
+    for (const key of this.#caches.keysIn(parseObjectKey(secret).namespace)) {
+      if (key.startsWith('Ingress/') && this.#views.get(key)?.raw !== this.#caches.raw(key)) return false
+    }
+    return true
+  }
+
   /** When touchDue() has something to do next, in milliseconds since the epoch; null: never. */
   get nextDate(): number | null {
     let next: number | null = null
@@ -236,9 +252,9 @@ export class Pipeline {
 
   /** Ingresses that name a Secret say what is wrong with it, and have its certificate only where it names the host. */
   #tell(secret: ObjectKey): void {
-    const refused = (this.#views.get(secret)?.problems ?? []).filter(problem => problem.effect === 'reject')
-    const words = refused.map(problem => `${problem.reason} ${problem.message}`)
-    const said = JSON.stringify([this.#exists(secret), this.#live.has(secret), words])
+    const { problems = [], hold = null } = this.#views.get(secret) ?? {}
+    const words = problems.map(problem => `${problem.reason} ${problem.message}`)
+    const said = JSON.stringify([this.#exists(secret), this.#live.has(secret), words, hold])
     const news = this.#said.get(secret) !== said
     if (this.isNeeded(secret)) this.#said.set(secret, said)
     else this.#said.delete(secret)
@@ -317,7 +333,10 @@ export class Pipeline {
     if (!governed && source !== null && decided.hold === null && decided.announced === source.revision) {
       if (source.revision !== ABSENT_REVISION && !isStored(stored, source)) this.#ahead.set(key, source)
     }
-    if (kind === 'Ingress') this.#refer(key, decided, source, record)
+    if (kind === 'Ingress') {
+      this.#refer(key, decided, source, record)
+      this.touch(this.#naming.replace(key, secretsNamedBy(source, record)))
+    }
     if (kind === 'Ingress') {
       problems.push(...this.#services.problems(key, source), ...this.#secretProblems(key, source))
       if (source?.classMissing) problems.push(classProblem(source))
@@ -537,15 +556,23 @@ export class Pipeline {
         message: `Secret ${namespace}/${name} ${message}`,
       })
       if (!this.#exists(secret)) return [warn('SecretNotFound', `does not exist: ${instead}`)]
-      const refused = (this.#views.get(secret)?.problems ?? []).filter(problem => problem.effect === 'reject')
+      const { problems = [], hold = null } = this.#views.get(secret) ?? {}
+      const refused = problems.filter(problem => problem.effect === 'reject')
       if (refused.length > 0) {
         return refused.map(({ field: at, reason, message }) => warn(reason, `(${at}): ${message}: ${instead}`))
       }
+      // Nothing is written on a Secret: what it would say of itself is said here.
+      const others = problems
+        .filter(({ reason }) => reason !== 'HostNotCovered')
+        .map(({ field: at, reason, message }) => warn(reason, `(${at}): ${message}`))
+      if (hold !== null && OF_SECRETS.has(hold.reason))
+        others.push(warn(hold.reason, `is not served as it is: ${hold.message}`))
       const missed = hosts.filter(host => this.#served(secret, host) === false)
       const listed = missed.slice(0, 5).join(', ')
       return missed.length === 0
-        ? []
+        ? others
         : [
+            ...others,
             warn(
               'HostNotCovered',
               `holds a certificate that does not name ${listed}: the default certificate is served there`,
@@ -707,6 +734,7 @@ export class Pipeline {
     if (!key.startsWith('Ingress/')) return
     this.#claims.delete(key)
     this.#met.delete(key)
+    this.touch(this.#naming.replace(key, []))
     const secrets = new Set<ObjectKey>()
     const services = new Set<ServiceKey>()
     this.#addReleased(key, secrets, services)
@@ -748,6 +776,8 @@ export class Pipeline {
   }
 }
 
+/** Why a Secret's content is not what is served, where no rollout says so any more. */
+const OF_SECRETS: ReadonlySet<Hold['reason']> = new Set(['RevisionRefused', 'UngovernedKept'])
 /** Before the name of a certificate among hosts. */
 const TLS = 'tls '
 
@@ -765,6 +795,15 @@ function classProblem({ key, className }: SourceObject): Problem {
 
 function isStored(stored: ReleaseRecord | null, source: SourceObject): boolean {
   return stored !== null && !stored.governed && stored.uid === source.uid && stored.current === source.revision
+}
+
+function secretsNamedBy(source: SourceObject | null, record: ReleaseRecord | null): readonly ObjectKey[] {
+  const stored = Object.values(record?.revisions ?? {}).map(({ content }) => content)
+  const own = source === null || source.revision === ABSENT_REVISION ? null : source.content
+  const { namespace } = parseObjectKey(source?.key ?? record?.key ?? '')
+  return [own, ...stored].flatMap(content =>
+    content?.kind === 'Ingress' ? referencesOf(namespace, content).secrets : [],
+  )
 }
 
 /** PEM chain of a Secret at a revision; empty for an Ingress. */
