@@ -4,6 +4,7 @@ import { FakeClock } from '../kube/testing/fake-clock.ts'
 import type { IngressRolloutSpec, IngressRolloutStatus } from '../model/generated/crds.ts'
 import { parseIngress } from '../model/ingress.ts'
 import { ingress, ingressClass, policy, service, slice } from '../pipeline/testing.ts'
+import { EMPTY_AGGREGATE, baselineOf } from '../rollout/machine/figures.ts'
 import { counted } from '../rollout/machine/testing.ts'
 import { LeaderProcess, cluster, outcomeOf } from './testing.ts'
 
@@ -266,6 +267,38 @@ describe('a rollout', () => {
     await leader.settle()
     expect(found(api).status.phase).toBe('Superseded')
     expect((await outcomeOf(api)).record).toBeNull()
+  })
+})
+
+describe('on a single pod', () => {
+  it('a second bad change is measured by what was before the first', async () => {
+    const services = ['web', 'bad', 'worse'].flatMap(name => [
+      ['services', service(name)] as const,
+      ['endpointslices', slice(name, '198.18.0.1')] as const,
+    ])
+    const api = cluster(['ingresses', ingress()], ...services)
+    const began = new FakeClock().now()
+    const stable = parseIngress(ingress(), { classes: [ingressClass()] }).revision
+    const leader = await new LeaderProcess(api, {
+      pods: 1,
+      figures: {
+        // Every pod is out: nothing is stable in the same window.
+        serving: (_key, revision) => (revision === stable ? EMPTY_AGGREGATE : counted({ requests: 60, notFound: 60 })),
+        baseline: (_hosts, _now, since) => (since === began ? baselineOf(counted({ requests: 60 })) : null),
+        before: () => null,
+        use: () => null,
+      },
+    }).start()
+    const analysis = { interval: '1s', minRequests: 50, successRate: { min: 99 }, notFoundRate: { maxRise: 0.5 } }
+    api.put('ingressrolloutpolicies', policy({ spec: { analysis } }))
+    await leader.settle()
+    for (const name of ['bad', 'worse']) {
+      api.edit('ingresses', 'shop/web', { spec: ingress({ service: name }).spec })
+      await leader.seconds(20)
+      const phases = api.all('ingressrollouts').map(({ status }) => (status as { phase?: string }).phase)
+      expect(phases.filter(phase => phase !== 'RolledBack')).toEqual([])
+    }
+    expect(leader.given('Ingress/shop/web', 0)).toBe(stable)
   })
 })
 

@@ -122,7 +122,7 @@ export class Driver {
   forget(uid: string): void {
     const { clock } = this.#options
     const driven = this.#driven.get(uid)
-    if (driven !== undefined && isOut(driven.state)) this.#takenBack.note(driven.hosts, clock.now())
+    if (driven !== undefined && isOut(driven.state)) this.#takenBack.note(driven.hosts, clock.now(), driven.state)
     this.#driven.delete(uid)
     if (this.#options.turns.release(uid)) this.#options.turnFree()
   }
@@ -167,6 +167,7 @@ export class Driver {
       pods: pods(),
       hosts,
       cleanSince: Math.max(this.#began, this.#takenBack.lastOn(hosts)),
+      handedOn: this.#takenBack.measureOf(hosts, clock.now()),
       endpoints: pipeline.endpoints,
       isTakenOver: () => pipeline.isTakenOver(rollout.object),
       isItsTurn: obstacle === null,
@@ -185,7 +186,7 @@ export class Driver {
     const isBack = state.index !== 0 && next.index === 0
     // While it rests others may begin: what it shows is no measure for them.
     if ((hasEnded && next.reached !== 0) || isBack || (next.phase === 'Paused' && isOut(next))) {
-      this.#takenBack.note(hosts, clock.now())
+      this.#takenBack.note(hosts, clock.now(), state)
     }
     if (ENDED.has(next.phase)) this.#stand(rollout, view, next)
     await this.#write(rollout, driven, observation, obstacle)

@@ -43,6 +43,7 @@ function look(of: ViewOf | null, change: Partial<ObserveInput> = {}): Observatio
     hosts: [],
     endpoints: new Map(),
     isTakenOver: () => false,
+    handedOn: null,
     ...{ isItsTurn: true, cleanSince: -Infinity, upToDate: true, now: 100_000, wall: 5 },
     ...change,
   })

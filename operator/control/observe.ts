@@ -15,6 +15,7 @@ import type { Aggregate, Baseline, Before } from '../rollout/machine/figures.ts'
 import { RECENT_MS } from '../rollout/machine/judge.ts'
 import { isLeaving } from '../rollout/machine/outcome.ts'
 import type { Observation, State } from '../rollout/machine/types.ts'
+import type { Measure } from './taken-back.ts'
 
 export interface FigureSource {
   serving(key: ObjectView['key'], revision: Revision | null, hosts: readonly string[], sinceMs: number): Aggregate
@@ -36,6 +37,8 @@ export interface ObserveInput {
   readonly isItsTurn: boolean
   /** When pods last had something on these hosts that was taken back: what they showed before is no measure. Monotonic milliseconds. */
   readonly cleanSince: number
+  /** What that was compared with; null: nothing of the kind. */
+  readonly handedOn: Measure | null
   /** Others serve every path of the object; only asked when it is on its way out. */
   readonly isTakenOver: () => boolean
   /** The object as we know it has all that we wrote. */
@@ -78,10 +81,15 @@ export function observe(input: ObserveInput): Observation {
     })),
     figures: window(since),
     recent: now - since > RECENT_MS ? window(now - RECENT_MS) : null,
-    baseline: state.baseline === null ? figures.baseline(hosts, now, cleanSince) : null,
+    baseline:
+      state.baseline === null
+        ? richer(figures.baseline(hosts, now, cleanSince), input.handedOn?.baseline ?? null)
+        : null,
     // Only the look at which it begins needs it, and it is the dearest of all: every pod, a quarter of an hour.
     before:
-      state.phase === 'Pending' && isItsTurn && state.before === null ? figures.before(hosts, now, cleanSince) : null,
+      state.phase === 'Pending' && isItsTurn && state.before === null
+        ? longer(figures.before(hosts, now, cleanSince), input.handedOn?.before ?? null)
+        : null,
     commands: {
       paused: spec.paused,
       approvedBatch: spec.approvedBatch,
@@ -100,6 +108,16 @@ export function observe(input: ObserveInput): Observation {
     manualIndex: manualIndexOf(input),
     isItsTurn,
   }
+}
+
+/** A few seconds since something was taken back say less than what that was compared with. */
+function richer(own: Baseline | null, handedOn: Baseline | null): Baseline | null {
+  const amount = (of: Baseline | null): number => (of === null ? 0 : of.requests + of.tlsHandshakes)
+  return amount(handedOn) > amount(own) ? handedOn : own
+}
+
+function longer(own: Before | null, handedOn: Before | null): Before | null {
+  return (handedOn?.ms ?? 0) > (own?.ms ?? 0) ? handedOn : own
 }
 
 function ready(pods: readonly FleetPod[]): readonly string[] {
@@ -168,7 +186,8 @@ function supersededBy({ objectRef, revision }: IngressRolloutSpec, view: ObjectV
   if (hashOf(record, record.current) === source.revision) return 'reverted'
   // Content that cannot be served, or was taken back before, takes over from nobody.
   if (record.refused.includes(source.revision)) return 'reverted'
-  if (invalid) return null
+  // It goes on with what is recorded; of what has not begun nothing is.
+  if (invalid) return record.update === revision ? null : 'newer'
   return source.deleting ? 'deleted' : 'newer'
 }
 

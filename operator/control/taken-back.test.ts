@@ -1,14 +1,33 @@
 import { describe, expect, it } from '@jest/globals'
+import type { Baseline } from '../rollout/machine/figures.ts'
 import { TakenBack } from './taken-back.ts'
+import type { Measure } from './taken-back.ts'
+
+const NONE: Measure = { baseline: null, before: null }
+const measure = (requests: number): Measure => ({ baseline: { requests } as Baseline, before: null })
 
 describe('what was taken back', () => {
   it('counts for its hosts, the last time, and is forgotten when nobody looks back so far', () => {
     const taken = new TakenBack(1_000)
     expect(taken.lastOn(['a', 'b'])).toBe(-Infinity)
-    taken.note(['a', 'b'], 100)
-    taken.note(['b'], 500)
+    taken.note(['a', 'b'], 100, NONE)
+    taken.note(['b'], 500, NONE)
     expect([taken.lastOn(['a']), taken.lastOn(['a', 'b']), taken.lastOn(['c'])]).toEqual([100, 500, -Infinity])
-    taken.note(['c'], 1_200)
+    taken.note(['c'], 1_200, NONE)
     expect([taken.size, taken.lastOn(['a']), taken.lastOn(['b'])]).toEqual([2, -Infinity, 500])
+  })
+
+  it('hands on what it was measured by, to what is on just its hosts, for as long as anybody looks back', () => {
+    const taken = new TakenBack(1_000)
+    taken.note(['a', 'b'], 100, measure(1))
+    expect(taken.measureOf(['b', 'a'], 200)).toEqual(measure(1))
+    expect([taken.measureOf(['a'], 200), taken.measureOf(['a', 'b', 'c'], 200), taken.measureOf([], 200)]).toEqual([
+      null,
+      null,
+      null,
+    ])
+    expect(taken.measureOf(['a', 'b'], 1_101)).toBeNull()
+    taken.note(['b'], 300, measure(2))
+    expect([taken.measureOf(['a', 'b'], 400), taken.measureOf(['b'], 400)]).toEqual([null, measure(2)])
   })
 })

@@ -1,9 +1,24 @@
 /**
  * When something that was not released was last on pods, by host. What pods showed until then is no measure of what comes next: a
- * second bad change would be excused by the first.
+ * second bad change would be excused by the first. What the first one was compared with still is one: on a single pod there is nothing else.
  */
+import type { Baseline, Before } from '../rollout/machine/figures.ts'
+
+/** From before what was taken back. */
+export interface Measure {
+  readonly baseline: Baseline | null
+  readonly before: Before | null
+}
+
+interface Note {
+  readonly at: number
+  /** The hosts that the measure is of, all of them. */
+  readonly hosts: string
+  readonly measure: Measure
+}
+
 export class TakenBack {
-  readonly #at = new Map<string, number>()
+  readonly #notes = new Map<string, Note>()
   readonly #keptMs: number
   #pruned = -Infinity
 
@@ -13,22 +28,35 @@ export class TakenBack {
   }
 
   get size(): number {
-    return this.#at.size
+    return this.#notes.size
   }
 
   /** @param now monotonic milliseconds */
-  note(hosts: Iterable<string>, now: number): void {
+  note(hosts: readonly string[], now: number, measure: Measure): void {
     if (now - this.#pruned > this.#keptMs / 10) {
       this.#pruned = now
-      for (const [host, at] of this.#at) if (at < now - this.#keptMs) this.#at.delete(host)
+      for (const [host, { at }] of this.#notes) if (at < now - this.#keptMs) this.#notes.delete(host)
     }
-    for (const host of hosts) this.#at.set(host, now)
+    const note = { at: now, hosts: named(hosts), measure }
+    for (const host of hosts) this.#notes.set(host, note)
   }
 
   /** Monotonic milliseconds; -Infinity: not in so long. */
   lastOn(hosts: Iterable<string>): number {
     let last = -Infinity
-    for (const host of hosts) last = Math.max(last, this.#at.get(host) ?? -Infinity)
+    for (const host of hosts) last = Math.max(last, this.#notes.get(host)?.at ?? -Infinity)
     return last
   }
+
+  /** What the last one was measured by, where it was on just these hosts. @param now monotonic milliseconds */
+  measureOf(hosts: readonly string[], now: number): Measure | null {
+    const notes = hosts.map(host => this.#notes.get(host))
+    const [first] = notes
+    if (first === undefined || first.at < now - this.#keptMs || first.hosts !== named(hosts)) return null
+    return notes.every(note => note === first) ? first.measure : null
+  }
+}
+
+function named(hosts: readonly string[]): string {
+  return [...new Set(hosts)].sort().join(' ')
 }

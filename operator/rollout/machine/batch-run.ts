@@ -3,6 +3,7 @@ import { batchReach, fleetView, loweredIndex } from './batches.ts'
 import { release, takeBack } from './ending.ts'
 import { baselineOf, failures, tlsAttempts } from './figures.ts'
 import type { Baseline } from './figures.ts'
+import { onlyTrafficIsMissing } from './gates/chain.ts'
 import { closedWords } from './gates/closed.ts'
 import type { Judgement } from './judge.ts'
 import { judge } from './judge.ts'
@@ -169,8 +170,9 @@ function baking(state: State, judged: Judgement, observation: Observation, setti
   if (now - state.batchSince < settings.deadlineMs) {
     return result({ ...state, message: `${batchWords(state, settings)}: ${message}` })
   }
-  // Promote excuses missing traffic, never missing pods.
-  if (settings.onInconclusive === 'Promote' && acknowledged.verdict === 'pass') {
+  // Promote excuses missing traffic, never missing pods, nor what looks bad.
+  const isExcused = acknowledged.verdict === 'pass' && onlyTrafficIsMissing(state.verdicts)
+  if (settings.onInconclusive === 'Promote' && isExcused) {
     return passed(state, observation, settings, `nothing speaks against it at the deadline (${message})`)
   }
   return result(blockOn(state, observation, 'Inconclusive', `not enough evidence at the deadline: ${message}`))

@@ -482,6 +482,17 @@ describe('too little evidence', () => {
     expect(run.now - begun).toBeGreaterThanOrEqual(1_800_000)
   })
 
+  it('never promotes what fails everywhere', () => {
+    const run = start({ onInconclusive: 'Promote', deadlineMs: 40_000 })
+    run.onUpdate = { ...HEALTHY, failures: 25 }
+    run.onStable = run.onUpdate
+    run.until(state => state.phase === 'Paused', 2_000)
+    expect(run.state.blocked).toMatchObject({
+      reason: 'Inconclusive',
+      message: expect.stringContaining('not by the update alone'),
+    })
+  })
+
   it('never promotes pods that do not confirm', () => {
     const run = start({ onInconclusive: 'Promote', deadlineMs: 40_000 })
     run.onUpdate = {}

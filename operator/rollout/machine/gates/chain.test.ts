@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import { SETTINGS } from '../testing.ts'
-import { evaluate, outcome } from './chain.ts'
+import { evaluate, onlyTrafficIsMissing, outcome } from './chain.ts'
 import type { Verdict } from '../types.ts'
 import type { GateInput } from './gate.ts'
 import type { Inputs } from './testing.ts'
@@ -183,5 +183,29 @@ describe('outcome', () => {
     expect(names({ gates: { ...SETTINGS.gates, successRate: null, latencyP99: null } })).toEqual([
       ...['notFoundRate', 'clientErrorRate', 'redirectRate', 'tlsFailureRate'],
     ])
+  })
+})
+
+describe('what a policy may excuse at the deadline', () => {
+  it.each<[boolean, string, Inputs]>([
+    [true, 'no request', {}],
+    [true, 'too few', { update: { requests: 3, handshakes: 3 }, stable: STABLE }],
+    [true, 'nothing to compare with', { update: GOOD }],
+    [true, 'too few to tell from chance', { update: { ...GOOD, notFound: 2 }, stable: STABLE }],
+    [
+      false,
+      'a backend that fails everywhere',
+      { update: { ...GOOD, failures: 90 }, stable: { requests: 1_000, failures: 450 } },
+    ],
+    [false, 'a host that nobody knows, and nothing to compare that with', { update: { requests: 200, notFound: 101 } }],
+  ])('%s: %s', (expected, _, of) => {
+    expect(onlyTrafficIsMissing(evaluate(baked(of)))).toBe(expected)
+  })
+
+  it('404 to most requests is not let pass where there is nothing to compare it with', () => {
+    expect(end(baked({ update: { ...GOOD, notFound: 101 } }))).toBe('inconclusive notFoundRate Alarming')
+    expect(end(baked({ update: { ...GOOD, notFound: 100 }, gates: { ...SETTINGS.gates, latencyP99: null } }))).toBe(
+      'pass',
+    )
   })
 })

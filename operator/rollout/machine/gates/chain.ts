@@ -1,6 +1,6 @@
 /** The gates in order, and what their verdicts mean together. */
 import type { Verdict } from '../types.ts'
-import { NOT_SIGNIFICANT } from './gate.ts'
+import { ALARMING, NOT_SIGNIFICANT } from './gate.ts'
 import type { Gate, GateInput } from './gate.ts'
 import { closedPaths } from './closed.ts'
 import { clientErrorRate, redirectRate } from './answer-classes.ts'
@@ -41,6 +41,16 @@ export type Outcome =
   | { readonly verdict: 'fail'; readonly because: Verdict }
   | { readonly verdict: 'inconclusive'; readonly because: Verdict }
 
+const DOUBTS: ReadonlySet<string> = new Set([NOT_SIGNIFICANT, ALARMING])
+
+/** More requests would tell, of the update or of what it is compared with. */
+const MISSING: ReadonlySet<string> = new Set(['TooFewRequests', 'TooFewHandshakes', 'NoReference', NOT_SIGNIFICANT])
+
+/** Nothing but traffic is missing: what a policy may excuse at the deadline. */
+export function onlyTrafficIsMissing(verdicts: readonly Verdict[]): boolean {
+  return verdicts.every(({ verdict, reason }) => verdict === 'pass' || MISSING.has(reason))
+}
+
 /** The first failure; else what is missing for a pass. When it may pass is not asked here. */
 export function outcome(input: GateInput, verdicts: readonly Verdict[]): Outcome {
   // Who hardly asks for what is being deleted gets a 404: that is what a deletion does.
@@ -49,7 +59,7 @@ export function outcome(input: GateInput, verdicts: readonly Verdict[]): Outcome
   const failed = told.find(one => one.verdict === 'fail')
   if (failed !== undefined) return { verdict: 'fail', because: failed }
   // Too high, but chance may have done that: more requests will tell, and a lost path with few of them is not let by.
-  const doubtful = told.find(one => one.verdict === 'inconclusive' && one.reason === NOT_SIGNIFICANT)
+  const doubtful = told.find(one => one.verdict === 'inconclusive' && DOUBTS.has(one.reason))
   if (doubtful !== undefined) return { verdict: 'inconclusive', because: doubtful }
   // Closed: whatever is missing will not come, and others who fail on the same host are no reason to stay open.
   if (input.closed !== null || isMissedByFew) return { verdict: 'pass' }

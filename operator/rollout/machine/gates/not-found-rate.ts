@@ -14,5 +14,7 @@ export const notFoundRate = riseGate({
   threshold: ({ gates, minRequests }) =>
     gates.notFoundRate === null ? null : { maxRise: gates.notFoundRate.maxRise, enough: minRequests },
   share: 'notFound',
+  // Of a host that is served most requests have a route, whatever scanners ask for.
+  alarmingPercent: 50,
   before: baseline => ({ count: (baseline.notFoundRate / 100) * baseline.requests, total: baseline.requests }),
 })

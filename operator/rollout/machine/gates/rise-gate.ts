@@ -2,7 +2,7 @@
 import { SHARES, percent } from '../figures.ts'
 import type { Baseline, Share } from '../figures.ts'
 import type { Sample } from '../statistics.ts'
-import { NOT_SIGNIFICANT, inPercent, verdict } from './gate.ts'
+import { ALARMING, NOT_SIGNIFICANT, inPercent, verdict } from './gate.ts'
 import type { Gate, GateInput } from './gate.ts'
 import { compareRise, evidenceOf, ownOf, reference, rise } from './rise.ts'
 import { round } from './success-rate.ts'
@@ -16,6 +16,8 @@ export interface RiseGate {
   readonly tooFew: string
   readonly threshold: (input: GateInput) => { readonly maxRise: number; readonly enough: number } | null
   readonly share: Share
+  /** More than that is not let pass where there is nothing to compare it with. */
+  readonly alarmingPercent?: number
   /** Null: the baseline does not say. */
   readonly before: (baseline: Baseline) => Sample | null
 }
@@ -27,7 +29,8 @@ export function riseGate(gate: RiseGate): Gate {
     const { maxRise, enough } = threshold
     const sample = SHARES[gate.share]
     const before = input.baseline === null ? null : gate.before(input.baseline)
-    const against = reference(sample(input.update), sample(input.stable), before, enough, ownOf(input, sample))
+    const past = input.past === null ? null : sample(input.past.update)
+    const against = reference(sample(input.update), sample(input.stable), before, enough, ownOf(input, sample), past)
     // The figures from before know nothing of answers of closed paths; a revision that closes all had none of them then.
     const like = against?.name === 'before the rollout' && input.closed === null
     const update = sample(like ? { ...input.update, closed: 0 } : input.update)
@@ -40,7 +43,8 @@ export function riseGate(gate: RiseGate): Gate {
         return verdict(gate.name, 'inconclusive', gate.tooFew, message, figures)
       }
       const message = `${seen}; nothing to compare it with: too few ${gate.unit} on the stable revision`
-      return verdict(gate.name, 'inconclusive', 'NoReference', message, figures)
+      const isAlarming = gate.alarmingPercent !== undefined && share > gate.alarmingPercent
+      return verdict(gate.name, 'inconclusive', isAlarming ? ALARMING : 'NoReference', message, figures)
     }
     const referenceShare = percent(against.count, against.total)
     const all = { ...figures, referenceTotal: against.total, referenceRate: round(referenceShare) }
@@ -62,6 +66,10 @@ export function riseGate(gate: RiseGate): Gate {
         )
       case 'within':
         if (update.total < enough) break
+        if (against.isThin) {
+          const message = `${seen}; too little to compare it with (${compared})`
+          return verdict(gate.name, 'inconclusive', 'NoReference', message, all)
+        }
         return verdict(gate.name, 'pass', 'WithinLimits', `${seen} (${compared})`, all)
     }
     const message = `${update.total} of ${enough} ${gate.unit} seen on ${input.pods}`

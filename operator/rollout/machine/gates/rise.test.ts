@@ -18,9 +18,26 @@ describe('reference', () => {
     ['before the rollout', 'too few', [500, 99, 500]],
     ['before the rollout', 'the last batch: what was stable until it confirmed', [60_000, 400, 6_000]],
     ['stable pods', 'nor was there more before', [60_000, 400, 300]],
-    [undefined, 'neither', [500, 99, 99]],
+    ['stable pods', 'neither, and there is more of these', [500, 99, 98]],
+    ['before the rollout', 'neither, and there is more of that', [500, 19, 20]],
+    [undefined, 'hardly any', [500, 19, 19]],
   ] as const)('%s: %s', (expected, _, [update, stable, before]) => {
     expect(name(update, stable, before)).toBe(expected)
+  })
+})
+
+describe('what the same pods showed in the last quarter of an hour', () => {
+  const name = (before: number, past: number): string | undefined => {
+    const found = reference(sample(0, 500), sample(0, 0), sample(0, before), 100, null, sample(1, past))
+    return found === null ? undefined : `${found.name} ${found.total}`
+  }
+  it.each([
+    ['before the rollout 100', 'a minute that is enough is nearer', [100, 1_000]],
+    ['before the rollout 1000', 'is more than a minute that is not', [99, 1_000]],
+    ['before the rollout 99', 'or less', [99, 50]],
+    [undefined, 'hardly any', [5, 19]],
+  ] as const)('%s: %s', (expected, _, [before, past]) => {
+    expect(name(before, past)).toBe(expected)
   })
 })
 
@@ -77,8 +94,12 @@ describe('difference in differences', () => {
 
   it('an absolute limit counts what the update added', () => {
     const own = ownPast(sample(42, 1_000), FINE, sample(420, 10_000), sample(80, 40_000))
-    expect(compareShare(sample(42, 1_000), { ...FINE, name: 'stable pods', own }, 1, DECISIVE)).toBe('within')
-    expect(compareShare(sample(42, 1_000), { ...FINE, name: 'stable pods', own: null }, 1, DECISIVE)).toBe('above')
+    expect(compareShare(sample(42, 1_000), { ...FINE, name: 'stable pods', isThin: false, own }, 1, DECISIVE)).toBe(
+      'within',
+    )
+    expect(
+      compareShare(sample(42, 1_000), { ...FINE, name: 'stable pods', isThin: false, own: null }, 1, DECISIVE),
+    ).toBe('above')
   })
 
   it('whatever was before: what is no worse than stable is never above, and what is as before neither', () => {
@@ -116,7 +137,10 @@ describe('looks', () => {
   })
 
   it('bunched events are fewer', () => {
-    const [update, against] = [sample(30, 1_000), { ...sample(20, 4_000), name: 'stable pods', own: null }]
+    const [update, against] = [
+      sample(30, 1_000),
+      { ...sample(20, 4_000), name: 'stable pods', isThin: false, own: null },
+    ]
     expect(compareRise(update, against, 0.5, DECISIVE)).toBe('above')
     expect(compareRise(update, against, 0.5, { ...DECISIVE, dispersion: 5 })).toBe('unsure')
   })

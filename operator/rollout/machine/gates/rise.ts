@@ -23,6 +23,8 @@ export interface Reference extends Sample {
   /** For messages: `stable pods` or `before the rollout`. */
   readonly name: string
   readonly own: Own | null
+  /** It is enough to see that something is much worse, and not that nothing is. */
+  readonly isThin: boolean
 }
 
 /** What is known of the same pods without the update. */
@@ -33,19 +35,33 @@ export interface Own {
   readonly excess: number
 }
 
-/** The stable pods in the same window if they saw enough, else the figures from before the rollout if those are enough; else null. */
+/**
+ * The stable pods in the same window if they saw enough, else the figures from before the rollout if those are enough; else
+ * whatever there is most of: a few requests without an error say enough against a hundred that all fail. Null: hardly any.
+ * @param before the last minute on all pods
+ * @param past the last quarter of an hour on the update's pods
+ */
 export function reference(
   update: Sample,
   stable: Sample,
   before: Sample | null,
   enough: number,
   own: Own | null,
+  past: Sample | null = null,
 ): Reference | null {
-  const past: Reference | null =
-    before !== null && before.total >= enough ? { ...before, name: 'before the rollout', own } : null
-  if (stable.total < enough) return past
-  const isMoment = stable.total < update.total * A_MOMENT && past !== null && past.total > stable.total
-  return isMoment ? past : { ...stable, name: 'stable pods', own }
+  const called = (name: string, sample: Sample | null): readonly Reference[] =>
+    sample === null ? [] : [{ ...sample, name, own, isThin: sample.total < enough }]
+  const [minute] = called('before the rollout', before)
+  const isEnough = minute !== undefined && minute.total >= enough
+  if (stable.total >= enough) {
+    const isMoment = stable.total < update.total * A_MOMENT && isEnough && minute.total > stable.total
+    return isMoment ? minute : { ...stable, name: 'stable pods', own, isThin: false }
+  }
+  if (isEnough) return minute
+  const most = [...called('before the rollout', past), ...called('before the rollout', before)]
+    .concat(called('stable pods', stable))
+    .sort((a, b) => b.total - a.total)[0]
+  return most !== undefined && most.total >= FEWEST ? most : null
 }
 
 /** The `own` of a reference, for a share of the gates' figures. */

@@ -55,11 +55,11 @@ export const successRate: Gate = input => {
   if (absolute === 'unsure' || relative === 'unsure') {
     return say('inconclusive', NOT_SIGNIFICANT, `${seen} is too low, but chance may have done that${compared}`)
   }
-  if (min === null && against === null) {
+  if (min === null && (against === null || against.isThin)) {
     return say(
       'inconclusive',
       'NoReference',
-      `${seen}; nothing to compare it with: too few requests on the stable revision`,
+      `${seen}; ${against === null ? 'nothing' : 'too little'} to compare it with: too few requests on the stable revision`,
     )
   }
   return say('pass', 'WithinLimits', `${seen}${compared}`)
@@ -86,6 +86,7 @@ function referenceOf(input: GateInput): Reference | null {
     before,
     minRequests,
     ownOf(input, SHARES.failures),
+    input.past === null ? null : SHARES.failures(input.past.update),
   )
 }
 
