@@ -26,6 +26,7 @@ import { kubeShardApi } from './records/kube.ts'
 import { MARKER_NAME, shardName, shardOf } from './records/shards.ts'
 import { KeyRing } from './records/seal.ts'
 import { ReleaseStore } from './records/store.ts'
+import { CONDITIONS_ANNOTATION } from './status/object-conditions.ts'
 
 const SYSTEM = 'sluice-system'
 const describeOwn = foreignCluster ? describe.skip : describe
@@ -392,6 +393,10 @@ describeOwn('the operator against a real API server', () => {
   it('uninstalls beside an operator that runs, and nothing is put on again', async () => {
     // Of an operator from before there were none.
     await client.mergePatch(resources.ingresses, WEB, { metadata: { finalizers: [FINALIZER] } })
+    // As an older operator left one: it may not be written to any more.
+    const annotations = { [CONDITIONS_ANNOTATION]: '[]' }
+    const old = { namespace: 'other', name: 'old' }
+    await client.create(resources.secrets, { metadata: { ...old, annotations }, type: 'Opaque', data: {} })
     const log = join(folder, 'uninstall.log')
     const env = [`POD_NAME=uninstall`, `POD_NAMESPACE=${SYSTEM}`, 'POD_IP=127.0.0.1', `KUBECONFIG=${kubeconfig}`]
     const done = new Component(['env', ...env, process.execPath, join(__dirname, 'main.ts'), 'uninstall'], log)
@@ -400,6 +405,8 @@ describeOwn('the operator against a real API server', () => {
     expect(await readFile(log, 'utf8')).toContain(
       'no finalizer, no annotation, no address of ours is left on any Ingress',
     )
+    expect(await readFile(log, 'utf8')).toContain('kubectl -n other annotate secret old ')
+    expect((await client.get(resources.secrets, old)).metadata.annotations).toEqual(annotations)
     expect([await shown(WEB), await shown(PLAIN), await shown(THEIRS)]).toEqual([[], [], THEIR_ADDRESS])
     const bare = async (): Promise<unknown> => {
       const { finalizers = [], annotations = {} } = (await web()).metadata

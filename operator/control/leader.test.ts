@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import type { ObjectKey } from '../../protocol/objects.ts'
-import { HAND } from '../assign/testing.ts'
+import { HAND, NOBODY } from '../assign/testing.ts'
+import type { ReleaseRecord } from '../assign/types.ts'
 import { NotLeaderError, KubeError } from '../kube/errors.ts'
 import { silentLog } from '../kube/log.ts'
 import { FakeClock, settle } from '../kube/testing/fake-clock.ts'
@@ -22,11 +23,15 @@ let empty: boolean
 let kept: () => Promise<'settled' | 'changed'>
 let load: () => Promise<void>
 let leader: Leader
+/** Its shard; and whether an Ingress names the Secret. */
+let lost: boolean
+let named: boolean
 
 beforeEach(() => {
   clock = new FakeClock()
   log = []
   ;[leads, stale, empty] = [true, false, false]
+  ;[lost, named] = [false, false]
   view = viewOf()
   kept = () => Promise.resolve('settled')
   load = () => Promise.resolve()
@@ -44,16 +49,22 @@ beforeEach(() => {
   const parts: { readonly [Part in keyof LeaderParts]: unknown } = {
     client: {},
     events: { event: note('event') },
-    pipeline: { view: () => view, views: () => (view === null ? [] : [view]) },
+    pipeline: { view: () => view, views: () => (view === null ? [] : [view]), isNamed: () => named },
     store: {
       load: () => load(),
       all: () => [],
       get isComplete() {
         return !empty
       },
-      isMissing: false,
-      isLost: () => false,
-      complete: noted('store complete'),
+      get isMissing() {
+        return lost
+      },
+      stale: [],
+      isLost: () => lost,
+      complete: (found: readonly ReleaseRecord[] = []) => {
+        for (const { key } of found) log.push(`found ${key}`)
+        return noted('store complete')()
+      },
     },
     rollouts: { of: () => [], all: () => [], open: () => [] },
     policies: { lead: note('policies lead'), writeStatus: () => noted('policy status')() },
@@ -88,12 +99,27 @@ beforeEach(() => {
 
 afterEach(() => leader.stop())
 
+function secretView(record: Partial<ReleaseRecord>): ObjectView {
+  return { ...viewOf({ governance: NOBODY, record, stored: null }), key: 'Secret/shop/tls' }
+}
+
 const begin = async (): Promise<void> => {
   await leader.start()
   await settle()
 }
 
 describe('a leader', () => {
+  it.each([
+    ['an Ingress', viewOf({ governance: NOBODY, record: { governed: false }, stored: null }), false, 1],
+    ['a Secret that an Ingress names', secretView({ governed: false }), true, 1],
+    ['a Secret that nothing names', secretView({ governed: false }), false, 0],
+    ['a Secret that is driven by hand', secretView({ byHand: true }), false, 1],
+  ])('writes the lost record of %s again, or not', async (_, of, isNamed, found) => {
+    ;[view, lost, named] = [of, true, isNamed]
+    await begin()
+    expect(log.filter(line => line.startsWith('found '))).toHaveLength(found)
+  })
+
   it('begins with everything: turns first, then each object in its order', async () => {
     await begin()
     expect(log).toEqual([

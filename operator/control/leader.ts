@@ -105,9 +105,11 @@ export class Leader {
     if (!store.isComplete)
       log.info({ objects: this.#fresh.size }, 'not everything was ever stored: objects are taken over as they are')
     // On the objects' own word, and at once: a shard that is there again says what it does not hold.
-    const found = [...pipeline.views()].flatMap(({ source, stored, record }) =>
-      source !== null && stored === null && record !== null && store.isLost(source.uid) ? [record] : [],
-    )
+    const found = [...pipeline.views()].flatMap(({ key, source, stored, record }) => {
+      const isLost = source !== null && stored === null && record !== null && store.isLost(source.uid)
+      // Of a Secret that nothing names nothing was stored.
+      return isLost && (key.startsWith('Ingress/') || record.governed || pipeline.isNamed(key)) ? [record] : []
+    })
     if (found.length > 0) log.warn({ objects: found.length }, 'records are lost: objects go on with what they have')
     this.#leading = true
     try {

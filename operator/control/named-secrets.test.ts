@@ -63,6 +63,8 @@ async function refused(): Promise<Scene & { readonly stable: string }> {
   api.edit('secrets', 'shop/tls', { data: dataOf(1) })
   await leader.seconds(10)
   expect([given(), leader.store.byKey(TLS)?.refused.length]).toEqual([[stable, stable, stable], 1])
+  // On the Secret itself nothing was written.
+  expect(api.log.filter(line => line.endsWith(' Secret tls'))).toEqual([])
   return { ...made, stable: stable ?? '' }
 }
 

@@ -528,7 +528,7 @@ export interface IngressRolloutPolicySpec {
    */
   readonly deletion: IngressRolloutPolicyDeletion
   /**
-   * Whether people may also drive a rollout by the annotations of the object. Otherwise these are written again as the operator had them.
+   * Whether people may also drive a rollout by the annotations of an Ingress (never by those of a Secret). Otherwise these are written again as the operator had them.
    */
   readonly allowManualIndex: boolean
   /**

@@ -428,7 +428,7 @@ export const ingressRolloutPolicySpecSchema = {
       type: 'boolean',
       default: false,
       description:
-        'Whether people may also drive a rollout by the annotations of the object. Otherwise these are written again as the operator had them.',
+        'Whether people may also drive a rollout by the annotations of an Ingress (never by those of a Secret). Otherwise these are written again as the operator had them.',
     },
     allowOptOut: {
       type: 'boolean',
