@@ -145,6 +145,10 @@ function supersededBy({ objectRef, revision }: IngressRolloutSpec, view: ObjectV
   const { source, record, governance, invalid } = view
   if (governance.by !== 'policy') return 'ungoverned'
   if (source.revision === revision || record === null) return null
+  // Under the name that it had with its ACME challenges, or that a person gave it.
+  if (record.update === revision && hashOf(record, revision) === source.revision && record.current !== revision) {
+    return null
+  }
   if (hashOf(record, record.current) === source.revision) return 'reverted'
   // Content that cannot be served, or was taken back before, takes over from nobody.
   if (record.refused.includes(source.revision)) return 'reverted'

@@ -92,6 +92,10 @@ export class Starter {
       return true
     }
     if (open.length === 0 && ((await this.#takeOff(view)) || (await this.#releaseAtOnce(view)))) return true
+    // On its way under another name: one that it had with its ACME challenges, or that a person gave it.
+    const { update } = record
+    const isNamed = update !== null && update !== source.revision && hashOf(record, update) === source.revision
+    if (isNamed && open.some(({ spec }) => spec.revision === update)) return false
     const { kind, namespace, name } = parseObjectKey(view.key)
     const wantedName = rolloutName(kind, name, source.revision)
     const existing = rollouts.get(namespace, wantedName)

@@ -4,17 +4,27 @@
  * One direction; nothing here writes to Kubernetes.
  */
 import { objectKey, parseObjectKey } from '../../protocol/ids.ts'
-import type { Certificate, Fragment, ObjectKey, ObjectKind, Revision, ServiceKey } from '../../protocol/objects.ts'
+import type {
+  Certificate,
+  Fragment,
+  ObjectKey,
+  ObjectKind,
+  PathFragment,
+  Revision,
+  ServiceKey,
+} from '../../protocol/objects.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import { governanceOf, plan } from '../assign/plan.ts'
+import { withoutChallenges } from '../assign/challenges.ts'
 import { adopt, serve } from '../assign/records.ts'
 import type { Governance, Hold, Plan, ReleaseRecord } from '../assign/types.ts'
-import { compileIngress, compileSecret } from '../compile/compile.ts'
+import { compileChallenges, compileIngress, compileSecret } from '../compile/compile.ts'
 import type { KnownCertificates } from '../compile/compile.ts'
 import { contentId, upstreamIngressId, upstreamSecretId } from '../checksum/ids.ts'
-import { hostsOf, isChallenge, referencesOf, tlsClaims } from '../compile/references.ts'
+import { hostsOf, isForChallenges, referencesOf, tlsClaims } from '../compile/references.ts'
 import type { TlsClaim } from '../compile/references.ts'
 import { takenBy, wildcardOf } from '../compile/takes.ts'
+import { challengesKey, ingressOfChallenges, isChallengesKey } from '../model/challenges.ts'
 import { ModelError } from '../model/errors.ts'
 import { parseIngress } from '../model/ingress.ts'
 import { askedClass } from '../model/ingress-class.ts'
@@ -22,7 +32,7 @@ import { parseSecret } from '../model/secret.ts'
 import { byPrecedence, selectPolicy } from '../model/policy.ts'
 import { labelCount } from '../model/selectors.ts'
 import type { Policy } from '../model/policy.ts'
-import type { Content, IngressSpec, Problem, SourceObject } from '../model/types.ts'
+import type { Challenges, Content, IngressSpec, Problem, SourceObject } from '../model/types.ts'
 import { certificateCovers, leafSha1 } from '../model/certificate.ts'
 import type { Caches, RawObject } from './caches.ts'
 import { Relation } from './graph.ts'
@@ -143,7 +153,7 @@ export class Pipeline {
   }
 
   touch(keys: Iterable<ObjectKey>): void {
-    for (const key of keys) this.#touched.add(key)
+    for (const key of keys) this.#touched.add(ingressOfChallenges(key))
   }
 
   touchAll(): void {
@@ -181,7 +191,7 @@ export class Pipeline {
 
   /** Looks at everything that was touched. Ingresses come first: they decide which Secrets are referenced. */
   flush(): PipelineChange {
-    const live: { key: ObjectKey; before: LiveEntry | null; after: LiveEntry | null }[] = []
+    const live: PipelineChange['live'][number][] = []
     const viewed: ObjectKey[] = []
     const unread: ObjectKey[] = []
     for (const kind of ['Ingress', 'Secret'] as const) {
@@ -203,7 +213,10 @@ export class Pipeline {
         const user = this.#views.get(key)?.source ?? null
         if (after === null) this.#live.delete(key)
         else this.#live.set(key, after)
-        if (kind === 'Ingress') this.#serving.replace(key, this.#thingsOf(key))
+        if (kind === 'Ingress') {
+          this.#serving.replace(key, this.#thingsOf(key))
+          live.push(...this.#lookAtChallenges(key))
+        }
         const changed = after === null ? before !== null : !sameEntry(before ?? undefined, after)
         if (kind === 'Secret') this.#tell(key)
         // Who governs a Secret depends on them.
@@ -215,6 +228,38 @@ export class Pipeline {
       }
     }
     return { live, viewed, services: this.#services.flush(), unread }
+  }
+
+  /**
+   * Served at once by every pod, whatever becomes of the Ingress's content: an object of its own for pods and checksum, and none
+   * that anybody governs.
+   */
+  #lookAtChallenges(ingress: ObjectKey): PipelineChange['live'] {
+    const key = challengesKey(ingress)
+    const before = this.#live.get(key) ?? null
+    const { source = null, namespaceTerminating = false } = this.#views.get(ingress) ?? {}
+    const isServed = source !== null && source.revision !== ABSENT_REVISION && !namespaceTerminating
+    const after = isServed && source.challenges ? this.#challenges(source, source.challenges) : null
+    if (after === null) this.#live.delete(key)
+    else this.#live.set(key, after)
+    this.#referChallenges(key)
+    const isSame = after === null ? before === null : sameEntry(before ?? undefined, after)
+    return isSame ? [] : [{ key, before, after }]
+  }
+
+  #challenges(source: SourceObject, { paths }: Challenges): LiveEntry {
+    const current = payload(compileChallenges(source, paths))
+    const { revision } = current
+    const { key } = current.value
+    const plan = { key, announced: revision, current: revision, update: null, index: -1, hold: null }
+    // The other form names objects by number and version: the Ingress has taken them.
+    const id = this.#options.idForm === 'content' ? contentId(key, revision) : ''
+    return { key, plan, id, update: null, current }
+  }
+
+  #referChallenges(key: ObjectKey): void {
+    const services = this.#fragmentsOf(key).flatMap(({ hosts }) => hosts.flatMap(({ paths }) => paths.map(servicesOf)))
+    this.#services.refer(key, services.flat())
   }
 
   #isUndecided(key: ObjectKey): boolean {
@@ -278,7 +323,8 @@ export class Pipeline {
       return before
     }
     const stored = this.#recordOf(kind, key, source)
-    const record = this.#withServed(key, source, stored) ?? this.#foundAgain(kind, source)
+    const found = this.#withServed(key, source, stored) ?? this.#foundAgain(kind, source)
+    const record = found === null ? null : withoutChallenges(found, source)
     if (source === null && record === null) {
       this.#forget(key)
       return null
@@ -288,7 +334,7 @@ export class Pipeline {
     const { governance, hold: governanceHold } =
       source === null ? { governance: { by: 'none' } as const, hold: null } : governanceOf(source, policy, record)
     const governed = governance.by !== 'none'
-    const problems: Problem[] = []
+    let problems: Problem[] = []
     const checked =
       source === null || source.revision === ABSENT_REVISION
         ? null
@@ -307,6 +353,7 @@ export class Pipeline {
     if (kind === 'Ingress') {
       problems.push(...this.#services.problems(key, source), ...this.#secretProblems(key, source))
       if (source?.classMissing) problems.push(classProblem(source))
+      if (source?.challenges) problems = problems.filter(({ reason }) => reason !== 'NothingToServe')
       this.#met.set(key, this.#metOf(key))
     }
     this.#views.set(key, {
@@ -566,15 +613,17 @@ export class Pipeline {
   }
 
   /**
-   * For ACME challenges and nothing else, and never for anything else as far as is known; on hosts that hide no wildcard and no
-   * rule for every host from their requests. It takes nothing from an application: no policy governs it.
+   * For ACME challenges and nothing else, and never for anything else as far as is known; what there is beside those of one token
+   * on hosts that hide no wildcard and no rule for every host from their requests. It takes nothing from an application: no policy
+   * governs it.
    */
-  #isHarmlessChallenge({ key, content }: SourceObject, record: ReleaseRecord | null): boolean {
-    if (content.kind !== 'Ingress' || !isChallenge(content)) return false
+  #isHarmlessChallenge({ key, content, challenges }: SourceObject, record: ReleaseRecord | null): boolean {
+    if (content.kind !== 'Ingress' || !isForChallenges(content)) return false
+    if (challenges === undefined && (content.spec.rules ?? []).length === 0) return false
     const known = [record?.current, record?.update].filter(revision => revision !== null && revision !== undefined)
     const always = known.every(revision => {
       const stored = record?.revisions[revision]?.content
-      return stored !== null && stored !== undefined && isChallenge(stored)
+      return stored !== null && stored !== undefined && isForChallenges(stored)
     })
     const isServed = (host: string): boolean => [...this.#serving.from(host)].some(other => other !== key)
     const hides = (host: string): boolean => {
@@ -642,6 +691,10 @@ export class Pipeline {
   touchReferences(keys: Iterable<ObjectKey>): void {
     for (const key of keys) {
       if (!key.startsWith('Ingress/')) continue
+      if (isChallengesKey(key)) {
+        this.#referChallenges(key)
+        continue
+      }
       this.#serving.replace(key, this.#thingsOf(key))
       const view = this.#views.get(key)
       if (view?.plan) this.#refer(key, view.plan, view.source, view.record)
@@ -666,9 +719,7 @@ export class Pipeline {
     for (const value of [entry?.update?.value, entry?.current?.value]) {
       if (value === undefined || !('hosts' in value)) continue
       for (const { secret } of value.tls) secrets.add(secret)
-      for (const { backend } of value.hosts.flatMap(host => host.paths)) {
-        if ('service' in backend) services.add(backend.service)
-      }
+      for (const path of value.hosts.flatMap(host => host.paths)) for (const s of servicesOf(path)) services.add(s)
     }
   }
 
@@ -694,6 +745,10 @@ export class Pipeline {
       ? upstreamIngressId(raw.metadata.name, version)
       : upstreamSecretId(raw.metadata.name, version, leafSha1(chain))
   }
+}
+
+function servicesOf({ backend }: PathFragment): readonly ServiceKey[] {
+  return 'service' in backend ? [backend.service] : []
 }
 
 /** Before the name of a certificate among hosts. */
