@@ -62,6 +62,7 @@ export async function run({ config, log, version }: RunOptions): Promise<Running
     governed: () => count(operator.pipeline.views(), view => view.record?.governed === true),
     open: () => operator.openRollouts(),
     streams: () => stream.connected.length,
+    certificateEnds: () => operator.pipeline.certificateEnds(),
     queues: () => operator.leader.queues(),
     events: () => operator.events.status(),
   })

@@ -39,7 +39,7 @@ export interface DriverOptions {
   readonly rollouts: Rollouts
   readonly records: Records
   readonly writer: ObjectWriter
-  readonly pipeline: Pick<Pipeline, 'view' | 'endpoints' | 'hostsOfSecret'>
+  readonly pipeline: Pick<Pipeline, 'view' | 'endpoints' | 'hostsOfSecret' | 'renewal' | 'lacksCertificates'>
   readonly pods: () => readonly FleetPod[]
   readonly figures: FigureSource
   readonly turns: Turns
@@ -152,7 +152,8 @@ export class Driver {
       return Infinity
     }
     const source = view?.source ?? null
-    const obstacle = this.#obstacle(rollout, view, state)
+    const renewal = view?.source?.revision === rollout.spec.revision ? renewalIn(pipeline, view) : null
+    const obstacle = this.#obstacle(rollout, view, state, renewal?.standing === 'urgent')
     const hosts = view === null ? driven.hosts : this.#hosts(view, rollout)
     driven.hosts = hosts
     const observation = observe({
@@ -162,6 +163,8 @@ export class Driver {
       cleanSince: Math.max(this.#began, this.#takenBack.lastOn(hosts)),
       endpoints: pipeline.endpoints,
       isItsTurn: obstacle === null,
+      renewal,
+      lacksCertificates: view === null ? null : pipeline.lacksCertificates(view, rollout.spec.revision),
       upToDate: source !== null && !writer.stale(source),
       now: clock.now(),
       wall: clock.wall().getTime(),
@@ -290,14 +293,14 @@ export class Driver {
   }
 
   /** Why it is not its turn; null: it is. */
-  #obstacle(rollout: Rollout, view: ObjectView | null, { phase }: State): string | null {
+  #obstacle(rollout: Rollout, view: ObjectView | null, { phase }: State, isUrgent: boolean): string | null {
     const { turns } = this.#options
     const policy = view?.policy
     if (phase === 'Pending' && policy) {
       this.#claim(rollout, view, 'waits')
-      return turns.obstacle(rollout.uid, policy.maxConcurrent)
+      return isUrgent ? turns.sibling(rollout.uid) : turns.obstacle(rollout.uid, policy.maxConcurrent)
     }
-    return phase === 'Paused' && turns.stand(rollout.uid) === 'rests' ? turns.conflict(rollout.uid) : null
+    return phase === 'Paused' && !isUrgent && turns.stand(rollout.uid) === 'rests' ? turns.conflict(rollout.uid) : null
   }
 
   /** Its place among the others follows from its phase, in the same turn of the event loop in which it was asked for. */
@@ -390,6 +393,11 @@ export class Driver {
   #assertLeading(): void {
     if (!this.#options.mayWrite()) throw new NotLeaderError('this replica does not lead any more')
   }
+}
+
+function renewalIn(pipeline: Pick<Pipeline, 'renewal'>, view: ObjectView): Observation['renewal'] {
+  const { standing = null, why = '' } = pipeline.renewal(view) ?? {}
+  return standing === null ? null : { standing, why }
 }
 
 /** Pods may have it, and it is not what all of them had before. */

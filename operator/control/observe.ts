@@ -32,6 +32,8 @@ export interface ObserveInput {
   readonly hosts: readonly string[]
   readonly endpoints: ReadonlyMap<ServiceKey, readonly string[]>
   readonly isItsTurn: boolean
+  readonly lacksCertificates: Observation['lacksCertificates']
+  readonly renewal: Observation['renewal']
   /** When pods last had something on these hosts that was taken back: what they showed before is no measure. Monotonic milliseconds. */
   readonly cleanSince: number
   /** The object as we know it has all that we wrote. */
@@ -90,7 +92,10 @@ export function observe(input: ObserveInput): Observation {
       // Closed: no Service is asked.
       update: closed !== null || serves(key, content, endpoints),
       stable: serves(key, contentOf(stable, view), endpoints),
+      missing: closed !== null || content === null ? [] : servicesWithout(key, content, endpoints),
     },
+    lacksCertificates: input.lacksCertificates,
+    renewal: input.renewal,
     manualIndex: manualIndexOf(input),
     isItsTurn,
   }
@@ -172,6 +177,15 @@ function contentOf(revision: Revision | null, view: ObjectView | null): Content 
   if (revision === null || revision === ABSENT_REVISION || view === null) return null
   if (view.source?.revision === revision) return view.source.content
   return view.record?.revisions[revision]?.content ?? null
+}
+
+function servicesWithout(
+  key: ObjectView['key'],
+  content: Content,
+  endpoints: ReadonlyMap<ServiceKey, readonly string[]>,
+): readonly ServiceKey[] {
+  const { services } = referencesOf(parseObjectKey(key).namespace, content)
+  return services.filter(service => (endpoints.get(service) ?? []).length === 0)
 }
 
 /** At least one endpoint serves; true where there is nothing to ask. */

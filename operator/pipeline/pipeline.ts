@@ -17,6 +17,7 @@ import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import { governanceOf, plan } from '../assign/plan.ts'
 import { withoutChallenges } from '../assign/challenges.ts'
 import { adopt, serve } from '../assign/records.ts'
+import { hashOf, releasedOf } from '../assign/revisions.ts'
 import type { Governance, Hold, Plan, ReleaseRecord } from '../assign/types.ts'
 import { compileChallenges, compileIngress, compileSecret } from '../compile/compile.ts'
 import type { KnownCertificates } from '../compile/compile.ts'
@@ -32,11 +33,13 @@ import { parseSecret } from '../model/secret.ts'
 import { byPrecedence, selectPolicy } from '../model/policy.ts'
 import { labelCount } from '../model/selectors.ts'
 import type { Policy } from '../model/policy.ts'
-import type { Challenges, Content, IngressSpec, Problem, SourceObject } from '../model/types.ts'
-import { certificateCovers, leafSha1 } from '../model/certificate.ts'
+import type { Challenges, Content, IngressContent, IngressSpec, Problem, SourceObject } from '../model/types.ts'
+import { certificateCovers, inspectCertificate, leafSha1, notAfterOf } from '../model/certificate.ts'
+import { renewalOf } from '../model/renewal.ts'
+import type { Renewal } from '../model/renewal.ts'
 import type { Caches, RawObject } from './caches.ts'
 import { Relation } from './graph.ts'
-import { isWhole, payload, sameEntry } from './live.ts'
+import { assignmentFor, isWhole, payload, sameEntry } from './live.ts'
 import type { LiveEntry, Payload } from './live.ts'
 import { ServiceEndpoints } from './service-endpoints.ts'
 
@@ -119,6 +122,7 @@ export class Pipeline {
   readonly #dates = new Map<ObjectKey, number>()
   readonly #sources = new WeakMap<RawObject, SourceObject>()
   readonly #names = new WeakMap<Certificate, Map<string, boolean>>()
+  readonly #ends = new WeakMap<Certificate, number>()
   readonly #certificates: KnownCertificates
 
   constructor(options: PipelineOptions) {
@@ -356,6 +360,7 @@ export class Pipeline {
       if (source?.challenges) problems = problems.filter(({ reason }) => reason !== 'NothingToServe')
       this.#met.set(key, this.#metOf(key))
     }
+    if (kind === 'Secret') problems.push(...this.#servedEnds(source, record, decided))
     this.#views.set(key, {
       key,
       raw,
@@ -595,6 +600,90 @@ export class Pipeline {
     })
   }
 
+  /** What the content of a Secret is to the one that is released; null: nothing is, or it is that one, or cannot be served. */
+  renewal({ key, source, record, invalid }: ObjectView): Renewal | null {
+    if (source?.content.kind !== 'Secret' || source.revision === ABSENT_REVISION || invalid || record === null)
+      return null
+    const released = releasedOf(record)
+    const content = record.revisions[released ?? '']?.content
+    if (content?.kind !== 'Secret' || hashOf(record, released) === source.revision) return null
+    const { asked, offered } = this.#claimsOn(key)
+    return renewalOf(content, source.content, [...asked, ...offered], this.#options.now())
+  }
+
+  /** When each certificate that is given out ends, in milliseconds; of two revisions the one that pods fall back to. */
+  *certificateEnds(): Iterable<{ readonly secret: ObjectKey; readonly notAfter: number }> {
+    for (const [secret, { current, update }] of this.#live) {
+      const value = (current ?? update)?.value
+      if (value === undefined || !('chain' in value)) continue
+      const notAfter = this.#ends.get(value) ?? notAfterOf(value.chain)
+      if (notAfter === null) continue
+      this.#ends.set(value, notAfter)
+      yield { secret, notAfter }
+    }
+  }
+
+  /** A renewal that waits says nothing of the certificate that pods serve meanwhile. */
+  #servedEnds(source: SourceObject | null, record: ReleaseRecord | null, { current }: Plan): readonly Problem[] {
+    if (source === null || record === null || current === source.revision || !this.isNeeded(source.key)) return []
+    const { key } = source
+    const content = record.revisions[current ?? '']?.content
+    if (content?.kind !== 'Secret' || hashOf(record, current) === source.revision) return []
+    const { problems, nextDate } = inspectCertificate(key, content, this.#options.now())
+    const known = this.#dates.get(key) ?? Infinity
+    if (nextDate !== null && nextDate < known) this.#dates.set(key, nextDate)
+    const words = [...problems].filter(
+      ({ reason }) => reason === 'CertificateExpiring' || reason === 'CertificateExpired',
+    )
+    return words.map(({ field, reason, message }) => ({
+      ...{ key, field, reason: `Served${reason}`, effect: 'warn' },
+      message: `of what pods serve, ${message}: what the Secret holds is not released`,
+    }))
+  }
+
+  /** Some pod serves, or may serve in a moment, a revision that names the Secret; not one that is on its way and on no pod yet. */
+  isInUse(secret: ObjectKey): boolean {
+    if (secret === this.#options.defaultCertificate) return true
+    const names = (payload: Payload | null | undefined): boolean =>
+      payload != null && 'tls' in payload.value && payload.value.tls.some(tls => tls.secret === secret)
+    return [...this.secretReferences.from(secret)].some(ingress =>
+      [this.#live.get(ingress), this.#options.released(ingress)].some(
+        entry => names(entry?.current) || (entry?.plan.index !== 0 && names(entry?.update)),
+      ),
+    )
+  }
+
+  /**
+   * Certificates that this revision of an Ingress needs, that its released one does not, and that are not given to every pod yet, in
+   * words; null: there are none.
+   */
+  lacksCertificates({ key, source, record }: ObjectView, revision: Revision): string | null {
+    const contentOf = (of: Revision | null): IngressContent | null => {
+      const content = source?.revision === of ? source.content : record?.revisions[of ?? '']?.content
+      return content?.kind === 'Ingress' ? content : null
+    }
+    const [update, stable] = [contentOf(revision), contentOf(record?.current ?? null)]
+    if (update === null || revision === ABSENT_REVISION) return null
+    const { namespace } = parseObjectKey(key)
+    const has = new Set(stable === null ? [] : referencesOf(namespace, stable).secrets)
+    const lacking = referencesOf(namespace, update).secrets.filter(secret => !has.has(secret) && !this.#isGiven(secret))
+    return lacking.length === 0 ? null : lacking.map(secret => this.#whyNotGiven(secret)).join('; ')
+  }
+
+  /** Whatever its ordinal, a pod has a certificate of it. */
+  #isGiven(secret: ObjectKey): boolean {
+    const entry = this.#options.released(secret)
+    return entry !== null && ANY_POD.every(ordinal => assignmentFor(entry, ordinal).payload !== null)
+  }
+
+  #whyNotGiven(secret: ObjectKey): string {
+    const { namespace, name } = parseObjectKey(secret)
+    const what = `Secret ${namespace}/${name}`
+    if (!this.#exists(secret)) return `${what} does not exist`
+    const refused = (this.#views.get(secret)?.problems ?? []).find(({ effect }) => effect === 'reject')
+    return refused === undefined ? `${what} is not with every pod yet` : `${what} cannot be served: ${refused.message}`
+  }
+
   /** A name may have two certificates, of two Secrets of one Ingress: then the other one has had its handshakes. */
   #takesHandshakes(secret: ObjectKey): string | null {
     for (const ingress of this.secretReferences.from(secret)) {
@@ -605,7 +694,8 @@ export class Pipeline {
       const own = claims.filter(claim => claim.secret === secret).flatMap(({ names }) => names)
       const rival = claims.find(
         claim =>
-          claim.secret !== secret && this.#live.has(claim.secret) && claim.names.some(name => own.includes(name)),
+          claim.secret !== secret &&
+          claim.names.some(name => own.includes(name) && this.#served(claim.secret, name) === true),
       )
       if (rival !== undefined) return `handshakes from the certificate of ${rival.secret}`
     }
@@ -750,6 +840,9 @@ export class Pipeline {
 function servicesOf({ backend }: PathFragment): readonly ServiceKey[] {
   return 'service' in backend ? [backend.service] : []
 }
+
+/** The first pod, and one of an ordinal as high as can be. */
+const ANY_POD: readonly number[] = [0, -1]
 
 /** Before the name of a certificate among hosts. */
 const TLS = 'tls '
