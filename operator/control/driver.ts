@@ -164,7 +164,9 @@ export class Driver {
       endpoints: pipeline.endpoints,
       isItsTurn: obstacle === null,
       renewal,
-      lacksCertificates: view === null ? null : pipeline.lacksCertificates(view, rollout.spec.revision),
+      // What has begun has had them.
+      lacksCertificates:
+        view === null || state.step.name !== 'raising' ? null : pipeline.lacksCertificates(view, rollout.spec.revision),
       upToDate: source !== null && !writer.stale(source),
       now: clock.now(),
       wall: clock.wall().getTime(),

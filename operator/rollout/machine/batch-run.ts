@@ -116,8 +116,10 @@ function raising(state: State, observation: Observation, settings: Settings): St
   if (!grows && merge) return passed(state, observation, settings, 'adds no pod to the batch before')
   const lacks = grows && lacksEndpoints(observation) && !approvedNow(state, observation)
   if (lacks) return waits(`no Service that the update names has an endpoint${named(observation)}`)
-  const { lacksCertificates } = observation
-  if (grows && lacksCertificates !== null && !approvedNow(state, observation)) return waits(lacksCertificates)
+  const { lacksCertificates, closed } = observation
+  // What closes waits for nothing that its closed paths would be served with.
+  const without = grows && closed === null && !approvedNow(state, observation) ? lacksCertificates : null
+  if (without !== null) return waits(without)
   const index = grows ? reach.index : state.index
   const next = raised({ ...state, message: `${batchWords(state, settings)} begins` }, observation, index)
   // Figures of this observation are those of the batch before: judged next time.

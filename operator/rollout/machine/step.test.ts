@@ -927,4 +927,15 @@ it('a batch does not begin before the certificates of the update are with the po
   run.change = {}
   run.look()
   expect(run.state).toMatchObject({ phase: 'Progressing', index: 1 })
+  const approved = start()
+  approved.change = { lacksCertificates: 'Secret shop/tls does not exist' }
+  approved.until(state => state.phase === 'Paused', 700)
+  approved.commands = { ...approved.commands, approvedBatch: 1 }
+  approved.look()
+  expect(approved.state.index).toBe(1)
+  // What closes paths waits for nothing.
+  const closing = start()
+  closing.change = { lacksCertificates: 'Secret shop/tls does not exist', closed: 'auth-url is not supported' }
+  closing.look()
+  expect(closing.state.index).toBe(1)
 })
