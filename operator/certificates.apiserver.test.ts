@@ -12,16 +12,20 @@ import type { ApiServer } from '../e2e/apiserver/apiserver.ts'
 import { installBase } from '../e2e/deploy/install.ts'
 import { Authority } from '../e2e/pki/pki.ts'
 import type { Leaf } from '../e2e/pki/pki.ts'
+import { shareStoreKeys } from './authority/store-keys.ts'
 import { readConfig } from './config.ts'
 import type { KubeClient } from './kube/client.ts'
 import { connect, loadKubeConfig } from './kube/connect.ts'
 import type { Log } from './kube/log.ts'
 import type { Secret, SpecObject } from './kube/objects.ts'
-import { resources } from './kube/resources.ts'
+import { as, resources } from './kube/resources.ts'
+import type { IngressRolloutStatus } from './model/generated/crds.ts'
+import { KeyRing } from './records/seal.ts'
 import { SluiceOperator } from './sluice.ts'
 import { CONDITIONS_ANNOTATION } from './status/object-conditions.ts'
 
 const NAMESPACE = 'shop'
+const rollouts = as<SpecObject<unknown, IngressRolloutStatus>>(resources.ingressRollouts)
 const describeOwn = foreignCluster ? describe.skip : describe
 
 describeOwn('Secrets at a real API server', () => {
@@ -32,6 +36,7 @@ describeOwn('Secrets at a real API server', () => {
   let kubeconfig: string
   let good: Leaf
   let authority: Authority
+  const keys = new KeyRing()
   const logged: string[] = []
   /** Paths of Secrets that were read one by one. */
   const reads: string[] = []
@@ -68,9 +73,11 @@ describeOwn('Secrets at a real API server', () => {
         }
       },
     })
+    await shareStoreKeys({ client: own, namespace: 'sluice-system', log, ring: keys, wall: () => new Date() })
+    reads.length = 0
     const made: SluiceOperator = new SluiceOperator({
       ...{ config, log, kubeConfig, client: own, isLeader: () => true },
-      ...{ publish: () => undefined, rolloutEnded: () => undefined },
+      ...{ publish: () => undefined, rolloutEnded: () => undefined, keys, keysWanted: () => undefined },
     })
     await made.start()
     await made.whenReady()
@@ -158,10 +165,15 @@ describeOwn('Secrets at a real API server', () => {
     )
     await put('not-there', { chain: good.chain })
     await until('the other condition', async () => (await conditions('ingresses', 'b')).includes('KeyUnreadable'))
-    await until('that of the Secret', async () => (await conditions('secrets', 'not-there')).includes('KeyUnreadable'))
+    // Nothing is written on a Secret: an event says it.
+    await until('the event of the Secret', async () =>
+      (await client.list(resources.events, { namespace: NAMESPACE })).some(
+        ({ involvedObject, reason }) => involvedObject.name === 'not-there' && reason === 'KeyUnreadable',
+      ),
+    )
     await put('not-there', good)
     await until('nothing to say', async () => !/Secret|Key/.test(await conditions('ingresses', 'b')))
-    await until('nothing there', async () => (await conditions('secrets', 'not-there')) === '')
+    expect(await conditions('secrets', 'not-there')).toBe('')
     expect(chainOf('not-there')).toBe(good.chain)
     await client.delete(resources.secrets, { namespace: NAMESPACE, name: 'not-there' })
     await until('missing again', async () => (await conditions('ingresses', 'b')).includes('SecretNotFound'))
@@ -189,6 +201,45 @@ describeOwn('Secrets at a real API server', () => {
     await until('the certificate', () => chainOf('later') === later.chain)
     expect(Date.now()).toBeGreaterThanOrEqual(from.getTime())
     await until('no condition', async () => !(await conditions('ingresses', 'c')).includes('NotYetValid'))
+  }, 60_000)
+
+  it('rolls a certificate out, batch by batch to its end, and writes nothing on the Secret', async () => {
+    const name = 'governed'
+    const first = await authority.issue({ hosts: ['d.example'] })
+    const second = await authority.issue({ hosts: ['d.example'] })
+    const secret = { namespace: NAMESPACE, name }
+    await put(name, first, 'kubernetes.io/tls')
+    await web('d', 'd.example', name)
+    await until('the first certificate', () => chainOf(name) === first.chain)
+    await client.create(resources.ingressRolloutPolicies, {
+      metadata: { name: 'certificates' },
+      spec: {
+        kinds: ['Secret'],
+        batches: [{ pods: 1 }, { pods: '100%' }],
+        bakeTime: '1s',
+        analysis: { successRate: { min: 99 } },
+      },
+    })
+    await until(
+      'it is governed',
+      () => operator.pipeline.view(`Secret/${NAMESPACE}/${name}`)?.record?.governed === true,
+    )
+    await put(name, second, 'kubernetes.io/tls')
+    const written = await client.get(resources.secrets, secret)
+    const mine = async (): Promise<SpecObject<unknown, IngressRolloutStatus> | undefined> =>
+      (await client.list(rollouts, { namespace: NAMESPACE })).find(({ metadata }) =>
+        metadata.name.startsWith(`sec-${name}-`),
+      )
+    await until('progress', async () => (await mine())?.status?.phase === 'Progressing')
+    expect(chainOf(name)).toBe(first.chain)
+    // No pod is there that could confirm it.
+    const rollout = (await mine())?.metadata.name ?? ''
+    await client.mergePatch(rollouts, { namespace: NAMESPACE, name: rollout }, { spec: { promote: true } })
+    await until('its end', async () => (await mine())?.status?.phase === 'Complete')
+    await until('the second certificate', () => chainOf(name) === second.chain)
+    const { metadata } = await client.get(resources.secrets, secret)
+    expect(metadata).toEqual(written.metadata)
+    expect(Object.keys(metadata.annotations ?? {})).toEqual([])
   }, 60_000)
 
   it('was refused nothing, and said nothing of what is in a Secret', () => {

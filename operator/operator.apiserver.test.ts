@@ -25,6 +25,7 @@ import type { IngressSpec } from './model/types.ts'
 import { ingress, ingressClass } from './pipeline/testing.ts'
 import { kubeShardApi } from './records/kube.ts'
 import { MARKER_NAME, shardName, shardOf } from './records/shards.ts'
+import { KeyRing } from './records/seal.ts'
 import { ReleaseStore } from './records/store.ts'
 
 const SYSTEM = 'sluice-system'
@@ -132,6 +133,8 @@ describeOwn('the operator against a real API server', () => {
   async function record(): Promise<ReleaseRecord | null> {
     const store = new ReleaseStore(kubeShardApi(client, SYSTEM), {
       mayWrite: () => false,
+      keys: new KeyRing(),
+      recover: () => null,
       changed: () => undefined,
       unreadable: error => {
         throw error
@@ -220,7 +223,7 @@ describeOwn('the operator against a real API server', () => {
       const accepted = status?.conditions?.find(({ type }) => type === 'Accepted')?.status
       return accepted === 'True' && status?.governedObjects === 1 && status.batches === '1, 25%, 50%, 100%'
     })
-    await until('the finalizer', async () => (await web()).metadata.finalizers?.includes(FINALIZER) === true)
+    await until('the record', async () => (await record())?.governed === true)
     expect(await client.list(rollouts)).toEqual([])
     expect(await record()).toMatchObject({ current: revisionOf(await web()), update: null, governed: true })
   }, 60_000)
@@ -412,13 +415,16 @@ describeOwn('the operator against a real API server', () => {
   }, 180_000)
 
   it('uninstalls beside an operator that runs, and nothing is put on again', async () => {
-    expect((await web()).metadata.finalizers).toContain(FINALIZER)
+    // Of an operator from before there were none.
+    await client.mergePatch(resources.ingresses, WEB, { metadata: { finalizers: [FINALIZER] } })
     const log = join(folder, 'uninstall.log')
     const env = [`POD_NAME=uninstall`, `POD_NAMESPACE=${SYSTEM}`, 'POD_IP=127.0.0.1', `KUBECONFIG=${kubeconfig}`]
     const done = new Component(['env', ...env, process.execPath, join(__dirname, 'main.ts'), 'uninstall'], log)
     await done.start()
     await until('the end', () => Promise.resolve(!done.running), 40_000)
-    expect(await readFile(log, 'utf8')).toContain('no finalizer, no annotation, no address of ours is left')
+    expect(await readFile(log, 'utf8')).toContain(
+      'no finalizer, no annotation, no address of ours is left on any Ingress',
+    )
     expect([await shown(WEB), await shown(PLAIN), await shown(THEIRS)]).toEqual([[], [], THEIR_ADDRESS])
     const bare = async (): Promise<unknown> => {
       const { finalizers = [], annotations = {} } = (await web()).metadata

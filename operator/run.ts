@@ -5,6 +5,7 @@ import { createAdminServer } from './admin/server.ts'
 import { everyAddress } from './admin/every-address.ts'
 import { createMetrics } from './admin/metrics.ts'
 import { ensureAuthority } from './authority/authority.ts'
+import { shareStoreKeys } from './authority/store-keys.ts'
 import { shareTicketSecrets } from './authority/ticket-secrets.ts'
 import { SERVING_DAYS, issueServing } from './authority/certificates.ts'
 import type { KeyPair } from './authority/certificates.ts'
@@ -16,6 +17,7 @@ import { LeaderElector } from './kube/leader.ts'
 import type { KubeClient } from './kube/client.ts'
 import type { Log } from './kube/log.ts'
 import { resources } from './kube/resources.ts'
+import { KeyRing } from './records/seal.ts'
 import { SluiceOperator } from './sluice.ts'
 import { STREAM_AUDIENCE, StreamAuth } from './stream/auth.ts'
 import { StreamServer } from './stream/server.ts'
@@ -34,6 +36,8 @@ export interface Running {
 const RENEW_MS = (SERVING_DAYS / 3) * 86_400_000
 /** How often the secrets of session tickets are looked at. */
 const TICKETS_MS = 60_000
+/** How often the keys of the store are looked at. */
+const KEYS_MS = 60_000
 const RETRY = { minMs: 500, maxMs: 15_000 }
 
 export async function run({ config, log, version }: RunOptions): Promise<Running> {
@@ -42,6 +46,10 @@ export async function run({ config, log, version }: RunOptions): Promise<Running
   const authority = await patiently(log, 'the stream authority', () =>
     ensureAuthority(client, config.namespace, Date.now()),
   )
+  const keys = new KeyRing()
+  const readKeys = (): Promise<boolean> =>
+    shareStoreKeys({ client, namespace: config.namespace, log, ring: keys, wall: () => new Date() })
+  await patiently(log, 'the keys of the store', readKeys)
   const serving = (): Promise<KeyPair> => issueServing(authority, namesOf(config), Date.now())
   const address = `${isIPv6(config.podAddress) ? `[${config.podAddress}]` : config.podAddress}:${config.streamPort}`
   let leaderAddress: string | null = null
@@ -59,7 +67,10 @@ export async function run({ config, log, version }: RunOptions): Promise<Running
     }),
     problems: () => count(operator.pipeline.views(), view => view.problems.length > 0 || view.invalid),
     unreadable: () => operator.store.unreadable.length,
+    locked: () => operator.store.locked.length,
+    stale: () => operator.store.stale.length,
     governed: () => count(operator.pipeline.views(), view => view.record?.governed === true),
+    gone: () => count(operator.pipeline.views(), view => view.source?.gone === true),
     open: () => operator.openRollouts(),
     streams: () => stream.connected.length,
     certificateEnds: () => operator.pipeline.certificateEnds(),
@@ -71,6 +82,15 @@ export async function run({ config, log, version }: RunOptions): Promise<Running
     isLeader: () => elector.isLeader(),
     publish: change => stream.publish(change),
     rolloutEnded: metrics.rolloutEnded,
+    keys,
+    keysWanted: () => {
+      void readKeys().then(
+        news => {
+          if (news) operator.storeKeysRead()
+        },
+        (error: unknown) => log.warn({ error: describeError(error) }, 'cannot read the keys of the store; tried again'),
+      )
+    },
     hooks: { failed: metrics.watchFailed },
   })
   const auth = new StreamAuth({
@@ -137,6 +157,7 @@ export async function run({ config, log, version }: RunOptions): Promise<Running
   const ending = new AbortController()
   // Nobody waits for them: without them pods resume their own sessions only.
   void keepTicketSecrets(config, { client, log, stream }, ending.signal).catch(() => undefined)
+  void keepStoreKeys(readKeys, { log, operator }, ending.signal).catch(() => undefined)
   await operator.start()
   elector.start()
   const renewal = setInterval(() => {
@@ -177,6 +198,23 @@ async function keepTicketSecrets(
   for (;;) {
     await patiently(log, 'the secrets of session tickets', () => shareTicketSecrets(options), signal)
     await sleep(TICKETS_MS, undefined, { signal })
+  }
+}
+
+/**
+ * Looks every minute: somebody adds a key or takes one away, restores the Secret or deletes it; and Secrets may have come
+ * that hold what cannot be decrypted.
+ * @throws only once the signal is aborted
+ */
+async function keepStoreKeys(
+  read: () => Promise<boolean>,
+  { log, operator }: { readonly log: Log; readonly operator: SluiceOperator },
+  signal: AbortSignal,
+): Promise<never> {
+  for (;;) {
+    await sleep(KEYS_MS, undefined, { signal })
+    const news = await patiently(log, 'the keys of the store', read, signal)
+    if (news || operator.store.locked.length > 0) operator.storeKeysRead()
   }
 }
 

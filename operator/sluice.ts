@@ -31,6 +31,9 @@ import { Caches } from './pipeline/caches.ts'
 import { Pipeline } from './pipeline/pipeline.ts'
 import { KINDS, Releases } from './pipeline/releases.ts'
 import { kubeShardApi } from './records/kube.ts'
+import { recoveredKey } from './records/recover.ts'
+import type { KeyRing } from './records/seal.ts'
+import type { ShardError } from './records/shards.ts'
 import { ReleaseStore } from './records/store.ts'
 import { Figures } from './rollout/analysis/window.ts'
 import { sameAddresses, wantedAddresses } from './status/addresses.ts'
@@ -47,6 +50,10 @@ export interface SluiceOptions extends OperatorOptions {
   /** The stream's way out. */
   readonly publish: (change: WorldChange) => void
   readonly rolloutEnded: (phase: string) => void
+  /** Private keys in the store are encrypted with them. */
+  readonly keys: KeyRing
+  /** Something is encrypted with a key that is not among them: whoever reads them looks again, and says storeKeysRead(). */
+  readonly keysWanted: () => void
 }
 
 /** Between reports of proxies, in milliseconds: while nothing is rolled out, and at most while something is. */
@@ -55,8 +62,12 @@ const BUSY_REPORT_MS = 2_000
 const FASTEST_REPORT_MS = 1_000
 /** Certificates begin and end without an event. A clock that is set is noticed after this time, too. */
 const LONGEST_SLEEP_MS = 3_600_000
+const REOPEN_MS = 200
 /** After which a difference from the published checksum counts as lasting, and a little more. */
 const HELD_CHECK_MS = 2_100
+
+/** Whoever moves a path from one object to another changes both within so many milliseconds: `kubectl apply`, helm. */
+const SETTLE_MS = 3_000
 
 export class SluiceOperator extends OperatorBase {
   readonly #options: SluiceOptions
@@ -85,6 +96,8 @@ export class SluiceOperator extends OperatorBase {
   /** For the next date of a certificate, whichever it is. */
   #dateTimer: ReturnType<typeof setTimeout> | null = null
   readonly #reader: SecretReader
+  /** Until what could not be decrypted is tried again: Secrets come that may have it. */
+  #reopening: ReturnType<typeof setTimeout> | null = null
   /** What waits for the first flush. */
   readonly #whenReady: (() => void)[] = []
 
@@ -101,12 +114,10 @@ export class SluiceOperator extends OperatorBase {
     this.fleet = new Fleet(config.fleet)
     this.store = new ReleaseStore(kubeShardApi(client, config.namespace), {
       mayWrite,
+      keys: options.keys,
+      recover: (key, chain) => this.#recover(key, chain),
       changed: keys => this.#touch(keys),
-      unreadable: error =>
-        log.error(
-          { error: error.message },
-          'a shard of the store cannot be read: its last good records stay; where there are none, nothing is given out until somebody restores or deletes the Secret',
-        ),
+      unreadable: error => this.#sayUnreadable(error),
     })
     this.pipeline = new Pipeline({
       caches: this.#caches,
@@ -164,6 +175,9 @@ export class SluiceOperator extends OperatorBase {
         ...{ records, writer, wall, annotationPrefix: config.annotationPrefix },
         fresh: uid => this.leader.isFresh(uid),
         needed: key => this.pipeline.isNeeded(key),
+        named: key => this.pipeline.isNamed(key),
+        unnamed: key => this.pipeline.isUnnamed(key),
+        now: () => clock.now(),
         say: (object, condition) => sayCondition(this.events, object, condition),
       }),
       starter: new Starter({
@@ -172,6 +186,7 @@ export class SluiceOperator extends OperatorBase {
       driver: new Driver({
         ...{ client, rollouts: this.#rollouts, records, writer, pipeline: this.pipeline, figures: this.#figures },
         ...{ turns: new Turns(), events: this.events, clock, mayWrite, annotationPrefix: config.annotationPrefix },
+        settleMs: SETTLE_MS,
         pods: () => this.fleet.pods(),
         turnFree: () => this.leader.turnFree(),
         ended: options.rolloutEnded,
@@ -199,6 +214,13 @@ export class SluiceOperator extends OperatorBase {
     return this.#flushed ? Promise.resolve() : new Promise(resolve => this.#whenReady.push(resolve))
   }
 
+  /** The keys of the store were read again. */
+  storeKeysRead(): void {
+    this.store.reopen()
+    this.#schedule()
+    this.leader.statusMayDiffer()
+  }
+
   /** A report of a pod came (to the leader). */
   report(pod: PodIdentity, report: Report): void {
     const now = this.#clock.now()
@@ -210,6 +232,7 @@ export class SluiceOperator extends OperatorBase {
   override async close(): Promise<void> {
     if (this.#heldTimer !== null) clearTimeout(this.#heldTimer)
     if (this.#dateTimer !== null) clearTimeout(this.#dateTimer)
+    if (this.#reopening !== null) clearTimeout(this.#reopening)
     for (const kind of KINDS) this.#checksums[kind].stop()
     await this.leader.stop()
     await super.close()
@@ -231,6 +254,7 @@ export class SluiceOperator extends OperatorBase {
       },
       {
         objects: keys => this.#touch(keys),
+        namespace: name => this.#touch([...this.#caches.keysIn(name), ...this.pipeline.goneIn(name)]),
         everyIngress: () => this.#touch(this.#caches.ingresses.keys()),
         service: name => {
           this.pipeline.touchService(name)
@@ -277,7 +301,37 @@ export class SluiceOperator extends OperatorBase {
     this.#schedule()
   }
 
+  /** The Secret itself may still have the private key of what was recorded; one whose content nobody read is read. */
+  #recover(key: ObjectKey, chain: string): string | null {
+    const raw = this.#caches.raw(key)
+    if (raw === null && this.#caches.isUnread(key)) this.#reader.ask(parseObjectKey(key))
+    return raw === null ? null : recoveredKey(raw, chain)
+  }
+
+  #sayUnreadable(error: ShardError): void {
+    const stays = 'its last good records stay; where there are none, nothing is given out'
+    this.#log.error(
+      { error: error.message },
+      `a shard of the store cannot be read: ${stays} until somebody restores or deletes the Secret`,
+    )
+    const { namespace } = this.#options.config
+    const about = { apiVersion: 'v1', kind: 'Secret', namespace, name: error.secret }
+    this.events.event(about, 'Warning', 'StoreUnreadable', `${error.message}; ${stays}`)
+    if (error.locked) this.#options.keysWanted()
+  }
+
+  /** Before everything is given out: what could not be decrypted may be in a Secret that came. */
+  #reopenSoon(): void {
+    if (this.#flushed || this.#reopening !== null || this.store.locked.length === 0) return
+    this.#reopening = setTimeout(() => {
+      this.#reopening = null
+      this.store.reopen()
+      this.#schedule()
+    }, REOPEN_MS)
+  }
+
   #schedule(): void {
+    this.#reopenSoon()
     if (this.#scheduled) return
     this.#scheduled = true
     setImmediate(() => {

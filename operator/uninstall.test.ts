@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from '@jest/globals'
 import { FINALIZER } from './control/finalizer.ts'
+import { KubeError } from './kube/errors.ts'
 import type { Lease } from './kube/objects.ts'
 import { FakeApi } from './kube/testing/fake-api.ts'
 import type { FakeClient } from './kube/testing/fake-api.ts'
@@ -44,8 +45,31 @@ describe('uninstall', () => {
     const theirs = { annotations: THEIRS, finalizers: ['theirs'] }
     expect([metadata('ingresses', 'shop/web'), metadata('ingresses', 'shop/plain')]).toEqual([theirs, theirs])
     expect(metadata('secrets', 'shop/tls')).toEqual({ annotations: {}, finalizers: [] })
-    expect(api.log).toEqual(['create Lease sluice-operator', 'patch Ingress web', 'patch Secret tls'])
-    expect(said.at(-1)).toBe('no finalizer, no annotation, no address of ours is left')
+    expect(api.log).toEqual(['create Lease sluice-operator', 'patch Ingress web', 'patch PartialObjectMetadata tls'])
+    expect(said.at(-1)).toBe('no finalizer, no annotation, no address of ours is left on any Ingress')
+  })
+
+  it('asks for the metadata of Secrets alone, and leaves annotations on them that it may not take off', async () => {
+    const asked: string[] = []
+    const client = api.client()
+    const watched: FakeClient = {
+      ...client,
+      list: (resource, options) => {
+        asked.push(resource.kind)
+        return client.list(resource, options)
+      },
+    }
+    api.deny(what => (what.includes(' tls') ? new KubeError('KUBE_FORBIDDEN', 'no') : null))
+    await run(watched)
+    expect(asked).not.toContain('Secret')
+    expect(metadata('ingresses', 'shop/web')).toEqual({ annotations: THEIRS, finalizers: ['theirs'] })
+    expect(metadata('secrets', 'shop/tls')).toMatchObject({ annotations: stamp('secret') })
+    expect(said.join()).toContain(`kubectl -n shop annotate secret tls ${PREFIX}/secret-rollout- `)
+  })
+
+  it('fails where it may not write an Ingress', async () => {
+    api.deny(what => (what.includes(' web') ? new KubeError('KUBE_FORBIDDEN', 'no') : null))
+    await expect(run()).rejects.toMatchObject({ code: 'KUBE_FORBIDDEN' })
   })
 
   it('lets an object go that waited for its finalizer', async () => {

@@ -1,6 +1,7 @@
 /**
- * `main.js uninstall`: takes finalizers, rollout annotations and conditions off every Ingress and Secret, and our
- * addresses off every Ingress, before what understands them is deleted. It takes the lead first, and does not give it back: nobody may put them on again.
+ * `main.js uninstall`: takes finalizers, rollout annotations, conditions and our addresses off every Ingress, and annotations
+ * off Secrets where it may, before what understands them is deleted. It takes the lead first, and does not give it back:
+ * nobody may put them on again.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from './config.ts'
@@ -28,7 +29,7 @@ const HOLDER = 'uninstall'
 const HOLD_SECONDS = 600
 const ATTEMPTS = 5
 
-type Target = typeof resources.ingresses | typeof resources.secrets
+type Target = typeof resources.ingresses | typeof resources.secretMetadata
 
 /** @throws Error that names the objects which could not be changed */
 export async function uninstall({ client, config, say, fenceMs = 12_000 }: UninstallOptions): Promise<void> {
@@ -37,19 +38,24 @@ export async function uninstall({ client, config, say, fenceMs = 12_000 }: Unins
   await sleep(fenceMs)
   const failed: string[] = []
   for (const kind of ['Ingress', 'Secret'] as const) {
-    const resource = kind === 'Ingress' ? resources.ingresses : resources.secrets
+    // Of Secrets their metadata: what is in them is none of its business.
+    const resource = kind === 'Ingress' ? resources.ingresses : resources.secretMetadata
     const names = [...stampAnnotations(kind, config.annotationPrefix), CONDITIONS_ANNOTATION]
     const objects: readonly KubeObject[] = await client.list<KubeObject>(resource)
     const marked = objects.filter(object => marks(object, names))
     say(`${kind}: ${marked.length} of ${objects.length} carry finalizer or annotations of ours`)
+    const kept: string[] = []
     for (const object of marked) {
-      if (!(await strip(client, resource, object, names))) failed.push(`${kind} ${nameKey(object.metadata)}`)
+      const outcome = await strip(client, resource, object, names)
+      if (outcome === 'forbidden') kept.push(nameKey(object.metadata))
+      else if (outcome === 'overtaken') failed.push(`${kind} ${nameKey(object.metadata)}`)
     }
+    if (kept.length > 0) leaves(kept, names, say)
   }
   // Afterwards, so that an Ingress which waits for its finalizer is gone by now.
   failed.push(...(await takeAddresses(client, say)))
   if (failed.length > 0) throw new Error(`these still carry what is ours: ${failed.slice(0, 10).join(', ')}`)
-  say('no finalizer, no annotation, no address of ours is left')
+  say('no finalizer, no annotation, no address of ours is left on any Ingress')
 }
 
 async function takeTheLead(client: UninstallOptions['client'], namespace: string): Promise<void> {
@@ -71,6 +77,17 @@ async function takeTheLead(client: UninstallOptions['client'], namespace: string
     } catch (error) {
       if (!isKubeError(error, 'KUBE_CONFLICT', 'KUBE_ALREADY_EXISTS') || attempt >= ATTEMPTS) throw error
     }
+  }
+}
+
+/** The right to write on Secrets is an opt-in (deploy/components/secrets-by-hand). Annotations do no harm where nobody reads them. */
+function leaves(secrets: readonly string[], names: readonly string[], say: (line: string) => void): void {
+  say(
+    `annotations of ours stay on ${secrets.length} Secrets, which this account may not write. Whoever may takes them off:`,
+  )
+  for (const secret of secrets) {
+    const [namespace, name] = secret.split('/')
+    say(`  kubectl -n ${namespace} annotate secret ${name} ${names.map(annotation => `${annotation}-`).join(' ')}`)
   }
 }
 
@@ -102,18 +119,25 @@ async function takeAddresses(
   return failed
 }
 
-function strip(
+async function strip(
   client: UninstallOptions['client'],
   resource: Target,
   object: KubeObject,
   names: readonly string[],
-): Promise<boolean> {
-  return persistently(client, resource, object, async current => {
+): Promise<'done' | 'overtaken' | 'forbidden'> {
+  const write = persistently(client, resource, object, async current => {
     const { name, namespace, resourceVersion, finalizers = [] } = current.metadata
     const annotations = Object.fromEntries(names.map(key => [key, null]))
     const metadata = { resourceVersion, annotations, finalizers: finalizers.filter(f => f !== FINALIZER) }
     await client.mergePatch<KubeObject>(resource, { name, namespace }, { metadata })
   })
+  try {
+    return (await write) ? 'done' : 'overtaken'
+  } catch (error) {
+    // Ingresses hold finalizers: what cannot be taken off there must be said as a failure.
+    if (resource.kind !== resources.ingresses.kind && isKubeError(error, 'KUBE_FORBIDDEN')) return 'forbidden'
+    throw error
+  }
 }
 
 /** Writes again over what somebody else wrote meanwhile. False if others write faster than we do. */

@@ -37,6 +37,7 @@ export interface OtherSecrets {
 export interface WatchEvents {
   readonly objects: (keys: Iterable<ObjectKey>) => void
   readonly everyIngress: () => void
+  readonly namespace: (name: string) => void
   readonly service: (name: string) => void
   readonly policies: () => void
   readonly rollouts: (key: ObjectKey, uid: string | null) => void
@@ -102,7 +103,7 @@ export function watchAll(watch: Watch, targets: WatchTargets, events: WatchEvent
     { transform: slim },
   )
   watch(resources.namespaces, {
-    ...intoMap(caches.namespaces, object => events.objects(caches.keysIn(object.metadata.name))),
+    ...intoMap(caches.namespaces, object => events.namespace(object.metadata.name)),
     synced,
   })
   watch(policyResource, {

@@ -55,6 +55,8 @@ uninstall_sluice() {
   fi
   progress "deleting Sluice"
   kube delete --ignore-not-found --wait=true --timeout=120s -k "$repo/deploy/base" > /dev/null
+  # What components added.
+  kube delete clusterrole,clusterrolebinding,validatingadmissionpolicy,validatingadmissionpolicybinding -l app.kubernetes.io/name=sluice > /dev/null
   say "Sluice is gone"
 }
 

@@ -9,7 +9,8 @@ import { render } from './render.ts'
 
 const SYSTEM = 'sluice-system'
 const ACCOUNT = 'sluice-operator'
-const KINDS = /^(Namespace|ServiceAccount|(Cluster)?Role(Binding)?|IngressClass|CustomResourceDefinition)$/
+const KINDS =
+  /^(Namespace|ServiceAccount|(Cluster)?Role(Binding)?|IngressClass|CustomResourceDefinition|ValidatingAdmissionPolicy(Binding)?|PriorityClass|PriorityLevelConfiguration|FlowSchema)$/
 
 /** Returns the path of a kubeconfig, in this folder, of the operator's ServiceAccount: its permissions and no others. */
 export async function installBase(server: ApiServer, folder: string): Promise<string> {

@@ -41,6 +41,7 @@ export interface Probe {
 
 export interface PodSpec {
   readonly serviceAccountName?: string
+  readonly priorityClassName?: string
   readonly automountServiceAccountToken?: boolean
   readonly hostNetwork?: boolean
   readonly hostPID?: boolean

@@ -104,15 +104,16 @@ describe('certificates of a governed Ingress', () => {
     async (_what, reason, field, make) => {
       const known = space.rollouts.names('web-tls')
       await apply(await make())
-      const condition = await space.condition('secrets', 'web-tls', reason)
-      expect(condition).toMatchObject({ type: 'Accepted', status: 'False' })
+      // At the Ingress that names it: nothing is written on a Secret.
+      const condition = await space.condition('ingresses', 'web', reason)
+      expect(condition).toMatchObject({ type: 'Accepted', status: 'True' })
       expect(condition.message).toContain(field)
       expect(await space.event('Secret/web-tls', reason)).toContain(field)
       await sleep(1_500)
       expect(await space.proxies.issuers(space.host())).toEqual(EVERYWHERE(TRUSTED))
       expect(space.rollouts.names('web-tls')).toEqual(known)
       await apply(good)
-      await space.noCondition('secrets', 'web-tls')
+      await space.noCondition('ingresses', 'web')
       expect(await space.proxies.issuers(space.host())).toEqual(EVERYWHERE(TRUSTED))
     },
     60_000,

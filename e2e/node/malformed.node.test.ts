@@ -63,8 +63,8 @@ describe('a certificate that is wrong', () => {
       await space.serves(host, 'v1')
       await shows(host)
       await space.kubectl.apply(tlsSecret(space.name, name, await make(host, good)))
-      const condition = await space.condition('secrets', name, reason)
-      expect(condition).toMatchObject({ type: 'Accepted', status: 'False' })
+      const condition = await space.condition('ingresses', name, reason)
+      expect(condition).toMatchObject({ type: 'Accepted', status: 'True' })
       expect(condition.message).toContain(field)
       const said = await space.event(`Secret/${name}`, reason)
       expect(said).toContain(field)
@@ -72,7 +72,7 @@ describe('a certificate that is wrong', () => {
       await shows(host)
       await restWorks()
       await space.kubectl.apply(tlsSecret(space.name, name, await authority.issue({ hosts: [host] })))
-      await space.noCondition('secrets', name)
+      await space.noCondition('ingresses', name)
       await shows(host)
     },
     90_000,

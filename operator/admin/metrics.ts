@@ -12,8 +12,11 @@ export interface MetricSources {
   readonly gates: () => Readonly<Record<ObjectKind, boolean>>
   readonly problems: () => number
   readonly governed: () => number
+  readonly gone: () => number
   readonly open: () => Readonly<Record<string, number>>
   readonly unreadable: () => number
+  readonly locked: () => number
+  readonly stale: () => number
   readonly streams: () => number
   /** Of every certificate that is given out: its Secret, and when it ends, in milliseconds since the epoch. */
   readonly certificateEnds: () => Iterable<{ readonly secret: ObjectKey; readonly notAfter: number }>
@@ -56,7 +59,10 @@ export function createMetrics(from: MetricSources): Metrics {
   gauge('synced', '1 when every watch has handed over all that existed', () => Number(from.synced()))
   gauge('problem_objects', 'Ingresses and Secrets with something that a person should mend', from.problems)
   gauge('governed_objects', 'Ingresses and Secrets whose changes are rolled out', from.governed)
+  gauge('gone_objects', 'Ingresses that were deleted and are served until nobody asks for them', from.gone)
   gauge('unreadable_shards', 'Secrets of the store that cannot be read and never were', from.unreadable)
+  gauge('locked_shards', 'Secrets of the store with private keys that no key at hand decrypts', from.locked)
+  gauge('stale_shards', 'Secrets of the store that are not encrypted with the newest key yet', from.stale)
   gauge('streams', 'Proxy pods with an open stream to this replica', from.streams)
   new Gauge({
     ...{ name: `${PREFIX}certificate_not_after_seconds`, registers, labelNames: ['namespace', 'secret'] },

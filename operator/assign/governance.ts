@@ -1,6 +1,7 @@
 /** Who governs an object: a policy, annotations written by hand, or nobody. DESIGN "Which revision does a pod serve?" */
 import type { Policy } from '../model/policy.ts'
 import type { SourceObject } from '../model/types.ts'
+import { isSecret, stampText } from './left.ts'
 import type { Governance, Hold, ReleaseRecord } from './types.ts'
 
 export interface GovernanceDecision {
@@ -29,7 +30,9 @@ export function governanceOf(
         }
       : null
   if (policy !== null) {
-    const governance = { by: 'policy', policy: policy.name, manual: policy.allowManualIndex } as const
+    // Nobody could drive beside the operator there: it writes no annotation on a Secret under a policy.
+    const manual = policy.allowManualIndex && !isSecret(object)
+    const governance = { by: 'policy', policy: policy.name, manual } as const
     if (flag.state !== 'valid' || flag.value) return { governance, hold: invalid }
     if (policy.allowOptOut) return { governance: { by: 'none' }, hold: null }
     return {
@@ -55,8 +58,9 @@ export function governanceOf(
     : { governance: { by: 'none' }, hold: null }
 }
 
-/** The stamp is the one that the operator wrote for a policy which does not govern the object any more. */
+/** The stamp is one from a time when a policy governed, which does not govern the object any more. */
 function leftBehind(object: SourceObject, record: ReleaseRecord | null): boolean {
+  if (record?.left !== undefined && record.left === stampText(object)) return true
   if (record === null || record.byHand || (!record.governed && record.seen === null)) return false
   const { update } = object.stamp
   if (update.state === 'absent') return record.update !== null

@@ -6,6 +6,7 @@ import type { Revision } from '../../protocol/objects.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import type { Settings } from '../model/settings.ts'
 import type { SourceObject } from '../model/types.ts'
+import { isSecret, withLeft } from './left.ts'
 import { hashOf, isRefused, knows, releasedOf } from './revisions.ts'
 import type { Governance, Plan, ReleaseRecord, StoredRevision } from './types.ts'
 
@@ -80,9 +81,13 @@ export function ungovern(record: ReleaseRecord, object: SourceObject): ReleaseRe
   })
 }
 
-/** A Secret that was deleted and made again goes on from the record of its predecessor. */
+/**
+ * An object that was deleted and made again goes on from the record of its predecessor. That the deletion was to be kept from
+ * pods was said of that one.
+ */
 export function inherit(record: ReleaseRecord, object: SourceObject): ReleaseRecord {
-  return { ...record, uid: object.uid, key: object.key, createdAt: object.createdAt }
+  const refused = record.refused.filter(revision => revision !== ABSENT_REVISION)
+  return { ...record, uid: object.uid, key: object.key, createdAt: object.createdAt, refused }
 }
 
 /**
@@ -212,6 +217,16 @@ export function follow(record: ReleaseRecord, object: SourceObject, invalid: boo
   return { record: next, conflict: null }
 }
 
+/**
+ * Nothing refers to it any more: no content is kept, and of what was refused, and of names that were given, the memory.
+ * Null: there is nothing to remember.
+ */
+export function forgotten(record: ReleaseRecord): ReleaseRecord | null {
+  const none = { governed: false, byHand: false, seen: null, current: null, update: null, index: -1 }
+  const rest = prune({ ...record, ...none })
+  return rest.refused.length === 0 && Object.keys(rest.bound ?? {}).length === 0 ? null : rest
+}
+
 /** Without the content of revisions that nobody can be served any more, and without a rollout that is over. */
 export function prune(all: ReleaseRecord): ReleaseRecord {
   const record = withoutEnded(all)
@@ -236,6 +251,15 @@ function withoutEnded(record: ReleaseRecord): ReleaseRecord {
   return rollout.revision === record.update && record.update !== record.current ? record : others
 }
 
+/** With the name of the policy that governs it; the same reference if it is there. What is left of a Secret asks for none. */
+export function withPolicy(record: ReleaseRecord, governance: Governance): ReleaseRecord {
+  if (record.key.startsWith('Secret/')) return record
+  const { policy, ...others } = record
+  if (governance.by === 'policy')
+    return policy === governance.policy ? record : { ...record, policy: governance.policy }
+  return policy === undefined ? record : others
+}
+
 export interface Observation {
   readonly object: SourceObject
   readonly governance: Governance
@@ -251,12 +275,20 @@ export interface Observation {
  * The bookkeeping that the leader does whenever it looks at an object, apart from any rollout: served content is kept,
  * governance that came or went is noted. Null: nothing to write. A record with another uid than before replaces that one.
  */
-export function noted({ object, governance, record, plan, invalid, fresh }: Observation): ReleaseRecord | null {
+export function noted(observation: Observation): ReleaseRecord | null {
+  const { object, governance, record } = observation
+  const next = notedBesideStamps(observation)
+  const known = next ?? record
+  const whole = known === null ? null : withLeft(known, object, governance)
+  return whole === record ? null : whole
+}
+
+function notedBesideStamps({ object, governance, record, plan, invalid, fresh }: Observation): ReleaseRecord | null {
   const { flag } = object.stamp
   if (governance.by === 'none') {
     if (record !== null && record.governed && (!record.byHand || plan.hold !== null)) return ungovern(record, object)
     // Our stamp of a policy that is gone has to go first: until then it tells why the object is not governed by hand.
-    if (record !== null && !record.byHand && flag.state === 'valid' && flag.value) return null
+    if (record !== null && !record.byHand && flag.state === 'valid' && flag.value && !isSecret(object)) return null
     if (plan.hold !== null || plan.announced === null || plan.announced === ABSENT_REVISION) return null
     const served = record !== null && record.uid === object.uid && record.current === object.revision
     return served && record.seen === null && !record.governed ? null : serve(record, object)

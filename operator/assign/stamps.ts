@@ -2,6 +2,7 @@
 import { parseObjectKey } from '../../protocol/ids.ts'
 import { DEFAULT_ANNOTATION_PREFIX, stampNames } from '../model/stamp.ts'
 import type { SourceObject } from '../model/types.ts'
+import { isSecret } from './left.ts'
 import type { Governance, ReleaseRecord } from './types.ts'
 
 export type AnnotationPatch = Readonly<Record<string, string | null>>
@@ -28,7 +29,7 @@ export function wasStamped({ byHand, current, update, index }: ReleaseRecord): b
 /**
  * What to write where annotations of an object that the store knows were lost; null: nothing. Where people may drive, an
  * annotation that is there is left to whoever wrote it, also an invalid one; but without update or index the others mean
- * nothing, and all are written anew.
+ * nothing, and all are written anew. A Secret is written to only where a person drives it by hand.
  */
 export function restoreStamps(
   object: SourceObject,
@@ -36,6 +37,7 @@ export function restoreStamps(
   record: ReleaseRecord,
   prefix: string = DEFAULT_ANNOTATION_PREFIX,
 ): AnnotationPatch | null {
+  if (isSecret(object) && governance.by !== 'hand') return null
   if (governance.by === 'policy' && !governance.manual) return copyOf(object, record, prefix)
   const { flag, current, update, index } = object.stamp
   if (!record.governed || [flag, update, index].some(part => part.state === 'invalid')) return null
@@ -71,7 +73,7 @@ function copyOf(object: SourceObject, record: ReleaseRecord, prefix: string): An
 
 /**
  * Removes the stamp that the operator wrote for a policy which does not govern the object any more, so that it does not
- * pass for one written by hand. Null: there is nothing to remove.
+ * pass for one written by hand. Null: there is nothing to remove, or it is a Secret (`left.ts`).
  */
 export function removeStamps(
   object: SourceObject,
@@ -80,7 +82,7 @@ export function removeStamps(
   prefix: string = DEFAULT_ANNOTATION_PREFIX,
 ): AnnotationPatch | null {
   const { flag } = object.stamp
-  if (governance.by !== 'none' || record === null || record.byHand) return null
+  if (governance.by !== 'none' || record === null || record.byHand || isSecret(object)) return null
   if (flag.state !== 'valid' || !flag.value) return null
   const names = stampNames(parseObjectKey(object.key).kind, prefix)
   return Object.fromEntries(Object.values(names).map((name): [string, null] => [name, null]))

@@ -31,6 +31,8 @@ export interface ReleaseRecord {
   readonly governed: boolean
   /** Governed by annotations that a person or an outside control plane wrote, not by a policy. */
   readonly byHand: boolean
+  /** The policy that governs it: when the object is gone nothing else tells. Absent: none, or an older operator wrote this. */
+  readonly policy?: string
   /**
    * Hash of the content at the moment when the object stopped being governed: this content is not released by losing
    * its policy, other content is. Null: governed, or served as it is.
@@ -47,6 +49,11 @@ export interface ReleaseRecord {
   /** Revisions taken back; they do not go out again before someone says retry. */
   readonly refused: readonly Revision[]
   readonly revisions: Readonly<Record<Revision, StoredRevision>>
+  /**
+   * The rollout annotations of a Secret as they stood while nobody drove by them (an operator from before wrote them, or a
+   * person under a policy): what stands there unchanged drives nothing later either. Nobody takes them off a Secret.
+   */
+  readonly left?: string
   /** Hand-written names whose content is not kept any more, with its hash: a name never comes to mean other content. */
   readonly bound?: Readonly<Record<Revision, Revision>>
 }

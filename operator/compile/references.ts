@@ -28,6 +28,16 @@ export function referencesOf(namespace: string, content: Content): References {
   }
 }
 
+/** Its host, type and path each, as a text that can be compared with that of another. */
+export function routesOf({ spec: { defaultBackend, rules = [] } }: IngressContent): readonly string[] {
+  const paths = rules.flatMap(({ host = '', http }) =>
+    (http?.paths ?? []).map(
+      ({ path = '/', pathType }) => `${host.toLowerCase()} ${pathType} ${normaliseRoutePath(path)}`,
+    ),
+  )
+  return defaultBackend === undefined ? paths : [...paths, 'default']
+}
+
 /**
  * Nothing of the content serves anything but ACME challenges: what cert-manager makes, or somebody who answers all of them
  * (`Prefix` on the folder). Those of one token are not in the content at all (model/challenges.ts).

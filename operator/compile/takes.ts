@@ -26,6 +26,14 @@ export function takenBy({ hosts, tls, defaultTls = [] }: Fragment, served: Serve
   return null
 }
 
+/** Others serve every host and path of it, of the same type: who asks for one goes on being answered when it is gone. */
+export function isCovered({ hosts }: Pick<Fragment, 'hosts'>, pathsOf: Served['paths']): boolean {
+  return hosts.every(({ host, paths }) => {
+    const others = pathsOf(host)
+    return paths.every(({ type, path }) => others.some(other => other.type === type && other.path === path))
+  })
+}
+
 function takenOnHost(host: string, paths: readonly PathFragment[], { paths: pathsOf }: Served): string | null {
   const others = pathsOf(host)
   // A host hides whatever serves its requests else, on every path; who serves it already may do so on some pods alone.

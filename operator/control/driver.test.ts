@@ -194,6 +194,7 @@ describe('a rollout', () => {
       figures: {
         serving: (_key, revision) => counted({ requests: 1000, failures: bad && revision !== stable ? 500 : 0 }),
         baseline: () => null,
+        use: () => null,
         before: (_hosts, _now, since) => {
           asked.push(since)
           return null
@@ -256,11 +257,11 @@ describe('a rollout', () => {
     expect(leader.turns.size).toBe(0)
   })
 
-  it('that nobody wants any more is ended though its object is gone', async () => {
+  it('that nobody wants any more is ended where its object and its policy are gone', async () => {
     const [api, leader] = await governed()
     change(api, 'b.example')
     await leader.settle()
-    api.edit('ingresses', 'shop/web', { metadata: { finalizers: [] } })
+    api.remove('ingressrolloutpolicies', 'default')
     api.remove('ingresses', 'shop/web')
     await leader.settle()
     expect(found(api).status.phase).toBe('Superseded')

@@ -5,6 +5,7 @@
 import { parseObjectKey } from '../../protocol/ids.ts'
 import type { ObjectKey, Revision } from '../../protocol/objects.ts'
 import { advance, begin, complete, prune, release, retry, takeBack } from '../assign/records.ts'
+import { isSecret } from '../assign/left.ts'
 import { stampFor } from '../assign/stamps.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
 import type { KubeClient } from '../kube/client.ts'
@@ -27,7 +28,7 @@ import { fromStatus, toStatus } from '../rollout/status.ts'
 import { resetForAttempt } from './attempt.ts'
 import type { Records } from './keeper.ts'
 import type { ObjectWriter } from './object-writer.ts'
-import { hostsOfRollout, movesOf, observe } from './observe.ts'
+import { hostsOfRollout, movesOf, observe, shrinks } from './observe.ts'
 import type { FigureSource } from './observe.ts'
 import { isUnderWay } from './rollouts.ts'
 import type { Rollout, Rollouts } from './rollouts.ts'
@@ -39,13 +40,18 @@ export interface DriverOptions {
   readonly rollouts: Rollouts
   readonly records: Records
   readonly writer: ObjectWriter
-  readonly pipeline: Pick<Pipeline, 'view' | 'endpoints' | 'hostsOfSecret' | 'renewal' | 'lacksCertificates'>
+  readonly pipeline: Pick<
+    Pipeline,
+    'view' | 'endpoints' | 'hostsOfSecret' | 'isTakenOver' | 'renewal' | 'lacksCertificates'
+  >
   readonly pods: () => readonly FleetPod[]
   readonly figures: FigureSource
   readonly turns: Turns
   readonly events: EventRecorder
   readonly clock: Clock
   readonly annotationPrefix: string
+  /** So long what takes paths away lets others go first that were changed with it. Milliseconds. */
+  readonly settleMs: number
   readonly mayWrite: () => boolean
   /** Rollouts that waited for this one's turn may begin. */
   readonly turnFree: () => void
@@ -59,6 +65,8 @@ interface Driven {
   hosts: readonly string[]
   /** Of its policy as it is now: what it begins with. */
   policy: Settings
+  /** When this process first looked at it, in monotonic milliseconds. */
+  readonly since: number
   /** What a former leader decided and may not have written; done before anything else. */
   unfinished: readonly Command[]
   /** The state was adopted, and its status is not written yet. */
@@ -82,6 +90,7 @@ const NO_POLICY: Settings = {
 /** Figures change with every report; a status that differs in nothing else is written no more often than this. */
 const FIGURES_MS = 2_000
 const SOON_MS = 50
+const SETTLES = 'it takes paths away, and lets first go what was changed with it'
 const ENDED: ReadonlySet<State['phase']> = new Set(['Complete', 'RolledBack', 'Superseded', 'Held'])
 
 export class Driver {
@@ -153,7 +162,9 @@ export class Driver {
     }
     const source = view?.source ?? null
     const renewal = view?.source?.revision === rollout.spec.revision ? renewalIn(pipeline, view) : null
-    const obstacle = this.#obstacle(rollout, view, state, renewal?.standing === 'urgent')
+    const settlesMs = state.phase === 'Pending' ? this.#settlesMs(rollout, view, driven) : 0
+    const isUrgent = renewal?.standing === 'urgent'
+    const obstacle = this.#obstacle(rollout, view, state, isUrgent) ?? (settlesMs > 0 ? SETTLES : null)
     const hosts = view === null ? driven.hosts : this.#hosts(view, rollout)
     driven.hosts = hosts
     const observation = observe({
@@ -162,6 +173,7 @@ export class Driver {
       hosts,
       cleanSince: Math.max(this.#began, this.#takenBack.lastOn(hosts)),
       endpoints: pipeline.endpoints,
+      isTakenOver: () => pipeline.isTakenOver(rollout.object),
       isItsTurn: obstacle === null,
       renewal,
       // What has begun has had them.
@@ -179,15 +191,17 @@ export class Driver {
     driven.owesStatus = true
     if (!ENDED.has(state.phase) && ENDED.has(next.phase)) this.#options.ended(next.phase)
     const hasEnded = ENDED.has(next.phase) && next.phase !== state.phase && next.phase !== 'Complete'
+    const isBack = state.index !== 0 && next.index === 0
     // While it rests others may begin: what it shows is no measure for them.
-    if ((hasEnded && next.reached !== 0) || (next.phase === 'Paused' && isOut(next))) {
+    if ((hasEnded && next.reached !== 0) || isBack || (next.phase === 'Paused' && isOut(next))) {
       this.#takenBack.note(hosts, clock.now())
     }
     if (ENDED.has(next.phase)) this.#stand(rollout, view, next)
     await this.#write(rollout, driven, observation, obstacle)
     driven.owesStatus = false
     // A record or annotation that was written shows by itself, and this is looked at again then.
-    return made.commands.findLast(command => command.type === 'requeue')?.afterMs ?? Infinity
+    const after = made.commands.findLast(command => command.type === 'requeue')?.afterMs ?? Infinity
+    return settlesMs > 0 ? Math.min(after, settlesMs) : after
   }
 
   /** Commands take effect in order; events come last. */
@@ -251,7 +265,8 @@ export class Driver {
   /** The annotations say what the record says; only where a policy governs are they ours to write. */
   async #stamp(view: ObjectView, record: ReleaseRecord): Promise<void> {
     const { source, governance, raw } = view
-    if (source === null || governance.by !== 'policy') return
+    // Of a Secret the IngressRollout is all there is to see (docs/adr/0026-no-write-on-secrets.md).
+    if (source === null || source.gone === true || isSecret(source) || governance.by !== 'policy') return
     const wanted = Object.entries(stampFor(record, this.#options.annotationPrefix))
     const upToDate = !this.#options.writer.stale(source)
     const same = wanted.every(([name, value]) => (raw?.metadata.annotations?.[name] ?? null) === value)
@@ -283,7 +298,7 @@ export class Driver {
           )
     const unstamped = known === undefined && view !== null ? stampsOwed(rollout, view, state) : []
     const driven: Driven = {
-      ...{ state, policy, hosts: [], owesStatus: false, written: null },
+      ...{ state, policy, hosts: [], since: clock.now(), owesStatus: false, written: null },
       unfinished: [...unfinished, ...unstamped],
     }
     this.#driven.set(rollout.uid, driven)
@@ -303,6 +318,11 @@ export class Driver {
       return isUrgent ? turns.sibling(rollout.uid) : turns.obstacle(rollout.uid, policy.maxConcurrent)
     }
     return phase === 'Paused' && !isUrgent && turns.stand(rollout.uid) === 'rests' ? turns.conflict(rollout.uid) : null
+  }
+
+  /** What was moved to another object in one go may come a moment later. Milliseconds that are left. */
+  #settlesMs(rollout: Rollout, view: ObjectView | null, { since }: Driven): number {
+    return shrinks(view, rollout.spec.revision) ? this.#options.settleMs - (this.#options.clock.now() - since) : 0
   }
 
   /** Its place among the others follows from its phase, in the same turn of the event loop in which it was asked for. */
@@ -327,6 +347,7 @@ export class Driver {
     const moves = movesOf(rollout.object, view, rollout.spec.revision)
     const claim = {
       ...{ object: rollout.object, policy, since: rollout.createdAt },
+      shrinks: shrinks(view, rollout.spec.revision),
       requests: moves.requests ? hosts : [],
       handshakes: moves.handshakes ? hosts : [],
     }

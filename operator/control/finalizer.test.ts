@@ -8,105 +8,74 @@ import type { ViewOf } from './testing-views.ts'
 
 const gone = { deleting: true, finalizers: [FINALIZER] } as const
 const ABSENT = ABSENT_REVISION
+const DRIVEN = { byHand: true, update: 'v1' }
 const yes = true
 const no = false
 
-/** What it is about, the view, whether a rollout is on its way, whether the finalizer is to be there. */
-const cases: readonly (readonly [string, ViewOf, boolean, boolean])[] = [
-  ['governed, released', {}, no, yes],
-  ['governed, released, on its way', { record: { update: 'v2', index: 1 } }, yes, yes],
-  ['governed, created, on its way', { content: 'v2', record: { current: null, update: 'v2', index: 0 } }, yes, yes],
-  ['governed, created, nothing on its way', { record: { current: null } }, yes, no],
-  ['governed, not recorded yet', { record: null }, no, no],
-  ['governed, recorded as not governed yet', { record: { governed: false } }, no, no],
-  ['governed by hand, released', { governance: HAND, record: { byHand: true } }, no, no],
-  ['governed by hand, stamped', { governance: HAND, record: { byHand: true, update: 'v1' } }, no, yes],
-  ['not governed', { governance: NOBODY, record: { governed: false } }, no, no],
-  ['policy gone, not noted yet', { governance: NOBODY }, no, no],
-  ['its namespace is being deleted', { namespaceTerminating: true }, no, no],
-  ['deleted, nothing rolled out yet', { content: ABSENT, source: gone }, yes, yes],
-  ['deleted, and had no finalizer: too late', { content: ABSENT, source: { ...gone, finalizers: ['other'] } }, no, no],
-  ['deleted, on its way out', { content: ABSENT, source: gone, record: { update: ABSENT, index: 1 } }, yes, yes],
+/** What it is about, the view, whether the finalizer is to be there. */
+const cases: readonly (readonly [string, ViewOf, boolean])[] = [
+  ['governed, released', {}, no],
+  ['governed, on its way', { record: { update: 'v2', index: 1 } }, no],
+  ['governed, of an older operator that set it', { source: { finalizers: [FINALIZER] } }, no],
   [
-    'deleted, released, not confirmed',
-    { content: ABSENT, source: gone, record: { current: ABSENT, update: ABSENT } },
-    yes,
+    'governed, deleted, held by an older operator',
+    { content: ABSENT, source: gone, record: { refused: [ABSENT] } },
+    no,
+  ],
+  ['driven by hand, not yet', { governance: HAND, record: { byHand: true } }, no],
+  ['driven by hand', { governance: HAND, record: DRIVEN }, yes],
+  ['driven by hand, not recorded yet', { governance: HAND, record: null }, no],
+  ['driven by hand, recorded as not governed', { governance: HAND, record: { ...DRIVEN, governed: false } }, no],
+  ['driven by hand, deleted', { content: ABSENT, source: gone, governance: HAND, record: DRIVEN }, yes],
+  [
+    'driven by hand, deleted, on its way out',
+    { content: ABSENT, source: gone, governance: HAND, record: { ...DRIVEN, update: ABSENT, index: 1 } },
     yes,
   ],
   [
-    'deleted, released, confirmed',
-    { content: ABSENT, source: gone, record: { current: ABSENT, update: ABSENT } },
-    no,
-    no,
-  ],
-  ['deleted before anything of it was released', { content: ABSENT, source: gone, record: { current: null } }, no, no],
-  [
-    'deleted while it was on its way, and taken back',
-    { content: ABSENT, source: gone, record: { current: null, update: ABSENT, index: 0 } },
-    no,
+    'driven by hand, deleted everywhere',
+    { content: ABSENT, source: gone, governance: HAND, record: { byHand: true, current: ABSENT, update: ABSENT } },
     no,
   ],
   [
-    'deletion refused',
-    { content: ABSENT, source: gone, record: { refused: [ABSENT], update: 'v1', index: 0 } },
-    no,
-    yes,
-  ],
-  [
-    'deletion refused, policy gone',
-    { content: ABSENT, source: gone, governance: NOBODY, record: { refused: [ABSENT], governed: false } },
-    no,
-    yes,
-  ],
-  [
-    'deletion not refused, policy gone',
-    { content: ABSENT, source: gone, governance: NOBODY, record: { governed: false } },
-    no,
+    'driven by hand, deleted, and had no finalizer: too late',
+    { content: ABSENT, source: { ...gone, finalizers: ['other'] }, governance: HAND, record: DRIVEN },
     no,
   ],
   [
-    'left our class, released',
-    { content: ABSENT, source: { deleting: false, ours: false }, record: { current: ABSENT, update: ABSENT } },
-    yes,
+    'driven by hand, its namespace is being deleted',
+    { governance: HAND, record: DRIVEN, namespaceTerminating: true },
     no,
   ],
-  [
-    'left our class, on its way out',
-    { content: ABSENT, source: { deleting: false, ours: false }, record: { update: ABSENT, index: 1 } },
-    yes,
-    yes,
-  ],
+  ['not governed', { governance: NOBODY, record: { governed: false } }, no],
 ]
 
 describe('the finalizer', () => {
-  it.each(cases)('%s', (_what, of, rollingOut, wanted) => {
+  it.each(cases)('%s', (_what, of, wanted) => {
     const without = viewOf(of)
     const present = without.source?.finalizers.includes(FINALIZER) === true
-    expect(wantedFinalizers(without, rollingOut).includes(FINALIZER)).toBe(wanted)
+    expect(wantedFinalizers(without).includes(FINALIZER)).toBe(wanted)
     // What is there and right stays the same list: nothing is written.
-    if (present === wanted) expect(wantedFinalizers(without, rollingOut)).toBe(without.source?.finalizers)
+    if (present === wanted) expect(wantedFinalizers(without)).toBe(without.source?.finalizers)
   })
 
-  it.each(cases)('leaves those of others alone: %s', (_what, of, rollingOut) => {
+  it.each(cases)('leaves those of others alone: %s', (_what, of) => {
     const before = viewOf(of).source?.finalizers ?? []
     for (const others of [['a'], ['a', 'b']]) {
       const source = { ...of.source, finalizers: [...others, ...before.filter(name => name === FINALIZER)] }
-      const wanted = wantedFinalizers(viewOf({ ...of, source }), rollingOut)
-      expect(wanted.filter(name => name !== FINALIZER)).toEqual(others)
+      expect(wantedFinalizers(viewOf({ ...of, source })).filter(name => name !== FINALIZER)).toEqual(others)
     }
   })
 
   it('is never put on a Secret, nor on an object that is being deleted', () => {
     for (const [, of] of cases) {
-      for (const rollingOut of [true, false]) {
-        const view = viewOf(of)
-        const secret: ObjectView = { ...view, key: 'Secret/shop/tls' }
-        expect(wantedFinalizers(secret, rollingOut)).not.toContain(FINALIZER)
-        const { source } = view
-        if (source === null) continue
-        const deleting: ObjectView = { ...view, source: { ...source, deleting: true, finalizers: [] } }
-        expect([view.record, wantedFinalizers(deleting, rollingOut)]).toEqual([view.record, []])
-      }
+      const view = viewOf(of)
+      const secret: ObjectView = { ...view, key: 'Secret/shop/tls' }
+      expect(wantedFinalizers(secret)).not.toContain(FINALIZER)
+      const { source } = view
+      if (source === null) continue
+      const deleting: ObjectView = { ...view, source: { ...source, deleting: true, finalizers: [] } }
+      expect([view.record, wantedFinalizers(deleting)]).toEqual([view.record, []])
     }
   })
 

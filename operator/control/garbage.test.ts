@@ -6,7 +6,6 @@ import type { IngressRolloutStatus } from '../model/generated/crds.ts'
 import { TLS, WEB, ingress, policy, secret, service, slice } from '../pipeline/testing.ts'
 import { LeaderProcess, cluster, outcomeOf } from './testing.ts'
 
-const BAD = { requests: 1000, failures: 1000 }
 const DELETION = 'shop/ing-web-absent'
 
 async function governed(spec: Readonly<Record<string, unknown>> = {}): Promise<readonly [FakeApi, LeaderProcess]> {
@@ -30,7 +29,7 @@ const change = (api: FakeApi, host: string): void => {
 }
 
 describe('garbage', () => {
-  it('is every rollout of an object that is gone, and none while the finalizer holds it', async () => {
+  it('is every rollout of an object that is gone, but not that of its deletion', async () => {
     const [api, leader] = await governed()
     const [stable] = given(leader)
     change(api, 'b.example')
@@ -40,63 +39,27 @@ describe('garbage', () => {
     await leader.settle()
     api.collectGarbage()
     await leader.settle()
-    expect([names(api).length, phaseOf(api)]).toEqual([2, 'Progressing'])
+    expect([names(api), phaseOf(api)]).toEqual([['ing-web-absent'], 'Progressing'])
     expect(given(leader)).toEqual([null, expect.any(String), expect.any(String)])
     expect(given(leader)[2]).not.toBe(stable)
     await leader.seconds(8)
-    expect([api.object('ingresses', 'shop/web'), phaseOf(api)]).toEqual([null, 'Complete'])
     api.collectGarbage()
     await leader.settle()
-    expect([names(api), leader.errors]).toEqual([[], []])
-  })
-
-  it('is the rollout of a deletion in the foreground, which is made again and goes on', async () => {
-    const [api, leader] = await governed()
-    const [stable] = given(leader)
-    api.removeInForeground('ingresses', 'shop/web')
-    await leader.settle()
-    expect(given(leader)).toEqual([null, stable, stable])
-    const first = api.object('ingressrollouts', DELETION)?.metadata.uid
-    api.collectGarbage()
-    expect(api.object('ingressrollouts', DELETION)).toBeNull()
-    await leader.settle()
-    expect(api.object('ingressrollouts', DELETION)?.metadata.uid).not.toBe(first)
-    expect(given(leader)).toEqual([null, stable, stable])
-    // The finalizer of the collector is gone with the first look, that of ours is not.
-    api.collectGarbage()
-    await leader.settle()
-    expect(phaseOf(api)).toBe('Progressing')
-    await leader.seconds(8)
-    expect([api.object('ingresses', 'shop/web'), phaseOf(api)]).toEqual([null, 'Complete'])
-  })
-
-  it('is the rollout of a deletion that is held: made again it is held, and a person can let it go', async () => {
-    const [api, leader] = await governed()
-    const [stable] = given(leader)
-    leader.onUpdate = BAD
-    api.remove('ingresses', 'shop/web')
-    await leader.seconds(8)
-    expect([phaseOf(api), given(leader)]).toEqual(['Held', [stable, stable, stable]])
-    api.removeInForeground('ingresses', 'shop/web')
-    api.collectGarbage()
-    expect(names(api)).toEqual([])
-    await leader.seconds(3)
-    expect([phaseOf(api), given(leader)]).toEqual(['Held', [stable, stable, stable]])
-    expect(api.object('ingresses', 'shop/web')?.metadata.finalizers).toHaveLength(1)
-    api.edit('ingressrollouts', DELETION, { spec: { promote: true } })
-    await leader.seconds(3)
-    expect([api.object('ingresses', 'shop/web'), phaseOf(api)]).toEqual([null, 'Complete'])
+    expect([phaseOf(api), given(leader), (await outcomeOf(api)).record]).toEqual(['Complete', [null, null, null], null])
     expect(leader.errors).toEqual([])
   })
 
-  it('is not the rollout of a deletion that is held, however little history is kept', async () => {
-    const [api, leader] = await governed({ historyLimit: 0 })
-    leader.onUpdate = BAD
-    api.remove('ingresses', 'shop/web')
+  it('is not the rollout of a deletion in the foreground either', async () => {
+    const [api, leader] = await governed()
+    const [stable] = given(leader)
+    api.removeInForeground('ingresses', 'shop/web')
+    await leader.settle()
+    expect(given(leader)).toEqual([null, stable, stable])
+    api.collectGarbage()
+    await leader.settle()
+    expect([api.object('ingresses', 'shop/web'), phaseOf(api)]).toEqual([null, 'Progressing'])
     await leader.seconds(8)
-    const { uid } = api.object('ingressrollouts', DELETION)?.metadata ?? {}
-    await leader.seconds(3)
-    expect([phaseOf(api), api.object('ingressrollouts', DELETION)?.metadata.uid]).toEqual(['Held', uid])
+    expect([phaseOf(api), given(leader)]).toEqual(['Complete', [null, null, null]])
   })
 
   it('is a rollout under way, whose revision leaves the pods though the deletion has to wait', async () => {
@@ -108,7 +71,14 @@ describe('garbage', () => {
     // Somebody else has the host.
     leader.turns.claim(
       'other',
-      { object: 'Ingress/shop/other', policy: 'default', requests: ['shop.example'], handshakes: [], since: 0 },
+      {
+        object: 'Ingress/shop/other',
+        policy: 'default',
+        requests: ['shop.example'],
+        handshakes: [],
+        shrinks: false,
+        since: 0,
+      },
       'runs',
     )
     api.removeInForeground('ingresses', 'shop/web')

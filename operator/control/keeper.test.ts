@@ -1,8 +1,9 @@
 import { beforeEach, describe, expect, it } from '@jest/globals'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
-import { HAND, NOBODY } from '../assign/testing.ts'
+import { CLOSED_POLICY, HAND, NOBODY, record as recordOf } from '../assign/testing.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
 import type { Problem } from '../model/types.ts'
+import { KubeError } from '../kube/errors.ts'
 import { ingress, namespace, policy } from '../pipeline/testing.ts'
 import { CONDITIONS_ANNOTATION } from '../status/object-conditions.ts'
 import { FINALIZER } from './finalizer.ts'
@@ -24,6 +25,8 @@ describe('one look', () => {
   let said: string[]
   let fresh: boolean
   let needed: boolean
+  let refused: boolean
+  let stored: ReleaseRecord | null
   let now: Date
 
   beforeEach(() => {
@@ -34,6 +37,8 @@ describe('one look', () => {
     said = []
     fresh = false
     needed = true
+    refused = false
+    stored = null
   })
 
   const keeperOf = (): Keeper =>
@@ -52,10 +57,11 @@ describe('one look', () => {
           log.push(`remove ${uid}`)
           return Promise.resolve()
         },
-        byKey: () => null,
+        byKey: () => stored,
       },
       writer: {
         patch: (_object, patch) => {
+          if (refused) return Promise.reject(new KubeError('KUBE_FORBIDDEN', 'no'))
           log.push('patch')
           patches.push({ ...patch })
           return Promise.resolve()
@@ -64,6 +70,9 @@ describe('one look', () => {
       annotationPrefix: X,
       fresh: () => fresh,
       needed: () => needed,
+      named: () => needed,
+      unnamed: () => !needed,
+      now: () => now.getTime(),
       say: (_source, { type, status, reason }) => said.push(`${type}=${status} ${reason}`),
       wall: () => now,
     })
@@ -71,16 +80,49 @@ describe('one look', () => {
     const view = viewOf(of)
     return keeperOf().keep(key === undefined ? view : { ...view, key }, { rollingOut })
   }
-  const finalized = { finalizers: [FINALIZER] } as const
 
   it('writes nothing of an object that is as it should be', async () => {
-    expect(await keep({ source: finalized })).toBe('settled')
+    expect(await keep({})).toBe('settled')
     expect(log).toEqual([])
   })
 
-  it('puts the finalizer on what is governed, beside those of others', async () => {
-    expect(await keep({ source: { finalizers: ['other'] } })).toBe('changed')
+  it('puts the finalizer on what is driven by hand, beside those of others', async () => {
+    const driven = { byHand: true, update: 'v1', index: -1 }
+    const texts = { flag: 'true', current: 'v1', update: 'v1', index: '-1' }
+    const of = { governance: HAND, record: driven, texts }
+    expect(await keep({ ...of, source: { finalizers: ['other'] } })).toBe('changed')
     expect(patches).toEqual([{ finalizers: ['other', FINALIZER] }])
+  })
+
+  it('takes off the finalizer that an older operator put on what a policy governs', async () => {
+    expect(await keep({ source: { finalizers: [FINALIZER, 'other'] } })).toBe('changed')
+    expect(patches).toEqual([{ finalizers: ['other'] }])
+  })
+
+  it('notes which policy governs it, for the time when it is gone, and nobody waits for that', async () => {
+    expect(await keep({ record: { policy: 'former' } })).toBe('settled')
+    expect([log, records[0]?.policy]).toEqual([['put later'], 'default'])
+    log.length = 0
+    expect(await keep({ record: {} })).toBe('settled')
+    expect(log).toEqual([])
+  })
+
+  it.each<[string, Partial<ReleaseRecord>, boolean, Kept]>([
+    ['is served', {}, false, 'settled'],
+    ['is on its way out', { update: 'absent', index: 1 }, true, 'settled'],
+    ['is released, and pods have not confirmed', { current: 'absent', update: 'absent', index: -1 }, true, 'settled'],
+    ['is off the pods', { current: 'absent', update: 'absent', index: -1 }, false, 'changed'],
+  ])('of an object that is gone keeps what %s, and writes nothing to it', async (_what, record, rollingOut, kept) => {
+    const view = viewOf({ content: 'absent', source: { gone: true, deleting: true }, record })
+    expect(await keeperOf().keep(view, { rollingOut })).toBe(kept)
+    expect(log).toEqual(kept === 'changed' ? [`remove ${view.stored?.uid ?? ''}`] : [])
+  })
+
+  it('of an object that is gone keeps nothing when its namespace is, or its policy', async () => {
+    const of = { content: 'absent', source: { gone: true, deleting: true } } as const
+    expect(await keep({ ...of, namespaceTerminating: true })).toBe('changed')
+    expect(await keep({ ...of, governance: NOBODY })).toBe('changed')
+    expect([log, patches]).toEqual([['remove u1', 'remove u1'], []])
   })
 
   it('says so where somebody changed annotations that are not his, and not where they are late', async () => {
@@ -88,7 +130,7 @@ describe('one look', () => {
     const keeper = keeperOf()
     const { record } = viewOf({ record: { update: 'v2', index: 1 } })
     const look = (index: string): Promise<Kept> => {
-      const view = viewOf({ content: 'v2', governance, source: finalized, texts: { ...STAMP, index } })
+      const view = viewOf({ content: 'v2', governance, texts: { ...STAMP, index } })
       return keeper.keep({ ...view, record, stored: record }, { rollingOut: true })
     }
     expect([await look('0'), said]).toEqual(['changed', []])
@@ -131,28 +173,28 @@ describe('one look', () => {
   })
 
   it('takes the stamps of a policy that is gone first, and changes the record only afterwards', async () => {
-    const of: ViewOf = { content: 'v2', governance: NOBODY, record: { update: 'v2', index: 1 }, source: finalized }
+    const of: ViewOf = { content: 'v2', governance: NOBODY, record: { update: 'v2', index: 1 } }
     expect(await keep({ ...of, texts: STAMP })).toBe('changed')
     expect(log).toEqual(['patch'])
     const nothing = Object.fromEntries(names.map(name => [name, null]))
-    expect(patches).toMatchObject([{ annotations: nothing, finalizers: [] }])
+    expect(patches).toMatchObject([{ annotations: nothing }])
     expect(await keep(of)).toBe('changed')
     expect(records).toMatchObject([{ governed: false, current: 'v1', update: null, seen: 'v2' }])
   })
 
   it('writes lost annotations again, says so, and leaves invalid ones to whoever wrote them', async () => {
     const record = { update: 'v2', index: 1 }
-    expect(await keep({ content: 'v2', record, source: finalized })).toBe('changed')
+    expect(await keep({ content: 'v2', record })).toBe('changed')
     const stamp = Object.fromEntries(names.map((name, i) => [name, ['true', 'v1', 'v2', '1'][i]]))
     expect(patches).toEqual([{ annotations: stamp }])
     expect(said).toEqual(['Released=False StampMissing'])
     patches.length = 0
-    await keep({ content: 'v2', record, source: finalized, texts: { ...STAMP, index: 'abc' } })
+    await keep({ content: 'v2', record, texts: { ...STAMP, index: 'abc' } })
     expect(patches).toEqual([{ annotations: { [CONDITIONS_ANNOTATION]: expect.stringContaining('InvalidIndex') } }])
   })
 
   it('follows a person: a name is bound, the index taken over, the end recorded', async () => {
-    const by = { governance: HAND, source: { ...finalized } } as const
+    const by = { governance: HAND, source: { finalizers: [FINALIZER] } } as const
     const kept = { byHand: true }
     await keep({ ...by, content: 'v2', texts: { flag: 'true', update: 'mine', index: '0' }, record: kept })
     expect(records.at(-1)).toMatchObject({
@@ -180,13 +222,12 @@ describe('one look', () => {
       content: 'v2',
       texts: { ...STAMP, index: '4' },
       record: { update: 'v2', index: 1 },
-      source: finalized,
     })
     expect(records).toEqual([])
   })
 
   it('lets an object go with its namespace, at once, and its record with it', async () => {
-    await keep({ namespaceTerminating: true, source: finalized })
+    await keep({ namespaceTerminating: true, source: { finalizers: [FINALIZER] } })
     expect([log, patches]).toEqual([['remove u1', 'patch'], [{ finalizers: [] }]])
     log.length = 0
     // Served, and not stored yet: there is nothing to remove.
@@ -198,8 +239,13 @@ describe('one look', () => {
     expect(await keep({ content: null })).toBe('changed')
     expect(await keep({ content: null }, false, 'Secret/shop/tls')).toBe('settled')
     needed = false
-    expect(await keep({ content: null }, false, 'Secret/shop/tls')).toBe('changed')
-    expect(log).toEqual(['remove u1', 'remove u1'])
+    const keeper = keeperOf()
+    const secret = { ...viewOf({ content: null }), key: 'Secret/shop/tls' } as const
+    expect(await keeper.keep(secret, { rollingOut: false })).toBe(600_000)
+    now = new Date(now.getTime() + 600_000)
+    expect(await keeper.keep(secret, { rollingOut: false })).toBe('changed')
+    expect(await keep({ content: null, namespaceTerminating: true }, false, 'Secret/shop/tls')).toBe('changed')
+    expect(log).toEqual(['remove u1', 'remove u1', 'remove u1'])
     expect(await keep({ content: null, record: null })).toBe('settled')
   })
 
@@ -222,10 +268,29 @@ describe('one look', () => {
     expect(records).toMatchObject([{ uid: 'u2', current: 'v1' }])
   })
 
+  it('lets go of what nobody reads any more, unless its content may be one that was refused or held', async () => {
+    needed = false
+    const key = 'Secret/shop/tls'
+    const forget = async (change: Partial<ReleaseRecord>): Promise<readonly Kept[]> => {
+      stored = recordOf({ key, ...change })
+      const keeper = keeperOf()
+      const first = await keeper.forget(key)
+      now = new Date(now.getTime() + 600_000)
+      return [first, await keeper.forget(key)]
+    }
+    expect(await forget({})).toEqual([600_000, 'changed'])
+    expect(log).toEqual(['remove u1'])
+    for (const change of [{ refused: ['v2'] }, { seen: 'v2' }, { update: 'v2', index: 1 }, { byHand: true }]) {
+      expect(await forget(change)).toEqual(['settled', 'settled'])
+    }
+    needed = true
+    expect(await forget({})).toEqual(['settled', 'settled'])
+  })
+
   const problem: Problem = { key: 'k', field: 'spec.x', reason: 'InvalidHost', message: 'is none', effect: 'reject' }
 
   it('says what is wrong once, and takes it back when it is mended', async () => {
-    const of: ViewOf = { source: finalized, problems: [problem] }
+    const of: ViewOf = { problems: [problem] }
     await keep(of)
     expect(said).toEqual(['Accepted=False InvalidHost'])
     const [{ annotations }] = patches as unknown as readonly [
@@ -233,7 +298,7 @@ describe('one look', () => {
     ]
     expect(await keep({ ...of, annotations })).toBe('settled')
     expect(said).toHaveLength(1)
-    expect(await keep({ source: finalized, annotations })).toBe('changed')
+    expect(await keep({ annotations })).toBe('changed')
     expect(patches.at(-1)).toEqual({ annotations: { [CONDITIONS_ANNOTATION]: null } })
     expect(said).toHaveLength(1)
   })
@@ -241,7 +306,7 @@ describe('one look', () => {
   it('says that a Service is missing once it was missed for some seconds, and asks to be looked at then', async () => {
     const keeper = keeperOf()
     const missing: Problem = { key: 'k', field: 'spec', reason: 'ServiceNotFound', message: 'no such', effect: 'warn' }
-    const view = viewOf({ source: finalized, problems: [missing] })
+    const view = viewOf({ problems: [missing] })
     expect(await keeper.keep(view, { rollingOut: false })).toBe(5_000)
     expect([said, patches]).toEqual([[], []])
     now = new Date(now.getTime() + 5_000)
@@ -251,7 +316,7 @@ describe('one look', () => {
       { readonly annotations: Readonly<Record<string, string>> },
     ]
     // A new leader does not take it off again.
-    expect(await keep({ source: finalized, problems: [missing], annotations })).toBe('settled')
+    expect(await keep({ problems: [missing], annotations })).toBe('settled')
   })
 
   it('says once that a Secret is gone which is still needed, and again when it was there in between', async () => {
@@ -268,15 +333,50 @@ describe('one look', () => {
     expect(said).toHaveLength(2)
   })
 
+  describe('of a Secret', () => {
+    const tls = { key: 'Secret/shop/tls' } as const
+    const byHand = { byHand: true, update: 'v2', index: 1, key: tls.key } as const
+
+    it('writes nothing on it under a policy, and says what is wrong by event, once', async () => {
+      const keeper = keeperOf()
+      const record = { update: 'v2', index: 1, key: tls.key }
+      const of: ViewOf = { content: 'v2', source: tls, governance: CLOSED_POLICY, record, problems: [problem] }
+      for (let i = 0; i < 3; i++) await keeper.keep(viewOf(of), { rollingOut: true })
+      expect([patches, said]).toEqual([[], ['Accepted=False InvalidHost']])
+      await keeper.keep(viewOf({ ...of, problems: [] }), { rollingOut: true })
+      await keeper.keep(viewOf(of), { rollingOut: true })
+      expect([patches, said.length]).toEqual([[], 2])
+    })
+
+    it('writes lost annotations again where a person drives it', async () => {
+      const texts = { flag: 'true', current: 'v1' }
+      await keep({ content: 'v2', source: tls, governance: HAND, record: byHand, texts })
+      const written = { [`${X}/secret-rollout-update-revision`]: 'v2', [`${X}/secret-rollout-index-id`]: '1' }
+      expect(patches).toMatchObject([{ annotations: written }])
+    })
+
+    it('says once that it may not, and goes on', async () => {
+      refused = true
+      const keeper = keeperOf()
+      const view = viewOf({ content: 'v2', source: tls, governance: HAND, record: byHand, texts: { flag: 'true' } })
+      for (let i = 0; i < 3; i++) expect(await keeper.keep(view, { rollingOut: true })).toBe(60_000)
+      expect([patches, said]).toEqual([[], ['Released=False NotWritten']])
+      refused = false
+      expect(await keeper.keep(view, { rollingOut: true })).toBe('changed')
+      expect(said).toEqual(['Released=False NotWritten', 'Released=False StampMissing'])
+      refused = true
+      await expect(keep({ source: { finalizers: [FINALIZER] } })).rejects.toMatchObject({ code: 'KUBE_FORBIDDEN' })
+    })
+  })
+
   it('does not call a change unreleased whose rollout is about to begin', async () => {
-    await keep({ content: 'v2', source: finalized }, true)
+    await keep({ content: 'v2' }, true)
     expect(said).toEqual([])
     await keep({
       content: 'v2',
       governance: HAND,
       record: { byHand: true },
       texts: { flag: 'true' },
-      source: finalized,
     })
     expect(said).toEqual(['Released=False NotStamped'])
   })
@@ -314,7 +414,6 @@ describe('many looks', () => {
     api.put('ingressrolloutpolicies', policy())
     await leader.settle()
     expect((await outcomeOf(api)).record?.current).toBe(before.record?.current)
-    expect((await outcomeOf(api)).finalizers).toEqual([FINALIZER])
     api.remove('ingressrolloutpolicies', 'default')
     await leader.settle()
     const flag = 'nginx.ingress.kubernetes.io/ingress-rollout'

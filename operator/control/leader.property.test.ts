@@ -21,6 +21,7 @@ type Action =
       readonly what: 'delete' | 'delete in foreground' | 'leave' | 'strip' | 'label' | 'drive'
     }
   | { readonly do: 'policy'; readonly on: boolean }
+  | { readonly do: 'use'; readonly requests: number | null }
   | { readonly do: 'time'; readonly seconds: number }
   | { readonly do: 'lag'; readonly plurals: readonly string[] }
   | { readonly do: 'fail'; readonly writes: readonly number[]; readonly how: Failure; readonly crash: boolean }
@@ -47,6 +48,7 @@ const object = fc.record({
   do: fc.constant('object' as const),
   what: fc.constantFrom('delete', 'delete in foreground', 'leave', 'strip', 'strip', 'label', 'label', 'drive'),
 })
+const use = fc.record({ do: fc.constant('use' as const), requests: fc.constantFrom(0, 5, 1_000, null) })
 const command = (...what: Extract<Action, { do: 'command' }>['what'][]): fc.Arbitrary<Action> =>
   fc.record({ do: fc.constant('command' as const), what: fc.constantFrom(...what) })
 const machine: fc.Arbitrary<Action> = fc.oneof(
@@ -55,6 +57,7 @@ const machine: fc.Arbitrary<Action> = fc.oneof(
   { weight: 5, arbitrary: fail },
   { weight: 3, arbitrary: lag },
   { weight: 3, arbitrary: object },
+  { weight: 2, arbitrary: use },
   { weight: 3, arbitrary: command('abort', 'retry', 'approve', 'delete it') },
 )
 const anything: fc.Arbitrary<Action> = fc.oneof(
@@ -68,6 +71,7 @@ class World {
   readonly #clock = new FakeClock()
   #leader: LeaderProcess
   readonly #bad: Revision
+  #use: number | null = 0
   /** Every revision that was released, as the record says it after each action. */
   readonly released = new Set<Revision>()
 
@@ -121,6 +125,10 @@ class World {
       case 'time':
         await this.#leader.seconds(action.seconds)
         break
+      case 'use':
+        this.#use = action.requests
+        this.#leader.use = action.requests
+        break
       case 'lag':
         this.#leader.lag(...action.plurals)
         break
@@ -139,6 +147,7 @@ class World {
   async quiet(): Promise<void> {
     this.api.fail(new Map())
     this.#leader.lag()
+    this.#leader.use = 0
     this.api.put('ingressrolloutpolicies', policy({ spec: { creation: 'Gradual' } }))
     await this.#settle()
     for (const { metadata, spec } of this.api.all('ingressrollouts')) {
@@ -162,7 +171,8 @@ class World {
         faults.push(`${metadata.name} is ${phase}: ${message}`)
     }
     if (record === null) return faults
-    for (const part of ['current', 'update', 'index'] as const) {
+    const written = this.api.object('ingresses', 'shop/web') === null ? [] : (['current', 'update', 'index'] as const)
+    for (const part of written) {
       const recorded = record[part] === null ? null : String(record[part])
       const written = stamp[part]
       if (written !== recorded && (written !== null || record.update !== null))
@@ -209,6 +219,7 @@ class World {
 
   #newLeader(): LeaderProcess {
     const leader = new LeaderProcess(this.api, { clock: this.#clock })
+    leader.use = this.#use
     leader.figuresOf = revision => (revision === this.#bad ? BROKEN : HEALTHY)
     return leader
   }

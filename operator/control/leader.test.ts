@@ -61,7 +61,8 @@ beforeEach(() => {
     addresses: { write: noted('addresses') },
     writer: { stale: () => stale, forget: note('forget') },
     keeper: {
-      forget: () => undefined,
+      start: () => undefined,
+      forget: () => Promise.resolve('settled'),
       keep: () => {
         log.push('keep')
         return kept()

@@ -119,6 +119,7 @@ export class Leader {
     // Stopped meanwhile.
     if (term !== this.#term) return
     driver.start()
+    this.#parts.keeper.start()
     policies.lead()
     for (const kind of KINDS) checksums[kind].lead()
     for (const { key } of pipeline.views()) this.#objects.add(key)
@@ -227,6 +228,13 @@ export class Leader {
       !store.isComplete && [...pipeline.views()].some(view => isToBeRecorded(view) && this.#fresh.has(view.source.uid))
     if (waits) return { requeueAfterMs: SAFETY_MS }
     if (!store.isComplete || store.isMissing) await store.complete()
+    if (store.stale.length > 0) {
+      this.#parts.log.info(
+        { secrets: store.stale.length },
+        'private keys in the store are encrypted with the newest key',
+      )
+      await store.reseal()
+    }
     return {}
   }
 

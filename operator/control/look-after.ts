@@ -35,10 +35,12 @@ export async function lookAfter(key: ObjectKey, parts: LookAfterParts): Promise<
   const view = pipeline.view(key)
   if (view === null) {
     writer.forget(key)
-    keeper.forget(key)
+    const forgotten = await keeper.forget(key)
+    if (forgotten === 'changed') return { requeueAfterMs: SAFETY_MS }
     const driven = await driver.drive(key)
     await starter.sweep(key)
-    return driven
+    if (typeof forgotten !== 'number') return driven
+    return { requeueAfterMs: Math.min(forgotten, driven.requeueAfterMs ?? Infinity) }
   }
   if (view.source !== null && writer.stale(view.source)) return { requeueAfterMs: SAFETY_MS }
   const failures: unknown[] = []

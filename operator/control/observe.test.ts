@@ -39,10 +39,11 @@ function look(of: ViewOf | null, change: Partial<ObserveInput> = {}): Observatio
     state: state(),
     view: of === null ? null : viewOf(of),
     pods: [],
-    figures: { serving: () => EMPTY_AGGREGATE, baseline: () => null, before: () => null },
+    figures: { serving: () => EMPTY_AGGREGATE, baseline: () => null, before: () => null, use: () => null },
     hosts: [],
     endpoints: new Map(),
     ...{ lacksCertificates: null, renewal: null },
+    isTakenOver: () => false,
     ...{ isItsTurn: true, cleanSince: -Infinity, upToDate: true, now: 100_000, wall: 5 },
     ...change,
   })
@@ -155,6 +156,7 @@ describe('figures, pods, endpoints', () => {
       },
       baseline: () => null,
       before: () => null,
+      use: () => null,
     }
     const of = { figures, hosts: ['a', 'b'] }
     expect(look(ON_ITS_WAY, { ...of, state: state({ batchSince: 70_000 }) }).recent).toBeNull()
@@ -178,7 +180,12 @@ describe('figures, pods, endpoints', () => {
       tlsFailureRate: 0,
       latencyP99Ms: 1,
     }
-    const figures: FigureSource = { serving: () => EMPTY_AGGREGATE, baseline: () => baseline, before: () => null }
+    const figures: FigureSource = {
+      serving: () => EMPTY_AGGREGATE,
+      baseline: () => baseline,
+      before: () => null,
+      use: () => null,
+    }
     expect(look(ON_ITS_WAY, { figures }).baseline).toBe(baseline)
     expect(look(ON_ITS_WAY, { figures, state: state({ baseline }) }).baseline).toBeNull()
   })
@@ -186,7 +193,12 @@ describe('figures, pods, endpoints', () => {
   it('asks what each pod showed before only when the rollout may begin', () => {
     const dispersion = { failures: 1, notFound: 1, clientErrors: 1, redirects: 1, tlsFailures: 1, slow: 1 }
     const before = { pods: new Map(), ms: 0, dispersion }
-    const figures: FigureSource = { serving: () => EMPTY_AGGREGATE, baseline: () => null, before: () => before }
+    const figures: FigureSource = {
+      serving: () => EMPTY_AGGREGATE,
+      baseline: () => null,
+      before: () => before,
+      use: () => null,
+    }
     const seen = (change: Partial<State>, isItsTurn = true): unknown =>
       look(ON_ITS_WAY, { figures, isItsTurn, state: state(change) }).before
     expect(seen({ phase: 'Pending' })).toBe(before)

@@ -5,7 +5,7 @@ import { parseObjectKey } from '../../protocol/ids.ts'
 import { hashOf, releasedOf } from '../assign/revisions.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
 import { closedBy } from '../compile/compile.ts'
-import { hostsOf, referencesOf } from '../compile/references.ts'
+import { hostsOf, referencesOf, routesOf } from '../compile/references.ts'
 import { confirmed } from '../fleet/fleet.ts'
 import type { FleetPod } from '../fleet/fleet.ts'
 import type { IngressRolloutSpec } from '../model/generated/crds.ts'
@@ -13,12 +13,14 @@ import type { Content } from '../model/types.ts'
 import type { ObjectView } from '../pipeline/pipeline.ts'
 import type { Aggregate, Baseline, Before } from '../rollout/machine/figures.ts'
 import { RECENT_MS } from '../rollout/machine/judge.ts'
+import { isLeaving } from '../rollout/machine/outcome.ts'
 import type { Observation, State } from '../rollout/machine/types.ts'
 
 export interface FigureSource {
   serving(key: ObjectView['key'], revision: Revision | null, hosts: readonly string[], sinceMs: number): Aggregate
   baseline(hosts: readonly string[], nowMs: number, sinceMs: number): Baseline | null
   before(hosts: readonly string[], nowMs: number, sinceMs: number): Before | null
+  use(key: ObjectView['key'], pods: Iterable<string>, nowMs: number): number | null
 }
 
 export interface ObserveInput {
@@ -36,6 +38,8 @@ export interface ObserveInput {
   readonly renewal: Observation['renewal']
   /** When pods last had something on these hosts that was taken back: what they showed before is no measure. Monotonic milliseconds. */
   readonly cleanSince: number
+  /** Others serve every path of the object; only asked when it is on its way out. */
+  readonly isTakenOver: () => boolean
   /** The object as we know it has all that we wrote. */
   readonly upToDate: boolean
   readonly now: number
@@ -63,6 +67,8 @@ export function observe(input: ObserveInput): Observation {
     revision,
     stable,
     deletion: revision === ABSENT_REVISION && source?.deleting === true,
+    use: isLeaving(spec) ? figures.use(key, ready(pods), now) : null,
+    takenOver: isLeaving(spec) && input.isTakenOver(),
     closed,
     pods: pods.map(pod => ({
       name: pod.name,
@@ -101,6 +107,10 @@ export function observe(input: ObserveInput): Observation {
   }
 }
 
+function ready(pods: readonly FleetPod[]): readonly string[] {
+  return pods.filter(pod => pod.ready).map(({ name }) => name)
+}
+
 /** What was published, or is on its way, is no fault of the object. */
 const OF_CONTENT: ReadonlySet<string> = new Set(['AssignmentInvalid', 'DigestMismatch', 'SchemaViolation'])
 
@@ -136,6 +146,16 @@ export function movesOf(key: ObjectView['key'], view: ObjectView | null, revisio
   }
   const update = tlsOf(revision)
   return { requests: true, handshakes: update === null || update !== tlsOf(view?.record?.current ?? null) }
+}
+
+/** It takes away a host or a path that the object has on all pods. */
+export function shrinks(view: ObjectView | null, revision: Revision): boolean {
+  const routes = (of: Revision | null): ReadonlySet<string> => {
+    const content = contentOf(of, view)
+    return new Set(content?.kind === 'Ingress' ? routesOf(content) : [])
+  }
+  const update = routes(revision)
+  return [...routes(view?.record?.current ?? null)].some(route => !update.has(route))
 }
 
 function stableOf(spec: IngressRolloutSpec, record: ReleaseRecord | null): Revision | null {

@@ -100,5 +100,5 @@ describe('the renewal of a certificate that nobody asks for', () => {
 })
 
 function claimOn(host: string): Parameters<LeaderProcess['turns']['claim']>[1] {
-  return { object: 'Secret/other/tls', policy: 'default', requests: [], handshakes: [host], since: 0 }
+  return { object: 'Secret/other/tls', policy: 'default', requests: [], handshakes: [host], since: 0, shrinks: false }
 }

@@ -2,11 +2,8 @@
  * Makes the IngressRollout of a content that is to go out, and forgets old ones.
  *
  * An IngressRollout is owned by its object (docs/adr/0022-owner-references.md): Kubernetes' garbage collector deletes it when
- * the object is gone. While our finalizer holds an object that is being deleted it is not gone, and a deletion in the
- * background leaves its rollouts alone. One in the foreground (`kubectl delete --cascade=foreground`) deletes them at once,
- * that of the deletion, too, which a person may be needed for: so it is made again, and goes on from the record. Its new
- * owner reference is a solid one, as the collector takes its own finalizer off the object in the same moment: nothing
- * blocks the deletion (no blockOwnerDeletion), so there is nothing that it would wait for.
+ * the object is gone. That of a deletion has no owner, because it begins when there is none any more
+ * (docs/adr/0030-deletions.md): it is forgotten here, an hour after its end.
  */
 import { parseObjectKey } from '../../protocol/ids.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
@@ -25,7 +22,6 @@ import type { SourceObject } from '../model/types.ts'
 import type { ObjectView, Pipeline } from '../pipeline/pipeline.ts'
 import { rolloutName } from '../rollout/status.ts'
 import { resetForAttempt } from './attempt.ts'
-import { FINALIZER } from './finalizer.ts'
 import type { Records } from './keeper.ts'
 import { isTerminal } from './rollouts.ts'
 import type { Rollout, Rollouts } from './rollouts.ts'
@@ -165,7 +161,7 @@ export class Starter {
           ...{ name, namespace, labels: { 'app.kubernetes.io/managed-by': 'sluice' } },
           // Without `controller`: an Ingress makes no rollouts. Without blockOwnerDeletion: it needs a right to the
           // finalizers of every Ingress and Secret, and makes a deletion in the foreground wait for what waits for it.
-          ownerReferences: [{ ...referenceOf(view.key), uid: source.uid }],
+          ...(source.deleting ? {} : { ownerReferences: [{ ...referenceOf(view.key), uid: source.uid }] }),
         },
         spec: {
           objectRef: { kind, name: objectName, uid: source.uid },
@@ -231,10 +227,10 @@ export class Starter {
   }
 }
 
-/** Kubernetes cannot take a deletion back: an object whose deletion was refused stays until a person lets it go. */
+/** Of an object that a person wants served on: it is, until there is another of its name or a person lets it go. */
 function isDeletionHeld({ source, record, governance, namespaceTerminating }: ObjectView): boolean {
   if (source === null || record === null || governance.by !== 'policy' || namespaceTerminating) return false
-  if (!source.deleting || record.uid !== source.uid || !source.finalizers.includes(FINALIZER)) return false
+  if (!source.deleting || record.uid !== source.uid) return false
   return record.refused.includes(ABSENT_REVISION) && releasedOf(record) !== ABSENT_REVISION
 }
 

@@ -34,7 +34,8 @@ export function viewOf(of: ViewOf = {}): ObjectView {
   const { content = 'v1', texts = {}, invalid = false, namespaceTerminating = false, problems = [] } = of
   const governance = of.governance ?? POLICY
   const source = content === null ? null : ingress(content, texts, of.source)
-  const kept = of.record === null ? null : record(of.record ?? {})
+  const named = governance.by === 'policy' ? { policy: governance.policy } : {}
+  const kept = of.record === null ? null : record({ ...named, ...of.record })
   const stored = of.stored === undefined ? kept : of.stored === null ? null : record(of.stored)
   const key = source?.key ?? kept?.key ?? 'Ingress/shop/web'
   const plan = planOf(source, governance, kept, { invalid, namespaceTerminating })

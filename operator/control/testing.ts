@@ -24,6 +24,7 @@ import { Pipeline } from '../pipeline/pipeline.ts'
 import type { ObjectView } from '../pipeline/pipeline.ts'
 import { PREFIX, WEB, ingressClass } from '../pipeline/testing.ts'
 import { kubeShardApi } from '../records/kube.ts'
+import { KeyRing, storeKey } from '../records/seal.ts'
 import { ReleaseStore } from '../records/store.ts'
 import type { Aggregate } from '../rollout/machine/figures.ts'
 import { counted } from '../rollout/machine/testing.ts'
@@ -40,12 +41,16 @@ import { Rollouts } from './rollouts.ts'
 import { Starter } from './starter.ts'
 import { Turns } from './turns.ts'
 
+/** The same in every process of a test. */
+const STORE_KEYS = new KeyRing([storeKey('key-1', Buffer.alloc(32, 1))])
+
 export const SYSTEM = 'sluice-system'
 
 /** An API server with our class, and the Ingress and policy that were put into it. */
 export function cluster(...objects: readonly (readonly [plural: string, object: KubeObject])[]): FakeApi {
   const api = new FakeApi()
   api.put('ingressclasses', ingressClass())
+  api.put('namespaces', { metadata: { name: 'shop' } })
   for (const [plural, object] of objects) api.put(plural, object)
   return api
 }
@@ -55,6 +60,7 @@ export interface LeaderProcessOptions {
   readonly clock?: FakeClock
   /** What pods counted; else what `figuresOf` says. */
   readonly figures?: FigureSource
+  readonly settleMs?: number
 }
 
 /** One process of the operator that leads, from its start to its crash. */
@@ -82,6 +88,8 @@ export class LeaderProcess {
   lagging: ReadonlySet<string> = new Set()
   pods: number
   onUpdate: Counted = { requests: 1000 }
+  /** Requests a minute to what is on its way out. */
+  use: number | null = 0
   /** What pods count of a revision; what is released is fine, where nobody says otherwise. */
   figuresOf: (revision: Revision | null, key: ObjectKey) => Counted = (revision, key) =>
     revision === (this.store.byKey(key)?.current ?? null) ? { requests: 1000 } : this.onUpdate
@@ -103,6 +111,8 @@ export class LeaderProcess {
     const wall = (): Date => this.clock.wall()
     this.store = new ReleaseStore(kubeShardApi(client, SYSTEM), {
       mayWrite,
+      keys: STORE_KEYS,
+      recover: () => null,
       changed: keys => this.pipeline.touch(keys),
       unreadable: error => this.errors.push(error.message),
     })
@@ -134,6 +144,9 @@ export class LeaderProcess {
       ...{ records, writer: this.writer, wall, annotationPrefix: PREFIX },
       fresh: () => false,
       needed: key => this.pipeline.secretReferences.from(key).size > 0,
+      named: key => this.pipeline.isNamed(key),
+      unnamed: key => this.pipeline.isUnnamed(key),
+      now: () => this.clock.now(),
       say: (_source, { type, status, reason }) => this.said.push(`${type}=${status} ${reason}`),
     })
     this.starter = new Starter({
@@ -143,11 +156,13 @@ export class LeaderProcess {
     this.driver = new Driver({
       ...{ client, rollouts: this.rollouts, records, writer: this.writer, pipeline: this.pipeline, events, mayWrite },
       ...{ turns: this.turns, clock: this.clock, annotationPrefix: PREFIX },
+      settleMs: options.settleMs ?? 0,
       pods: () => this.fleet(),
       figures: options.figures ?? {
         serving: (key, revision) => figure(this.figuresOf(revision, key)),
         baseline: () => null,
         before: () => null,
+        use: () => this.use,
       },
       turnFree: () => undefined,
       ended: phase => this.said.push(`ended ${phase}`),
@@ -161,6 +176,7 @@ export class LeaderProcess {
     await this.store.load()
     this.#flush()
     this.driver.start()
+    this.keeper.start()
     this.#started = true
     await this.settle()
     return this
@@ -292,6 +308,7 @@ export class LeaderProcess {
       },
       {
         objects: keys => this.pipeline.touch(keys),
+        namespace: name => this.pipeline.touch([...caches.keysIn(name), ...this.pipeline.goneIn(name)]),
         everyIngress: () => this.pipeline.touch(caches.ingresses.keys()),
         service: name => this.pipeline.touchService(name),
         policies: () => undefined,
@@ -317,6 +334,8 @@ export interface Outcome {
 export async function outcomeOf(api: FakeApi, name = 'shop/web'): Promise<Outcome> {
   const store = new ReleaseStore(kubeShardApi(api.client() as KubeClient, SYSTEM), {
     mayWrite: () => false,
+    keys: STORE_KEYS,
+    recover: () => null,
     changed: () => undefined,
     unreadable: error => {
       throw error

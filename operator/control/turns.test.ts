@@ -5,11 +5,11 @@ import type { Claim } from './turns.ts'
 
 const claim = (object: string, hosts: readonly string[] = [], policy = 'p', since = 0): Claim => ({
   object: `Ingress/shop/${object}`,
-  ...{ requests: hosts, handshakes: [], policy, since },
+  ...{ requests: hosts, handshakes: [], policy, since, shrinks: false },
 })
 const secret = (object: string, hosts: readonly string[], since = 0): Claim => ({
   object: `Secret/shop/${object}`,
-  ...{ requests: [], handshakes: hosts, policy: 'p', since },
+  ...{ requests: [], handshakes: hosts, policy: 'p', since, shrinks: false },
 })
 
 /** Whether one that is new has to wait, and why. */
@@ -19,6 +19,32 @@ function newcomer(turns: Turns, of: Claim, max = 20): string | null {
   turns.release('new')
   return why
 }
+
+describe('what grows', () => {
+  const shrinks = (of: Claim): Claim => ({ ...of, shrinks: true })
+
+  it('goes before what shrinks on the same host, also if it came later', () => {
+    const turns = new Turns()
+    turns.claim('old', shrinks(claim('a', ['a.example'], 'p', 1)), 'waits')
+    turns.claim('young', claim('b', ['a.example'], 'p', 2), 'waits')
+    expect(turns.obstacle('old', 20)).toBe(
+      'a rollout of Ingress/shop/b that takes no path away goes first, judged by requests to a.example',
+    )
+    expect(turns.obstacle('young', 20)).toBeNull()
+    turns.move('young', 'runs')
+    expect(turns.obstacle('old', 20)).toContain('a rollout of Ingress/shop/b is under way')
+    turns.release('young')
+    expect(turns.obstacle('old', 20)).toBeNull()
+  })
+
+  it('waits for what shrinks and runs already; of two that shrink the older goes first', () => {
+    const turns = new Turns()
+    turns.claim('first', shrinks(claim('a', ['a.example'], 'p', 1)), 'runs')
+    expect(newcomer(turns, claim('b', ['a.example'], 'p', 2))).toContain('Ingress/shop/a is under way')
+    turns.move('first', 'waits')
+    expect(newcomer(turns, shrinks(claim('b', ['a.example'], 'p', 2)))).toContain('an older rollout of Ingress/shop/a')
+  })
+})
 
 describe('Turns', () => {
   it('one rollout per object, also while it rests', () => {

@@ -1,7 +1,8 @@
 /**
  * Whose turn it is: so many rollouts of a policy at once, one per object, and those that share a host one after another
  * (DESIGN "The rollout machine"). Two share a host if the same requests or the same handshakes judge them: a certificate does not
- * wait for paths, nor they for it. What waits for a person or for evidence rests: it holds back nobody. Who is older goes first.
+ * wait for paths, nor they for it. What waits for a person or for evidence rests: it holds back nobody. On a host what grows goes
+ * before what shrinks; else who is older goes first.
  */
 import { parseObjectKey } from '../../protocol/ids.ts'
 import type { ObjectKey } from '../../protocol/objects.ts'
@@ -13,6 +14,8 @@ export interface Claim {
   readonly requests: readonly string[]
   /** Hosts whose handshakes do. */
   readonly handshakes: readonly string[]
+  /** It takes paths away. What was moved from one object to another in one go is to be there before it goes here. */
+  readonly shrinks: boolean
   /** Creation of the rollout, milliseconds since the epoch. */
   readonly since: number
 }
@@ -117,8 +120,10 @@ export class Turns {
         const { object } = other.claim
         if (object === claim.object) continue
         if (other.stand === 'runs') return `a rollout of ${object} is under way and judged by ${thing}`
-        if (withWaiters && other.stand === 'waits' && isOlder(other, held)) {
-          return `an older rollout of ${object} waits, to be judged by ${thing}`
+        if (withWaiters && other.stand === 'waits' && goesBefore(other, held)) {
+          return isOlder(other, held)
+            ? `an older rollout of ${object} waits, to be judged by ${thing}`
+            : `a rollout of ${object} that takes no path away goes first, judged by ${thing}`
         }
       }
     }
@@ -163,6 +168,11 @@ function judged({ requests, handshakes }: Claim): readonly string[] {
 
 function placesOf({ object, policy }: Claim): string {
   return `${parseObjectKey(object).kind} rollouts of policy ${policy}`
+}
+
+/** On a host. */
+function goesBefore(a: Held, b: Held): boolean {
+  return a.claim.shrinks === b.claim.shrinks ? isOlder(a, b) : b.claim.shrinks
 }
 
 /** Created earlier; of the same second the one with the lower UID: someone has to be first, and for everybody the same. */

@@ -56,6 +56,7 @@ describe('parsePolicy', () => {
           ...{ clientErrorRate: { maxRise: 25 }, redirectRate: null },
         },
         onInconclusive: 'Pause',
+        idleRequestsPerMinute: 10,
         deadlineMs: 600_000,
         automaticRollback: true,
       },

@@ -121,6 +121,7 @@ export function parsePolicy(raw: unknown): Policy {
       onInconclusive: analysis.onInconclusive,
       deadlineMs: ms('spec.analysis.deadline', analysis.deadline),
       automaticRollback: spec.rollback.automatic,
+      idleRequestsPerMinute: spec.deletion.idleRequestsPerMinute,
     },
     maxConcurrent: spec.maxConcurrent,
     historyLimit: spec.historyLimit,

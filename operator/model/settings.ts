@@ -23,6 +23,11 @@ export interface GateSettings {
   readonly tlsFailureRate: { readonly maxRise: number; readonly minHandshakes: number } | null
 }
 
+/** So few a minute are hardly anybody. In records from before there was a choice it is what the CRD has as default. */
+export function idlePerMinute({ idleRequestsPerMinute = 10 }: Pick<Settings, 'idleRequestsPerMinute'>): number {
+  return idleRequestsPerMinute
+}
+
 export const NO_GATES: GateSettings = {
   ...{ successRate: null, notFoundRate: null, clientErrorRate: null, redirectRate: null },
   ...{ latencyP99: null, tlsFailureRate: null },
@@ -42,4 +47,6 @@ export interface Settings {
   /** From the batch's start. */
   readonly deadlineMs: number
   readonly automaticRollback: boolean
+  /** A deletion waits while it is asked for more often. Absent: a record from before there was a choice. */
+  readonly idleRequestsPerMinute?: number
 }

@@ -60,8 +60,10 @@ export interface SourceObject {
   readonly resourceVersion: string
   /** Milliseconds since the epoch. */
   readonly createdAt: number
-  /** metadata.deletionTimestamp is set. */
+  /** metadata.deletionTimestamp is set, or it is gone. */
   readonly deleting: boolean
+  /** The API server does not have it any more, and what it was is still served: see assign/gone.ts. */
+  readonly gone?: true
   /** Its class is ours; Secrets: always, whatever their type. False: it is on its way out, like a deletion. */
   readonly ours: boolean
   /** Name of the IngressClass that the Ingress asks for, or the default one of ours; null: none, and for Secrets. */

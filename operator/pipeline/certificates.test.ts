@@ -63,7 +63,7 @@ describe('what is sent', () => {
       const replica = new Replica().put(web(), secret({ ...good, chain })).publish()
       expect(chainOf(replica)).toBe(good.chain)
       expect(said(replica, TLS)).toEqual(['data[tls.crt] ChainSuperfluous warn'])
-      expect(said(replica)).toEqual([missing])
+      expect(said(replica)).toEqual([missing, 'spec.tls[0].secretName ChainSuperfluous warn'])
     }
   })
 })

@@ -18,13 +18,14 @@ import { governanceOf, plan } from '../assign/plan.ts'
 import { withoutChallenges } from '../assign/challenges.ts'
 import { adopt, serve } from '../assign/records.ts'
 import { hashOf, releasedOf } from '../assign/revisions.ts'
+import { goneObject, isStillServed } from '../assign/gone.ts'
 import type { Governance, Hold, Plan, ReleaseRecord } from '../assign/types.ts'
 import { compileChallenges, compileIngress, compileSecret } from '../compile/compile.ts'
 import type { KnownCertificates } from '../compile/compile.ts'
 import { contentId, upstreamIngressId, upstreamSecretId } from '../checksum/ids.ts'
 import { hostsOf, isForChallenges, referencesOf, tlsClaims } from '../compile/references.ts'
 import type { TlsClaim } from '../compile/references.ts'
-import { takenBy, wildcardOf } from '../compile/takes.ts'
+import { isCovered, takenBy, wildcardOf } from '../compile/takes.ts'
 import { challengesKey, ingressOfChallenges, isChallengesKey } from '../model/challenges.ts'
 import { ModelError } from '../model/errors.ts'
 import { parseIngress } from '../model/ingress.ts'
@@ -106,6 +107,8 @@ export class Pipeline {
   readonly #touched = new Set<ObjectKey>()
   /** Ingress → Secrets, over both revisions and the object's own content. */
   readonly secretReferences = new Relation<ObjectKey, ObjectKey>()
+  /** Ingress → Secrets that its own content names, or one that is released or on its way, whatever is served of them. */
+  readonly #naming = new Relation<ObjectKey, ObjectKey>()
   /** Ingress → what its rules and `tls` entries name, in every revision that is out or on its way. */
   readonly #serving = new Relation<ObjectKey, string>()
   readonly #services: ServiceEndpoints
@@ -118,6 +121,8 @@ export class Pipeline {
   readonly #met = new Map<ObjectKey, string>()
   /** What Ingresses say of a Secret that they name. */
   readonly #said = new Map<ObjectKey, string>()
+  /** Gone from the API server, and still served. */
+  readonly #gone = new Set<ObjectKey>()
   /** When time alone changes what is to be said of a Secret, in milliseconds since the epoch. */
   readonly #dates = new Map<ObjectKey, number>()
   readonly #sources = new WeakMap<RawObject, SourceObject>()
@@ -174,6 +179,20 @@ export class Pipeline {
   /** Something that is served refers to the Secret, or it is the default one. */
   isNeeded(secret: ObjectKey): boolean {
     return secret === this.#options.defaultCertificate || this.secretReferences.from(secret).size > 0
+  }
+
+  /** It is needed, or may be soon: an Ingress of ours names it. */
+  isNamed(secret: ObjectKey): boolean {
+    return this.isNeeded(secret) || this.#naming.from(secret).size > 0
+  }
+
+  /** Nothing names it, and that is sure: every Ingress that could is known as it is now. */
+  isUnnamed(secret: ObjectKey): boolean {
+    if (this.isNamed(secret)) return false
+    for (const key of this.#caches.keysIn(parseObjectKey(secret).namespace)) {
+      if (key.startsWith('Ingress/') && this.#views.get(key)?.raw !== this.#caches.raw(key)) return false
+    }
+    return true
   }
 
   /** When touchDue() has something to do next, in milliseconds since the epoch; null: never. */
@@ -274,9 +293,9 @@ export class Pipeline {
 
   /** Ingresses that name a Secret say what is wrong with it, and have its certificate only where it names the host. */
   #tell(secret: ObjectKey): void {
-    const refused = (this.#views.get(secret)?.problems ?? []).filter(problem => problem.effect === 'reject')
-    const words = refused.map(problem => `${problem.reason} ${problem.message}`)
-    const said = JSON.stringify([this.#exists(secret), this.#live.has(secret), words])
+    const { problems = [], hold = null } = this.#views.get(secret) ?? {}
+    const words = problems.map(problem => `${problem.reason} ${problem.message}`)
+    const said = JSON.stringify([this.#exists(secret), this.#live.has(secret), words, hold])
     const news = this.#said.get(secret) !== said
     if (this.isNeeded(secret)) this.#said.set(secret, said)
     else this.#said.delete(secret)
@@ -318,15 +337,17 @@ export class Pipeline {
   #look(kind: ObjectKind, key: ObjectKey, before: LiveEntry | null): LiveEntry | null {
     if (kind === 'Secret') this.#dates.delete(key)
     const raw = this.#caches.raw(key)
-    let source: SourceObject | null
+    let parsed: SourceObject | null
     try {
-      source = raw === null ? null : this.#parse(kind, raw)
+      parsed = raw === null ? null : this.#parse(kind, raw)
     } catch (error) {
       if (!(error instanceof ModelError)) throw error
       this.#options.malformed(error)
       return before
     }
-    const stored = this.#recordOf(kind, key, source)
+    const stored = this.#recordOf(kind, key, parsed)
+    const source = parsed ?? (kind === 'Ingress' ? goneObject(stored) : null)
+    this.#note(key, source)
     const found = this.#withServed(key, source, stored) ?? this.#foundAgain(kind, source)
     const record = found === null ? null : withoutChallenges(found, source)
     if (source === null && record === null) {
@@ -347,13 +368,17 @@ export class Pipeline {
       source !== null &&
       source.revision !== ABSENT_REVISION &&
       (checked === null || !this.#covers(key, checked, record, problems))
-    const namespaceTerminating = this.#caches.terminating(namespace)
+    const isLeft = source?.gone === true && !this.#caches.namespaces.has(namespace)
+    const namespaceTerminating = isLeft || this.#caches.terminating(namespace)
     const decided = plan(source, governance, record, { invalid, namespaceTerminating })
     const hold = governanceHold ?? decided.hold
     if (!governed && source !== null && decided.hold === null && decided.announced === source.revision) {
       if (source.revision !== ABSENT_REVISION && !isStored(stored, source)) this.#ahead.set(key, source)
     }
-    if (kind === 'Ingress') this.#refer(key, decided, source, record)
+    if (kind === 'Ingress') {
+      this.#refer(key, decided, source, record)
+      this.touch(this.#naming.replace(key, secretsNamedBy(source, record)))
+    }
     if (kind === 'Ingress') {
       problems.push(...this.#services.problems(key, source), ...this.#secretProblems(key, source))
       if (source?.classMissing) problems.push(classProblem(source))
@@ -423,10 +448,22 @@ export class Pipeline {
     return isServable ? adopt(source, byHand) : null
   }
 
-  /** A Secret that was deleted and made again goes on from the record of its predecessor. */
+  /** What was deleted and made again goes on from the record of its predecessor, while that is served. */
   #recordOf(kind: ObjectKind, key: ObjectKey, source: SourceObject | null): ReleaseRecord | null {
     const own = source === null ? null : this.#options.record(source.uid)
-    return own ?? (source === null || kind === 'Secret' ? this.#options.recordByKey(key) : null)
+    if (own !== null) return own
+    const former = this.#options.recordByKey(key)
+    return source === null || kind === 'Secret' || isStillServed(former) ? former : null
+  }
+
+  #note(key: ObjectKey, source: SourceObject | null): void {
+    if (source?.gone === true) this.#gone.add(key)
+    else this.#gone.delete(key)
+  }
+
+  /** Objects of the namespace that are gone and still served. */
+  goneIn(namespace: string): readonly ObjectKey[] {
+    return [...this.#gone].filter(key => parseObjectKey(key).namespace === namespace)
   }
 
   #parse(kind: ObjectKind, raw: RawObject): SourceObject {
@@ -462,11 +499,16 @@ export class Pipeline {
   #policyOf(kind: ObjectKind, source: SourceObject, namespace: string, record: ReleaseRecord | null): Policy | null {
     if (this.#isHarmlessChallenge(source, record)) return null
     const labels = this.#caches.namespaceLabels(namespace)
-    const of = (object: SourceObject): Policy | null => selectPolicy(this.#policies, object, labels, kind)
-    if (kind === 'Ingress') return of(source)
-    const referring = [...this.secretReferences.from(source.key)].map(key => this.#views.get(key)?.source ?? null)
-    const users = [...referring, ...this.#usersOfDefault(source)]
-    const found = users.map(user => (user === null ? null : of(user))).filter(policy => policy !== null)
+    const of = (object: SourceObject, recorded: ReleaseRecord | null): Policy | null => {
+      if (object.gone !== true) return selectPolicy(this.#policies, object, labels, kind)
+      return this.#policies.find(({ name, kinds }) => name === recorded?.policy && kinds.includes(kind)) ?? null
+    }
+    if (kind === 'Ingress') return of(source, record)
+    const referring = [...this.secretReferences.from(source.key)].map(key => this.#views.get(key) ?? null)
+    const users = [...referring, ...this.#usersOfDefault(source).map(user => ({ source: user, record: null }))]
+    const found = users
+      .map(user => (user?.source ? of(user.source, user.record) : null))
+      .filter(policy => policy !== null)
     return found.sort(byPrecedence)[0] ?? null
   }
 
@@ -558,15 +600,23 @@ export class Pipeline {
         message: `Secret ${namespace}/${name} ${message}`,
       })
       if (!this.#exists(secret)) return [warn('SecretNotFound', `does not exist: ${instead}`)]
-      const refused = (this.#views.get(secret)?.problems ?? []).filter(problem => problem.effect === 'reject')
+      const { problems = [], hold = null } = this.#views.get(secret) ?? {}
+      const refused = problems.filter(problem => problem.effect === 'reject')
       if (refused.length > 0) {
         return refused.map(({ field: at, reason, message }) => warn(reason, `(${at}): ${message}: ${instead}`))
       }
+      // Nothing is written on a Secret: what it would say of itself is said here.
+      const others = problems
+        .filter(({ reason }) => reason !== 'HostNotCovered')
+        .map(({ field: at, reason, message }) => warn(reason, `(${at}): ${message}`))
+      if (hold !== null && OF_SECRETS.has(hold.reason))
+        others.push(warn(hold.reason, `is not served as it is: ${hold.message}`))
       const missed = hosts.filter(host => this.#served(secret, host) === false)
       const listed = missed.slice(0, 5).join(', ')
       return missed.length === 0
-        ? []
+        ? others
         : [
+            ...others,
             warn(
               'HostNotCovered',
               `holds a certificate that does not name ${listed}: the default certificate is served there`,
@@ -684,6 +734,26 @@ export class Pipeline {
     return refused === undefined ? `${what} is not with every pod yet` : `${what} cannot be served: ${refused.message}`
   }
 
+  /** Other objects, on every pod, serve every path that is served of this one. */
+  isTakenOver(key: ObjectKey): boolean {
+    const onAllPods = (other: ObjectKey): readonly Fragment[] => {
+      const { update, current } = this.#live.get(other) ?? {}
+      const values = [update ?? current, current].map(one => one?.value)
+      return other === key || values.some(value => value === undefined || !('hosts' in value))
+        ? []
+        : values.filter(value => value !== undefined && 'hosts' in value)
+    }
+    const pathsOf = (host: string): readonly PathFragment[] =>
+      [...this.#serving.from(host)].flatMap(other => {
+        const [first = [], second = []] = onAllPods(other).map(({ hosts }) =>
+          hosts.filter(one => one.host === host).flatMap(({ paths }) => paths),
+        )
+        return first.filter(path => second.some(({ type, path: same }) => type === path.type && same === path.path))
+      })
+    const own = this.#fragmentsOf(key)
+    return own.length > 0 && own.every(fragment => isCovered(fragment, pathsOf))
+  }
+
   /** A name may have two certificates, of two Secrets of one Ingress: then the other one has had its handshakes. */
   #takesHandshakes(secret: ObjectKey): string | null {
     for (const ingress of this.secretReferences.from(secret)) {
@@ -794,10 +864,12 @@ export class Pipeline {
 
   #forget(key: ObjectKey): void {
     this.#views.delete(key)
+    this.#gone.delete(key)
     this.#ahead.delete(key)
     if (!key.startsWith('Ingress/')) return
     this.#claims.delete(key)
     this.#met.delete(key)
+    this.touch(this.#naming.replace(key, []))
     const secrets = new Set<ObjectKey>()
     const services = new Set<ServiceKey>()
     this.#addReleased(key, secrets, services)
@@ -844,6 +916,8 @@ function servicesOf({ backend }: PathFragment): readonly ServiceKey[] {
 /** The first pod, and one of an ordinal as high as can be. */
 const ANY_POD: readonly number[] = [0, -1]
 
+/** Why a Secret's content is not what is served, where no rollout says so any more. */
+const OF_SECRETS: ReadonlySet<Hold['reason']> = new Set(['RevisionRefused', 'UngovernedKept'])
 /** Before the name of a certificate among hosts. */
 const TLS = 'tls '
 
@@ -861,6 +935,15 @@ function classProblem({ key, className }: SourceObject): Problem {
 
 function isStored(stored: ReleaseRecord | null, source: SourceObject): boolean {
   return stored !== null && !stored.governed && stored.uid === source.uid && stored.current === source.revision
+}
+
+function secretsNamedBy(source: SourceObject | null, record: ReleaseRecord | null): readonly ObjectKey[] {
+  const stored = Object.values(record?.revisions ?? {}).map(({ content }) => content)
+  const own = source === null || source.revision === ABSENT_REVISION ? null : source.content
+  const { namespace } = parseObjectKey(source?.key ?? record?.key ?? '')
+  return [own, ...stored].flatMap(content =>
+    content?.kind === 'Ingress' ? referencesOf(namespace, content).secrets : [],
+  )
 }
 
 /** PEM chain of a Secret at a revision; empty for an Ingress. */

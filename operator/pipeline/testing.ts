@@ -191,6 +191,12 @@ export class Replica {
     return this
   }
 
+  /** The namespace changed: what is gone in it is looked at again. */
+  touchGone(): this {
+    this.pipeline.touch(this.pipeline.goneIn(NAMESPACE))
+    return this
+  }
+
   policies(...raw: readonly Raw[]): this {
     this.pipeline.setPolicies(raw.map(one => parsePolicy(one)))
     return this

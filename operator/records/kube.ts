@@ -21,8 +21,7 @@ const SHARD_NAMES: ReadonlySet<string> = new Set(Array.from({ length: SHARD_COUN
 export function storedShard(secret: Secret): StoredShard {
   const { name, resourceVersion } = secret.metadata
   const data = secret.data?.[FIELD]
-  if (data === undefined || resourceVersion === undefined)
-    throw new ShardError(`Secret ${name}: no ${FIELD} in its data`)
+  if (data === undefined || resourceVersion === undefined) throw new ShardError(name, `no ${FIELD} in its data`)
   return { name, resourceVersion, data }
 }
 

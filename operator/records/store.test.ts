@@ -1,9 +1,16 @@
+import { gunzipSync, gzipSync } from 'node:zlib'
 import { afterEach, describe, expect, it, jest } from '@jest/globals'
 import type { ReleaseRecord } from '../assign/types.ts'
 import type { StoredShard } from './store.ts'
 import { ReleaseStore } from './store.ts'
 import { KubeError } from '../kube/errors.ts'
-import { decodeShard, encodeShard, shardName, shardOf } from './shards.ts'
+import { KeyRing, storeKey } from './seal.ts'
+import { decodeShard, encodeShard as encode, shardName, shardOf } from './shards.ts'
+
+const KEYS = new KeyRing([storeKey('key-1', Buffer.alloc(32, 1))])
+const encodeShard = (records: readonly ReleaseRecord[], keys = KEYS): string => encode(records, keys)
+const recordsIn = (data: string, keys = KEYS): readonly ReleaseRecord[] =>
+  decodeShard('x', data, { keys, recover: () => null }).records
 
 function record(uid: string, change: Partial<ReleaseRecord> = {}): ReleaseRecord {
   return {
@@ -51,12 +58,15 @@ class FakeApi {
 function newStore(
   api: FakeApi,
   mayWrite = (): boolean => true,
+  keys = KEYS,
+  recover: (key: string, chain: string) => string | null = () => null,
 ): { store: ReleaseStore; changed: string[]; unreadable: string[] } {
   const changed: string[] = []
   const unreadable: string[] = []
   const store = new ReleaseStore(api, {
     mayWrite,
-    changed: keys => changed.push(...keys),
+    ...{ keys, recover },
+    changed: all => changed.push(...all),
     unreadable: e => unreadable.push(e.message),
   })
   return { store, changed, unreadable }
@@ -270,7 +280,7 @@ describe('ReleaseStore', () => {
     const writes = api.writes
     await third.complete([record(a), record(b)])
     expect(
-      decodeShard('x', api.shards.get(lost)?.data ?? '')
+      recordsIn(api.shards.get(lost)?.data ?? '')
         .map(r => r.uid)
         .sort(),
     ).toEqual([a, b].sort())
@@ -288,7 +298,7 @@ describe('ReleaseStore', () => {
     store.lost(name)
     expect([store.isMissing, store.isLost('u')]).toEqual([true, false])
     await store.complete()
-    expect(decodeShard('x', api.shards.get(name)?.data ?? '').map(r => r.uid)).toEqual(['u'])
+    expect(recordsIn(api.shards.get(name)?.data ?? '').map(r => r.uid)).toEqual(['u'])
     const late = newStore(api).store
     await late.load()
     api.shards.delete(name)
@@ -311,6 +321,117 @@ describe('ReleaseStore', () => {
     expect(api.writes).toBe(1)
     await store.remove(a)
     expect(store.get(a)).toBeNull()
-    expect(decodeShard('x', api.shards.get(shardName(shardOf(a)))?.data ?? '').map(r => r.uid)).toEqual([b])
+    expect(recordsIn(api.shards.get(shardName(shardOf(a)))?.data ?? '').map(r => r.uid)).toEqual([b])
+  })
+
+  describe('of private keys', () => {
+    const OTHER = storeKey('key-2', Buffer.alloc(32, 2))
+    const content = { kind: 'Secret', chain: 'the chain', privateKey: 'PRIVATE KEY' } as const
+    const tls = (uid = 'u'): ReleaseRecord =>
+      record(uid, { key: `Secret/shop/${uid}`, revisions: { r1: { hash: 'r1', content } } })
+    const name = shardName(shardOf('u'))
+    const bare = (api: FakeApi): void => {
+      const data = gzipSync(JSON.stringify({ format: 1, records: [tls()] })).toString('base64')
+      api.shards.set(name, { name, resourceVersion: '7', data })
+    }
+    const text = (api: FakeApi): string =>
+      gunzipSync(Buffer.from(api.shards.get(name)?.data ?? '', 'base64')).toString('utf8')
+
+    it('writes none as it is, and shows every one', async () => {
+      const api = new FakeApi()
+      const { store } = newStore(api)
+      await store.put(tls())
+      expect([text(api).includes('PRIVATE KEY'), store.get('u'), store.stale]).toEqual([false, tls(), []])
+      const next = newStore(api).store
+      await next.load()
+      expect([next.get('u'), next.stale]).toEqual([tls(), []])
+    })
+
+    it('encrypts what an older operator left as it was', async () => {
+      const api = new FakeApi()
+      bare(api)
+      const { store, changed } = newStore(api)
+      await store.load()
+      expect([store.get('u'), store.stale]).toEqual([tls(), [name]])
+      changed.length = 0
+      await store.reseal()
+      expect([text(api).includes('PRIVATE KEY'), store.stale, store.get('u')]).toEqual([false, [], tls()])
+      // Nobody looks at an object again for it.
+      expect(changed).toEqual([])
+      const { writes } = api
+      await store.reseal()
+      expect(api.writes).toBe(writes)
+    })
+
+    it('takes up a new key, with which the old one is not needed any more; only the leader writes', async () => {
+      const api = new FakeApi()
+      const keys = new KeyRing(KEYS.all)
+      let leads = false
+      const { store } = newStore(api, () => leads, keys)
+      leads = true
+      await store.put(tls())
+      keys.take([...KEYS.all, OTHER])
+      expect(store.stale).toEqual([name])
+      leads = false
+      await expect(store.reseal()).rejects.toMatchObject({ code: 'SLUICE_NOT_LEADER' })
+      leads = true
+      await store.reseal()
+      expect([store.stale, recordsIn(api.shards.get(name)?.data ?? '', new KeyRing([OTHER]))]).toEqual([[], [tls()]])
+    })
+
+    it('writes nothing rather than a bare key', async () => {
+      const api = new FakeApi()
+      const { store } = newStore(api, () => true, new KeyRing())
+      await expect(store.put(tls())).rejects.toMatchObject({ code: 'SLUICE_SEAL' })
+      expect([store.get('u'), api.shards.size]).toEqual([null, 0])
+    })
+
+    it('concludes nothing from what it cannot decrypt, until the key is there, or the Secret has it', async () => {
+      const api = new FakeApi()
+      await newStore(api).store.put(tls())
+      const locked = api.shards.get(name)!
+      const keys = new KeyRing([OTHER])
+      let found: string | null = null
+      const { store, unreadable, changed } = newStore(
+        api,
+        () => true,
+        keys,
+        () => found,
+      )
+      await expect(store.load()).rejects.toMatchObject({ code: 'SLUICE_SHARD', locked: true })
+      expect([store.unreadable, store.locked, store.isLost('u')]).toEqual([[name], [name], false])
+      store.reopen()
+      // Told once, however often it is tried; and never written over.
+      expect(unreadable).toEqual([expect.stringContaining('Secret/shop/u')])
+      await expect(store.put(record('u'))).rejects.toMatchObject({ code: 'KUBE_CONFLICT' })
+      await store.complete().catch(() => undefined)
+      expect(api.shards.get(name)).toBe(locked)
+      found = 'PRIVATE KEY'
+      store.reopen()
+      expect([store.unreadable, store.locked, store.get('u'), store.stale]).toEqual([[], [], tls(), [name]])
+      expect(changed).toContain('Secret/shop/u')
+      await store.reseal()
+      expect(recordsIn(api.shards.get(name)?.data ?? '', keys)).toEqual([tls()])
+
+      const other = newStore(api, () => true, new KeyRing(KEYS.all))
+      other.store.observe(api.shards.get(name)!)
+      expect(other.store.locked).toEqual([name])
+      other.store.lost(name)
+      expect([other.store.locked, other.store.unreadable]).toEqual([[], []])
+    })
+
+    it('goes on with what it knows where a newer version cannot be decrypted yet', async () => {
+      const api = new FakeApi()
+      const keys = new KeyRing(KEYS.all)
+      const { store } = newStore(api, () => true, keys)
+      await store.put(tls())
+      const moved = { ...tls(), index: 2 }
+      const data = encodeShard([moved], new KeyRing([OTHER]))
+      store.observe({ name, resourceVersion: '99', data })
+      expect([store.get('u')?.index, store.locked, store.unreadable]).toEqual([-1, [name], []])
+      keys.take([...KEYS.all, OTHER])
+      store.reopen()
+      expect([store.get('u')?.index, store.locked]).toEqual([2, []])
+    })
   })
 })

@@ -8,6 +8,8 @@
 import type { ObjectKey } from '../../protocol/objects.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
 import { KubeError, NotLeaderError, isKubeError } from '../kube/errors.ts'
+import type { KeyRing } from './seal.ts'
+import type { Opened } from './shards.ts'
 import { MARKER_NAME, SHARD_COUNT, ShardError, decodeShard, encodeShard, shardName, shardOf } from './shards.ts'
 
 export interface StoredShard {
@@ -30,7 +32,11 @@ export interface StoreHooks {
   readonly mayWrite: () => boolean
   /** Records of these keys changed. */
   readonly changed: (keys: readonly ObjectKey[]) => void
-  /** A shard could not be read; its last good records stay, and where there are none nothing is decided. */
+  /** Private keys are encrypted with its newest. */
+  readonly keys: KeyRing
+  /** The private key of a certificate that was recorded, where the Secret itself still has it; null: it has not, or is not known. */
+  readonly recover: (key: ObjectKey, chain: string) => string | null
+  /** A shard could not be read; its last good records stay, and where there are none nothing is decided. Told once. */
   readonly unreadable: (error: ShardError) => void
 }
 
@@ -50,6 +56,13 @@ interface Shard {
   /** This process read or wrote it: what it does not hold is new, also when it is deleted. */
   known: boolean
   records: Map<string, ReleaseRecord>
+  /** As it is there and could not be read, for want of a key that may come. */
+  unopened: StoredShard | null
+  /** What was said of it last. */
+  said: string
+  /** Ids of the keys that its private keys are encrypted with, and whether there are some that are not. */
+  sealedWith: ReadonlySet<string>
+  isBare: boolean
   pending: Map<string, Pending>
   /** What the write under way carries. */
   inFlight: ReadonlyMap<string, Pending>
@@ -80,6 +93,10 @@ export class ReleaseStore {
       unreadable: false,
       known: false,
       records: new Map<string, ReleaseRecord>(),
+      unopened: null,
+      said: '',
+      sealedWith: new Set<string>(),
+      isBare: false,
       pending: new Map<string, Pending>(),
       inFlight: new Map<string, Pending>(),
       writing: false,
@@ -116,6 +133,28 @@ export class ReleaseStore {
   /** Shards that are there and were never read. While there are any, nothing may be concluded from a record that is not there. */
   get unreadable(): readonly string[] {
     return this.#shards.filter(shard => shard.unreadable).map(({ name }) => name)
+  }
+
+  /** Shards with private keys that cannot be decrypted, whether their last good records are known or not. */
+  get locked(): readonly string[] {
+    return this.#shards.filter(({ unopened }) => unopened !== null).map(({ name }) => name)
+  }
+
+  /** Shards with private keys that are not encrypted with the newest key. */
+  get stale(): readonly string[] {
+    return this.#stale().map(({ name }) => name)
+  }
+
+  /** Reads again what could not be decrypted: there are other keys, or Secrets that were not known. */
+  reopen(): void {
+    for (const shard of this.#shards) {
+      if (shard.unopened !== null && !shard.writing) this.#apply(shard, shard.unopened)
+    }
+  }
+
+  /** Encrypts everything with the newest key, what an older operator left as it was, too. @throws KubeError, NotLeaderError */
+  async reseal(): Promise<void> {
+    for (const shard of this.#stale()) if (!shard.writing) await this.#write(shard, true)
   }
 
   /** The object's shard was there and is gone, and its record with it. */
@@ -158,6 +197,7 @@ export class ReleaseStore {
     const shard = this.#shards.find(s => s.name === name)
     if (shard === undefined || shard.writing) return
     shard.resourceVersion = null
+    shard.unopened = null
     if (shard.unreadable) {
       shard.unreadable = false
       this.#hooks.changed([])
@@ -178,7 +218,7 @@ export class ReleaseStore {
     if (this.#isComplete || this.isMissing) return
     if (!this.#hooks.mayWrite()) throw new NotLeaderError('this replica does not lead any more')
     try {
-      await this.#api.write(MARKER_NAME, null, encodeShard([]))
+      await this.#api.write(MARKER_NAME, null, encodeShard([], this.#hooks.keys))
     } catch (error) {
       // Another leader wrote it.
       if (!isKubeError(error, 'KUBE_CONFLICT')) throw error
@@ -215,6 +255,11 @@ export class ReleaseStore {
   /** Writes everything that waits; for tests and for a graceful end. */
   async flush(): Promise<void> {
     await Promise.all(this.#shards.map(s => this.#write(s)))
+  }
+
+  #stale(): readonly Shard[] {
+    const newest = this.#hooks.keys.writer?.id
+    return this.#shards.filter(({ isBare, sealedWith }) => isBare || [...sealedWith].some(id => id !== newest))
   }
 
   #missing(): readonly Shard[] {
@@ -256,7 +301,11 @@ export class ReleaseStore {
         shard.own = [...shard.own.slice(-31), stored.resourceVersion]
         shard.resourceVersion = stored.resourceVersion
         shard.known = true
+        shard.unopened = null
+        shard.isBare = false
+        const writer = this.#hooks.keys.writer
         this.#adopt(shard, merge(shard.records, batch))
+        shard.sealedWith = new Set(writer !== null && hasKeys(shard.records) ? [writer.id] : [])
       }
       for (const { done } of batch.values()) for (const d of done) d.resolve()
     } catch (error) {
@@ -282,7 +331,7 @@ export class ReleaseStore {
         return await this.#api.write(
           shard.name,
           shard.resourceVersion,
-          encodeShard(merge(shard.records, batch).values()),
+          encodeShard(merge(shard.records, batch).values(), this.#hooks.keys),
         )
       } catch (error) {
         if (!isKubeError(error, 'KUBE_CONFLICT') || attempt >= WRITE_ATTEMPTS) throw error
@@ -294,20 +343,26 @@ export class ReleaseStore {
   }
 
   #apply(shard: Shard, stored: StoredShard): ShardError | null {
-    let records: readonly ReleaseRecord[]
+    let opened: Opened
     try {
-      records = decodeShard(stored.name, stored.data)
+      opened = decodeShard(stored.name, stored.data, this.#hooks)
     } catch (error) {
       if (!(error instanceof ShardError)) throw error
       shard.unreadable ||= shard.resourceVersion === null && shard.records.size === 0
-      this.#hooks.unreadable(error)
+      shard.unopened = error.locked ? stored : null
+      if (shard.said !== error.message) this.#hooks.unreadable(error)
+      shard.said = error.message
       return error
     }
+    shard.unopened = null
+    shard.said = ''
+    shard.sealedWith = opened.sealedWith
+    shard.isBare = opened.isBare
     shard.resourceVersion = stored.resourceVersion
     shard.known = true
     const wasUnreadable = shard.unreadable
     shard.unreadable = false
-    this.#adopt(shard, new Map(records.map(r => [r.uid, r])))
+    this.#adopt(shard, new Map(opened.records.map(r => [r.uid, r])))
     if (wasUnreadable) this.#hooks.changed([])
     return null
   }
@@ -327,6 +382,13 @@ export class ReleaseStore {
     shard.records = records
     if (changed.size > 0) this.#hooks.changed([...changed])
   }
+}
+
+function hasKeys(records: ReadonlyMap<string, ReleaseRecord>): boolean {
+  for (const { revisions } of records.values()) {
+    if (Object.values(revisions).some(({ content }) => content?.kind === 'Secret')) return true
+  }
+  return false
 }
 
 function merge(

@@ -57,8 +57,8 @@ export function conditionsOf(state: State, { previous, generation, now }: Condit
   ]
 }
 
-/** It ends by itself: when the time is over, or the other rollout. */
-const ENDS_BY_ITSELF: ReadonlySet<string | null> = new Set(['WaitingForTime', 'OtherRollout'])
+/** It ends by itself: when the time is over, the other rollout, or the use. */
+const ENDS_BY_ITSELF: ReadonlySet<string | null> = new Set(['WaitingForTime', 'OtherRollout', 'InUse'])
 
 /**
  * A pause that ends by itself is progress; one that waits for a person is not. Evidence that does not come (Inconclusive)

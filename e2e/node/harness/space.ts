@@ -159,7 +159,7 @@ export class Space {
   }
 
   /** Waits for a condition of an Ingress or Secret with this reason. */
-  async condition(plural: 'ingresses' | 'secrets', name: string, reason: string): Promise<Accepted> {
+  async condition(plural: 'ingresses', name: string, reason: string): Promise<Accepted> {
     const found = await waitFor(
       `condition ${reason} on ${plural}/${name}`,
       async () => conditionsOf(await this.annotations(name, plural)),
@@ -169,7 +169,7 @@ export class Space {
   }
 
   /** Waits until nothing is said to be wrong with it any more. */
-  async noCondition(plural: 'ingresses' | 'secrets', name: string): Promise<void> {
+  async noCondition(plural: 'ingresses', name: string): Promise<void> {
     await waitFor(
       `no conditions on ${plural}/${name}`,
       () => this.annotations(name, plural),

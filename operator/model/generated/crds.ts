@@ -457,6 +457,18 @@ export interface IngressRolloutPolicyRollback {
   readonly automatic: boolean
 }
 /**
+ * How an object that was deleted, or left its class, is taken off the pods.
+ *
+ * This interface was referenced by `Container`'s JSON-Schema
+ * via the `definition` "IngressRolloutPolicyDeletion".
+ */
+export interface IngressRolloutPolicyDeletion {
+  /**
+   * While all pods together answer more requests a minute for it, it goes on being served (Paused, InUse). It goes by itself when hardly anybody asks any more; `spec.promote` of its IngressRollout lets it go at once.
+   */
+  readonly idleRequestsPerMinute: number
+}
+/**
  * Which objects are governed, and how.
  *
  * This interface was referenced by `Container`'s JSON-Schema
@@ -511,6 +523,10 @@ export interface IngressRolloutPolicySpec {
    * What becomes of an object that is new. Auto: released at once if it takes no request from anything that is served, else rolled out; Gradual: always rolled out; Immediate: always released at once.
    */
   readonly creation: 'Auto' | 'Gradual' | 'Immediate'
+  /**
+   * How an object that was deleted, or left its class, is taken off the pods.
+   */
+  readonly deletion: IngressRolloutPolicyDeletion
   /**
    * Whether people may also drive a rollout by the annotations of the object. Otherwise these are written again as the operator had them.
    */
@@ -821,7 +837,7 @@ export interface IngressRolloutStatus {
    */
   readonly baseline?: IngressRolloutStatusBaseline
   /**
-   * `Ready`, `Reconciling` and `Stalled` for kstatus (Flux, helm, kubectl wait; without `Ready` where newer content took over), `Progressing`, `Complete`, `RolledBack`, `Paused`, and `DeletionHeld` (the object is being deleted, the gates refused that, and the pods go on serving it until someone promotes the rollout).
+   * `Ready`, `Reconciling` and `Stalled` for kstatus (Flux, helm, kubectl wait; without `Ready` where newer content took over), `Progressing`, `Complete`, `RolledBack`, `Paused`, and `DeletionHeld` (the object is deleted, somebody said abort, and the pods go on serving it until someone promotes the rollout).
    *
    * @maxItems 16
    *

@@ -408,6 +408,22 @@ export const ingressRolloutPolicySpecSchema = {
       description:
         'What becomes of an object that is new. Auto: released at once if it takes no request from anything that is served, else rolled out; Gradual: always rolled out; Immediate: always released at once.',
     },
+    deletion: {
+      type: 'object',
+      default: {},
+      description: 'How an object that was deleted, or left its class, is taken off the pods.',
+      properties: {
+        idleRequestsPerMinute: {
+          type: 'integer',
+          minimum: 0,
+          maximum: 1000000000,
+          default: 10,
+          description:
+            'While all pods together answer more requests a minute for it, it goes on being served (Paused, InUse). It goes by itself when hardly anybody asks any more; `spec.promote` of its IngressRollout lets it go at once.',
+        },
+      },
+      additionalProperties: false,
+    },
     allowManualIndex: {
       type: 'boolean',
       default: false,

@@ -8,6 +8,7 @@ import { BLOCK_MS, dispersionOf } from './dispersion.ts'
 import type { Blocks } from './dispersion.ts'
 import { KEPT_MS, Samples, agreed } from './samples.ts'
 import type { Sample } from './samples.ts'
+import { Use } from './use.ts'
 
 export { percentile } from '../machine/figures.ts'
 
@@ -30,12 +31,14 @@ interface Heard {
 
 export class Figures {
   readonly #pods = new Map<string, Heard>()
+  readonly #use = new Use()
 
   /** A report that was counted before (same instance, not a higher sequence) is ignored: false. */
   add(pod: string, _ordinal: number, report: Report, nowMs: number): boolean {
     const before = this.#pods.get(pod)
     if (before === undefined) this.#forgetSilent(nowMs)
     if (before !== undefined && isOld(report, before)) return false
+    this.#use.add(pod, report, nowMs)
     const { instance, sequence } = report
     const same = before?.instance === instance
     const revisions = revisionsOf(report, before?.revisions)
@@ -57,6 +60,11 @@ export class Figures {
   serving(key: ObjectKey, revision: Revision | null, hosts: readonly string[], sinceMs: number): Aggregate {
     const wanted = revision === ABSENT_REVISION ? null : revision
     return this.#sum(hosts, sinceMs, sample => sample.serves.get(key) === wanted)
+  }
+
+  /** Requests that these pods answered for the object in the last minute; null: they were not watched for so long. */
+  use(key: ObjectKey, pods: Iterable<string>, nowMs: number): number | null {
+    return this.#use.of(key, pods, nowMs)
   }
 
   /** The last minute before `nowMs` on all pods, not before `sinceMs`; null: nobody counted anything. */
@@ -98,7 +106,11 @@ export class Figures {
   }
 
   #forgetSilent(nowMs: number): void {
-    for (const [pod, { at }] of this.#pods) if (at < nowMs - KEPT_MS) this.#pods.delete(pod)
+    for (const [pod, { at }] of this.#pods) {
+      if (at >= nowMs - KEPT_MS) continue
+      this.#pods.delete(pod)
+      this.#use.forget(pod)
+    }
   }
 }
 

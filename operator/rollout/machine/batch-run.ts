@@ -7,7 +7,7 @@ import { cut } from './gates/acknowledgement.ts'
 import { closedWords } from './gates/closed.ts'
 import type { Judgement } from './judge.ts'
 import { judge } from './judge.ts'
-import { after, closedToo, event, isLast, pods, result, widest } from './outcome.ts'
+import { after, closedToo, event, isIdle, isLast, isLeaving, pods, result, widest } from './outcome.ts'
 import type { Blocked, Observation, Settings, State, StepResult, Verdict } from './types.ts'
 
 export function batchRun(before: State, observation: Observation, settings: Settings): StepResult {
@@ -89,7 +89,8 @@ function resting(state: State, observation: Observation): StepResult {
 function blockedRun(state: State, judged: Judgement, observation: Observation, settings: Settings): StepResult {
   const free = { ...state, blocked: null }
   const { reason } = state.blocked ?? {}
-  if (reason === 'NoRollbackTarget' || reason === 'OtherRollout') return moving(free, judged, observation, settings)
+  const endsByItself = reason === 'NoRollbackTarget' || reason === 'OtherRollout' || reason === 'InUse'
+  if (endsByItself) return moving(free, judged, observation, settings)
   if (reason !== 'Inconclusive') return result(state)
   // What has not begun cannot be let pass: an approval lets it begin.
   if (state.step.name === 'raising') return raising(state, observation, settings)
@@ -109,6 +110,13 @@ function raising(state: State, observation: Observation, settings: Settings): St
     now - state.batchSince < settings.deadlineMs
       ? result({ ...state, message: `waits: ${what}` })
       : result(blockOn(state, observation, 'Inconclusive', `not begun until the deadline: ${what}`))
+  if (state.index === 0 && isLeaving(observation)) {
+    const asked = askedFor(state, observation, settings)
+    if (asked !== null) return inUse(state, observation, asked)
+    if (observation.use === null && !observation.takenOver) {
+      return waits('it is not known yet whether anybody asks for it: pods are watched for a minute')
+    }
+  }
   const reach = batchReach(settings.batches, state.batch, fleetView(observation.pods), state.index)
   if (reach.type === 'wait') return waits(reach.message)
   if (reach.type === 'all') return raising({ ...state, batch: state.batch + 1 }, observation, settings)
@@ -126,6 +134,20 @@ function raising(state: State, observation: Observation, settings: Settings): St
   if (!grows) return result(next)
   const message = `${batchWords(state, settings)}: pods below ordinal ${index} serve the update`
   return result(next, { type: 'setIndex', index }, event('Normal', 'BatchStarted', message))
+}
+
+/** Why what is on its way out is not to go yet; null: as far as is known nobody would miss it. */
+function askedFor({ missed }: State, observation: Observation, settings: Settings): string | null {
+  const { now, use, takenOver } = observation
+  // Whoever missed it may not be among those that are counted: it is not tried again and again.
+  if (missed !== null && now - missed.at < settings.deadlineMs) return missed.message
+  return takenOver || use === null || isIdle(observation, settings) ? null : `${use} requests in the last minute`
+}
+
+/** It goes on being served, and is looked at again with every report. */
+function inUse(state: State, observation: Observation, why: string): StepResult {
+  const message = `still in use: ${why}; it goes by itself when hardly anybody asks any more, spec.promote lets it go at once`
+  return result(blockOn({ ...state, batchSince: observation.now }, observation, 'InUse', message))
 }
 
 /** The only way up: whoever gets the update is seen for a whole bake. */
@@ -250,6 +272,14 @@ function failed(state: State, observation: Observation, settings: Settings, beca
         `${message}; the policy leaves it to a person: abort, promote or retry`,
       ),
     )
+  }
+  // To refuse it would hold it for ever: it is off the pods again, and waits until it harms nobody.
+  if (isLeaving(observation)) {
+    const { now } = observation
+    const step = { name: 'raising', since: now, merge: false } as const
+    const missed = { reason, message, at: now }
+    const back: State = { ...state, batch: 0, index: 0, step, blocked: null, owing: {}, missed }
+    return after([{ type: 'setIndex', index: 0 }], inUse(back, observation, message))
   }
   if (!targetServes(observation)) {
     const why = `${message}; not taken back, because no endpoint of the stable revision serves`

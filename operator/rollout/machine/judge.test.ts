@@ -32,7 +32,7 @@ function observed(change: Partial<Observation>): Observation {
     ...{ recent: null, baseline: null, before: null, commands: NO_COMMANDS, superseded: null },
     ...{ endpoints: { update: true, stable: true }, manualIndex: null, isItsTurn: true },
     ...{ lacksCertificates: null, renewal: null },
-    ...{ closed: null, moves: { requests: true, handshakes: true } },
+    ...{ closed: null, use: null, takenOver: false, moves: { requests: true, handshakes: true } },
     ...change,
   }
 }

@@ -7,7 +7,8 @@ import type { Outcome } from './gates/chain.ts'
 import { podsInWords } from './gates/gate.ts'
 import type { GateInput, Past } from './gates/gate.ts'
 import { FEWEST } from './gates/rise.ts'
-import { NO_GATES } from '../../model/settings.ts'
+import { NO_GATES, idlePerMinute } from '../../model/settings.ts'
+import { isIdle, isLeaving } from './outcome.ts'
 import { LATE_CHANCES, batchChances } from './statistics.ts'
 import type { GateSettings, Observation, Settings, Spent, State, Verdict, WindowFigures } from './types.ts'
 
@@ -112,9 +113,11 @@ function gateInput(
   ms: number,
 ): GateInput {
   const { kind, deletion, closed, pods } = observation
+  const below = readyBelow(pods, state.index)
   return {
     kind,
     deletion,
+    mayMiss: mayMiss(observation, settings, below.length, ms),
     closed,
     gates: gatesFor(settings.gates, observation),
     minRequests: settings.minRequests,
@@ -122,12 +125,20 @@ function gateInput(
     stable: figures.stable,
     baseline: state.baseline,
     past: pastOf(state, observation, figures.update.requests / Math.max(1, ms)),
-    pods: podsInWords(readyBelow(pods, state.index).map(pod => pod.ordinal)),
+    pods: podsInWords(below.map(pod => pod.ordinal)),
     baked: false,
     looks: {},
     chances: batchChances(settings.batches.length),
     late: false,
   }
+}
+
+/** 404 that a few who still ask for what leaves may get on so many pods in so many milliseconds; null: too many ask, or it stays. */
+function mayMiss(observation: Observation, settings: Settings, updated: number, ms: number): number | null {
+  const { pods } = observation
+  const all = readyBelow(pods, -1).length
+  if (!isLeaving(observation) || !isIdle(observation, settings) || all === 0) return null
+  return Math.ceil(idlePerMinute(settings) * (updated / all) * Math.max(1, ms / 60_000))
 }
 
 /** @param pace requests per millisecond to the update's pods, now */

@@ -1,6 +1,8 @@
 /** Small makers of results, shared by the parts of the machine. */
+import { ABSENT_REVISION } from '../../../protocol/objects.ts'
+import { idlePerMinute } from '../../model/settings.ts'
 import { closedWords } from './gates/closed.ts'
-import type { Command, Observation, State, StepResult } from './types.ts'
+import type { Command, Observation, Settings, State, StepResult } from './types.ts'
 
 /** Never busier than this, in milliseconds. */
 export const SOONEST_MS = 50
@@ -30,6 +32,16 @@ export function widest(a: number, b: number): number {
 
 export function isLast(state: State, batches: readonly unknown[]): boolean {
   return state.batch >= batches.length - 1
+}
+
+/** The object is deleted, or left its class: what is rolled out is that it is not there. */
+export function isLeaving({ revision }: Pick<Observation, 'revision'>): boolean {
+  return revision === ABSENT_REVISION
+}
+
+/** Hardly anybody asks for it any more. */
+export function isIdle({ use }: Pick<Observation, 'use'>, settings: Settings): boolean {
+  return use !== null && use <= idlePerMinute(settings)
 }
 
 /** What a message ends with while every path of the revision answers 503; else nothing. */

@@ -20,6 +20,7 @@ export function initialState(attempt: number, observedRetry: number): State {
     baseline: null,
     before: null,
     spent: null,
+    missed: null,
     ignoreAbort: false,
     message: 'waits for its turn',
     startedAt: null,
@@ -34,6 +35,7 @@ export type PausedReason =
   | 'WaitingForTime'
   | 'WaitingForApproval'
   | 'GateFailed'
+  | 'InUse'
   | 'Inconclusive'
   | 'ManualIndex'
   | 'NoRollbackTarget'

@@ -776,22 +776,83 @@ describe('what comes between', () => {
 
 describe('a deletion', () => {
   const missed: Counted = { requests: 50, notFound: 50, bucket: 0 }
-  function deleting(): World {
+  function deleting(change: Partial<Observation> = {}): World {
     const run = start()
     run.revision = 'absent'
     run.record = { ...run.record, update: 'absent' }
-    run.change = { deletion: true }
+    run.change = { deletion: true, use: 0, ...change }
     return run
   }
 
-  it('that somebody misses is held: pods serve the object until someone promotes', () => {
+  it('of what is in use does not begin, however long that is, and begins when it is not', () => {
+    const run = deleting({ use: 11 })
+    run.seconds(10_000)
+    expect([run.state.phase, run.state.blocked?.reason, run.state.index]).toEqual(['Paused', 'InUse', 0])
+    expect(run.state.message).toMatch(
+      /^still in use: 11 requests in the last minute.*spec\.promote lets it go at once$/,
+    )
+    expect(run.takeLog().filter(one => one === 'InUse')).toHaveLength(1)
+    run.onUpdate = {}
+    run.onStable = {}
+    run.change = { ...run.change, use: 10 }
+    run.until(state => state.phase === 'Complete', 200)
+    expect(run.takeLog().filter(one => one.startsWith('index'))).toEqual(['index 1', 'index 2', 'index 5'])
+  })
+
+  it('asks for as little as the policy says', () => {
+    const run = deleting({ use: 1 })
+    run.settings = { ...SETTINGS, idleRequestsPerMinute: 0 }
+    run.seconds(5)
+    expect(run.state.blocked?.reason).toBe('InUse')
+  })
+
+  it('of what is in use begins where others serve all of it', () => {
+    const run = deleting({ use: 1_000, takenOver: true })
+    run.until(state => state.index === 1, 3)
+    run.until(state => state.phase === 'Complete', 200)
+  })
+
+  it('waits where it is not known whether it is in use', () => {
+    const run = deleting({ use: null })
+    run.seconds(5)
+    expect([run.state.phase, run.state.index]).toEqual(['Progressing', 0])
+    expect(run.state.message).toBe(
+      'waits: it is not known yet whether anybody asks for it: pods are watched for a minute',
+    )
+  })
+
+  it.each<[string, Partial<Observation>]>([
+    ['it is in use again', { use: 3_000 }],
+    ['others on the same host are missed with it', { use: 0 }],
+  ])('that somebody misses is off the pods at once, and waits; nothing is refused: %s', (_what, later) => {
     const run = deleting()
     run.onUpdate = missed
-    run.until(state => state.phase === 'Held', 30)
+    run.until(state => state.index === 1, 3)
+    run.change = { ...run.change, ...later }
+    run.until(state => state.index === 0, 30)
+    expect([run.state.phase, run.state.blocked?.reason, run.state.batch]).toEqual(['Paused', 'InUse', 0])
+    expect(run.state.message).toMatch(/^still in use: notFoundRate: 404/)
+    expect(run.record).toMatchObject({ current: OLD, update: 'absent', index: 0, refused: [] })
+    expect(run.takeLog().slice(-2)).toEqual(['index 0', 'InUse'])
+    run.look()
     expect(run.serves(0)).toBe(OLD)
+    // Not tried again before the deadline, whatever the counters say.
+    run.change = { ...run.change, use: 0 }
+    run.onUpdate = {}
+    run.onStable = {}
+    const { now } = run
+    run.until(state => state.index === 1, 1_000)
+    expect(run.now - now).toBeGreaterThan(run.settings.deadlineMs - 10_000)
+    run.until(state => state.phase === 'Complete', 300)
+  })
+
+  it('that a person keeps is held: pods serve the object until someone promotes', () => {
+    const run = deleting({ use: 3_000 })
+    run.seconds(5)
+    run.commands = { ...run.commands, abort: true }
+    run.until(state => state.phase === 'Held', 3)
     expect(run.record).toMatchObject({ current: OLD, update: OLD, refused: ['absent'] })
-    expect(run.state.message).toMatch(/^the deletion is held.*notFoundRate.*spec\.promote lets it go$/)
-    expect(run.takeLog().slice(-3)).toEqual(['take back', 'GateFailed', 'DeletionHeld'])
+    expect(run.takeLog().slice(-3)).toEqual(['take back', 'Aborted', 'DeletionHeld'])
     run.seconds(1_000)
     expect(run.state.phase).toBe('Held')
     run.commands = { ...run.commands, promote: true }
@@ -800,19 +861,20 @@ describe('a deletion', () => {
     expect(run.state.message).toBe('all 5 ready pods serve it no longer')
   })
 
-  it('that nobody misses goes out like any change, also without one request', () => {
-    const run = deleting()
-    run.onUpdate = {}
-    run.onStable = {}
-    run.until(state => state.phase === 'Complete', 200)
-    expect(run.takeLog().filter(one => one.startsWith('index'))).toEqual(['index 1', 'index 2', 'index 5'])
+  it('that is promoted in use is released at once', () => {
+    const run = deleting({ use: 3_000 })
+    run.seconds(5)
+    run.commands = { ...run.commands, promote: true }
+    run.until(state => state.phase === 'Complete', 5)
   })
 
-  it('is not idle while the stable pods have requests', () => {
-    const run = deleting()
+  it('that hardly anybody misses goes out though they get a 404', () => {
+    const run = deleting({ use: 8 })
+    run.onStable = {}
     run.onUpdate = {}
-    run.until(state => state.phase === 'Paused')
-    expect(run.state.blocked?.reason).toBe('Inconclusive')
+    run.until(state => state.index === 1)
+    run.onUpdate = { requests: 0.05, notFound: 0.05, bucket: 0 }
+    run.until(state => state.phase === 'Complete', 300)
   })
 
   it('of an object that was never released can be taken back: there is nothing to wait for', () => {

@@ -144,6 +144,7 @@ export class World {
       ...{ lacksCertificates: null, renewal: null },
       ...{ baseline: null, before: null, commands, superseded: null, endpoints: { update: true, stable: true } },
       moves: { requests: true, handshakes: true },
+      ...{ use: null, takenOver: false },
       ...{ manualIndex: null, isItsTurn: true },
       ...this.change,
     }

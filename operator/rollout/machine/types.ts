@@ -38,7 +38,7 @@ export type BatchStep =
 
 /** Why the rollout does not go on though its batch could. A person decides, or the cause goes away. */
 export interface Blocked {
-  readonly reason: 'GateFailed' | 'Inconclusive' | 'ManualIndex' | 'NoRollbackTarget' | 'OtherRollout'
+  readonly reason: 'GateFailed' | 'InUse' | 'Inconclusive' | 'ManualIndex' | 'NoRollbackTarget' | 'OtherRollout'
   readonly message: string
   /** spec.approvedBatch when it began: only an approval given later counts as an answer. */
   readonly approvedBefore: number
@@ -94,6 +94,8 @@ export interface State {
   readonly before: Before | null
   /** Null: no look was spent yet. */
   readonly spent: Spent | null
+  /** What is on its way out was missed when it went, and is on the pods again; monotonic. Null: not that. */
+  readonly missed: (Cause & { readonly at: number }) | null
   /** spec.abort was there before this attempt began and does not concern it. */
   readonly ignoreAbort: boolean
   /** The state in a sentence. */
@@ -135,6 +137,10 @@ export interface Observation {
   readonly stable: Revision | null
   /** Kubernetes is deleting the object: that cannot be taken back, only held. */
   readonly deletion: boolean
+  /** Requests in the last minute that the object answered on all pods; null: not known yet, or not asked: it is not on its way out. */
+  readonly use: number | null
+  /** Others serve every path of it: whoever asks goes on being answered when it is gone. */
+  readonly takenOver: boolean
   /**
    * Why every path of the revision answers 503: protection that is not supported. It goes out without other evidence than
    * confirmations, because there will be none, and taking it back would open what is to be protected. Null: it is not closed.

@@ -60,7 +60,22 @@ describe('outcome', () => {
       'a deletion that somebody notices',
       { deletion: true, update: { requests: 200, notFound: 200 }, stable: STABLE },
     ],
-    ['pass', 'a deletion of what nobody asks for', { deletion: true }],
+    ['pass', 'a deletion of what nobody asks for', { deletion: true, mayMiss: 0 }],
+    [
+      'pass',
+      'a deletion of what hardly anybody asks for',
+      { deletion: true, mayMiss: 3, update: { requests: 3, notFound: 3 }, stable: STABLE },
+    ],
+    [
+      'fail notFoundRate Rose',
+      'and is asked for more often then',
+      { deletion: true, mayMiss: 3, update: { requests: 200, notFound: 200 }, stable: STABLE },
+    ],
+    [
+      'fail successRate BelowMinimum',
+      'what else fails on its hosts is seen all the same',
+      { deletion: true, mayMiss: 3, update: { requests: 200, failures: 90 }, stable: STABLE },
+    ],
     [
       'inconclusive notFoundRate TooFewRequests',
       'a deletion while only the stable pods are asked',

@@ -16,6 +16,8 @@ export interface Past {
 export interface GateInput {
   readonly kind: ObjectKind
   readonly deletion: boolean
+  /** 404 that the few who still ask for what leaves may get; null: nobody may. */
+  readonly mayMiss: number | null
   /** Observation.closed: there are no requests to wait for. */
   readonly closed: string | null
   readonly gates: GateSettings

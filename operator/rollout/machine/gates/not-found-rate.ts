@@ -4,8 +4,10 @@
  */
 import { riseGate } from './rise-gate.ts'
 
+export const NOT_FOUND_RATE = 'notFoundRate'
+
 export const notFoundRate = riseGate({
-  name: 'notFoundRate',
+  name: NOT_FOUND_RATE,
   what: '404 without a route',
   unit: 'requests',
   tooFew: 'TooFewRequests',

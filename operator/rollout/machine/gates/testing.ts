@@ -18,6 +18,7 @@ export function input({ update = {}, stable = {}, before, ...rest }: Inputs = {}
     ...{
       kind: 'Ingress',
       deletion: false,
+      mayMiss: null,
       closed: null,
       gates: SETTINGS.gates,
       minRequests: 100,
