@@ -355,12 +355,18 @@ describe('a certificate under a policy', () => {
     expect([chainOf(replica), said(replica, TLS)]).toEqual([good.chain, []])
     // Nothing else happens: time goes by.
     const seen: string[] = []
+    const ofIngress: string[] = []
     while (replica.pipeline.nextDate !== null && replica.wall < Date.now() + 40 * DAY) {
       replica.wall = replica.pipeline.nextDate
       replica.pipeline.touchDue()
       replica.publish()
       seen.push(...said(replica, TLS))
+      ofIngress.push(...said(replica).filter(text => text !== missing))
     }
+    expect(ofIngress.slice(0, 2)).toEqual([
+      'spec.tls[0].secretName ServedCertificateExpiring warn',
+      'spec.tls[0].secretName ServedCertificateExpired warn',
+    ])
     expect(seen.slice(0, 2)).toEqual([
       'data[tls.crt] ServedCertificateExpiring warn',
       'data[tls.crt] ServedCertificateExpired warn',
