@@ -21,6 +21,7 @@ import type { KubeObject, SpecObject } from './kube/objects.ts'
 import { as, resources } from './kube/resources.ts'
 import type { IngressCheckSumSpec, IngressRolloutPolicyStatus, IngressRolloutStatus } from './model/generated/crds.ts'
 import { parseIngress } from './model/ingress.ts'
+import type { IngressSpec } from './model/types.ts'
 import { ingress, ingressClass } from './pipeline/testing.ts'
 import { kubeShardApi } from './records/kube.ts'
 import { MARKER_NAME, shardName, shardOf } from './records/shards.ts'
@@ -226,6 +227,30 @@ describeOwn('the operator against a real API server', () => {
     await until('the record', async () => (await record())?.governed === true)
     expect(await client.list(rollouts)).toEqual([])
     expect(await record()).toMatchObject({ current: revisionOf(await web()), update: null, governed: true })
+  }, 60_000)
+
+  it('serves a challenge that cert-manager edits into it at once, with an ID of its own and without a rollout', async () => {
+    const ids = async (): Promise<readonly string[]> => {
+      const found = as<SpecObject<IngressCheckSumSpec>>(resources.ingressCheckSums)
+      return (await client.get(found, { namespace: SYSTEM, name: 'sluice' })).spec?.ids ?? []
+    }
+    const before = await ids()
+    const { metadata, spec } = await web()
+    const [known] = (spec as IngressSpec).rules ?? []
+    const backend = { service: { name: 'cm-acme-http-solver-x', port: { number: 8089 } } }
+    const challenge = { path: '/.well-known/acme-challenge/token', pathType: 'ImplementationSpecific', backend }
+    const rules = [{ ...known, http: { paths: [challenge, ...(known?.http?.paths ?? [])] } }]
+    const edited = await client.mergePatch(resources.ingresses, WEB, { spec: { rules } })
+    expect(revisionOf(edited)).toBe(before[0]?.split(':')[1])
+    await until('the challenge in the checksum', async () => (await ids()).length === 2)
+    expect(await ids()).toEqual([before[0], expect.stringMatching(/^shop\/web~challenges:[0-9a-v]{10}$/)])
+    expect(await record()).toMatchObject({ current: revisionOf(edited), update: null, governed: true })
+    await client.mergePatch(resources.ingresses, WEB, { spec: { rules: (spec as IngressSpec).rules } })
+    await until('the checksum as before', async () => (await ids()).length === 1)
+    expect(await ids()).toEqual(before)
+    const after = await web()
+    expect([after.metadata.annotations, after.metadata.finalizers]).toEqual([metadata.annotations, metadata.finalizers])
+    expect(await client.list(rollouts)).toEqual([])
   }, 60_000)
 
   it('shows on every Ingress of ours what reaches the fleet, as soon as the Service has it', async () => {

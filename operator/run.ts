@@ -73,6 +73,7 @@ export async function run({ config, log, version }: RunOptions): Promise<Running
     gone: () => count(operator.pipeline.views(), view => view.source?.gone === true),
     open: () => operator.openRollouts(),
     streams: () => stream.connected.length,
+    certificateEnds: () => operator.pipeline.certificateEnds(),
     queues: () => operator.leader.queues(),
     events: () => operator.events.status(),
   })

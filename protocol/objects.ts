@@ -64,6 +64,11 @@ export interface Fragment {
    * one, and no younger Ingress's. Left out where there are none; a proxy that does not know it takes the younger's.
    */
   readonly defaultTls?: readonly string[]
+  /**
+   * ACME challenges: each path fits itself alone and goes before all others of its host, and where none fits the host is served
+   * as if this were not there. A proxy that does not know it takes them for ordinary paths.
+   */
+  readonly challenges?: true
 }
 
 /** A TLS Secret at one revision. Never log one: `privateKey` is a secret. */

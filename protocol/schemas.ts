@@ -60,7 +60,7 @@ const fragment = object(
     hosts: list(object({ host: text, paths: list(path) })),
     tls: list(object({ hosts: names, secret: { type: 'string', pattern: '^Secret/[^/]+/[^/]+$' } })),
   },
-  { defaultTls: names },
+  { defaultTls: names, challenges: { const: true } },
 )
 const certificate = object(
   {

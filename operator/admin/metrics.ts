@@ -1,6 +1,7 @@
 /** The operator's Prometheus metrics, read off at each scrape (docs/operations.md lists them). */
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client'
-import type { ObjectKind } from '../../protocol/objects.ts'
+import { parseObjectKey } from '../../protocol/ids.ts'
+import type { ObjectKey, ObjectKind } from '../../protocol/objects.ts'
 import type { ReflectorErrorReason } from '../kube/handler.ts'
 import type { QueueStatus } from '../kube/queue.ts'
 
@@ -17,6 +18,8 @@ export interface MetricSources {
   readonly locked: () => number
   readonly stale: () => number
   readonly streams: () => number
+  /** Of every certificate that is given out: its Secret, and when it ends, in milliseconds since the epoch. */
+  readonly certificateEnds: () => Iterable<{ readonly secret: ObjectKey; readonly notAfter: number }>
   readonly queues: () => Readonly<Record<string, QueueStatus>>
   readonly events: () => { readonly sent: number; readonly dropped: number }
 }
@@ -61,6 +64,17 @@ export function createMetrics(from: MetricSources): Metrics {
   gauge('locked_shards', 'Secrets of the store with private keys that no key at hand decrypts', from.locked)
   gauge('stale_shards', 'Secrets of the store that are not encrypted with the newest key yet', from.stale)
   gauge('streams', 'Proxy pods with an open stream to this replica', from.streams)
+  new Gauge({
+    ...{ name: `${PREFIX}certificate_not_after_seconds`, registers, labelNames: ['namespace', 'secret'] },
+    help: 'When each certificate that pods serve ends, in seconds since the epoch',
+    collect() {
+      this.reset()
+      for (const { secret, notAfter } of from.certificateEnds()) {
+        const { namespace, name } = parseObjectKey(secret)
+        this.set({ namespace, secret: name }, notAfter / 1000)
+      }
+    },
+  })
   labelled('objects', 'Objects that are given out to proxies', 'kind', from.objects)
   labelled('rollouts', 'Rollouts that have not ended, by phase', 'phase', from.open)
   labelled('checksum_consistent', '1 while the own checksum is the published one', 'kind', () => numbers(from.gates()))

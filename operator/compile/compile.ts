@@ -1,5 +1,5 @@
 /** Content → what a proxy serves from. Pure: the same content compiles to the same bytes on every replica. */
-import { parseObjectKey } from '../../protocol/ids.ts'
+import { parseObjectKey, serviceKey } from '../../protocol/ids.ts'
 import type {
   Backend,
   Certificate,
@@ -14,7 +14,9 @@ import type {
 import { normaliseRoutePath } from '../../protocol/normalise-path.ts'
 import { annotationProblems, roleOf } from '../model/annotations.ts'
 import { inspectCertificate } from '../model/certificate.ts'
-import type { Content, IngressBackend, IngressContent, Problem, SecretContent } from '../model/types.ts'
+import { challengesKey } from '../model/challenges.ts'
+import { revisionOfChallenges } from '../model/revision.ts'
+import type { ChallengePath, Content, IngressBackend, IngressContent, Problem, SecretContent } from '../model/types.ts'
 import { validateIngress } from '../model/validate.ts'
 import { hostsOf, serviceOfBackend, tlsClaims, tlsHosts } from './references.ts'
 
@@ -66,6 +68,30 @@ export function compileIngress(
     ...(defaultTls.length === 0 ? {} : { defaultTls }),
   }
   return { fragment, problems }
+}
+
+/**
+ * The fragment of an Ingress's challenges. Nothing that the Ingress asks for protects them: an authority answers to no login,
+ * and comes by plain HTTP. They fit themselves alone, and hide nothing (Fragment.challenges).
+ */
+export function compileChallenges({ key, createdAt }: CompiledObject, paths: readonly ChallengePath[]): Fragment {
+  const { namespace } = parseObjectKey(key)
+  const hosts = Map.groupBy(paths, ({ host }) => host)
+  return {
+    ...{ key: challengesKey(key), revision: revisionOfChallenges(paths), createdAt, governed: false },
+    hosts: [...hosts].map(([host, all]) => ({
+      host,
+      // Of the same path twice the first counts.
+      paths: [...new Map(all.toReversed().map(one => [one.path, one])).values()]
+        .toReversed()
+        .map(({ path, service, port }) => ({
+          ...{ type: 'Exact', path },
+          backend: { service: serviceKey(namespace, service, port) },
+        })),
+    })),
+    tls: [],
+    challenges: true,
+  }
 }
 
 /**

@@ -3,6 +3,7 @@ import { objectKey, serviceKey } from '../../protocol/ids.ts'
 import { normaliseRoutePath } from '../../protocol/normalise-path.ts'
 import type { ObjectKey, ServiceKey } from '../../protocol/objects.ts'
 import { roleOf } from '../model/annotations.ts'
+import { CHALLENGES } from '../model/challenges.ts'
 import type { Content, IngressBackend, IngressContent } from '../model/types.ts'
 
 export interface References {
@@ -37,19 +38,16 @@ export function routesOf({ spec: { defaultBackend, rules = [] } }: IngressConten
   return defaultBackend === undefined ? paths : [...paths, 'default']
 }
 
-/** Of ACME's HTTP-01 challenge (RFC 8555 8.3). */
-const CHALLENGES = '/.well-known/acme-challenge/'
-
 /**
- * An Ingress for nothing but ACME challenges, as cert-manager makes them: for minutes, on the host of somebody else, and every
- * pod has to answer: to hold it back is to hold back the certificate.
+ * Nothing of the content serves anything but ACME challenges: what cert-manager makes, or somebody who answers all of them
+ * (`Prefix` on the folder). Those of one token are not in the content at all (model/challenges.ts).
  */
-export function isChallenge(content: Content): boolean {
+export function isForChallenges(content: Content): boolean {
   if (content.kind !== 'Ingress') return false
   const { defaultBackend, rules = [], tls = [] } = content.spec
   const paths = rules.flatMap(rule => (rule.http?.paths ?? [{ path: '' }]).map(({ path = '' }) => path))
   // As requests are compared with them: whatever an encoded dot segment leads to is no challenge.
-  const only = paths.length > 0 && paths.every(path => normaliseRoutePath(path).startsWith(CHALLENGES))
+  const only = paths.every(path => normaliseRoutePath(path).startsWith(CHALLENGES))
   return only && defaultBackend === undefined && tls.length === 0
 }
 

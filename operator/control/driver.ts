@@ -40,7 +40,10 @@ export interface DriverOptions {
   readonly rollouts: Rollouts
   readonly records: Records
   readonly writer: ObjectWriter
-  readonly pipeline: Pick<Pipeline, 'view' | 'endpoints' | 'hostsOfSecret' | 'isTakenOver'>
+  readonly pipeline: Pick<
+    Pipeline,
+    'view' | 'endpoints' | 'hostsOfSecret' | 'isTakenOver' | 'renewal' | 'lacksCertificates'
+  >
   readonly pods: () => readonly FleetPod[]
   readonly figures: FigureSource
   readonly turns: Turns
@@ -158,8 +161,10 @@ export class Driver {
       return Infinity
     }
     const source = view?.source ?? null
+    const renewal = view?.source?.revision === rollout.spec.revision ? renewalIn(pipeline, view) : null
     const settlesMs = state.phase === 'Pending' ? this.#settlesMs(rollout, view, driven) : 0
-    const obstacle = this.#obstacle(rollout, view, state) ?? (settlesMs > 0 ? SETTLES : null)
+    const isUrgent = renewal?.standing === 'urgent'
+    const obstacle = this.#obstacle(rollout, view, state, isUrgent) ?? (settlesMs > 0 ? SETTLES : null)
     const hosts = view === null ? driven.hosts : this.#hosts(view, rollout)
     driven.hosts = hosts
     const observation = observe({
@@ -171,6 +176,10 @@ export class Driver {
       endpoints: pipeline.endpoints,
       isTakenOver: () => pipeline.isTakenOver(rollout.object),
       isItsTurn: obstacle === null,
+      renewal,
+      // What has begun has had them.
+      lacksCertificates:
+        view === null || state.step.name !== 'raising' ? null : pipeline.lacksCertificates(view, rollout.spec.revision),
       upToDate: source !== null && !writer.stale(source),
       now: clock.now(),
       wall: clock.wall().getTime(),
@@ -302,14 +311,14 @@ export class Driver {
   }
 
   /** Why it is not its turn; null: it is. */
-  #obstacle(rollout: Rollout, view: ObjectView | null, { phase }: State): string | null {
+  #obstacle(rollout: Rollout, view: ObjectView | null, { phase }: State, isUrgent: boolean): string | null {
     const { turns } = this.#options
     const policy = view?.policy
     if (phase === 'Pending' && policy) {
       this.#claim(rollout, view, 'waits')
-      return turns.obstacle(rollout.uid, policy.maxConcurrent)
+      return isUrgent ? turns.sibling(rollout.uid) : turns.obstacle(rollout.uid, policy.maxConcurrent)
     }
-    return phase === 'Paused' && turns.stand(rollout.uid) === 'rests' ? turns.conflict(rollout.uid) : null
+    return phase === 'Paused' && !isUrgent && turns.stand(rollout.uid) === 'rests' ? turns.conflict(rollout.uid) : null
   }
 
   /** What was moved to another object in one go may come a moment later. Milliseconds that are left. */
@@ -408,6 +417,11 @@ export class Driver {
   #assertLeading(): void {
     if (!this.#options.mayWrite()) throw new NotLeaderError('this replica does not lead any more')
   }
+}
+
+function renewalIn(pipeline: Pick<Pipeline, 'renewal'>, view: ObjectView): Observation['renewal'] {
+  const { standing = null, why = '' } = pipeline.renewal(view) ?? {}
+  return standing === null ? null : { standing, why }
 }
 
 /** Pods may have it, and it is not what all of them had before. */

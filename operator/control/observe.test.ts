@@ -42,6 +42,7 @@ function look(of: ViewOf | null, change: Partial<ObserveInput> = {}): Observatio
     figures: { serving: () => EMPTY_AGGREGATE, baseline: () => null, before: () => null, use: () => null },
     hosts: [],
     endpoints: new Map(),
+    ...{ lacksCertificates: null, renewal: null },
     isTakenOver: () => false,
     handedOn: null,
     ...{ isItsTurn: true, cleanSince: -Infinity, upToDate: true, now: 100_000, wall: 5 },
@@ -236,10 +237,10 @@ describe('figures, pods, endpoints', () => {
     }
     const seen = (...services: readonly string[]): Observation['endpoints'] =>
       look(of, { endpoints: new Map(services.map(name => [`shop/${name}:80`, ['198.18.0.1:80']])) }).endpoints
-    expect(seen()).toEqual({ update: false, stable: false })
-    expect(seen('old')).toEqual({ update: false, stable: true })
-    expect(seen('new', 'old')).toEqual({ update: true, stable: true })
-    expect(look(ON_ITS_WAY).endpoints).toEqual({ update: true, stable: true })
+    expect(seen()).toEqual({ update: false, stable: false, missing: ['shop/new:80'] })
+    expect(seen('old')).toEqual({ update: false, stable: true, missing: ['shop/new:80'] })
+    expect(seen('new', 'old')).toEqual({ update: true, stable: true, missing: [] })
+    expect(look(ON_ITS_WAY).endpoints).toEqual({ update: true, stable: true, missing: [] })
   })
 
   it('a revision is closed if an annotation of its own protects what we cannot; then nobody asks its Services', () => {
@@ -255,7 +256,7 @@ describe('figures, pods, endpoints', () => {
     })
     const closed = look(of(shut, content({})))
     expect(closed.closed).toMatch(/^x\/auth-url protects authentication and is not supported/)
-    expect(closed.endpoints).toEqual({ update: true, stable: false })
+    expect(closed.endpoints).toEqual({ update: true, stable: false, missing: [] })
     const opened = look(of(content({ 'x/rewrite-target': '/' }), shut))
     expect([opened.closed, opened.endpoints.update]).toEqual([null, false])
     expect(look(ON_ITS_WAY).closed).toBeNull()

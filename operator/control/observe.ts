@@ -35,6 +35,8 @@ export interface ObserveInput {
   readonly hosts: readonly string[]
   readonly endpoints: ReadonlyMap<ServiceKey, readonly string[]>
   readonly isItsTurn: boolean
+  readonly lacksCertificates: Observation['lacksCertificates']
+  readonly renewal: Observation['renewal']
   /** When pods last had something on these hosts that was taken back: what they showed before is no measure. Monotonic milliseconds. */
   readonly cleanSince: number
   /** What that was compared with; null: nothing of the kind. */
@@ -104,7 +106,10 @@ export function observe(input: ObserveInput): Observation {
       // Closed: no Service is asked.
       update: closed !== null || serves(key, content, endpoints),
       stable: serves(key, contentOf(stable, view), endpoints),
+      missing: closed !== null || content === null ? [] : servicesWithout(key, content, endpoints),
     },
+    lacksCertificates: input.lacksCertificates,
+    renewal: input.renewal,
     manualIndex: manualIndexOf(input),
     isItsTurn,
   }
@@ -183,6 +188,10 @@ function supersededBy({ objectRef, revision }: IngressRolloutSpec, view: ObjectV
   const { source, record, governance, invalid } = view
   if (governance.by !== 'policy') return 'ungoverned'
   if (source.revision === revision || record === null) return null
+  // Under the name that it had with its ACME challenges, or that a person gave it.
+  if (record.update === revision && hashOf(record, revision) === source.revision && record.current !== revision) {
+    return null
+  }
   if (hashOf(record, record.current) === source.revision) return 'reverted'
   // Content that cannot be served, or was taken back before, takes over from nobody.
   if (record.refused.includes(source.revision)) return 'reverted'
@@ -207,6 +216,15 @@ function contentOf(revision: Revision | null, view: ObjectView | null): Content 
   if (revision === null || revision === ABSENT_REVISION || view === null) return null
   if (view.source?.revision === revision) return view.source.content
   return view.record?.revisions[revision]?.content ?? null
+}
+
+function servicesWithout(
+  key: ObjectView['key'],
+  content: Content,
+  endpoints: ReadonlyMap<ServiceKey, readonly string[]>,
+): readonly ServiceKey[] {
+  const { services } = referencesOf(parseObjectKey(key).namespace, content)
+  return services.filter(service => (endpoints.get(service) ?? []).length === 0)
 }
 
 /** At least one endpoint serves; true where there is nothing to ask. */

@@ -4,6 +4,7 @@ import { HAND, NOBODY } from '../assign/testing.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
 import { FakeApi } from '../kube/testing/fake-api.ts'
 import type { Policy } from '../model/policy.ts'
+import type { Renewal } from '../model/renewal.ts'
 import type { IngressRolloutSpec, IngressRolloutStatus } from '../model/generated/crds.ts'
 import type { ObjectView } from '../pipeline/pipeline.ts'
 import { Rollouts } from './rollouts.ts'
@@ -75,6 +76,8 @@ describe('Starter', () => {
   let leads: boolean
   let stored: ReleaseRecord[]
   let takes: string | null
+  let renewal: Renewal | null
+  let isInUse: boolean
   let said: string[]
   const now = new Date('2026-01-01T12:00:00Z')
 
@@ -84,6 +87,8 @@ describe('Starter', () => {
     leads = true
     stored = []
     takes = null
+    renewal = null
+    isInUse = true
     said = []
     starter = new Starter({
       client: api.client(),
@@ -96,7 +101,7 @@ describe('Starter', () => {
       },
       mayWrite: () => leads,
       wall: () => now,
-      pipeline: { takes: () => takes },
+      pipeline: { takes: () => takes, renewal: () => renewal, isInUse: () => isInUse },
       events: { event: (_about, _type, reason, message) => void said.push(`${reason}: ${message}`) },
     })
   })
@@ -172,6 +177,35 @@ describe('Starter', () => {
       atOnce ? [['v2', null, -1]] : [],
     )
     expect(said.map(text => text.split(':')[0])).toEqual([atOnce ? 'Released' : 'RolloutCreated'])
+  })
+
+  it.each<[string, Partial<Renewal>, Policy['creation'], boolean, boolean]>([
+    ['in the place of one that is useless goes out at once', { useless: 'it expired' }, 'Auto', true, true],
+    ['in the place of one that is of use is rolled out', {}, 'Auto', true, false],
+    ['that must not wait is rolled out, too', { standing: 'urgent' }, 'Auto', true, false],
+    ['is rolled out where the policy says so', { useless: 'it expired' }, 'Gradual', true, false],
+    ['that no pod serves anything with goes out at once', {}, 'Gradual', false, true],
+  ])('a certificate %s', async (_what, of, creation, used, atOnce) => {
+    renewal = { useless: null, standing: 'valid', why: '', ...of }
+    isInUse = used
+    const view = changed()
+    const policy = view.policy === null ? null : { ...view.policy, creation }
+    await starter.start({ ...view, key: 'Secret/shop/web', policy })
+    expect(stored.map(({ current, index }) => [current, index])).toEqual(atOnce ? [['v2', -1]] : [])
+    expect(said[0]).toContain(
+      !atOnce
+        ? 'RolloutCreated'
+        : used
+          ? 'Released: revision v2 is released to all pods at once: it expired'
+          : 'Released: revision v2 is released to all pods at once: no pod serves anything with it yet',
+    )
+  })
+
+  it('a path is never renewed: an Ingress is rolled out, whatever is said of certificates', async () => {
+    renewal = { useless: 'it expired', standing: 'urgent', why: '' }
+    isInUse = false
+    await starter.start(changed())
+    expect([stored, find() === null]).toEqual([[], false])
   })
 
   it('a created object that is on its way already goes on', async () => {

@@ -10,12 +10,14 @@ import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import type { ObjectKey, ObjectKind } from '../../protocol/objects.ts'
 import { begin, prune, release } from '../assign/records.ts'
 import { hashOf, releasedOf } from '../assign/revisions.ts'
+import type { ReleaseRecord } from '../assign/types.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { EventRecorder } from '../kube/events.ts'
 import { NotLeaderError, isKubeError } from '../kube/errors.ts'
 import type { SpecObject } from '../kube/objects.ts'
 import { as, resources } from '../kube/resources.ts'
 import type { IngressRolloutSpec } from '../model/generated/crds.ts'
+import type { Policy } from '../model/policy.ts'
 import type { SourceObject } from '../model/types.ts'
 import type { ObjectView, Pipeline } from '../pipeline/pipeline.ts'
 import { rolloutName } from '../rollout/status.ts'
@@ -25,7 +27,7 @@ import { isTerminal } from './rollouts.ts'
 import type { Rollout, Rollouts } from './rollouts.ts'
 
 export interface StarterOptions {
-  readonly pipeline: Pick<Pipeline, 'takes'>
+  readonly pipeline: Pick<Pipeline, 'takes' | 'renewal' | 'isInUse'>
   readonly events: Pick<EventRecorder, 'event'>
   readonly client: Pick<KubeClient, 'create' | 'delete' | 'applyStatus' | 'mergePatch'>
   readonly rollouts: Rollouts
@@ -87,7 +89,13 @@ export class Starter {
       await records.put(begin(record, source))
       return true
     }
-    if (open.length === 0 && ((await this.#takeOff(view)) || (await this.#releaseAtOnce(view)))) return true
+    if (open.length === 0 && (await this.#takeOff(view))) return true
+    // One of other content ends when it sees what is released; its own goes on by itself.
+    if (open.every(({ spec }) => spec.revision !== source.revision) && (await this.#releaseAtOnce(view))) return true
+    // On its way under another name: one that it had with its ACME challenges, or that a person gave it.
+    const { update } = record
+    const isNamed = update !== null && update !== source.revision && hashOf(record, update) === source.revision
+    if (isNamed && open.some(({ spec }) => spec.revision === update)) return false
     const { kind, namespace, name } = parseObjectKey(view.key)
     const wantedName = rolloutName(kind, name, source.revision)
     const existing = rollouts.get(namespace, wantedName)
@@ -117,20 +125,28 @@ export class Starter {
     return true
   }
 
-  /** What never was released and takes nothing from what is served: to hold it back would protect nobody. */
+  /** To hold it back would protect nobody. */
   async #releaseAtOnce(view: ObjectView): Promise<boolean> {
     const { source, record, policy } = view
-    if (source === null || record === null || policy === null || policy.creation === 'Gradual') return false
-    if (source.revision === ABSENT_REVISION || record.current !== null || record.update !== null) return false
-    const taken = policy.creation === 'Auto' ? this.#options.pipeline.takes(view) : null
-    if (taken !== null) return false
+    if (source === null || record === null || policy === null || source.revision === ABSENT_REVISION) return false
+    const why = this.#whyAtOnce(view, record, policy)
+    if (why === null) return false
     this.#assertLeading()
     await this.#options.records.put(release(record, source))
-    const why =
-      policy.creation === 'Auto' ? 'takes nothing from what is served' : 'the policy releases what is created at once'
-    const message = `revision ${source.revision} is released to all pods at once: it is new and ${why}`
-    this.#say(view, source, 'Released', message)
+    this.#say(view, source, 'Released', `revision ${source.revision} is released to all pods at once: ${why}`)
     return true
+  }
+
+  /** What never was released and takes nothing from what is served, and what takes the place of something useless. */
+  #whyAtOnce(view: ObjectView, record: ReleaseRecord, { creation }: Policy): string | null {
+    const { pipeline } = this.#options
+    const isSecret = view.key.startsWith('Secret/')
+    if (isSecret && !pipeline.isInUse(view.key)) return 'no pod serves anything with it yet'
+    if (creation === 'Gradual') return null
+    const isNew = record.current === null && record.update === null
+    if (!isNew) return isSecret ? (pipeline.renewal(view)?.useless ?? null) : null
+    if (creation === 'Immediate') return 'it is new and the policy releases what is created at once'
+    return pipeline.takes(view) === null ? 'it is new and takes nothing from what is served' : null
   }
 
   async #create(view: ObjectView, name: string): Promise<boolean> {

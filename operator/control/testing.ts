@@ -121,7 +121,7 @@ export class LeaderProcess {
       record: uid => this.store.get(uid),
       lost: uid => this.store.isLost(uid),
       recordByKey: key => this.store.byKey(key),
-      released: () => null,
+      released: key => this.pipeline.live.get(key) ?? null,
       controllerName: CONTROLLER_NAME,
       annotationPrefix: PREFIX,
       idForm: 'content',

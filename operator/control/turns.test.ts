@@ -57,6 +57,16 @@ describe('Turns', () => {
     expect(newcomer(turns, claim('a'))).toBeNull()
   })
 
+  it('that is the only obstacle for one that must not wait', () => {
+    const turns = new Turns()
+    turns.claim('u1', secret('a', ['a.example']), 'runs')
+    turns.claim('new', secret('b', ['a.example']), 'waits')
+    expect([turns.obstacle('new', 1) === null, turns.sibling('new')]).toEqual([false, null])
+    turns.claim('u2', secret('b', ['b.example']), 'rests')
+    expect(turns.sibling('new')).toBe('another rollout of Secret/shop/b is under way')
+    expect(turns.sibling('nobody')).toBeNull()
+  })
+
   it('those that the same requests judge one after another, whatever their policies', () => {
     const turns = new Turns()
     turns.claim('u1', claim('a', ['a.example', 'shared.example']), 'runs')

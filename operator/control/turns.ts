@@ -65,8 +65,8 @@ export class Turns {
     const held = this.#held.get(rollout)
     if (held === undefined) return null
     const { claim } = held
-    const sibling = this.#others(held, this.#byObject.get(claim.object)).find(other => other.stand !== 'waits')
-    if (sibling !== undefined) return `another rollout of ${claim.object} is under way`
+    const sibling = this.sibling(rollout)
+    if (sibling !== null) return sibling
     const before = this.#conflict(held, true)
     if (before !== null) return before
     const ofPolicy = this.#others(held, this.#byPolicy.get(placesOf(claim)))
@@ -80,6 +80,15 @@ export class Turns {
       if (running + ++ahead >= maxConcurrent) return `${ahead} older ${kind} wait for the same place`
     }
     return null
+  }
+
+  /** Another one of the same object that is under way: the only obstacle for one that must not wait; null: there is none. */
+  sibling(rollout: string): string | null {
+    const held = this.#held.get(rollout)
+    if (held === undefined) return null
+    const { object } = held.claim
+    const others = this.#others(held, this.#byObject.get(object))
+    return others.some(({ stand }) => stand !== 'waits') ? `another rollout of ${object} is under way` : null
   }
 
   /** Why one that rests is not judged and cannot go on; null: nothing else is judged on its hosts. */

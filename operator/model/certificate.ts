@@ -60,6 +60,47 @@ export function writtenChain(content: SecretContent): string | null {
   return readingOf(content).chain
 }
 
+export interface LeafFacts {
+  /** Milliseconds since the epoch. */
+  readonly from: number
+  readonly to: number
+  /** DNS names, lower case, wildcards allowed; the common name where there are no others. */
+  readonly names: readonly string[]
+  readonly keyType: Certificate['keyType'] | null
+  readonly isSelfSigned: boolean
+  /** Nothing that leads up from it is sent with it. */
+  readonly isAlone: boolean
+  /** What cert-manager puts into a Secret until there is a real one (`issue-temporary-certificate`): its issuer is thrown away at once. */
+  readonly isTemporary: boolean
+}
+
+const TEMPORARY_ISSUER = 'CN=cert-manager.local'
+const leaves = new WeakMap<SecretContent, LeafFacts | null>()
+
+/** What the first certificate of a Secret is; null: it cannot be read. */
+export function leafOf(content: SecretContent): LeafFacts | null {
+  const known = leaves.get(content)
+  if (known !== undefined) return known
+  const { chain, keyType, validity } = readingOf(content)
+  const leaf = chain === null ? null : readLeaf(chain)
+  const facts =
+    chain === null || leaf === null || validity === null
+      ? null
+      : {
+          ...{ ...validity, keyType, names: namesOf(leaf), isSelfSigned: issued(leaf, leaf) },
+          isAlone: chain.split('-----BEGIN CERTIFICATE-----').length === 2,
+          isTemporary: leaf.issuer === TEMPORARY_ISSUER,
+        }
+  leaves.set(content, facts)
+  return facts
+}
+
+function namesOf({ subjectAltName, subject }: X509Certificate): readonly string[] {
+  const names = [...(subjectAltName ?? '').matchAll(/DNS:([^\s,"]+)/g)].map(([, name = '']) => name)
+  const found = names.length > 0 ? names : [/(?:^|\n)CN=([^\n]+)/.exec(subject)?.[1] ?? '']
+  return found.filter(name => name !== '').map(name => name.toLowerCase())
+}
+
 function readingOf(content: SecretContent): Reading {
   const known = readings.get(content)
   if (known !== undefined) return known
@@ -156,6 +197,12 @@ export function certificateCovers(chain: string, host: string): boolean {
   if (leaf === null) return false
   const name = host.startsWith('*.') ? `${ANY_LABEL}${host.slice(1)}` : host
   return leaf.checkHost(name, { partialWildcards: false, multiLabelWildcards: false }) !== undefined
+}
+
+/** When the leaf of a PEM chain ends, in milliseconds since the epoch; null: it cannot be read. */
+export function notAfterOf(chain: string): number | null {
+  const leaf = readLeaf(chain)
+  return leaf === null ? null : Date.parse(leaf.validTo)
 }
 
 /** SHA-1 (lower-case hex) of the leaf's DER, as upstream's Secret IDs have it (TENGINE.md 2.4); empty if there is none. */

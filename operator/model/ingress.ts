@@ -2,6 +2,7 @@
 import { objectKey } from '../../protocol/ids.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import { contentAnnotations } from './annotations.ts'
+import { splitChallenges } from './challenges.ts'
 import { CONTROLLER_NAME, decideClass } from './ingress-class.ts'
 import { checked, compileSchema, metadataSchema, millisecondsOf } from './metadata.ts'
 import type { Metadata } from './metadata.ts'
@@ -94,7 +95,8 @@ export function parseIngress(raw: unknown, options: IngressOptions): SourceObjec
   const { classes, servedBy } = options
   const { ours, className, missing } = decideClass(spec, annotations, classes, controller, servedBy)
   const deleting = metadata.deletionTimestamp !== undefined
-  const content: IngressContent = { kind: 'Ingress', annotations: contentAnnotations(annotations, prefix), spec }
+  const whole: IngressContent = { kind: 'Ingress', annotations: contentAnnotations(annotations, prefix), spec }
+  const { content, challenges } = splitChallenges(whole)
   return {
     key: objectKey('Ingress', metadata.namespace, metadata.name),
     uid: metadata.uid,
@@ -107,6 +109,7 @@ export function parseIngress(raw: unknown, options: IngressOptions): SourceObjec
     labels: metadata.labels ?? {},
     finalizers: metadata.finalizers ?? [],
     content,
+    ...(challenges.length === 0 ? {} : { challenges: { paths: challenges, asContent: revisionOf(whole) } }),
     revision: deleting || !ours ? ABSENT_REVISION : revisionOf(content),
     stamp: parseStamp(annotations, 'Ingress', prefix),
   }

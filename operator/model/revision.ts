@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { canonicalJson } from '../../protocol/hash.ts'
 import type { Revision } from '../../protocol/objects.ts'
 import { writtenChain } from './certificate.ts'
-import type { Content } from './types.ts'
+import type { ChallengePath, Content } from './types.ts'
 
 const ALPHABET = '0123456789abcdefghijklmnopqrstuv'
 const LENGTH = 10
@@ -17,6 +17,11 @@ export function revisionOf(content: Content): Revision {
   return content.kind === 'Ingress'
     ? short(canonicalJson({ annotations: content.annotations, spec: content.spec }))
     : short(canonicalChain(writtenChain(content) ?? content.chain))
+}
+
+/** These very challenges. */
+export function revisionOfChallenges(paths: readonly ChallengePath[]): Revision {
+  return short(canonicalJson(paths))
 }
 
 /** The certificates of a PEM text without what is around them and without line breaks; the text itself if there are none. */

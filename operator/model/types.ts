@@ -36,6 +36,23 @@ export interface SecretContent {
 
 export type Content = IngressContent | SecretContent
 
+/** One path of ACME's HTTP-01 challenges, on exactly one host. */
+export interface ChallengePath {
+  /** Lower case, no wildcard. */
+  readonly host: string
+  readonly path: string
+  /** Name of the Service, in the namespace of the Ingress. */
+  readonly service: string
+  readonly port: number | string
+}
+
+/** What is served on top of an Ingress's content, whatever revision of it a pod serves. */
+export interface Challenges {
+  readonly paths: readonly ChallengePath[]
+  /** The revision that the content would have with them: so it was named before they were kept apart. */
+  readonly asContent: Revision
+}
+
 /** An Ingress or Secret as the watch delivered it, parsed. */
 export interface SourceObject {
   readonly key: ObjectKey
@@ -56,6 +73,8 @@ export interface SourceObject {
   readonly labels: Readonly<Record<string, string>>
   readonly finalizers: readonly string[]
   readonly content: Content
+  /** ACME challenges of an Ingress, which are no part of its content; left out where there are none. */
+  readonly challenges?: Challenges
   /** Hash of the content. Equals ABSENT_REVISION if deleting or not ours. */
   readonly revision: Revision
   readonly stamp: Stamp

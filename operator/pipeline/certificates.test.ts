@@ -2,7 +2,7 @@
 import { beforeAll, describe, expect, it } from '@jest/globals'
 import { Authority } from '../../e2e/pki/pki.ts'
 import type { Leaf } from '../../e2e/pki/pki.ts'
-import { begin, serve } from '../assign/records.ts'
+import { adopt, advance, begin, serve } from '../assign/records.ts'
 import { Replica, TLS, WEB, ingress, object, policy, secret } from './testing.ts'
 import type { Raw } from './testing.ts'
 
@@ -329,5 +329,93 @@ describe('the default certificate', () => {
     expect(said(new Replica().put(withTls([HOST], tls)).publish())).toContain(
       'spec.tls[0].secretName SecretMissing warn',
     )
+  })
+})
+
+describe('a certificate under a policy', () => {
+  const governed = (leaf: Leaf): Replica => {
+    const replica = new Replica().put(web(), secret(leaf)).publish()
+    const record = { ...serve(null, replica.source(TLS)), governed: true }
+    return replica
+      .policies(policy())
+      .store(record, adopt(replica.source(WEB)))
+      .publish()
+  }
+
+  it('that is renewed is known for what it is; one that is served says so when it ends', async () => {
+    const replica = governed(good)
+    expect(replica.pipeline.renewal(replica.view(TLS))).toBeNull()
+    expect([...replica.pipeline.certificateEnds()].map(({ secret: key }) => key)).toEqual([TLS])
+    const later = await middle.issue({
+      hosts: [HOST, 'also.example'],
+      notAfter: new Date(replica.wall + 90 * DAY),
+    })
+    replica.put(secret(later)).publish()
+    expect(replica.pipeline.renewal(replica.view(TLS))).toMatchObject({ useless: null, standing: 'valid' })
+    expect([chainOf(replica), said(replica, TLS)]).toEqual([good.chain, []])
+    // Nothing else happens: time goes by.
+    const seen: string[] = []
+    const ofIngress: string[] = []
+    while (replica.pipeline.nextDate !== null && replica.wall < Date.now() + 40 * DAY) {
+      replica.wall = replica.pipeline.nextDate
+      replica.pipeline.touchDue()
+      replica.publish()
+      seen.push(...said(replica, TLS))
+      ofIngress.push(...said(replica).filter(text => text !== missing))
+    }
+    expect(ofIngress.slice(0, 2)).toEqual([
+      'spec.tls[0].secretName ServedCertificateExpiring warn',
+      'spec.tls[0].secretName ServedCertificateExpired warn',
+    ])
+    expect(seen.slice(0, 2)).toEqual([
+      'data[tls.crt] ServedCertificateExpiring warn',
+      'data[tls.crt] ServedCertificateExpired warn',
+    ])
+    expect(replica.pipeline.renewal(replica.view(TLS))).toMatchObject({ standing: 'urgent' })
+    expect(replica.pipeline.renewal(replica.view(TLS))?.useless).toContain('expired')
+    const [end] = replica.pipeline.certificateEnds()
+    expect(Math.abs((end?.notAfter ?? 0) - (Date.now() + 30 * DAY))).toBeLessThan(DAY)
+    // One that cannot be served renews nothing.
+    replica.put(secret({ ...later, privateKey: good.privateKey })).publish()
+    expect(replica.pipeline.renewal(replica.view(TLS))).toBeNull()
+  })
+
+  it('is in use where some pod serves a revision that names it, not where one is only about to', () => {
+    const replica = new Replica().put(ingress(), secret(good)).publish()
+    const record = adopt(replica.source(WEB))
+    replica.policies(policy()).store(record).put(web()).publish()
+    expect(replica.pipeline.isInUse(TLS)).toBe(false)
+    const begun = begin(record, replica.source(WEB))
+    replica.store(begun).publish()
+    expect([replica.pipeline.isNeeded(TLS), replica.pipeline.isInUse(TLS)]).toEqual([true, false])
+    replica.store(advance(begun, 1)).publish()
+    expect(replica.pipeline.isInUse(TLS)).toBe(true)
+    expect(new Replica({ defaultCertificate: TLS }).pipeline.isInUse(TLS)).toBe(true)
+  })
+
+  it('that an update needs is with every pod before the update is on any', () => {
+    const replica = new Replica().put(ingress()).publish()
+    const record = adopt(replica.source(WEB))
+    replica.policies(policy()).store(record).put(web()).publish()
+    const { revision } = replica.source(WEB)
+    const lacks = (): string | null => replica.pipeline.lacksCertificates(replica.view(WEB), revision)
+    replica.store(begin(record, replica.source(WEB))).publish()
+    expect(lacks()).toBe('Secret shop/tls does not exist')
+    replica.put(secret({ ...good, privateKey: renewed.privateKey })).publish()
+    expect(lacks()).toMatch(/^Secret shop\/tls cannot be served: tls\.key does not belong/)
+    replica.put(secret(good)).turn()
+    // Not recorded, and then not published yet.
+    expect(lacks()).toBe('Secret shop/tls is not with every pod yet')
+    replica.store({ ...serve(null, replica.source(TLS)), governed: true }).turn()
+    expect(lacks()).toBe('Secret shop/tls is not with every pod yet')
+    replica.publish()
+    expect(lacks()).toBeNull()
+    // What is released has it, or lacks it, already.
+    const released = governed(good)
+    released
+      .drop(secret(good))
+      .put(ingress({ tls: ['tls'], service: 'other' }))
+      .publish()
+    expect(released.pipeline.lacksCertificates(released.view(WEB), released.source(WEB).revision)).toBeNull()
   })
 })

@@ -4,8 +4,14 @@ import type { Leaf } from '../../e2e/pki/pki.ts'
 import type { ObjectKey, Revision } from '../../protocol/objects.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import { adopt, advance, begin, complete, create, serve, takeBack, ungovern } from '../assign/records.ts'
+import { hashOf } from '../assign/revisions.ts'
 import { stampFor } from '../assign/stamps.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
+import { wantedFinalizers } from '../control/finalizer.ts'
+import { wish } from '../control/starter.ts'
+import { challengesKey } from '../model/challenges.ts'
+import { revisionOf } from '../model/revision.ts'
+import type { IngressContent, IngressSpec } from '../model/types.ts'
 import {
   Replica,
   TLS,
@@ -621,13 +627,12 @@ describe('an Ingress that is new', () => {
   })
 
   it('is governed by nobody where it is for ACME challenges alone', () => {
-    const at = (...paths: readonly string[]): Raw => {
+    const ofType = (pathType: string, ...paths: readonly string[]): Raw => {
       const backend = { service: { name: 'web', port: { number: 80 } } }
-      const rules = [
-        { host: 'shop.example', http: { paths: paths.map(path => ({ path, pathType: 'Exact', backend })) } },
-      ]
+      const rules = [{ host: 'shop.example', http: { paths: paths.map(path => ({ path, pathType, backend })) } }]
       return { ...comes(''), spec: { ingressClassName: 'sluice', rules } }
     }
+    const at = (...paths: readonly string[]): Raw => ofType('Exact', ...paths)
     const by = (raw: Raw): string => {
       const one = replica().put(raw)
       one.turn()
@@ -638,12 +643,168 @@ describe('an Ingress that is new', () => {
     expect(by(at('/.well-known/acme-challenge/../admin'))).toBe('policy')
     expect(by(at('/.well-known/acme-challenge/%2e%2E/%2e%2e/admin'))).toBe('policy')
     expect(by(at('/.well-known/'))).toBe('policy')
-    // Where it would hide what serves the rest of its host.
-    const below = (host: string): string => {
-      const one = replica(ingress({ host })).put(at('/.well-known/acme-challenge/token'))
+    // The folder, of somebody who answers all of them: where it would hide what serves the rest of its host.
+    const below = (host: string, raw: Raw): string => {
+      const one = replica(ingress({ host })).put(raw)
       one.turn()
       return one.view(NEW).governance.by
     }
-    expect([below('*.example'), below('shop.example'), below('*.other')]).toEqual(['policy', 'none', 'none'])
+    const folder = ofType('Prefix', '/.well-known/acme-challenge/')
+    const hosts = ['*.example', 'shop.example', '*.other']
+    expect(hosts.map(host => below(host, folder))).toEqual(['policy', 'none', 'none'])
+    // A challenge hides nothing.
+    const token = at('/.well-known/acme-challenge/token')
+    expect(hosts.map(host => below(host, token))).toEqual(['none', 'none', 'none'])
+    const one = replica(ingress({ host: '*.example' }))
+      .put(token)
+      .publish()
+    expect(one.view(NEW).problems.map(({ reason }) => reason)).toEqual([])
+    expect(wantedFinalizers(one.view(NEW))).toEqual([])
+    one.put({ ...token, metadata: { ...token.metadata, deletionTimestamp: '2026-01-02T00:00:00Z' } }).publish()
+    expect([one.view(NEW).governance.by, one.releases.released(challengesKey(NEW))]).toEqual(['none', null])
+  })
+})
+
+describe('ACME challenges in an Ingress of somebody’s own', () => {
+  const LAYER = challengesKey(WEB)
+  const TOKEN = '/.well-known/acme-challenge/token'
+  const solver = { service: { name: 'solver', port: { number: 8089 } } }
+  /** As cert-manager edits it (`http01-edit-in-place`). */
+  const edited = (raw: Raw, token = TOKEN): Raw => {
+    const spec = raw.spec as IngressSpec
+    const challenge = { path: token, pathType: 'ImplementationSpecific', backend: solver }
+    const rules = (spec.rules ?? []).map(rule => ({
+      ...rule,
+      http: { paths: [challenge, ...(rule.http?.paths ?? [])] },
+    }))
+    return { ...raw, spec: { ...spec, rules } }
+  }
+  const servedBy = (replica: Replica): readonly boolean[] =>
+    [0, 1, 2, -1].map(ordinal => {
+      const payload = replica.releases.entry(LAYER, ordinal)?.payload ?? null
+      return payload !== null && 'hosts' in payload && payload.hosts.some(({ paths }) => paths.length === 1)
+    })
+  const ON_ALL = [true, true, true, true]
+  const ON_NONE = [false, false, false, false]
+
+  it('are on every pod at once and leave its content where it is, in every state of it', () => {
+    const { replica, record, a } = governed()
+    const b = ingress({ host: 'b.example' })
+    const invalid = ingress({ host: 'not a host' })
+    // Not released yet.
+    replica.put(edited(b)).publish()
+    expect([replica.givenTo(WEB), servedBy(replica)]).toEqual([everywhere(a), ON_ALL])
+    // On the first pod.
+    const begun = advance(begin(record, replica.source(WEB)), 1)
+    replica.store(begun).publish()
+    const split = [begun.update, a, a, a]
+    expect([replica.givenTo(WEB), servedBy(replica)]).toEqual([split, ON_ALL])
+    replica.put(b).publish()
+    expect([replica.givenTo(WEB), servedBy(replica), replica.source(WEB).revision]).toEqual([
+      ...[split, ON_NONE],
+      begun.update,
+    ])
+    replica.put(edited(b)).publish()
+    expect([replica.givenTo(WEB), servedBy(replica), replica.source(WEB).revision]).toEqual([
+      ...[split, ON_ALL],
+      begun.update,
+    ])
+    // Taken back.
+    replica.store(takeBack(begun)).put(edited(b)).publish()
+    expect([replica.givenTo(WEB), servedBy(replica)]).toEqual([everywhere(a), ON_ALL])
+    expect([replica.view(WEB).hold?.reason, wish(replica.view(WEB))]).toEqual(['RevisionRefused', 'nothing'])
+    // Another host of it is none: that of the challenge is.
+    const spec = edited(ingress({ host: 'c.example' })).spec as IngressSpec
+    const rules = [...(spec.rules ?? []), ...((invalid.spec as IngressSpec).rules ?? [])]
+    replica.put({ ...b, spec: { ...spec, rules } }).publish()
+    expect([replica.view(WEB).invalid, replica.givenTo(WEB), servedBy(replica)]).toEqual([true, everywhere(a), ON_ALL])
+  })
+
+  it('of one that was never released are served, and it is not', () => {
+    const replica = new Replica().policies(policy()).put(edited(ingress())).publish()
+    replica.store(create(replica.source(WEB))).publish()
+    expect([replica.givenTo(WEB), servedBy(replica)]).toEqual([everywhere(null), ON_ALL])
+    // Before Kubernetes said anything of the pods behind it.
+    expect(replica.pipeline.endpoints.get('shop/solver:8089')).toEqual([])
+    replica.put(service('solver', 8089), slice('solver', '198.18.0.9')).publish()
+    expect(replica.pipeline.endpoints.get('shop/solver:8089')).toEqual(['198.18.0.9:8080'])
+    expect(replica.view(WEB).problems.filter(({ message }) => message.includes('solver'))).toEqual([])
+    replica.put(ingress()).publish()
+    expect(replica.pipeline.endpoints.has('shop/solver:8089')).toBe(false)
+  })
+
+  it('count in the checksum as what they are: no more and no less is given out than was published', () => {
+    const { replica, a } = governed()
+    const before = replica.releases.gate('Ingress').publication()
+    expect(before.ids).toEqual([`shop/web:${a}`])
+    replica.put(edited(ingress({ host: 'a.example' }))).turn()
+    expect(servedBy(replica)).toEqual(ON_NONE)
+    const { ids } = replica.releases.gate('Ingress').publication()
+    expect(ids).toEqual([`shop/web:${a}`, expect.stringMatching(/^shop\/web~challenges:[0-9a-v]{10}$/)])
+    replica.publish()
+    expect(servedBy(replica)).toEqual(ON_ALL)
+    // Another token is another configuration.
+    replica.put(edited(ingress({ host: 'a.example' }), `${TOKEN}-2`)).turn()
+    expect(replica.releases.gate('Ingress').publication().ids[1]).not.toBe(ids[1])
+    replica.put(ingress({ host: 'a.example' })).turn()
+    expect(replica.releases.gate('Ingress').publication()).toEqual(before)
+    expect(servedBy(replica)).toEqual(ON_ALL)
+    replica.publish()
+    expect(servedBy(replica)).toEqual(ON_NONE)
+  })
+
+  it('take no part in the other form of the checksum, in which their Ingress does', () => {
+    const replica = new Replica({ idForm: 'upstream' })
+      .put(edited(ingress({ annotations: { 'nginx.ingress.kubernetes.io/version': '3' } })))
+      .publish()
+    expect([servedBy(replica), replica.releases.gate('Ingress').publication().ids]).toEqual([ON_ALL, []])
+  })
+
+  it('go with the Ingress, its class and its namespace, and come back when everything is looked at anew', () => {
+    const raw = edited(ingress())
+    const replica = new Replica().put(raw).publish()
+    replica.pipeline.touchAll()
+    replica.publish()
+    expect(servedBy(replica)).toEqual(ON_ALL)
+    for (const gone of [
+      { ...raw, metadata: { ...raw.metadata, deletionTimestamp: '2026-01-02T00:00:00Z' } },
+      { ...raw, spec: { ...(raw.spec as IngressSpec), ingressClassName: 'other' } },
+    ]) {
+      replica.put(gone).publish()
+      expect(servedBy(replica)).toEqual(ON_NONE)
+      replica.put(raw).publish()
+      expect(servedBy(replica)).toEqual(ON_ALL)
+    }
+    replica.put(namespace({}, true)).publish()
+    expect(servedBy(replica)).toEqual(ON_NONE)
+    replica.put(namespace()).publish()
+    replica.drop(raw).publish()
+    expect(servedBy(replica)).toEqual(ON_NONE)
+  })
+
+  it('that were content before an upgrade start no rollout, and what is released keeps its name', () => {
+    const raw = edited(ingress({ host: 'a.example' }))
+    const whole: IngressContent = { kind: 'Ingress', annotations: {}, spec: raw.spec as IngressSpec }
+    const replica = new Replica().policies(policy()).put(raw).publish()
+    const old = { ...replica.source(WEB), content: whole, revision: revisionOf(whole) }
+    const record = adopt(old)
+    replica.store(record).publish()
+    const view = replica.view(WEB)
+    expect([wish(view), view.hold, replica.givenTo(WEB)]).toEqual(['nothing', null, everywhere(record.current)])
+    expect(servedBy(replica)).toEqual(ON_ALL)
+    const payload = replica.releases.entry(WEB, 0)?.payload ?? null
+    expect(payload !== null && 'hosts' in payload && payload.hosts[0]?.paths.map(({ path }) => path)).toEqual(['/'])
+    // It is written down so, and stays so when the challenge has gone.
+    expect(view.record).not.toBe(view.stored)
+    replica.store(view.record!).publish()
+    expect(replica.view(WEB).record).toBe(replica.view(WEB).stored)
+    replica.put(ingress({ host: 'a.example' })).publish()
+    expect([wish(replica.view(WEB)), replica.view(WEB).hold]).toEqual(['nothing', null])
+    // One that was on its way goes on under its name.
+    const begun = advance(begin(adopt({ ...old, content: { ...whole, spec: {} }, revision: 'r0' }), old), 1)
+    replica.store(begun).put(raw).publish()
+    expect(replica.givenTo(WEB)).toEqual([begun.update, 'r0', 'r0', 'r0'])
+    const underWay = replica.view(WEB)
+    expect([underWay.hold, hashOf(underWay.record!, begun.update)]).toEqual([null, replica.source(WEB).revision])
   })
 })

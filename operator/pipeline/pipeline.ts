@@ -15,15 +15,18 @@ import type {
 } from '../../protocol/objects.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import { governanceOf, plan } from '../assign/plan.ts'
+import { withoutChallenges } from '../assign/challenges.ts'
 import { adopt, serve } from '../assign/records.ts'
+import { hashOf, releasedOf } from '../assign/revisions.ts'
 import { goneObject, isStillServed } from '../assign/gone.ts'
 import type { Governance, Hold, Plan, ReleaseRecord } from '../assign/types.ts'
-import { compileIngress, compileSecret } from '../compile/compile.ts'
+import { compileChallenges, compileIngress, compileSecret } from '../compile/compile.ts'
 import type { KnownCertificates } from '../compile/compile.ts'
 import { contentId, upstreamIngressId, upstreamSecretId } from '../checksum/ids.ts'
-import { hostsOf, isChallenge, referencesOf, tlsClaims } from '../compile/references.ts'
+import { hostsOf, isForChallenges, referencesOf, tlsClaims } from '../compile/references.ts'
 import type { TlsClaim } from '../compile/references.ts'
 import { isCovered, takenBy, wildcardOf } from '../compile/takes.ts'
+import { challengesKey, ingressOfChallenges, isChallengesKey } from '../model/challenges.ts'
 import { ModelError } from '../model/errors.ts'
 import { parseIngress } from '../model/ingress.ts'
 import { askedClass } from '../model/ingress-class.ts'
@@ -31,11 +34,13 @@ import { parseSecret } from '../model/secret.ts'
 import { byPrecedence, selectPolicy } from '../model/policy.ts'
 import { labelCount } from '../model/selectors.ts'
 import type { Policy } from '../model/policy.ts'
-import type { Content, IngressSpec, Problem, SourceObject } from '../model/types.ts'
-import { certificateCovers, leafSha1 } from '../model/certificate.ts'
+import type { Challenges, Content, IngressContent, IngressSpec, Problem, SourceObject } from '../model/types.ts'
+import { certificateCovers, inspectCertificate, leafSha1, notAfterOf } from '../model/certificate.ts'
+import { renewalOf } from '../model/renewal.ts'
+import type { Renewal } from '../model/renewal.ts'
 import type { Caches, RawObject } from './caches.ts'
 import { Relation } from './graph.ts'
-import { isWhole, payload, sameEntry } from './live.ts'
+import { assignmentFor, isWhole, payload, sameEntry } from './live.ts'
 import type { LiveEntry, Payload } from './live.ts'
 import { ServiceEndpoints } from './service-endpoints.ts'
 
@@ -122,6 +127,7 @@ export class Pipeline {
   readonly #dates = new Map<ObjectKey, number>()
   readonly #sources = new WeakMap<RawObject, SourceObject>()
   readonly #names = new WeakMap<Certificate, Map<string, boolean>>()
+  readonly #ends = new WeakMap<Certificate, number>()
   readonly #certificates: KnownCertificates
 
   constructor(options: PipelineOptions) {
@@ -156,7 +162,7 @@ export class Pipeline {
   }
 
   touch(keys: Iterable<ObjectKey>): void {
-    for (const key of keys) this.#touched.add(key)
+    for (const key of keys) this.#touched.add(ingressOfChallenges(key))
   }
 
   touchAll(): void {
@@ -208,7 +214,7 @@ export class Pipeline {
 
   /** Looks at everything that was touched. Ingresses come first: they decide which Secrets are referenced. */
   flush(): PipelineChange {
-    const live: { key: ObjectKey; before: LiveEntry | null; after: LiveEntry | null }[] = []
+    const live: PipelineChange['live'][number][] = []
     const viewed: ObjectKey[] = []
     const unread: ObjectKey[] = []
     for (const kind of ['Ingress', 'Secret'] as const) {
@@ -230,7 +236,10 @@ export class Pipeline {
         const user = this.#views.get(key)?.source ?? null
         if (after === null) this.#live.delete(key)
         else this.#live.set(key, after)
-        if (kind === 'Ingress') this.#serving.replace(key, this.#thingsOf(key))
+        if (kind === 'Ingress') {
+          this.#serving.replace(key, this.#thingsOf(key))
+          live.push(...this.#lookAtChallenges(key))
+        }
         const changed = after === null ? before !== null : !sameEntry(before ?? undefined, after)
         if (kind === 'Secret') this.#tell(key)
         // Who governs a Secret depends on them.
@@ -242,6 +251,38 @@ export class Pipeline {
       }
     }
     return { live, viewed, services: this.#services.flush(), unread }
+  }
+
+  /**
+   * Served at once by every pod, whatever becomes of the Ingress's content: an object of its own for pods and checksum, and none
+   * that anybody governs.
+   */
+  #lookAtChallenges(ingress: ObjectKey): PipelineChange['live'] {
+    const key = challengesKey(ingress)
+    const before = this.#live.get(key) ?? null
+    const { source = null, namespaceTerminating = false } = this.#views.get(ingress) ?? {}
+    const isServed = source !== null && source.revision !== ABSENT_REVISION && !namespaceTerminating
+    const after = isServed && source.challenges ? this.#challenges(source, source.challenges) : null
+    if (after === null) this.#live.delete(key)
+    else this.#live.set(key, after)
+    this.#referChallenges(key)
+    const isSame = after === null ? before === null : sameEntry(before ?? undefined, after)
+    return isSame ? [] : [{ key, before, after }]
+  }
+
+  #challenges(source: SourceObject, { paths }: Challenges): LiveEntry {
+    const current = payload(compileChallenges(source, paths))
+    const { revision } = current
+    const { key } = current.value
+    const plan = { key, announced: revision, current: revision, update: null, index: -1, hold: null }
+    // The other form names objects by number and version: the Ingress has taken them.
+    const id = this.#options.idForm === 'content' ? contentId(key, revision) : ''
+    return { key, plan, id, update: null, current }
+  }
+
+  #referChallenges(key: ObjectKey): void {
+    const services = this.#fragmentsOf(key).flatMap(({ hosts }) => hosts.flatMap(({ paths }) => paths.map(servicesOf)))
+    this.#services.refer(key, services.flat())
   }
 
   #isUndecided(key: ObjectKey): boolean {
@@ -307,7 +348,8 @@ export class Pipeline {
     const stored = this.#recordOf(kind, key, parsed)
     const source = parsed ?? (kind === 'Ingress' ? goneObject(stored) : null)
     this.#note(key, source)
-    const record = this.#withServed(key, source, stored) ?? this.#foundAgain(kind, source)
+    const found = this.#withServed(key, source, stored) ?? this.#foundAgain(kind, source)
+    const record = found === null ? null : withoutChallenges(found, source)
     if (source === null && record === null) {
       this.#forget(key)
       return null
@@ -317,7 +359,7 @@ export class Pipeline {
     const { governance, hold: governanceHold } =
       source === null ? { governance: { by: 'none' } as const, hold: null } : governanceOf(source, policy, record)
     const governed = governance.by !== 'none'
-    const problems: Problem[] = []
+    let problems: Problem[] = []
     const checked =
       source === null || source.revision === ABSENT_REVISION
         ? null
@@ -340,8 +382,10 @@ export class Pipeline {
     if (kind === 'Ingress') {
       problems.push(...this.#services.problems(key, source), ...this.#secretProblems(key, source))
       if (source?.classMissing) problems.push(classProblem(source))
+      if (source?.challenges) problems = problems.filter(({ reason }) => reason !== 'NothingToServe')
       this.#met.set(key, this.#metOf(key))
     }
+    if (kind === 'Secret') problems.push(...this.#servedEnds(source, record, decided))
     this.#views.set(key, {
       key,
       raw,
@@ -606,6 +650,90 @@ export class Pipeline {
     })
   }
 
+  /** What the content of a Secret is to the one that is released; null: nothing is, or it is that one, or cannot be served. */
+  renewal({ key, source, record, invalid }: ObjectView): Renewal | null {
+    if (source?.content.kind !== 'Secret' || source.revision === ABSENT_REVISION || invalid || record === null)
+      return null
+    const released = releasedOf(record)
+    const content = record.revisions[released ?? '']?.content
+    if (content?.kind !== 'Secret' || hashOf(record, released) === source.revision) return null
+    const { asked, offered } = this.#claimsOn(key)
+    return renewalOf(content, source.content, [...asked, ...offered], this.#options.now())
+  }
+
+  /** When each certificate that is given out ends, in milliseconds; of two revisions the one that pods fall back to. */
+  *certificateEnds(): Iterable<{ readonly secret: ObjectKey; readonly notAfter: number }> {
+    for (const [secret, { current, update }] of this.#live) {
+      const value = (current ?? update)?.value
+      if (value === undefined || !('chain' in value)) continue
+      const notAfter = this.#ends.get(value) ?? notAfterOf(value.chain)
+      if (notAfter === null) continue
+      this.#ends.set(value, notAfter)
+      yield { secret, notAfter }
+    }
+  }
+
+  /** A renewal that waits says nothing of the certificate that pods serve meanwhile. */
+  #servedEnds(source: SourceObject | null, record: ReleaseRecord | null, { current }: Plan): readonly Problem[] {
+    if (source === null || record === null || current === source.revision || !this.isNeeded(source.key)) return []
+    const { key } = source
+    const content = record.revisions[current ?? '']?.content
+    if (content?.kind !== 'Secret' || hashOf(record, current) === source.revision) return []
+    const { problems, nextDate } = inspectCertificate(key, content, this.#options.now())
+    const known = this.#dates.get(key) ?? Infinity
+    if (nextDate !== null && nextDate < known) this.#dates.set(key, nextDate)
+    const words = [...problems].filter(
+      ({ reason }) => reason === 'CertificateExpiring' || reason === 'CertificateExpired',
+    )
+    return words.map(({ field, reason, message }) => ({
+      ...{ key, field, reason: `Served${reason}`, effect: 'warn' },
+      message: `of what pods serve, ${message}: what the Secret holds is not released`,
+    }))
+  }
+
+  /** Some pod serves, or may serve in a moment, a revision that names the Secret; not one that is on its way and on no pod yet. */
+  isInUse(secret: ObjectKey): boolean {
+    if (secret === this.#options.defaultCertificate) return true
+    const names = (payload: Payload | null | undefined): boolean =>
+      payload != null && 'tls' in payload.value && payload.value.tls.some(tls => tls.secret === secret)
+    return [...this.secretReferences.from(secret)].some(ingress =>
+      [this.#live.get(ingress), this.#options.released(ingress)].some(
+        entry => names(entry?.current) || (entry?.plan.index !== 0 && names(entry?.update)),
+      ),
+    )
+  }
+
+  /**
+   * Certificates that this revision of an Ingress needs, that its released one does not, and that are not given to every pod yet, in
+   * words; null: there are none.
+   */
+  lacksCertificates({ key, source, record }: ObjectView, revision: Revision): string | null {
+    const contentOf = (of: Revision | null): IngressContent | null => {
+      const content = source?.revision === of ? source.content : record?.revisions[of ?? '']?.content
+      return content?.kind === 'Ingress' ? content : null
+    }
+    const [update, stable] = [contentOf(revision), contentOf(record?.current ?? null)]
+    if (update === null || revision === ABSENT_REVISION) return null
+    const { namespace } = parseObjectKey(key)
+    const has = new Set(stable === null ? [] : referencesOf(namespace, stable).secrets)
+    const lacking = referencesOf(namespace, update).secrets.filter(secret => !has.has(secret) && !this.#isGiven(secret))
+    return lacking.length === 0 ? null : lacking.map(secret => this.#whyNotGiven(secret)).join('; ')
+  }
+
+  /** Whatever its ordinal, a pod has a certificate of it. */
+  #isGiven(secret: ObjectKey): boolean {
+    const entry = this.#options.released(secret)
+    return entry !== null && ANY_POD.every(ordinal => assignmentFor(entry, ordinal).payload !== null)
+  }
+
+  #whyNotGiven(secret: ObjectKey): string {
+    const { namespace, name } = parseObjectKey(secret)
+    const what = `Secret ${namespace}/${name}`
+    if (!this.#exists(secret)) return `${what} does not exist`
+    const refused = (this.#views.get(secret)?.problems ?? []).find(({ effect }) => effect === 'reject')
+    return refused === undefined ? `${what} is not with every pod yet` : `${what} cannot be served: ${refused.message}`
+  }
+
   /** Other objects, on every pod, serve every path that is served of this one. */
   isTakenOver(key: ObjectKey): boolean {
     const onAllPods = (other: ObjectKey): readonly Fragment[] => {
@@ -636,7 +764,8 @@ export class Pipeline {
       const own = claims.filter(claim => claim.secret === secret).flatMap(({ names }) => names)
       const rival = claims.find(
         claim =>
-          claim.secret !== secret && this.#live.has(claim.secret) && claim.names.some(name => own.includes(name)),
+          claim.secret !== secret &&
+          claim.names.some(name => own.includes(name) && this.#served(claim.secret, name) === true),
       )
       if (rival !== undefined) return `handshakes from the certificate of ${rival.secret}`
     }
@@ -644,15 +773,17 @@ export class Pipeline {
   }
 
   /**
-   * For ACME challenges and nothing else, and never for anything else as far as is known; on hosts that hide no wildcard and no
-   * rule for every host from their requests. It takes nothing from an application: no policy governs it.
+   * For ACME challenges and nothing else, and never for anything else as far as is known; what there is beside those of one token
+   * on hosts that hide no wildcard and no rule for every host from their requests. It takes nothing from an application: no policy
+   * governs it.
    */
-  #isHarmlessChallenge({ key, content }: SourceObject, record: ReleaseRecord | null): boolean {
-    if (content.kind !== 'Ingress' || !isChallenge(content)) return false
+  #isHarmlessChallenge({ key, content, challenges }: SourceObject, record: ReleaseRecord | null): boolean {
+    if (content.kind !== 'Ingress' || !isForChallenges(content)) return false
+    if (challenges === undefined && (content.spec.rules ?? []).length === 0) return false
     const known = [record?.current, record?.update].filter(revision => revision !== null && revision !== undefined)
     const always = known.every(revision => {
       const stored = record?.revisions[revision]?.content
-      return stored !== null && stored !== undefined && isChallenge(stored)
+      return stored !== null && stored !== undefined && isForChallenges(stored)
     })
     const isServed = (host: string): boolean => [...this.#serving.from(host)].some(other => other !== key)
     const hides = (host: string): boolean => {
@@ -720,6 +851,10 @@ export class Pipeline {
   touchReferences(keys: Iterable<ObjectKey>): void {
     for (const key of keys) {
       if (!key.startsWith('Ingress/')) continue
+      if (isChallengesKey(key)) {
+        this.#referChallenges(key)
+        continue
+      }
       this.#serving.replace(key, this.#thingsOf(key))
       const view = this.#views.get(key)
       if (view?.plan) this.#refer(key, view.plan, view.source, view.record)
@@ -746,9 +881,7 @@ export class Pipeline {
     for (const value of [entry?.update?.value, entry?.current?.value]) {
       if (value === undefined || !('hosts' in value)) continue
       for (const { secret } of value.tls) secrets.add(secret)
-      for (const { backend } of value.hosts.flatMap(host => host.paths)) {
-        if ('service' in backend) services.add(backend.service)
-      }
+      for (const path of value.hosts.flatMap(host => host.paths)) for (const s of servicesOf(path)) services.add(s)
     }
   }
 
@@ -775,6 +908,13 @@ export class Pipeline {
       : upstreamSecretId(raw.metadata.name, version, leafSha1(chain))
   }
 }
+
+function servicesOf({ backend }: PathFragment): readonly ServiceKey[] {
+  return 'service' in backend ? [backend.service] : []
+}
+
+/** The first pod, and one of an ordinal as high as can be. */
+const ANY_POD: readonly number[] = [0, -1]
 
 /** Why a Secret's content is not what is served, where no rollout says so any more. */
 const OF_SECRETS: ReadonlySet<Hold['reason']> = new Set(['RevisionRefused', 'UngovernedKept'])

@@ -40,6 +40,7 @@ export interface TableReader {
    * the path without it, too, where no other of the same elements does. Of equal paths Exact, then Prefix, then
    * ImplementationSpecific; then the oldest object, then namespace/name, then whatever the object names first.
    * Else the Default of the host, else that of the '' host.
+   * Before all that: a path of the host's challenges (Fragment.challenges), which fits itself alone.
    */
   route(host: string, path: string): Route | null
 
@@ -75,7 +76,7 @@ export interface TableWriter {
 
 /** Everything that one entry of the table's hosts holds. */
 export interface HostEntry {
-  readonly kind: 'exact' | 'wildcard' | 'default'
+  readonly kind: 'challenges' | 'exact' | 'wildcard' | 'default'
   readonly host: string
   /** Oldest object first. */
   readonly routes: readonly { readonly route: Route; readonly createdAt: number }[]

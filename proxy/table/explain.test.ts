@@ -84,6 +84,26 @@ describe('explainRoute', () => {
     { selector: ({ name }) => name, maxLength: 3 },
   )
 
+  it('says that a challenge goes before all others, and is as if it were not there for another path', () => {
+    const token = '/.well-known/acme-challenge/token'
+    const table = tableOf(
+      fragment('web', [host('a.example', path(`Exact ${token}`), path('Prefix /'))]),
+      fragment('web~challenges', [host('a.example', path(`Exact ${token}`))], { challenges: true }),
+    )
+    const of = (target: string): readonly string[] =>
+      explainRoute(table, 'a.example', target).candidates.map(({ outcome, reason }) => `${outcome}: ${reason}`)
+    expect(of(token)).toEqual([
+      'chosen: an ACME challenge of host a.example',
+      'lost: an ACME challenge goes before all others',
+      'lost: an ACME challenge goes before all others',
+    ])
+    expect(of('/x')).toEqual([
+      'chosen: host a.example: the longest path that fits',
+      `does not fit: fits only ${token} itself`,
+      `does not fit: fits only ${token} itself`,
+    ])
+  })
+
   it('agrees with what the table does: whoever is said to lose does, and whoever is said not to fit serves nothing', () => {
     fc.assert(
       fc.property(fragments, fc.constantFrom('a.example', 'b.c', ''), paths, (list, name, target) => {

@@ -28,12 +28,18 @@ const ORDER: readonly Candidate['outcome'][] = ['chosen', 'lost', 'does not fit'
 /** @param host and @param path as for TableReader.route */
 export function explainRoute(table: TableReader & TableExplainer, host: string, path: string): RouteExplanation {
   const chosen = table.route(host, path)
+  const isChosen = ({ route }: HostEntry['routes'][number]): boolean => route.id === chosen?.id
   const entries = table.entries(host)
-  const [entered = null] = entries
-  const entry = entries.find(({ routes }) => routes.some(({ route }) => route.id === chosen?.id)) ?? null
-  const winner = entry?.routes.find(({ route }) => route.id === chosen?.id) ?? null
+  // Challenges hide nothing: where none of them fits they are as if they were not there.
+  const entered = entries.find(({ kind, routes }) => kind !== 'challenges' || routes.some(isChosen)) ?? null
+  const entry = entries.find(({ routes }) => routes.some(isChosen)) ?? null
+  const winner = entry?.routes.find(isChosen) ?? null
   const judge = (of: HostEntry, { route, createdAt }: HostEntry['routes'][number]): Candidate => {
     if (route.id === chosen?.id) return { route, outcome: 'chosen', reason: whyChosen(of, route) }
+    if (of.kind === 'challenges' && !fits(route, path)) return { route, outcome: 'does not fit', reason: misfit(route) }
+    if (entered?.kind === 'challenges' && of !== entered) {
+      return { route, outcome: 'lost', reason: 'an ACME challenge goes before all others' }
+    }
     // Of all hosts' rules only the default is left for a host that has rules of its own.
     if (of !== entered && !(of.kind === 'default' && route.type === 'Default')) {
       return {
@@ -58,6 +64,7 @@ function nameOf(entry: HostEntry | null): string {
 }
 
 function whyChosen({ kind, host }: HostEntry, route: Route): string {
+  if (kind === 'challenges') return `an ACME challenge of host ${host}`
   const by = kind === 'exact' ? `host ${host}` : kind === 'wildcard' ? `wildcard ${host}` : 'the rules for all hosts'
   return route.type === 'Default' ? `default backend of ${by}: no path fits` : `${by}: the longest path that fits`
 }

@@ -29,6 +29,8 @@ export class MapTable implements Table {
   readonly #owners = new Map<ObjectKey, Owner>()
   /** A single route stands by itself. */
   readonly #hosts = new Map<string, HostShare | HostRoutes>()
+  /** ACME challenges, apart: a host that has nothing else is none. Nearly always empty. */
+  readonly #challenges = new Map<string, HostShare | HostRoutes>()
   readonly #names = new Map<string, TlsShare | TlsName>()
   readonly #secrets = new Map<ObjectKey, SecretSlot>()
   #certificateVersion = 0
@@ -62,6 +64,9 @@ export class MapTable implements Table {
   }
 
   route(host: string, path: string): Route | null {
+    const challenges = this.#challenges.size === 0 ? undefined : this.#challenges.get(host)
+    const challenge = challenges === undefined ? null : match(challenges, path)
+    if (challenge !== null) return challenge
     const any = this.#hosts.get('')
     const chosen = this.#hosts.get(host) ?? this.#hosts.get(wildcardOf(host) ?? '') ?? any
     return (chosen && match(chosen, path)) ?? (any === undefined || any === chosen ? null : defaultOf(any))
@@ -74,15 +79,20 @@ export class MapTable implements Table {
   }
 
   entries(host: string): readonly HostEntry[] {
-    const entry = (kind: HostEntry['kind'], name: string | null): readonly HostEntry[] => {
-      const found = name === null ? undefined : this.#hosts.get(name)
+    const entry = (
+      kind: HostEntry['kind'],
+      name: string | null,
+      among: ReadonlyMap<string, HostShare | HostRoutes> = this.#hosts,
+    ): readonly HostEntry[] => {
+      const found = name === null ? undefined : among.get(name)
       if (name === null || found === undefined) return []
       const shares = found instanceof HostRoutes ? found.shares : [found]
       const routes = shares.flatMap(routesOf).map(route => ({ route, createdAt: route.owner.createdAt }))
       return [{ kind, host: name, routes }]
     }
     if (host === '') return entry('default', '')
-    return [...entry('exact', host), ...entry('wildcard', wildcardOf(host)), ...entry('default', '')]
+    const challenges = entry('challenges', host, this.#challenges)
+    return [...challenges, ...entry('exact', host), ...entry('wildcard', wildcardOf(host)), ...entry('default', '')]
   }
 
   requestHost(host: string): string | null {
@@ -152,15 +162,26 @@ export class MapTable implements Table {
   }
 
   #replace(old: Owner | null, next: Owner | null): void {
+    if (old !== null && next !== null && old.challenges !== next.challenges) {
+      this.#replace(old, null)
+      this.#replace(null, next)
+      return
+    }
     if (next !== null) this.#owners.set(next.key, next)
     else if (old !== null) this.#owners.delete(old.key)
-    pairs(old?.shares ?? null, next?.shares ?? null, hostOf, this.#exchangeHost)
+    const isOfChallenges = (next ?? old)?.challenges === true
+    const exchangeHost = isOfChallenges ? this.#exchangeChallenges : this.#exchangeHost
+    pairs(old?.shares ?? null, next?.shares ?? null, hostOf, exchangeHost)
     pairs(old?.tls ?? null, next?.tls ?? null, nameOf, this.#exchangeName)
     if (old !== null) this.#drop(old)
   }
 
   readonly #exchangeHost = (host: string, old: HostShare | null, next: HostShare | null): void => {
     exchange<HostShare, HostRoutes>(this.#hosts, host, old, next, HOSTS)
+  }
+
+  readonly #exchangeChallenges = (host: string, old: HostShare | null, next: HostShare | null): void => {
+    exchange<HostShare, HostRoutes>(this.#challenges, host, old, next, HOSTS)
   }
 
   readonly #exchangeName = (name: string, old: TlsShare | null, next: TlsShare | null): void => {
@@ -212,8 +233,9 @@ function countedAs(host: string, known: (name: string) => boolean): string | nul
 
 /** Of the same revision alone one cannot tell: an operator of another version may compile it differently. */
 function sameContent(owner: Owner, fragment: Fragment): boolean {
-  const { revision, createdAt, governed } = fragment
+  const { revision, createdAt, governed, challenges } = fragment
   return (
+    owner.challenges === (challenges === true) &&
     owner.revision === revision &&
     owner.createdAt === createdAt &&
     owner.governed === governed &&

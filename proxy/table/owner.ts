@@ -13,16 +13,19 @@ export class Owner {
   readonly revision: Revision
   readonly createdAt: number
   readonly governed: boolean
+  /** Fragment.challenges. */
+  readonly challenges: boolean
   /** One per host that it names. */
   shares: Some<HostShare> = []
   /** One per server name of its TLS entries. */
   tls: Some<TlsShare> = []
 
-  constructor({ key, revision, createdAt, governed }: Fragment) {
+  constructor({ key, revision, createdAt, governed, challenges }: Fragment) {
     this.key = key
     this.revision = revision
     this.createdAt = createdAt
     this.governed = governed
+    this.challenges = challenges === true
   }
 }
 

@@ -46,7 +46,7 @@ export interface Explanation {
     | { readonly kind: 'forward' }
     | { readonly kind: 'answer'; readonly status: number; readonly reason: string; readonly cause: string }
   /** Which entry of the table the route is of. */
-  readonly host: { readonly matched: string; readonly by: 'exact' | 'wildcard' | 'default' } | null
+  readonly host: { readonly matched: string; readonly by: 'challenges' | 'exact' | 'wildcard' | 'default' } | null
   readonly route: ExplainedRoute | null
   /** Of the Service, as this worker sees them. */
   readonly endpoints: readonly EndpointState[]

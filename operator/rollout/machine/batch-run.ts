@@ -3,6 +3,7 @@ import { batchReach, fleetView, loweredIndex } from './batches.ts'
 import { release, takeBack } from './ending.ts'
 import { baselineOf, failures, tlsAttempts } from './figures.ts'
 import type { Baseline } from './figures.ts'
+import { cut } from './gates/acknowledgement.ts'
 import { onlyTrafficIsMissing } from './gates/chain.ts'
 import { closedWords } from './gates/closed.ts'
 import type { Judgement } from './judge.ts'
@@ -14,10 +15,14 @@ export function batchRun(before: State, observation: Observation, settings: Sett
   const lowered = withinFleet(before, observation, settings)
   if (lowered !== null) return lowered
   if (before.phase === 'Paused' && !observation.isItsTurn) return resting(before, observation)
-  if (before.index === 0) return raising(before, observation, settings)
+  const urgent = urgency(before, observation)
+  if (before.index === 0) {
+    return urgent === null ? raising(before, observation, settings) : release(before, observation, settings, urgent)
+  }
   const judged = judge(before, observation, settings)
   const { state, outcome } = judged
   if (outcome.verdict === 'fail') return failed(state, observation, settings, outcome.because)
+  if (urgent !== null) return release(state, observation, settings, urgent)
   if (state.blocked !== null) return blockedRun(state, judged, observation, settings)
   return moving(state, judged, observation, settings)
 }
@@ -37,6 +42,19 @@ function moving(state: State, judged: Judgement, observation: Observation, setti
     case 'confirming':
       return result(state)
   }
+}
+
+/**
+ * Why it goes out though it waits for evidence, for a person or for others; null: it does not. That a person stopped it, and what
+ * speaks against it, counts all the same.
+ */
+function urgency({ phase, blocked, step }: State, { renewal, commands }: Observation): string | null {
+  if (renewal?.standing !== 'urgent' || phase !== 'Paused' || commands.paused) return null
+  const waits =
+    blocked === null
+      ? step.name === 'waiting' && step.until === null
+      : blocked.reason === 'Inconclusive' || blocked.reason === 'OtherRollout'
+  return waits ? `${renewal.why}, it may not wait for that` : null
 }
 
 function approvedNow({ blocked, batch }: State, { commands: { approvedBatch } }: Observation): boolean {
@@ -106,7 +124,11 @@ function raising(state: State, observation: Observation, settings: Settings): St
   const grows = widest(reach.index, state.index) !== state.index
   if (!grows && merge) return passed(state, observation, settings, 'adds no pod to the batch before')
   const lacks = grows && lacksEndpoints(observation) && !approvedNow(state, observation)
-  if (lacks) return waits('no Service that the update names has an endpoint')
+  if (lacks) return waits(`no Service that the update names has an endpoint${named(observation)}`)
+  const { lacksCertificates, closed } = observation
+  // What closes waits for nothing that its closed paths would be served with.
+  const without = grows && closed === null && !approvedNow(state, observation) ? lacksCertificates : null
+  if (without !== null) return waits(without)
   const index = grows ? reach.index : state.index
   const next = raised({ ...state, message: `${batchWords(state, settings)} begins` }, observation, index)
   // Figures of this observation are those of the batch before: judged next time.
@@ -170,13 +192,21 @@ function baking(state: State, judged: Judgement, observation: Observation, setti
   if (now - state.batchSince < settings.deadlineMs) {
     return result({ ...state, message: `${batchWords(state, settings)}: ${message}` })
   }
-  // Promote excuses missing traffic, never missing pods, nor what looks bad.
-  const isExcused = acknowledged.verdict === 'pass' && onlyTrafficIsMissing(state.verdicts)
-  if (settings.onInconclusive === 'Promote' && isExcused) {
+  // Missing traffic is excused, never missing pods, nor what looks bad.
+  const mayPass = settings.onInconclusive === 'Promote' && onlyTrafficIsMissing(state.verdicts)
+  const isExcused = mayPass || (observation.renewal !== null && lacksTraffic(outcome))
+  if (isExcused && acknowledged.verdict === 'pass') {
     return passed(state, observation, settings, `nothing speaks against it at the deadline (${message})`)
   }
   return result(blockOn(state, observation, 'Inconclusive', `not enough evidence at the deadline: ${message}`))
 }
+
+/** Nobody came, or too few: nothing looks bad. */
+function lacksTraffic(outcome: Judgement['outcome']): boolean {
+  return outcome.verdict === 'inconclusive' && NO_TRAFFIC.has(outcome.because.reason)
+}
+
+const NO_TRAFFIC: ReadonlySet<string> = new Set(['TooFewHandshakes', 'TooFewRequests', 'NoReference'])
 
 function waiting(state: State, observation: Observation, settings: Settings): StepResult {
   const { now, commands } = observation
@@ -270,6 +300,10 @@ function targetServes({ endpoints, stable, deletion, figures }: Observation): bo
 /** Where the stable revision has none either there is nobody whom the update could harm. */
 function lacksEndpoints({ kind, deletion, endpoints }: Observation): boolean {
   return kind === 'Ingress' && !deletion && !endpoints.update && endpoints.stable
+}
+
+function named({ endpoints: { missing = [] } }: Observation): string {
+  return missing.length === 0 ? '' : ` (${cut(missing)})`
 }
 
 function blockOn(state: State, { commands }: Observation, reason: Blocked['reason'], message: string): State {

@@ -31,6 +31,7 @@ function observed(change: Partial<Observation>): Observation {
     figures: window({ requests: 24_000, failures: 200 }, { requests: 96_000, failures: 800 }),
     ...{ recent: null, baseline: null, before: null, commands: NO_COMMANDS, superseded: null },
     ...{ endpoints: { update: true, stable: true }, manualIndex: null, isItsTurn: true },
+    ...{ lacksCertificates: null, renewal: null },
     ...{ closed: null, use: null, takenOver: false, moves: { requests: true, handshakes: true } },
     ...change,
   }

@@ -700,10 +700,10 @@ describe('what comes between', () => {
 
   it('an update without endpoints reaches no pod: it waits, from the deadline on for a person, and goes on when there is one', () => {
     const run = start()
-    run.change = { endpoints: { update: false, stable: true } }
+    run.change = { endpoints: { update: false, stable: true, missing: ['shop/web:80'] } }
     run.seconds(599)
     expect(run.state).toMatchObject({ phase: 'Progressing', index: 0 })
-    expect(run.state.message).toBe('waits: no Service that the update names has an endpoint')
+    expect(run.state.message).toBe('waits: no Service that the update names has an endpoint (shop/web:80)')
     run.seconds(60)
     expect(run.state).toMatchObject({ phase: 'Paused', index: 0, blocked: { reason: 'Inconclusive' } })
     expect(run.state.message).toContain('no Service that the update names has an endpoint')
@@ -895,4 +895,120 @@ describe('a deletion', () => {
     run.commands = { ...run.commands, abort: true }
     run.until(state => state.phase === 'Held', 3)
   })
+})
+
+describe('a certificate', () => {
+  const valid = { standing: 'valid', why: 'the certificate that is served expires on Friday' } as const
+  const urgent = { ...valid, standing: 'urgent' } as const
+  const secret = { kind: 'Secret', moves: { requests: false, handshakes: true } } as const
+  const quiet = (renewal: Observation['renewal'], change: Partial<Settings> = {}): World => {
+    const run = start({ ...change })
+    run.change = { ...secret, renewal }
+    run.onUpdate = { requests: 0, handshakes: 0 }
+    run.onStable = { requests: 0, handshakes: 0 }
+    return run
+  }
+
+  it('that is a valid renewal needs no handshakes, but each batch its time', () => {
+    const run = quiet(valid)
+    const begun = run.now
+    run.until(state => state.index === 2, 700)
+    expect(run.now - begun).toBeGreaterThanOrEqual(600_000)
+    run.until(state => state.phase === 'Complete')
+    expect(run.log).not.toContain('Inconclusive')
+  })
+
+  it('that is not waits for somebody', () => {
+    const run = quiet(null)
+    run.until(state => state.phase === 'Paused', 700)
+    run.seconds(3_000)
+    expect(run.state).toMatchObject({ phase: 'Paused', index: 1, blocked: { reason: 'Inconclusive' } })
+  })
+
+  it('that is a valid renewal is taken back when clients refuse it, and waits while that may be chance', () => {
+    const run = quiet(valid)
+    run.onUpdate = { requests: 0, handshakes: 10, tlsFailures: 5 }
+    run.onStable = { requests: 0, handshakes: 10 }
+    run.until(state => state.phase === 'RolledBack', 60)
+    const doubtful = quiet(valid)
+    doubtful.onStable = { requests: 0, handshakes: 0.2 }
+    doubtful.onUpdate = { requests: 0, handshakes: 0.04, tlsFailures: 0.003 }
+    doubtful.until(state => state.blocked !== null, 700)
+    expect(doubtful.state.verdicts.at(-1)?.reason).toBe('NotSignificant')
+  })
+
+  it('that must not wait goes out where it lacks evidence, an approval, or its turn; its first batch bakes', () => {
+    const evidence = quiet(null)
+    evidence.until(state => state.phase === 'Paused', 700)
+    evidence.change = { ...secret, renewal: urgent }
+    evidence.takeLog()
+    evidence.look()
+    expect(evidence.takeLog()).toEqual(['release', 'Released'])
+    expect(evidence.record).toMatchObject({ current: NEW, index: -1 })
+    const said = evidence.results.at(-1)?.commands.find(({ type }) => type === 'event')
+    expect(said).toMatchObject({
+      reason: 'Released',
+      message: `revision r2 is released to all pods: ${urgent.why}, it may not wait for that`,
+    })
+
+    const approval = quiet(urgent, paused({ type: 'approval' }))
+    approval.onUpdate = HEALTHY
+    approval.onStable = HEALTHY
+    const begun = approval.now
+    approval.until(state => state.phase === 'Complete', 60)
+    expect(approval.now - begun).toBeGreaterThanOrEqual(30_000)
+
+    const turn = quiet(null)
+    turn.until(state => state.index === 1, 60)
+    turn.change = { ...secret, isItsTurn: false, renewal: null }
+    turn.until(state => state.phase === 'Paused' || state.index === -1, 800)
+    // It is its turn as soon as it is urgent (control/driver.ts).
+    turn.change = { ...secret, renewal: urgent }
+    turn.until(state => state.phase === 'Complete', 60)
+  })
+
+  it('that must not wait stays where a person stopped it, for as long as a pause takes, and where a gate speaks against it', () => {
+    const stopped = quiet(urgent)
+    stopped.commands = { ...stopped.commands, paused: true }
+    stopped.seconds(700)
+    expect([stopped.state.phase, stopped.record.index]).toEqual(['Paused', 0])
+
+    const timed = quiet(urgent, paused({ type: 'time', forMs: 300_000 }))
+    timed.onUpdate = HEALTHY
+    timed.onStable = HEALTHY
+    timed.until(state => state.phase === 'Paused', 60)
+    timed.seconds(200)
+    expect(timed.record.index).toBe(1)
+
+    const failing = quiet(urgent, { automaticRollback: false })
+    failing.onUpdate = { requests: 0, handshakes: 10, tlsFailures: 5 }
+    failing.onStable = { requests: 0, handshakes: 10 }
+    failing.until(state => state.blocked?.reason === 'GateFailed', 60)
+    failing.seconds(700)
+    expect(failing.record.index).toBe(1)
+  })
+})
+
+it('a batch does not begin before the certificates of the update are with the pods; from the deadline on it says which', () => {
+  const run = start()
+  run.change = { lacksCertificates: 'Secret shop/tls does not exist' }
+  run.seconds(599)
+  expect(run.state).toMatchObject({ index: 0, message: 'waits: Secret shop/tls does not exist' })
+  run.until(state => state.phase === 'Paused', 10)
+  expect(run.state.message).toBe('not begun until the deadline: Secret shop/tls does not exist')
+  expect(run.record.refused).toEqual([])
+  run.change = {}
+  run.look()
+  expect(run.state).toMatchObject({ phase: 'Progressing', index: 1 })
+  const approved = start()
+  approved.change = { lacksCertificates: 'Secret shop/tls does not exist' }
+  approved.until(state => state.phase === 'Paused', 700)
+  approved.commands = { ...approved.commands, approvedBatch: 1 }
+  approved.look()
+  expect(approved.state.index).toBe(1)
+  // What closes paths waits for nothing.
+  const closing = start()
+  closing.change = { lacksCertificates: 'Secret shop/tls does not exist', closed: 'auth-url is not supported' }
+  closing.look()
+  expect(closing.state.index).toBe(1)
 })

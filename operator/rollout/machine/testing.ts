@@ -141,6 +141,7 @@ export class World {
       pods: this.pods(),
       figures: this.#window(since),
       recent: now - since > 60_000 ? this.#window(now - 60_000) : null,
+      ...{ lacksCertificates: null, renewal: null },
       ...{ baseline: null, before: null, commands, superseded: null, endpoints: { update: true, stable: true } },
       moves: { requests: true, handshakes: true },
       ...{ use: null, takenOver: false },

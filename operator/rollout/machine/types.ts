@@ -169,7 +169,18 @@ export interface Observation {
    */
   readonly moves: { readonly requests: boolean; readonly handshakes: boolean }
   /** At least one endpoint of the revision's Services serves. Always true where there is nothing to ask (Secret, no Services). */
-  readonly endpoints: { readonly update: boolean; readonly stable: boolean }
+  readonly endpoints: {
+    readonly update: boolean
+    readonly stable: boolean
+    /** Those of the update's Services that have none, for people. */
+    readonly missing?: readonly string[]
+  }
+  /**
+   * Certificates that the update needs, that nothing on its way back needs, and that are not with the pods yet, in words; null: none.
+   */
+  readonly lacksCertificates: string | null
+  /** Of a certificate: what it is to the one that is served (model/renewal.ts). Null: a change like any other. */
+  readonly renewal: { readonly standing: 'valid' | 'urgent'; readonly why: string } | null
   /** The index annotation, if it is another than the machine wrote; null: it is ours. */
   readonly manualIndex: number | null
   /** It is this rollout's turn (concurrency, other rollouts on the same hosts). Only asked while Pending, or Paused. */

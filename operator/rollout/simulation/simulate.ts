@@ -208,6 +208,7 @@ function observe(state: State, { now, updated, ticks, past, approved }: Look): O
     ...past,
     commands: { ...NO_COMMANDS, approvedBatch: approved ? state.batch + 1 : 0 },
     ...{ superseded: null, endpoints: { update: true, stable: true }, manualIndex: null, isItsTurn: true },
+    ...{ lacksCertificates: null, renewal: null },
     ...{ closed: null, moves: { requests: true, handshakes: true }, use: null, takenOver: false },
   }
 }

@@ -213,6 +213,52 @@ export function tableCases(name: string, create: (clusters?: FakeClusters) => Ta
     })
   })
 
+  describe(`${name}: ACME challenges`, () => {
+    const CHALLENGE = '/.well-known/acme-challenge/token'
+    const challenges = (key: string, name_: string, service = key, createdAt = 1): Fragment =>
+      fragment(key, [host(name_, path(`Exact ${CHALLENGE}`, service))], { createdAt, challenges: true })
+
+    it('go before whatever else their host serves, also under an age and a path like theirs, and take nothing else', () => {
+      const own = fragment('own', [host('a.example', path(`Exact ${CHALLENGE}`, 'own'), path('Prefix /', 'own'))])
+      const table = given({ ...own, createdAt: 0 }, challenges('acme', 'a.example'))
+      expect(reach(table, 'a.example', CHALLENGE)).toBe('acme')
+      for (const target of ['/', `${CHALLENGE}/`, `${CHALLENGE}/x`, `${CHALLENGE}x`, '/.well-known/acme-challenge/']) {
+        expect([target, reach(table, 'a.example', target)]).toEqual([target, 'own'])
+      }
+    })
+
+    it('make no host of one that has nothing else: it is served, counted and closed as it was', () => {
+      const others = [
+        fragment('wild', [host('*.example', path('Prefix /', 'wild'))]),
+        fragment('any', [host('', path('Default /', 'any'))]),
+      ]
+      const table = given(...others, challenges('acme', 'a.example'), challenges('acme-2', 'b.other'))
+      expect([reach(table, 'a.example', CHALLENGE), reach(table, 'a.example', '/x')]).toEqual(['acme', 'wild'])
+      expect([reach(table, 'b.other', CHALLENGE), reach(table, 'b.other', '/x')]).toEqual(['acme-2', 'any'])
+      expect(table.requestHost('a.example')).toBe('*.example')
+      expect(reach(given(challenges('acme', 'a.example')), 'a.example', '/')).toBeNull()
+    })
+
+    it('of the same path are the oldest one’s, and the next one’s when that is gone', () => {
+      const table = given(challenges('old', 'a.example', 'old', 1), challenges('young', 'a.example', 'young', 2))
+      expect(reach(table, 'a.example', CHALLENGE)).toBe('old')
+      table.apply(remove('old'))
+      expect(reach(table, 'a.example', CHALLENGE)).toBe('young')
+      table.apply(remove('young'))
+      expect([reach(table, 'a.example', CHALLENGE), table.entries('a.example')]).toEqual([null, []])
+    })
+
+    it('may become an ordinary fragment, and the other way round', () => {
+      const plain = fragment('web', [host('a.example', path(`Exact ${CHALLENGE}`, 'web'))])
+      const table = given(fragment('wild', [host('*.example', path('Prefix /', 'wild'))]), plain)
+      expect(reach(table, 'a.example', '/')).toBeNull()
+      table.apply(upsert({ ...plain, challenges: true }))
+      expect([reach(table, 'a.example', '/'), reach(table, 'a.example', CHALLENGE)]).toEqual(['wild', 'web'])
+      table.apply(upsert(plain))
+      expect([reach(table, 'a.example', '/'), reach(table, 'a.example', CHALLENGE)]).toEqual([null, 'web'])
+    })
+  })
+
   describe(`${name}: hosts`, () => {
     const table = given(
       fragment('exact', [host('a.example', path('Prefix /x', 'exact'))]),
