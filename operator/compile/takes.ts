@@ -26,12 +26,23 @@ export function takenBy({ hosts, tls, defaultTls = [] }: Fragment, served: Serve
   return null
 }
 
-/** Others serve every host and path of it, of the same type: who asks for one goes on being answered when it is gone. */
-export function isCovered({ hosts }: Pick<Fragment, 'hosts'>, pathsOf: Served['paths']): boolean {
-  return hosts.every(({ host, paths }) => {
-    const others = pathsOf(host)
+/**
+ * Others serve every host and path of it, of the same type, and say which certificate its names get: who asks for one goes on being
+ * answered when it is gone. A path that is closed answers nobody.
+ */
+export function isCovered(
+  { hosts, tls }: Pick<Fragment, 'hosts' | 'tls'>,
+  { paths: pathsOf, hasTls }: Served,
+): boolean {
+  const isNamed = (name: string): boolean => {
+    const wildcard = wildcardOf(name)
+    return hasTls(name) || (wildcard !== null && hasTls(wildcard))
+  }
+  const isServed = hosts.every(({ host, paths }) => {
+    const others = pathsOf(host).filter(({ backend }) => 'service' in backend)
     return paths.every(({ type, path }) => others.some(other => other.type === type && other.path === path))
   })
+  return isServed && tls.every(entry => entry.hosts.every(isNamed))
 }
 
 function takenOnHost(host: string, paths: readonly PathFragment[], { paths: pathsOf }: Served): string | null {

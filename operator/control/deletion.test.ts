@@ -1,9 +1,13 @@
 /** An object that is deleted under a policy: it is gone at once, and pods serve it until hardly anybody asks for it. */
 import { describe, expect, it } from '@jest/globals'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
+import type { KubeObject } from '../kube/objects.ts'
 import type { FakeApi } from '../kube/testing/fake-api.ts'
 import type { IngressRolloutStatus } from '../model/generated/crds.ts'
 import { WEB, ingress, policy, service, slice } from '../pipeline/testing.ts'
+import { decodeShard, encodeShard } from '../records/shards.ts'
+import { FINALIZER } from './finalizer.ts'
+import { lookAfter } from './look-after.ts'
 import { LeaderProcess, cluster, outcomeOf } from './testing.ts'
 
 const DELETION = 'shop/ing-web-absent'
@@ -198,6 +202,57 @@ describe('an object that is deleted', () => {
     await leader.seconds(10)
     expect([given(leader), (await outcomeOf(api)).record]).toEqual([[null, null, null], null])
   })
+
+  it('that an older operator held is served on: its finalizer goes when the record names its policy, and no sooner', async () => {
+    const [api, leader, stable] = await governed(1_000)
+    leader.crash()
+    for (const shard of api.all('secrets') as readonly (KubeObject & { readonly data?: Record<string, string> })[]) {
+      const [[field, text] = ['', '']] = Object.entries(shard.data ?? {})
+      const records = decodeShard(shard.metadata.name, text).map(({ policy: _, ...record }) => record)
+      api.put('secrets', { ...shard, data: { [field]: encodeShard(records) } } as KubeObject)
+    }
+    api.edit('ingresses', 'shop/web', { metadata: { finalizers: [FINALIZER] } })
+    api.remove('ingresses', 'shop/web')
+    const next = new LeaderProcess(api)
+    next.use = 1_000
+    next.deliver()
+    await next.store.load()
+    next.deliver()
+    // What the store writes later is not written yet.
+    for (let look = 0; look < 3; look++) {
+      await lookAfter(WEB, next)
+      next.deliver()
+    }
+    expect([api.object('ingresses', 'shop/web'), given(next)]).toEqual([null, [stable, stable, stable]])
+    await next.settle()
+    expect([reason(statusOf(api)), given(next)]).toEqual(['InUse', [stable, stable, stable]])
+  })
+
+  it.each(['while we were away', 'in the foreground'])(
+    'while its first revision goes out leaves no record behind: %s',
+    async how => {
+      const api = cluster(...OBJECTS.slice(1))
+      api.put('ingressrolloutpolicies', policy({ spec: { creation: 'Gradual' } }))
+      let leader = await new LeaderProcess(api).start()
+      leader.onUpdate = {}
+      api.put('ingresses', ingress())
+      await leader.settle()
+      expect(given(leader)).toEqual([expect.any(String), null, null])
+      if (how === 'in the foreground') api.removeInForeground('ingresses', 'shop/web')
+      else {
+        leader.crash()
+        api.remove('ingresses', 'shop/web')
+      }
+      // Its rollout is gone before anybody could end it.
+      api.collectGarbage()
+      if (!leader.leading) leader = await new LeaderProcess(api).start()
+      await leader.seconds(5)
+      api.collectGarbage()
+      await leader.seconds(5)
+      expect([given(leader), (await outcomeOf(api)).record]).toEqual([[null, null, null], null])
+      expect(leader.pipeline.goneIn('shop')).toEqual([])
+    },
+  )
 
   it('whose paths others serve on every pod harms nobody: it is not waited for', async () => {
     const [api, leader] = await governed(1_000)

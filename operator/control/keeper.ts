@@ -14,7 +14,7 @@ import type { SourceObject } from '../model/types.ts'
 import type { ObjectView } from '../pipeline/pipeline.ts'
 import { CONDITIONS_ANNOTATION, isSaid, objectConditions } from '../status/object-conditions.ts'
 import { Settling } from '../status/settling.ts'
-import { wantedFinalizers } from './finalizer.ts'
+import { FINALIZER, wantedFinalizers } from './finalizer.ts'
 import type { ObjectWriter } from './object-writer.ts'
 
 /** The part of the revision store that the keeper needs. */
@@ -83,7 +83,7 @@ export class Keeper {
   async keep(view: ObjectView, circumstances: Circumstances): Promise<Kept> {
     const { source, record, stored } = view
     if (source === null) return this.#gone(view, record)
-    if (source.gone === true) return this.#leaving(view, source, circumstances)
+    if (source.gone === true) return this.#leaving(view, circumstances)
     this.#lost.delete(view.key)
     const { records } = this.#options
     if (view.namespaceTerminating) {
@@ -195,12 +195,8 @@ export class Keeper {
   }
 
   /** There is no object any more that anything could be written to: its record goes when nothing of it is served. */
-  async #leaving(
-    { record, plan, stored }: ObjectView,
-    source: SourceObject,
-    { rollingOut }: Circumstances,
-  ): Promise<Kept> {
-    const isOff = record !== null && isReleased(record, source) && !rollingOut
+  async #leaving({ record, plan, stored }: ObjectView, { rollingOut }: Circumstances): Promise<Kept> {
+    const isOff = record !== null && isDropped(record) && !rollingOut
     if (stored === null || !(plan?.announced == null || isOff)) return 'settled'
     await this.#options.records.remove(stored.uid)
     return 'changed'
@@ -238,8 +234,15 @@ export class Keeper {
       if (record !== null && record.uid !== next.uid) await records.remove(record.uid)
       return true
     }
-    // Only asked for when the object is gone: nobody waits for it.
-    if (record !== null && withPolicy(record, governance) !== record) records.putLater(withPolicy(record, governance))
+    const named = record === null ? null : withPolicy(record, governance)
+    if (named !== null && named !== record) {
+      // Only asked for when the object is gone: nobody waits for it, but where it goes as soon as its finalizer does.
+      if (!source.deleting && !source.finalizers.includes(FINALIZER)) records.putLater(named)
+      else {
+        await records.put(named)
+        return true
+      }
+    }
     if (governance.by !== 'hand' || record === null) return false
     const followed = follow(record, source, invalid)
     if (followed.record === record) return false
@@ -338,13 +341,13 @@ function isClosed({ governance }: ObjectView): boolean {
 
 /** Its change of class is released to all pods: the object is none of ours any more, and nothing of it is kept. */
 function isOver(record: ReleaseRecord, source: SourceObject): boolean {
-  return isReleased(record, source) && !source.deleting
+  const released = record.current === ABSENT_REVISION && (record.update === null || record.update === ABSENT_REVISION)
+  return released && record.index === -1 && source.revision === ABSENT_REVISION && !source.deleting
 }
 
-/** That there is nothing of it is released to all pods. */
-function isReleased(record: ReleaseRecord, source: SourceObject): boolean {
-  const released = record.current === ABSENT_REVISION && (record.update === null || record.update === ABSENT_REVISION)
-  return released && record.index === -1 && source.revision === ABSENT_REVISION
+/** Nothing is released and nothing on its way, whatever the index: also where the deletion came before anything was released. */
+function isDropped({ current, update }: ReleaseRecord): boolean {
+  return [current, update].every(revision => (revision ?? ABSENT_REVISION) === ABSENT_REVISION)
 }
 
 function removed(stamp: Readonly<Record<string, string | null>>): Readonly<Record<string, null>> {

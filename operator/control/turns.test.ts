@@ -37,6 +37,15 @@ describe('what grows', () => {
     expect(turns.obstacle('old', 20)).toBeNull()
   })
 
+  it('waits like any for what shrinks and has waited for long: growth without end keeps nothing from its turn', () => {
+    const turns = new Turns()
+    turns.claim('old', shrinks(claim('a', ['a.example'], 'p', 1)), 'waits')
+    expect(newcomer(turns, claim('b', ['a.example'], 'p', 60_000))).toBeNull()
+    expect(newcomer(turns, claim('b', ['a.example'], 'p', 60_002))).toContain('an older rollout of Ingress/shop/a waits')
+    turns.claim('young', claim('b', ['a.example'], 'p', 60_002), 'waits')
+    expect(turns.obstacle('old', 20)).toBeNull()
+  })
+
   it('waits for what shrinks and runs already; of two that shrink the older goes first', () => {
     const turns = new Turns()
     turns.claim('first', shrinks(claim('a', ['a.example'], 'p', 1)), 'runs')

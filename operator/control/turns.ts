@@ -2,7 +2,7 @@
  * Whose turn it is: so many rollouts of a policy at once, one per object, and those that share a host one after another
  * (DESIGN "The rollout machine"). Two share a host if the same requests or the same handshakes judge them: a certificate does not
  * wait for paths, nor they for it. What waits for a person or for evidence rests: it holds back nobody. On a host what grows goes
- * before what shrinks; else who is older goes first.
+ * before what shrinks, if it came with it; else who is older goes first.
  */
 import { parseObjectKey } from '../../protocol/ids.ts'
 import type { ObjectKey } from '../../protocol/objects.ts'
@@ -170,9 +170,13 @@ function placesOf({ object, policy }: Claim): string {
   return `${parseObjectKey(object).kind} rollouts of policy ${policy}`
 }
 
+/** What takes paths away lets those go first that came so much later; whoever goes on growing does not keep it for ever. Milliseconds. */
+const LETS_FIRST_MS = 60_000
+
 /** On a host. */
 function goesBefore(a: Held, b: Held): boolean {
-  return a.claim.shrinks === b.claim.shrinks ? isOlder(a, b) : b.claim.shrinks
+  const [left, right] = [a, b].map(({ claim: { since, shrinks } }) => since + (shrinks ? LETS_FIRST_MS : 0))
+  return left === right ? isOlder(a, b) : (left ?? 0) < (right ?? 0)
 }
 
 /** Created earlier; of the same second the one with the lower UID: someone has to be first, and for everybody the same. */

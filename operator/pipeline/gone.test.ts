@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import { adopt, advance, begin, complete, inherit, withPolicy } from '../assign/records.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
-import { Replica, WEB, ingress, namespace, policy } from './testing.ts'
+import { PREFIX, Replica, WEB, ingress, namespace, policy } from './testing.ts'
 
 const BY = { by: 'policy', policy: 'default', manual: false } as const
 
@@ -109,6 +109,38 @@ describe('paths that others serve', () => {
       return replica.pipeline.isTakenOver(WEB)
     }
     expect([taken(advance(begun, 1)), taken(complete(advance(begun, -1)))]).toEqual([false, true])
+  })
+
+  it.each<[boolean, readonly string[]]>([
+    [false, []],
+    [true, ['other']],
+  ])('%s: its host has a certificate of the heir: %j', (expected, tls) => {
+    const web = ingress({ tls: ['tls'] })
+    const replica = new Replica().put(namespace(), web, heir({ tls })).policies(policy()).publish()
+    for (const key of [WEB, 'Ingress/shop/heir']) replica.store(withPolicy(adopt(replica.source(key)), BY)).publish()
+    replica.drop(web).publish()
+    expect(replica.pipeline.isTakenOver(WEB)).toBe(expected)
+  })
+
+  it('are none where they are closed', () => {
+    const { replica } = gone()
+    replica.put(heir({ annotations: { [`${PREFIX}/auth-tls-secret`]: 'shop/ca' } })).publish()
+    replica.store(withPolicy(adopt(replica.source('Ingress/shop/heir')), BY)).publish()
+    const paths = Object.values(replica.pipeline.live.get('Ingress/shop/heir')?.current?.value ?? {}).flat()
+    expect(JSON.stringify(paths)).toContain('"status":503')
+    expect(replica.pipeline.isTakenOver(WEB)).toBe(false)
+  })
+
+  it('are none where the other one is on its way out itself', () => {
+    const { replica } = gone()
+    replica.put(heir()).publish()
+    const kept = withPolicy(adopt(replica.source('Ingress/shop/heir')), BY)
+    replica.store(kept).publish()
+    expect(replica.pipeline.isTakenOver(WEB)).toBe(true)
+    replica.drop(heir()).publish()
+    expect(replica.pipeline.isTakenOver(WEB)).toBe(false)
+    replica.store(advance(begin(kept, replica.source('Ingress/shop/heir')), 1)).publish()
+    expect(replica.pipeline.isTakenOver(WEB)).toBe(false)
   })
 
   it('are none where nothing is served of it', () => {

@@ -26,6 +26,7 @@ import { contentId, upstreamIngressId, upstreamSecretId } from '../checksum/ids.
 import { hostsOf, isForChallenges, referencesOf, tlsClaims } from '../compile/references.ts'
 import type { TlsClaim } from '../compile/references.ts'
 import { isCovered, takenBy, wildcardOf } from '../compile/takes.ts'
+import type { Served } from '../compile/takes.ts'
 import { challengesKey, ingressOfChallenges, isChallengesKey } from '../model/challenges.ts'
 import { ModelError } from '../model/errors.ts'
 import { parseIngress } from '../model/ingress.ts'
@@ -734,24 +735,42 @@ export class Pipeline {
     return refused === undefined ? `${what} is not with every pod yet` : `${what} cannot be served: ${refused.message}`
   }
 
-  /** Other objects, on every pod, serve every path that is served of this one. */
+  /** Other objects, on every pod, serve every path that is served of this one; none that is on its way out itself. */
   isTakenOver(key: ObjectKey): boolean {
     const onAllPods = (other: ObjectKey): readonly Fragment[] => {
-      const { update, current } = this.#live.get(other) ?? {}
+      const entry = this.#live.get(other)
+      if (entry === undefined || other === key || this.#gone.has(other)) return []
+      const { plan: decided, update, current } = entry
+      if (decided.announced === ABSENT_REVISION) return []
       const values = [update ?? current, current].map(one => one?.value)
-      return other === key || values.some(value => value === undefined || !('hosts' in value))
-        ? []
-        : values.filter(value => value !== undefined && 'hosts' in value)
+      return values.filter(value => value !== undefined && 'hosts' in value)
     }
-    const pathsOf = (host: string): readonly PathFragment[] =>
-      [...this.#serving.from(host)].flatMap(other => {
-        const [first = [], second = []] = onAllPods(other).map(({ hosts }) =>
-          hosts.filter(one => one.host === host).flatMap(({ paths }) => paths),
-        )
-        return first.filter(path => second.some(({ type, path: same }) => type === path.type && same === path.path))
+    /** What both revisions of another one have. */
+    const both = <T>(
+      thing: string,
+      of: (fragment: Fragment) => readonly T[],
+      same: (a: T, b: T) => boolean,
+    ): readonly T[] =>
+      [...this.#serving.from(thing)].flatMap(other => {
+        const [first = [], second = []] = onAllPods(other).map(of)
+        return first.filter(one => second.some(two => same(one, two)))
       })
+    const served: Served = {
+      paths: host =>
+        both<PathFragment>(
+          host,
+          ({ hosts }) => hosts.filter(one => one.host === host).flatMap(({ paths }) => paths),
+          (a, b) => a.type === b.type && a.path === b.path && 'service' in b.backend,
+        ),
+      hasTls: name =>
+        both<string>(
+          TLS + name,
+          ({ tls }) => tls.flatMap(({ hosts }) => hosts).filter(one => one === name),
+          (a, b) => a === b,
+        ).length > 0,
+    }
     const own = this.#fragmentsOf(key)
-    return own.length > 0 && own.every(fragment => isCovered(fragment, pathsOf))
+    return own.length > 0 && own.every(fragment => isCovered(fragment, served))
   }
 
   /** A name may have two certificates, of two Secrets of one Ingress: then the other one has had its handshakes. */

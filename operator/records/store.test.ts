@@ -97,6 +97,27 @@ describe('ReleaseStore', () => {
     expect(changed).toEqual(['Ingress/shop/u'])
   })
 
+  it.each<[string, number]>([
+    ['later', 2],
+    ['in the same second', 1],
+  ])(
+    'finds an object that was made again %s by its key, in whatever order the shards come',
+    async (_when, createdAt) => {
+      const api = new FakeApi()
+      const { store } = newStore(api)
+      const key = 'Ingress/shop/web'
+      const [former, beside] = twins()
+      await store.put(record(former, { key }))
+      await store.put(record('second', { key, createdAt }))
+      // Another object of the same shard: all of it is read again.
+      await store.put(record(beside))
+      await store.remove(former)
+      expect(store.byKey(key)).toMatchObject({ uid: 'second' })
+      await store.remove('second')
+      expect(store.byKey(key)).toBeNull()
+    },
+  )
+
   it('joins the writes of one shard that wait for each other', async () => {
     const api = new FakeApi()
     const { store } = newStore(api)

@@ -81,6 +81,8 @@ export class ReleaseStore {
   readonly #hooks: StoreHooks
   readonly #shards: readonly Shard[]
   readonly #keys = new Map<ObjectKey, string>()
+  /** UID of another record with the same key. */
+  readonly #beside = new Map<ObjectKey, string>()
   #isComplete = false
   #later: ReturnType<typeof setTimeout> | null = null
 
@@ -369,18 +371,43 @@ export class ReleaseStore {
 
   #adopt(shard: Shard, records: Map<string, ReleaseRecord>): void {
     const changed = new Set<ObjectKey>()
-    for (const [uid, old] of shard.records) {
+    const before = shard.records
+    shard.records = records
+    for (const [uid, old] of before) {
       if (records.has(uid)) continue
       changed.add(old.key)
-      if (this.#keys.get(old.key) === uid) this.#keys.delete(old.key)
+      this.#unclaim(old)
     }
     for (const [uid, record] of records) {
-      const old = shard.records.get(uid)
+      const old = before.get(uid)
       if (old !== record && JSON.stringify(old) !== JSON.stringify(record)) changed.add(record.key)
-      this.#keys.set(record.key, uid)
+      this.#claim(record)
     }
-    shard.records = records
     if (changed.size > 0) this.#hooks.changed([...changed])
+  }
+
+  /**
+   * An object that was made again has two records for a moment, in two shards whose events come in any order: the key is the
+   * younger one's, and the other's when that goes.
+   */
+  #claim({ key, uid, createdAt }: ReleaseRecord): void {
+    const holder = this.#keys.get(key)
+    const other = holder === undefined || holder === uid ? null : this.get(holder)
+    if (other === null) this.#keys.set(key, uid)
+    else if (other.createdAt > createdAt) this.#beside.set(key, uid)
+    else {
+      this.#keys.set(key, uid)
+      this.#beside.set(key, other.uid)
+    }
+  }
+
+  #unclaim({ key, uid }: ReleaseRecord): void {
+    const beside = this.#beside.get(key)
+    if (this.#keys.get(key) === uid) {
+      if (beside !== undefined && this.get(beside) !== null) this.#keys.set(key, beside)
+      else this.#keys.delete(key)
+    } else if (beside !== uid) return
+    this.#beside.delete(key)
   }
 }
 
