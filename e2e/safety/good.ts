@@ -13,7 +13,9 @@ import { messageOf } from '../node/harness/errors.ts'
 import { ingress } from '../node/harness/manifests.ts'
 import type { Rollouts } from '../node/harness/rollouts.ts'
 import { waitFor } from '../node/harness/wait.ts'
-import { KIND, NAMESPACE } from './shop.ts'
+import { KIND } from './shop.ts'
+
+export const GOOD_NAMESPACE = 'safety'
 
 const HOSTS = 10
 const PER_SECOND = 50
@@ -52,7 +54,7 @@ export interface GoodOptions {
 }
 
 const name = (host: number): string => `good-${host}`
-const hostOf = (host: number): string => `${name(host)}.${NAMESPACE}.test`
+const hostOf = (host: number): string => `${name(host)}.${GOOD_NAMESPACE}.test`
 const labels = (host: number): Readonly<Record<string, string>> => ({ [KIND]: name(host) })
 
 /** The n-th content of a host: never one that it had before. */
@@ -61,13 +63,13 @@ function content(host: number, n: number): Manifest {
     { path: '/', to: VERSIONS[n % VERSIONS.length] ?? VERSIONS[0] },
     { path: `/change-${n}`, to: 'v1' },
   ]
-  return ingress({ namespace: NAMESPACE, name: name(host), host: hostOf(host), paths, labels: labels(host) })
+  return ingress({ namespace: GOOD_NAMESPACE, name: name(host), host: hostOf(host), paths, labels: labels(host) })
 }
 
 export function goodBefore(image: string): readonly Manifest[] {
   const env = { ECHO_ERRORS_PER_MILLE: '5', ECHO_BURST_MS: '200' }
   return [
-    ...VERSIONS.flatMap(version => backend({ namespace: NAMESPACE, image, version, replicas: 2, env })),
+    ...VERSIONS.flatMap(version => backend({ namespace: GOOD_NAMESPACE, image, version, replicas: 2, env })),
     ...Array.from({ length: HOSTS }, (_, host) => content(host, 0)),
   ]
 }
@@ -137,7 +139,7 @@ async function change({ cluster, rollouts }: GoodOptions, host: number, n: numbe
     }).catch(() => null)
     if (seen !== null && seen !== undefined) return ended(seen.phase, seen.message)
     const stuck = last()
-    await cluster.kubectl.patch(NAMESPACE, `ingressrollout/${rollout}`, { spec: { promote: true } })
+    await cluster.kubectl.patch(GOOD_NAMESPACE, `ingressrollout/${rollout}`, { spec: { promote: true } })
     await waitFor('promoted', last, event => ENDS.has(event?.phase ?? ''))
     return ended(stuck?.phase ?? 'nothing', stuck?.message ?? '')
   } catch (error) {
@@ -162,7 +164,7 @@ async function disturb(
     every(RESTART_BACKEND_MS, async () => {
       counts.backendRestarts++
       const deployment = `deployment/echo-${VERSIONS[pick(VERSIONS.length)] ?? VERSIONS[0]}`
-      await cluster.kubectl.run(['-n', NAMESPACE, 'rollout', 'restart', deployment])
+      await cluster.kubectl.run(['-n', GOOD_NAMESPACE, 'rollout', 'restart', deployment])
     }),
     every(RESTART_PROXY_MS, async () => {
       counts.proxyRestarts++

@@ -73,6 +73,8 @@ export interface Kind {
   readonly harmed?: (record: LoadRecord) => boolean
   /** It disturbs operators, proxies or the API server: nothing else plays meanwhile. */
   readonly alone?: boolean
+  /** After its end, to see that nothing is spoilt any more; default 3 s. */
+  readonly settleMs?: number
   /** How long its end may take; default a minute and a half, which is below the deadline of the policy. */
   readonly withinMs?: number
 }

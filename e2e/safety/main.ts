@@ -1,25 +1,24 @@
 /**
  * `make safety`: a catalogue of bad changes on ten real proxies, each of which has to be taken back while it harms the first batch
  * alone, and good changes on noisy backends, none of which may be. docs/safety.md
- * ONLY=name,… plays some kinds; GOOD=200 good changes (0: none); SEED; PARALLEL=4; KEEP=1; WRITE=1 updates docs/safety.md.
+ * ONLY=name,… plays some kinds; GOOD=200 good changes (0: none); SEED; PARALLEL=3; KEEP=1; WRITE=1 updates docs/safety.md.
  */
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Cluster as Node } from '../demo/cluster.ts'
-import type { Manifest } from '../echo/manifests.ts'
 import { Cluster, SYSTEM } from '../node/harness/cluster.ts'
 import { Proxies } from '../node/harness/proxies.ts'
 import { Rollouts } from '../node/harness/rollouts.ts'
 import { waitFor } from '../node/harness/wait.ts'
-import { Authority } from '../pki/pki.ts'
 import { CATALOGUE } from './catalogue.ts'
-import { goodBefore, goodChanges, goodHosts, goodText } from './good.ts'
-import type { Kind, Place } from './kind.ts'
+import { GOOD_NAMESPACE as NAMESPACE, goodBefore, goodChanges, goodHosts, goodText } from './good.ts'
+import { beforeOf, partsOf } from './places.ts'
+import type { Part } from './places.ts'
 import { play } from './play.ts'
 import type { World } from './play.ts'
-import { NAMESPACE, mainPolicy, shop, web } from './shop.ts'
+import { LABEL, mainPolicy, shop } from './shop.ts'
 import type { Addresses } from './shop.ts'
 import { lineOf, markdownOf, summaryOf, withSection } from './table.ts'
 import type { Row } from './table.ts'
@@ -33,7 +32,7 @@ const { env } = process
 const only = (env['ONLY'] ?? '').split(',').filter(word => word !== '')
 const good = Number(env['GOOD'] ?? (only.length > 0 ? 0 : 200))
 const seed = Number(env['SEED'] ?? 1)
-const parallel = Number(env['PARALLEL'] ?? 4)
+const parallel = Number(env['PARALLEL'] ?? 3)
 const say = (...lines: readonly string[]): void => lines.forEach(line => console.log(line))
 
 /** mulberry32: the order of the kinds, and who is restarted, are the same for one seed. */
@@ -56,7 +55,7 @@ function shuffled<T>(items: readonly T[], random: () => number): readonly T[] {
 
 async function clear(cluster: Cluster): Promise<void> {
   for (const kind of ['ingressrolloutpolicy', 'ingressclass']) {
-    await cluster.kubectl.ok(['delete', kind, '-l', 'safety=true', '--ignore-not-found', '--timeout=60s'])
+    await cluster.kubectl.ok(['delete', kind, '-l', `${LABEL}=${NAMESPACE}`, '--ignore-not-found', '--timeout=60s'])
   }
   await cluster.kubectl.ok(['delete', 'namespace', NAMESPACE, '--ignore-not-found', '--timeout=120s'])
 }
@@ -80,24 +79,13 @@ async function addresses(cluster: Cluster): Promise<Addresses> {
   return { tlsGo: { address: host, port: Number(port) }, tlsNode: { address, port: 8_443 } }
 }
 
-interface Ready {
-  readonly places: ReadonlyMap<string, Place>
-  readonly world: World
-}
-
-async function setUp(cluster: Cluster, kinds: readonly Kind[]): Promise<Ready> {
-  say('', `== setting up: backends, ${kinds.length} kinds, their Ingresses and certificates, a policy`)
+async function setUp(cluster: Cluster, parts: readonly Part[]): Promise<World> {
+  say('', `== setting up: backends, ${parts.length} kinds, their Ingresses and certificates, a policy`)
   await clear(cluster)
   const labels = { 'pod-security.kubernetes.io/enforce': 'restricted' }
   await cluster.kubectl.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE, labels } })
-  const [trusted, unknown] = [await Authority.root('Safety Trust'), await Authority.root('Nobody Knows Me')]
-  const place = ({ name }: Kind): Place => ({
-    ...{ namespace: NAMESPACE, name, host: `${name}.${NAMESPACE}.test`, secret: `${name}-tls`, trusted, unknown },
-  })
-  const places = new Map(kinds.map(kind => [kind.name, place(kind)]))
-  const before: Manifest[] = []
-  for (const kind of kinds) before.push(...((await kind.before?.(place(kind))) ?? [web(place(kind))]))
-  await cluster.kubectl.apply(...shop(cluster.echoImage, await addresses(cluster)), ...before)
+  const backends = shop(NAMESPACE, cluster.echoImage, await addresses(cluster))
+  await cluster.kubectl.apply(...backends, ...(await beforeOf(parts)))
   if (good > 0) await cluster.kubectl.apply(...goodBefore(cluster.echoImage))
   await cluster.kubectl.ok([
     'wait',
@@ -109,29 +97,27 @@ async function setUp(cluster: Cluster, kinds: readonly Kind[]): Promise<Ready> {
     '--timeout=180s',
   ])
   const proxies = new Proxies(cluster)
-  const served = kinds.map(kind => ({ host: place(kind).host, path: kind.path ?? '/' }))
+  const served = parts.map(({ kind, place }) => ({ host: place.host, path: kind.path ?? '/' }))
   for (const { host, path } of [...served, ...(good > 0 ? goodHosts : []).map(one => ({ host: one, path: '/' }))]) {
     // A backend with errors may answer one, and be asked again.
     const all = (words: readonly string[]): boolean => words.every(word => !/^[0-9E]/.test(word))
     await waitFor(`every proxy serves ${host}${path}`, () => proxies.served(host, path), all, { timeoutMs: 60_000 })
   }
-  await cluster.kubectl.apply(mainPolicy())
+  await cluster.kubectl.apply(mainPolicy(NAMESPACE))
   await cluster.kubectl.ok(['wait', '--for=condition=Accepted', 'irp/safety', '--timeout=30s'])
   // Every object is recorded as it is; a change before that would be its first content under the policy.
   await sleep(4_000)
-  return { places, world: { cluster, rollouts: new Rollouts(cluster, NAMESPACE), fleet: FLEET } }
+  return { cluster, rollouts: new Rollouts(cluster, NAMESPACE), fleet: FLEET }
 }
 
-async function playAll(kinds: readonly Kind[], { places, world }: Ready): Promise<readonly Row[]> {
+async function playAll(parts: readonly Part[], world: World): Promise<readonly Row[]> {
   const rows: Row[] = []
-  const one = async (kind: Kind): Promise<void> => {
-    const place = places.get(kind.name)
-    if (place === undefined) return
+  const one = async ({ kind, place }: Part): Promise<void> => {
     const seen = await play(kind, place, world)
     const row = { kind, verdict: judge(seen) }
     rows.push(row)
     say(
-      `[${String(rows.length).padStart(2)}/${kinds.length}] ${lineOf(row)}`,
+      `[${String(rows.length).padStart(2)}/${parts.length}] ${lineOf(row)}`,
       ...row.verdict.problems.map(text => `        ${text}`),
     )
     if (row.verdict.outcome === 'failed') {
@@ -143,15 +129,15 @@ async function playAll(kinds: readonly Kind[], { places, world }: Ready): Promis
     }
   }
   say('', `== bad changes, ${parallel} at a time: what caught it, detected and last harm after, requests harmed`)
-  const together = kinds.filter(kind => kind.alone !== true)
+  const together = parts.filter(({ kind }) => kind.alone !== true)
   const queue = [...together]
   const lane = async (): Promise<void> => {
-    for (let kind = queue.shift(); kind !== undefined; kind = queue.shift()) await one(kind)
+    for (let part = queue.shift(); part !== undefined; part = queue.shift()) await one(part)
   }
   await Promise.all(Array.from({ length: parallel }, lane))
-  const alone = kinds.filter(kind => kind.alone === true)
+  const alone = parts.filter(({ kind }) => kind.alone === true)
   if (alone.length > 0) say('', '== bad changes while something else fails, one after the other')
-  for (const kind of alone) await one(kind)
+  for (const part of alone) await one(part)
   return rows
 }
 
@@ -163,9 +149,10 @@ async function run(cluster: Cluster): Promise<boolean> {
   const random = randomOf(seed)
   const wanted = CATALOGUE.filter(kind => only.length === 0 || only.some(word => kind.name.includes(word)))
   if (wanted.length === 0 && good === 0) throw new Error(`no kind is called ${only.join(', ')}`)
-  const ready = await setUp(cluster, wanted)
+  const parts = await partsOf(shuffled(wanted, random), NAMESPACE)
+  const world = await setUp(cluster, parts)
   try {
-    const rows = wanted.length === 0 ? [] : await playAll(shuffled(wanted, random), ready)
+    const rows = parts.length === 0 ? [] : await playAll(parts, world)
     let fine = rows.every(row => row.verdict.outcome !== 'failed')
     let text = await readFile(document, 'utf8').catch(() => '')
     const write = env['WRITE'] === '1'
@@ -175,7 +162,7 @@ async function run(cluster: Cluster): Promise<boolean> {
     }
     if (good > 0) {
       say('', `== ${good} good changes on noisy backends`)
-      const { rollouts } = ready.world
+      const { rollouts } = world
       const outcome = await goodChanges({
         ...{ cluster, rollouts, changes: good, random },
         onChange: (change, done) => {
@@ -190,7 +177,7 @@ async function run(cluster: Cluster): Promise<boolean> {
     if (write) await writeFile(document, text)
     return fine
   } finally {
-    ready.world.rollouts.close()
+    world.rollouts.close()
     if (env['KEEP'] !== '1') await clear(cluster)
   }
 }

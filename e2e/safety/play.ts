@@ -57,7 +57,7 @@ export async function play(kind: Kind, place: Place, world: World): Promise<Seen
       const after = kind.restoreAfterMs
       if (after !== undefined) timer = setTimeout(() => void restore().catch(() => undefined), after)
     })
-    await sleep(SETTLE_MS)
+    await sleep(kind.settleMs ?? SETTLE_MS)
   } catch (error) {
     broke = messageOf(error)
   }

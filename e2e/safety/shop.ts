@@ -5,7 +5,6 @@ import { ingress, policy } from '../node/harness/manifests.ts'
 import type { IngressOptions } from '../node/harness/manifests.ts'
 import type { Place } from './kind.ts'
 
-export const NAMESPACE = 'safety'
 /** An Ingress with this label has a policy of its own, which selects it by its name. */
 export const OWN_POLICY = 'safety/own-policy'
 export const KIND = 'safety/kind'
@@ -17,6 +16,7 @@ const BACKENDS: readonly Omit<BackendOptions, 'namespace' | 'image'>[] = [
   { version: 'noisy', env: { ECHO_ERRORS_PER_MILLE: '10' }, replicas: 2 },
   { version: 'errors-2', env: { ECHO_ERRORS_PER_MILLE: '20' } },
   { version: 'errors-5', env: { ECHO_ERRORS_PER_MILLE: '50' } },
+  { version: 'errors-20', env: { ECHO_ERRORS_PER_MILLE: '200' } },
   { version: 'fails', status: 500 },
   { version: 'unavailable', status: 503 },
   { version: 'missing', status: 404 },
@@ -38,30 +38,32 @@ export interface Addresses {
   readonly tlsNode: { readonly address: string; readonly port: number }
 }
 
-export function shop(image: string, { tlsGo, tlsNode }: Addresses): readonly Manifest[] {
-  const namespace = NAMESPACE
+export function shop(namespace: string, image: string, { tlsGo, tlsNode }: Addresses): readonly Manifest[] {
   return [
     ...BACKENDS.flatMap(one => backend({ ...one, namespace, image })),
     // Nothing listens on this port of the pods of v1.
-    service('closed-port', { selector: { app: 'echo-v1' }, ports: [{ name: 'http', port: 80, targetPort: 9 }] }),
-    ...outside('tls-go', tlsGo),
-    ...outside('tls-node', tlsNode),
+    service(namespace, 'closed-port', {
+      selector: { app: 'echo-v1' },
+      ports: [{ name: 'http', port: 80, targetPort: 9 }],
+    }),
+    ...outside(namespace, 'tls-go', tlsGo),
+    ...outside(namespace, 'tls-node', tlsNode),
   ]
 }
 
-function service(version: string, spec: object): Manifest {
-  return { apiVersion: 'v1', kind: 'Service', metadata: { name: `echo-${version}`, namespace: NAMESPACE }, spec }
+function service(namespace: string, version: string, spec: object): Manifest {
+  return { apiVersion: 'v1', kind: 'Service', metadata: { name: `echo-${version}`, namespace }, spec }
 }
 
 /** A Service whose one endpoint is no pod of the namespace. */
-function outside(version: string, { address, port }: Addresses['tlsGo']): readonly Manifest[] {
+function outside(namespace: string, version: string, { address, port }: Addresses['tlsGo']): readonly Manifest[] {
   const name = `echo-${version}`
   return [
-    service(version, { ports: [{ name: 'http', port: 80, targetPort: port }] }),
+    service(namespace, version, { ports: [{ name: 'http', port: 80, targetPort: port }] }),
     {
       apiVersion: 'discovery.k8s.io/v1',
       kind: 'EndpointSlice',
-      metadata: { name, namespace: NAMESPACE, labels: { 'kubernetes.io/service-name': name } },
+      metadata: { name, namespace, labels: { 'kubernetes.io/service-name': name } },
       addressType: 'IPv4',
       ports: [{ name: 'http', port, protocol: 'TCP' }],
       endpoints: [{ addresses: [address], conditions: { ready: true } }],
@@ -79,7 +81,7 @@ export function web(at: Place, { ownPolicy = false, ...options }: WebOptions = {
 }
 
 /** The gates of the README, and the two that it leaves out: those for slow answers and for redirects. */
-const ANALYSIS = {
+export const ANALYSIS = {
   minRequests: 50,
   latencyP99: { maxRise: '100%' },
   redirectRate: { maxRise: 25 },
@@ -88,21 +90,20 @@ const ANALYSIS = {
 const SETTINGS = { batches: [{ pods: 1 }, { pods: '50%' }, { pods: '100%' }], bakeTime: '5s', analysis: ANALYSIS }
 
 /** Governs every Ingress of the namespace but those with a policy of their own. */
-export function mainPolicy(): Manifest {
-  return policyFor('safety', {
-    namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': NAMESPACE } },
-    objectSelector: { matchExpressions: [{ key: OWN_POLICY, operator: 'DoesNotExist' }] },
-  })
+export function mainPolicy(namespace: string): Manifest {
+  const objectSelector = { matchExpressions: [{ key: OWN_POLICY, operator: 'DoesNotExist' }] }
+  return policyFor(namespace, namespace, objectSelector, ANALYSIS)
 }
 
 /** Governs the Ingress of one kind; `analysis` in place of the usual one. */
-export function ownPolicy(at: Place, name = `safety-${at.name}`, analysis: object = ANALYSIS): Manifest {
-  const selector = {
-    namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': NAMESPACE } },
-    objectSelector: { matchLabels: { [KIND]: at.name } },
-  }
-  return policyFor(name, selector, analysis)
+export function ownPolicy(at: Place, analysis: object = ANALYSIS): Manifest {
+  return policyFor(ownPolicyName(at), at.namespace, { matchLabels: { [KIND]: at.name } }, analysis)
 }
+
+export const ownPolicyName = ({ namespace, name }: Place): string => `${namespace}-${name}`
+
+/** What belongs to no namespace has this label with the namespace of the kinds. */
+export const LABEL = 'safety'
 
 /** Limits that nothing can fail. */
 export const LENIENT = {
@@ -115,7 +116,9 @@ export const LENIENT = {
   deadline: '2m',
 }
 
-function policyFor(name: string, selector: object, analysis: object = ANALYSIS): Manifest {
-  const manifest = policy({ name, namespace: NAMESPACE, ...SETTINGS, analysis, spec: { selector } })
-  return { ...manifest, metadata: { name, labels: { safety: 'true' } } }
+function policyFor(name: string, namespace: string, objectSelector: object, analysis: object): Manifest {
+  const namespaceSelector = { matchLabels: { 'kubernetes.io/metadata.name': namespace } }
+  const selector = { namespaceSelector, objectSelector }
+  const manifest = policy({ name, namespace, ...SETTINGS, analysis, spec: { selector } })
+  return { ...manifest, metadata: { name, labels: { [LABEL]: namespace } } }
 }

@@ -1,6 +1,7 @@
 /** Was a bad change caught as it has to be? Pure: a function of what was seen. */
 import type { RolloutEvent } from '../demo/events.ts'
 import type { LoadRecord } from '../load/record.ts'
+import { reasonOf } from '../load/summary.ts'
 import type { Caught } from './kind.ts'
 
 /** What was seen of one kind, from the change on. Times: milliseconds of performance.now(). */
@@ -53,7 +54,7 @@ export function judge(seen: Seen): Verdict {
   const exposed = Number.isFinite(exposedAt)
   const noticed = exposed ? history.find(event => event.at >= exposedAt && AWAY.has(event.phase)) : undefined
   const detectMs = noticed === undefined ? null : Math.max(0, noticed.at - exposedAt)
-  const allowed = allowance(seen, bad, exposed ? (detectMs ?? Infinity) : null)
+  const allowed = mayHarm(caught) && exposed ? allowance(seen, bad, detectMs ?? seen.endedAt - exposedAt) : 0
   const problems = [
     ...(seen.broke === null ? [] : [seen.broke]),
     ...loadProblems(seen),
@@ -69,7 +70,7 @@ export function judge(seen: Seen): Verdict {
     backMs: bad.length === 0 ? null : Math.max(0, Math.max(...bad.map(doneAt)) - exposedAt),
     requests: records.length,
     harmed: bad.length,
-    allowed: Number.isFinite(allowed) ? allowed : records.length,
+    allowed,
     problems,
   }
 }
@@ -77,9 +78,11 @@ export function judge(seen: Seen): Verdict {
 const doneAt = (record: LoadRecord): number => record.at + record.ms
 const podsOf = (index: number | null, fleet: number): number => (index === -1 ? fleet : (index ?? 0))
 
-/** (first batch / fleet) × the requests of the time until it was noticed; 0 if no pod ever had it. */
-function allowance(seen: Seen, bad: readonly LoadRecord[], detectMs: number | null): number {
-  if (detectMs === null) return 0
+/** A change that is judged by what it does to clients has to do something to them; others must not. */
+const mayHarm = ({ by }: Caught): boolean => by !== 'refused' && by !== 'waits' && by !== 'kept'
+
+/** (first batch / fleet) × the requests of the time until it was noticed. */
+function allowance(seen: Seen, bad: readonly LoadRecord[], detectMs: number): number {
   const kinds = new Set(bad.map(record => record.kind))
   const asked = seen.records.filter(record => kinds.has(record.kind)).length
   const perMs = asked / Math.max(1, seen.endedAt - seen.changedAt)
@@ -94,7 +97,11 @@ function loadProblems({ records, perSecond, changedAt, endedAt }: Seen): readonl
 function harmProblems(seen: Seen, bad: readonly LoadRecord[], allowed: number): readonly string[] {
   const beyond = [...new Set(bad.map(record => record.ordinal))].filter(ordinal => ordinal >= seen.firstBatch)
   const late = bad.filter(record => doneAt(record) > seen.endedAt - CALM_MS)
+  if (beyond.length === 0 && bad.length <= allowed && late.length === 0) return []
+  const how = bad.map(record => `${reasonOf(record)} of ${record.version ?? record.issuer ?? 'nobody'}`)
+  const ways = [...new Set(how)].map(way => `${way} × ${how.filter(one => one === way).length}`)
   return [
+    `harm: ${ways.slice(0, 4).join(', ')}`,
     ...(beyond.length === 0
       ? []
       : [`pods beyond the first batch were harmed: ${beyond.sort((a, b) => a - b).join(', ')}`]),

@@ -86,7 +86,7 @@ export const CERTIFICATES: readonly Kind[] = [
     ),
     web(at, { secret: `${at.name}-else` }),
   ]),
-  section('no-secret', 'the Ingress names a Secret that does not exist', { by: 'waits', says: 'waits' }, at => [
+  section('no-secret', 'the Ingress names a Secret that does not exist', judged, at => [
     web(at, { secret: `${at.name}-nowhere` }),
   ]),
 ]

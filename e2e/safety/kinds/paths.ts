@@ -1,7 +1,7 @@
 /** Hosts and paths go where they should not, or nowhere. */
 import type { Manifest } from '../../echo/manifests.ts'
 import type { Caught, Gate, Kind, Place } from '../kind.ts'
-import { web } from '../shop.ts'
+import { LABEL, web } from '../shop.ts'
 
 const by = (...gates: readonly Gate[]): Caught => ({ by: 'gate', gates })
 const family = 'path'
@@ -116,13 +116,13 @@ export const PATHS: readonly Kind[] = [
       {
         apiVersion: 'networking.k8s.io/v1',
         kind: 'IngressClass',
-        metadata: { name: 'safety-own', labels: { safety: 'true' } },
+        metadata: { name: `${at.namespace}-class`, labels: { [LABEL]: at.namespace } },
         spec: { controller: 'tengine.taobao.org/sluice' },
       },
-      web(at, { className: 'safety-own' }),
+      web(at, { className: `${at.namespace}-class` }),
     ],
     act: async scene => {
-      await scene.kubectl('delete', 'ingressclass/safety-own')
+      await scene.kubectl('delete', `ingressclass/${scene.place.namespace}-class`)
     },
   },
 ]

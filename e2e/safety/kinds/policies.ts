@@ -1,16 +1,16 @@
 /** A bad change is under way, and somebody meddles with what judges it. */
 import { failed } from '../../load/record.ts'
 import type { Caught, Kind } from '../kind.ts'
-import { LENIENT, ownPolicy, web } from '../shop.ts'
+import { LENIENT, ownPolicy, ownPolicyName, web } from '../shop.ts'
 import { stamp } from '../../node/harness/stamps.ts'
 import type { Scene } from '../scene.ts'
 
 const judged: Caught = { by: 'gate', gates: ['successRate'] }
 
-/** One answer of twenty fails: it takes the gates some seconds, in which there is time to meddle. */
+/** One answer of five fails: it takes the gates some seconds, in which there is time to meddle. */
 export const SLOWLY_BAD = {
-  change: at => [web(at, { to: 'errors-5' })],
-  harmed: record => record.version === 'errors-5' && failed(record),
+  change: at => [web(at, { to: 'errors-20' })],
+  harmed: record => record.version === 'errors-20' && failed(record),
 } satisfies Partial<Kind>
 
 function meddled(
@@ -34,23 +34,23 @@ const annotate = (scene: Scene, values: Parameters<typeof stamp>[0]): Promise<vo
 
 const own: Partial<Kind> = {
   before: at => [ownPolicy(at), web(at, { ownPolicy: true })],
-  change: at => [web(at, { ownPolicy: true, to: 'errors-5' })],
+  change: at => [web(at, { ownPolicy: true, to: 'errors-20' })],
 }
 
 export const POLICIES: readonly Kind[] = [
   meddled(
     'policy-edited',
     'its policy is edited so that nothing can fail',
-    scene => scene.apply(ownPolicy(scene.place, undefined, LENIENT)),
+    scene => scene.apply(ownPolicy(scene.place, LENIENT)),
     own,
   ),
   meddled('policy-second', 'a second policy selects it, closer, in which nothing can fail', scene =>
-    scene.apply(ownPolicy(scene.place, undefined, LENIENT)),
+    scene.apply(ownPolicy(scene.place, LENIENT)),
   ),
   meddled(
     'policy-deleted',
     'its policy is deleted',
-    scene => scene.kubectl('delete', `irp/safety-${scene.place.name}`),
+    scene => scene.kubectl('delete', `irp/${ownPolicyName(scene.place)}`),
     {
       ...own,
       caught: { by: 'withdrawn' },
@@ -67,7 +67,7 @@ export const POLICIES: readonly Kind[] = [
   }),
   meddled('opted-out', 'it comes with the annotation that takes it out of the policy', () => Promise.resolve(), {
     change: at => [
-      web(at, { to: 'errors-5', annotations: { 'nginx.ingress.kubernetes.io/ingress-rollout': 'false' } }),
+      web(at, { to: 'errors-20', annotations: { 'nginx.ingress.kubernetes.io/ingress-rollout': 'false' } }),
     ],
   }),
   meddled('rollout-deleted', 'somebody deletes its IngressRollout', scene =>
@@ -84,7 +84,7 @@ export const POLICIES: readonly Kind[] = [
     await scene.apply(
       web(scene.place, {
         paths: [
-          { path: '/', to: 'errors-5' },
+          { path: '/', to: 'errors-20' },
           { path: '/more', to: 'v1' },
         ],
       }),
