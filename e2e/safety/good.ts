@@ -154,10 +154,12 @@ async function disturb(
 ): Promise<{ readonly backendRestarts: number; readonly proxyRestarts: number }> {
   const counts = { backendRestarts: 0, proxyRestarts: 0 }
   const every = async (ms: number, act: () => Promise<unknown>): Promise<void> => {
-    while (!signal.aborted) {
-      await sleep(ms, undefined, { signal }).catch(() => undefined)
-      if (!signal.aborted) await act()
-    }
+    const waited = (): Promise<boolean> =>
+      sleep(ms, undefined, { signal }).then(
+        () => true,
+        () => false,
+      )
+    while (await waited()) await act()
   }
   const pick = (below: number): number => Math.floor(random() * below)
   await Promise.all([

@@ -44,7 +44,7 @@ export async function play(kind: Kind, place: Place, world: World): Promise<Seen
   )
   let restored: Promise<void> | null = null
   const restore = (): Promise<void> => (restored ??= kind.restore?.(scene) ?? Promise.resolve())
-  let timer: NodeJS.Timeout | null = null
+  const timers: NodeJS.Timeout[] = []
   try {
     await sleep(WARM_UP_MS)
     await kind.prepare?.(scene)
@@ -55,7 +55,7 @@ export async function play(kind: Kind, place: Place, world: World): Promise<Seen
     await kind.act?.(scene)
     await follow(kind, scene, () => {
       const after = kind.restoreAfterMs
-      if (after !== undefined) timer = setTimeout(() => void restore().catch(() => undefined), after)
+      if (after !== undefined) timers.push(setTimeout(() => void restore().catch(() => undefined), after))
     })
     await sleep(kind.settleMs ?? SETTLE_MS)
   } catch (error) {
@@ -63,7 +63,7 @@ export async function play(kind: Kind, place: Place, world: World): Promise<Seen
   }
   const endedAt = performance.now()
   clearInterval(look)
-  if (timer !== null) clearTimeout(timer)
+  timers.forEach(clearTimeout)
   await load.stop()
   await restore().catch((error: unknown) => {
     broke ??= `not restored: ${messageOf(error)}`

@@ -79,7 +79,17 @@ export const DISTURBED: readonly Kind[] = [
   ),
   denied('ingresses', 'Ingresses', 'clusterrole', 'ingresses'),
   denied('rollouts', 'IngressRollouts', 'clusterrole', 'ingressrollouts', 'ingressrollouts/status'),
-  denied('store', 'its store', 'role', 'secrets', 'configmaps'),
+  disturbed(
+    'denied-store',
+    'outage',
+    'the operator may not write its store for 15 s',
+    async scene => {
+      await scene.deny('role', 'secrets', 'configmaps')
+      // There it may write certificates' annotations, and so its own Secrets as well.
+      await scene.deny('clusterrole', 'secrets')
+    },
+    { restore: scene => scene.allowAgain(), restoreAfterMs: AWAY_MS },
+  ),
   denied('events', 'events', 'clusterrole', 'events'),
   denied('lease', 'its lease', 'role', 'leases'),
   {
@@ -98,6 +108,7 @@ export const DISTURBED: readonly Kind[] = [
     meanwhile: scene => scene.apply(over(scene.place.namespace, 'echo-fails')),
     restore: scene => scene.apply(over(scene.place.namespace, 'echo-v1')),
     restoreAfterMs: AWAY_MS,
+    withinMs: 70_000,
     // Every pod fails alike: what clients suffer is not the change's doing.
     harmed: record => failed(record) && record.version === 'nobody',
   },
