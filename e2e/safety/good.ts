@@ -17,10 +17,10 @@ import { KIND } from './shop.ts'
 
 export const GOOD_NAMESPACE = 'safety'
 
-const HOSTS = 10
-const PER_SECOND = 50
-/** Beside five requests a second of others on the same pod and host: 4 % of them. */
-const STUCK_PER_SECOND = 0.2
+const HOSTS = 6
+const PER_SECOND = 60
+/** Beside six requests a second of others on the same pod and host: 4 % of them. */
+const STUCK_PER_SECOND = 0.25
 const RESTART_BACKEND_MS = 45_000
 const RESTART_PROXY_MS = 75_000
 const ENDS = new Set(['Complete', 'RolledBack', 'Superseded', 'Held'])

@@ -20,10 +20,13 @@ import { play } from './play.ts'
 import type { World } from './play.ts'
 import { LABEL, mainPolicy, shop } from './shop.ts'
 import type { Addresses } from './shop.ts'
-import { lineOf, markdownOf, summaryOf, withSection } from './table.ts'
+import { lineOf, markdownOf, sectionOf, summaryOf, withSection } from './table.ts'
 import type { Row } from './table.ts'
 import { judge } from './verdict.ts'
 
+/** The section of docs/safety.md, and its order. */
+const BAD = 'bad changes'
+const NAMES = CATALOGUE.map(kind => kind.name)
 const FLEET = 10
 const OPERATORS = 2
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -158,7 +161,7 @@ async function run(cluster: Cluster): Promise<boolean> {
     const write = env['WRITE'] === '1'
     if (rows.length > 0) {
       say('', summaryOf(rows))
-      if (write) text = withSection(text, 'bad changes', `${summaryOf(rows)}.\n\n${markdownOf(byCatalogue(rows))}`)
+      if (write) text = withSection(text, BAD, markdownOf(rows, NAMES, sectionOf(text, BAD)))
     }
     if (good > 0) {
       say('', `== ${good} good changes on noisy backends`)
@@ -180,10 +183,6 @@ async function run(cluster: Cluster): Promise<boolean> {
     world.rollouts.close()
     if (env['KEEP'] !== '1') await clear(cluster)
   }
-}
-
-function byCatalogue(rows: readonly Row[]): readonly Row[] {
-  return CATALOGUE.flatMap(kind => rows.filter(row => row.kind.name === kind.name))
 }
 
 async function main(): Promise<number> {

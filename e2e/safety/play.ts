@@ -1,4 +1,5 @@
 /** Plays one kind: load, change, and everything that is seen until its end. */
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { HttpLoad } from '../load/http-load.ts'
 import type { LoadRecord } from '../load/record.ts'
@@ -35,6 +36,8 @@ export async function play(kind: Kind, place: Place, world: World): Promise<Seen
   const object = kind.object?.(place) ?? place.name
   const scene = new Scene(place, world.cluster, world.rollouts, object)
   const load = new Load(kind, place, world.cluster)
+  const standstill = monitorEventLoopDelay({ resolution: 20 })
+  standstill.enable()
   let changedAt = performance.now()
   let broke: string | null = null
   const conditions = new Set<string>()
@@ -50,6 +53,7 @@ export async function play(kind: Kind, place: Place, world: World): Promise<Seen
     await kind.prepare?.(scene)
     changedAt = performance.now()
     load.begin()
+    standstill.reset()
     const manifests = (await kind.change?.(place)) ?? []
     if (manifests.length > 0) await scene.apply(...manifests)
     await kind.act?.(scene)
@@ -63,6 +67,7 @@ export async function play(kind: Kind, place: Place, world: World): Promise<Seen
   }
   const endedAt = performance.now()
   clearInterval(look)
+  standstill.disable()
   timers.forEach(clearTimeout)
   await load.stop()
   await restore().catch((error: unknown) => {
@@ -71,6 +76,7 @@ export async function play(kind: Kind, place: Place, world: World): Promise<Seen
   return {
     ...{ caught: kind.caught, fleet: world.fleet, firstBatch: FIRST_BATCH, perSecond: load.perSecond },
     ...{ changedAt, endedAt, broke, conditions: [...conditions] },
+    clientsBusyMs: standstill.percentile(90) / 1e6,
     records: load.records.filter(record => record.at >= changedAt && record.at <= endedAt),
     harmed: kind.harmed ?? (record => failed(record) || record.version !== 'v1'),
     history: world.rollouts.of(object).filter(event => event.at >= changedAt && event.at <= endedAt),

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import type { GoodChange } from './good.ts'
 import { goodText } from './good.ts'
-import { lineOf, markdownOf, summaryOf, withSection } from './table.ts'
+import { lineOf, markdownOf, sectionOf, summaryOf, withSection } from './table.ts'
 import type { Row } from './table.ts'
 
 const caught: Row = {
@@ -36,18 +36,34 @@ describe('the table', () => {
     expect(summaryOf([caught])).toBe('1 of 1 kinds caught, 0 failed')
   })
 
-  it('is Markdown, with what is known to be missing and what went wrong', () => {
-    const [, , ...rows] = markdownOf([caught, known, wrong]).split('\n')
-    expect(rows).toEqual([
-      '| a Service that answers 500 (`backend-fails`) | successRate | 1.2 s | 1.3 s | 1000 | 12 | 1.2 % | 2.8 % |',
+  it('is Markdown in the order of the catalogue, with what is missing and what went wrong', () => {
+    const names = ['backend-other', 'backend-fails']
+    expect(markdownOf([caught, known], names).split('\n')).toEqual([
+      '1 of 2 kinds are caught, 1 are known not to be.',
+      '',
+      '| bad change | caught by | detected | last harm | requests | harmed | share | allowed |',
+      '| --- | --- | --- | --- | --- | --- | --- | --- |',
       '| a Service that answers 500 (`backend-other`) | **nobody**: no gate reads bodies | – | 1.3 s | 1000 | 12 | 1.2 % | 2.8 % |',
-      '| a Service that answers 500 (`backend-fails`) | **not as it should**: one; two | 1.2 s | 1.3 s | 1000 | 12 | 1.2 % | 2.8 % |',
+      '| a Service that answers 500 (`backend-fails`) | successRate | 1.2 s | 1.3 s | 1000 | 12 | 1.2 % | 2.8 % |',
     ])
+    const lines = markdownOf([wrong], names).split('\n')
+    expect(lines[0]).toBe('0 of 1 kinds are caught, 1 did not go as they should.')
+    expect(lines.at(-1)).toContain('| **not as it should**: one; two |')
+  })
+
+  it('keeps the lines of kinds that were not played', () => {
+    const names = ['backend-fails', 'backend-other']
+    const before = markdownOf([wrong, known], names)
+    const after = markdownOf([caught], names, before).split('\n')
+    expect(after[0]).toBe('1 of 2 kinds are caught, 1 are known not to be.')
+    expect(after.at(-1)).toBe(before.split('\n').at(-1))
+    expect(after.at(-2)).toContain('| successRate | 1.2 s |')
   })
 
   it('goes between its markers, and nowhere else', () => {
     const [begin, end] = ['<!-- x: written by make safety WRITE=1 -->', '<!-- end of x -->']
     expect(withSection(`a\n${begin}\nold\n${end}\nb`, 'x', 'new')).toBe(`a\n${begin}\n\nnew\n\n${end}\nb`)
+    expect(sectionOf(`a\n${begin}old${end}`, 'x')).toBe('old')
     expect(() => withSection('a', 'x', 'new')).toThrow('no section x')
   })
 })

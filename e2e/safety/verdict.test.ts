@@ -43,7 +43,7 @@ const gate: Caught = { by: 'gate', gates: ['successRate'] }
 function seen(more: Partial<Seen> = {}): Seen {
   return {
     ...{ caught: gate, fleet: FLEET, firstBatch: 1, perSecond: 100, changedAt: 0, endedAt: END },
-    ...{ records: records(), harmed: failed, history: HISTORY, conditions: [], broke: null },
+    ...{ records: records(), harmed: failed, history: HISTORY, conditions: [], clientsBusyMs: 21, broke: null },
     ...more,
   }
 }
@@ -118,6 +118,11 @@ describe('what is wrong is said', () => {
       'too little load',
       { records: records(record => (record.ordinal < 4 ? record : null)) },
       [/^too little load: 400 of 1000/],
+    ],
+    [
+      'clients without processor time',
+      { clientsBusyMs: 900 },
+      [/^this machine is too busy to tell: its clients were 900 ms late$/],
     ],
     [
       'a pod beyond the first batch was harmed',

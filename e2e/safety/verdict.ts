@@ -20,6 +20,8 @@ export interface Seen {
   readonly history: readonly RolloutEvent[]
   /** Conditions of the object: `Reason message`. */
   readonly conditions: readonly string[]
+  /** How late the clients' own timers were, nine times of ten, in milliseconds. */
+  readonly clientsBusyMs: number
   /** What went wrong in the test itself; null: nothing. */
   readonly broke: string | null
 }
@@ -42,6 +44,8 @@ export interface Verdict {
 
 /** The index becomes visible, counters are reported, and answers are under way: what no gate can be faster than. */
 const SLACK_MS = 1_500
+/** Later than this is no measure of anything but the machine. */
+const MAX_BUSY_MS = 250
 /** At the end nothing is spoilt any more. */
 const CALM_MS = 1_500
 const AWAY: ReadonlySet<string> = new Set(['RollingBack', 'RolledBack', 'Held', 'Superseded'])
@@ -89,8 +93,12 @@ function allowance(seen: Seen, bad: readonly LoadRecord[], detectMs: number): nu
   return Math.ceil(perMs * (seen.firstBatch / seen.fleet) * (detectMs + SLACK_MS))
 }
 
-function loadProblems({ records, perSecond, changedAt, endedAt }: Seen): readonly string[] {
+/** Clients that get no processor time see time-outs which nobody caused, and too few requests to judge by. */
+function loadProblems({ records, perSecond, changedAt, endedAt, clientsBusyMs }: Seen): readonly string[] {
   const meant = (perSecond * (endedAt - changedAt)) / 1_000
+  if (clientsBusyMs > MAX_BUSY_MS) {
+    return [`this machine is too busy to tell: its clients were ${Math.round(clientsBusyMs)} ms late`]
+  }
   return records.length < meant / 2 ? [`too little load: ${records.length} of ${Math.round(meant)} requests`] : []
 }
 
