@@ -24,8 +24,9 @@ export class Cluster {
   }
 
   /** Shows its progress. @throws DemoError if it fails; it has said why by then */
-  up(proxies: number): Promise<void> {
-    return this.#run(['up'], { PROXIES: String(proxies) })
+  up(proxies: number, operators?: number): Promise<void> {
+    const more = operators === undefined ? {} : { OPERATORS: String(operators) }
+    return this.#run(['up'], { PROXIES: String(proxies), ...more })
   }
 
   down(): Promise<void> {

@@ -7,6 +7,14 @@ export interface EchoConfig {
   readonly status: number
   /** Milliseconds before every answer but /healthz. */
   readonly delayMs: number
+  /** Of a thousand answers, so many are a 500 instead; each by its own throw of dice. */
+  readonly errorsPerMille: number
+  /** In every tenth second of the clock, all answers of all pods wait until so many milliseconds of it are over. */
+  readonly burstMs: number
+  /** Bytes of one more header in every answer. */
+  readonly headerBytes: number
+  /** `head`: closes the connection instead of an answer; `body`: in the middle of the body. */
+  readonly breaksOff: 'no' | 'head' | 'body'
   readonly port: number
   /** Milliseconds after SIGTERM during which new requests are still taken: the proxies hear of the end a little later. */
   readonly drainMs: number
@@ -28,11 +36,21 @@ export function echoConfig(env: Readonly<Record<string, string | undefined>>): E
     }
     return value
   }
+  const oneOf = <T extends string>(name: string, words: readonly [T, ...(readonly T[])]): T => {
+    const text = env[name] ?? ''
+    const word = text === '' ? words[0] : words.find(one => one === text)
+    if (word === undefined) throw new EchoConfigError(`${name}=${JSON.stringify(text)}: set one of ${words.join(', ')}`)
+    return word
+  }
   return {
     version: env['ECHO_VERSION'] ?? 'v1',
     pod: env['POD_NAME'] ?? env['HOSTNAME'] ?? 'echo',
     status: integer('ECHO_STATUS', 200, 200, 599),
     delayMs: integer('ECHO_DELAY_MS', 0, 0, 600_000),
+    errorsPerMille: integer('ECHO_ERRORS_PER_MILLE', 0, 0, 1_000),
+    burstMs: integer('ECHO_BURST_MS', 0, 0, 900),
+    headerBytes: integer('ECHO_HEADER_BYTES', 0, 0, 1_000_000),
+    breaksOff: oneOf('ECHO_BREAKS_OFF', ['no', 'head', 'body']),
     port: integer('ECHO_PORT', 8080, 0, 65_535),
     drainMs: integer('ECHO_DRAIN_MS', 3_000, 0, 600_000),
   }

@@ -19,10 +19,12 @@ export interface BackendOptions {
   /** Answers everything with this status. */
   readonly status?: number
   readonly replicas?: number
+  /** More settings of config.ts. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 export function backend(options: BackendOptions): readonly [Manifest, Manifest] {
-  const { namespace, version, image, status = 200, replicas = 1 } = options
+  const { namespace, version, image, status = 200, replicas = 1, env = {} } = options
   const name = `echo-${version}`
   const labels = { app: name }
   const container = {
@@ -33,6 +35,7 @@ export function backend(options: BackendOptions): readonly [Manifest, Manifest] 
     env: [
       { name: 'ECHO_VERSION', value: version },
       { name: 'ECHO_STATUS', value: String(status) },
+      ...Object.entries(env).map(([key, value]) => ({ name: key, value })),
       { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
     ],
     readinessProbe: {

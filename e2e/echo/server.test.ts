@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { WebSocket } from 'ws'
+import { burst } from './answers.ts'
 import type { SeenRequest } from './answers.ts'
 import { echoConfig } from './config.ts'
 import { EchoServer } from './server.ts'
@@ -88,7 +89,42 @@ describe('echo backend', () => {
     await expect(fetch(`http://${address}/`)).rejects.toThrow()
   })
 
+  it('redirects to what was asked for, as a loop does', async () => {
+    const address = await start({ ECHO_STATUS: '302' })
+    const response = await fetch(`http://${address}/a?b=c`, { redirect: 'manual' })
+    expect([response.status, response.headers.get('location')]).toEqual([302, '/a?b=c'])
+  })
+
+  it('fails a share of its answers', async () => {
+    const statuses = async (perMille: string): Promise<number[]> => {
+      const address = await start({ ECHO_ERRORS_PER_MILLE: perMille })
+      return Promise.all(Array.from({ length: 50 }, async () => (await fetch(`http://${address}/`)).status))
+    }
+    expect(new Set(await statuses('0'))).toEqual(new Set([200]))
+    expect(new Set(await statuses('1000'))).toEqual(new Set([500]))
+    expect(new Set(await statuses('500'))).toEqual(new Set([200, 500]))
+  })
+
+  it('breaks off instead of an answer, or in the middle of one', async () => {
+    const [head, body] = [await start({ ECHO_BREAKS_OFF: 'head' }), await start({ ECHO_BREAKS_OFF: 'body' })]
+    await expect(fetch(`http://${head}/`)).rejects.toThrow()
+    const response = await fetch(`http://${body}/`)
+    expect(response.status).toBe(200)
+    await expect(response.text()).rejects.toThrow()
+  })
+
+  it('sends a header as long as it is told', async () => {
+    const address = await start({ ECHO_HEADER_BYTES: '5000' })
+    expect((await fetch(`http://${address}/`)).headers.get('x-echo-long')).toHaveLength(5_000)
+  })
+
+  it('is slow at the same moment as every other pod, until the burst is over', () => {
+    expect([0, 100, 300, 301, 9_999, 10_000].map(wall => burst(300, wall))).toEqual([300, 200, 0, 0, 0, 300])
+    expect(burst(0, 10_000)).toBe(0)
+  })
+
   it('refuses settings that are wrong', () => {
+    expect(() => echoConfig({ ECHO_BREAKS_OFF: 'foot' })).toThrow('ECHO_BREAKS_OFF="foot": set one of no, head, body')
     expect(() => echoConfig({ ECHO_STATUS: '99' })).toThrow('ECHO_STATUS="99": set a whole number from 200 to 599')
   })
 })

@@ -9,7 +9,7 @@ import { Api } from './api.ts'
 import { HarnessError } from './errors.ts'
 import { Kubectl } from './kubectl.ts'
 
-export const ROOT = join(__dirname, '../../..')
+export const ROOT = join(import.meta.dirname, '../../..')
 export const SYSTEM = 'sluice-system'
 const SCRIPT = join(ROOT, 'e2e/cluster/cluster')
 const SOCKET = join(ROOT, '.sluice/node/run/containerd.sock')

@@ -6,6 +6,10 @@ export interface PathOptions {
   readonly path: string
   /** Version of the backend; its Service is called `echo-<version>`. */
   readonly to: string
+  /** Default: Prefix. */
+  readonly type?: 'Prefix' | 'Exact'
+  /** Default: the port `http` of the Service. */
+  readonly port?: { readonly name: string } | { readonly number: number }
 }
 
 export interface IngressOptions {
@@ -18,22 +22,31 @@ export interface IngressOptions {
   readonly secret?: string
   readonly className?: string
   readonly annotations?: Readonly<Record<string, string>>
+  readonly labels?: Readonly<Record<string, string>>
 }
 
 export function ingress(options: IngressOptions): Manifest {
-  const { namespace, name, host, secret, className = 'sluice', annotations } = options
+  const { namespace, name, host, secret, className = 'sluice', annotations, labels } = options
   const paths = options.paths ?? [{ path: '/', to: options.to ?? 'v1' }]
   return {
     apiVersion: 'networking.k8s.io/v1',
     kind: 'Ingress',
-    metadata: { name, namespace, ...(annotations === undefined ? {} : { annotations }) },
+    metadata: {
+      ...{ name, namespace },
+      ...(annotations === undefined ? {} : { annotations }),
+      ...(labels === undefined ? {} : { labels }),
+    },
     spec: {
       ingressClassName: className,
       ...(secret === undefined ? {} : { tls: [{ hosts: [host], secretName: secret }] }),
       rules: [
         {
           host,
-          http: { paths: paths.map(({ path, to }) => ({ path, pathType: 'Prefix', backend: backendRef(to) })) },
+          http: {
+            paths: paths.map(({ path, to, type = 'Prefix', port }) => ({
+              ...{ path, pathType: type, backend: backendRef(to, port) },
+            })),
+          },
         },
       ],
     },
@@ -46,8 +59,8 @@ export function pointAt(host: string, to: string): object {
   return { spec: { rules: [{ host, http: { paths } }] } }
 }
 
-function backendRef(version: string): object {
-  return { service: { name: `echo-${version}`, port: { name: 'http' } } }
+function backendRef(version: string, port: PathOptions['port'] = { name: 'http' }): object {
+  return { service: { name: `echo-${version}`, port } }
 }
 
 export function tlsSecret(namespace: string, name: string, leaf: Leaf): Manifest {

@@ -29,6 +29,11 @@ export class Rollouts {
     return this.#seen.filter(event => event.name === name)
   }
 
+  /** Every state of all rollouts of an object, in order. */
+  of(object: string): readonly RolloutEvent[] {
+    return this.#seen.filter(event => event.object === object)
+  }
+
   names(object: string): readonly string[] {
     return [...new Set(this.#seen.filter(event => event.object === object).map(event => event.name))]
   }

@@ -79,12 +79,17 @@ export class Space {
     const name = options.name ?? this.name
     this.#policies.add(name)
     await this.kubectl.apply(policy({ ...options, name, namespace: this.name }))
+    await this.governs(name, governs)
+    return name
+  }
+
+  /** Waits until the policy governs so many objects. */
+  async governs(name: string, objects: number): Promise<void> {
     const governed = async (): Promise<unknown> =>
       (await this.cluster.api.get('ingressrolloutpolicies', name))?.['status']
-    await waitFor(`policy ${name} governs ${governs} objects`, governed, status => {
-      return (status as { readonly governedObjects?: number } | undefined)?.governedObjects === governs
+    await waitFor(`policy ${name} governs ${objects} objects`, governed, status => {
+      return (status as { readonly governedObjects?: number } | undefined)?.governedObjects === objects
     })
-    return name
   }
 
   async dropPolicy(name: string = this.name): Promise<void> {

@@ -1,0 +1,102 @@
+/** The Ingress goes to a backend that is wrong in some way. */
+import type { Caught, Gate, Kind } from '../kind.ts'
+import type { LoadRecord } from '../../load/record.ts'
+import { failed } from '../../load/record.ts'
+import { ANALYSIS, ownPolicy, web } from '../shop.ts'
+
+/** Everything that this backend answers is a harm, whatever it is. */
+const to = (version: string, what: string, caught: Caught, more: Partial<Kind> = {}): Kind => ({
+  name: `backend-${version}`,
+  family: 'backend',
+  what,
+  caught,
+  change: at => [web(at, { to: version })],
+  ...more,
+})
+const by = (...gates: readonly Gate[]): Caught => ({ by: 'gate', gates })
+const waits: Caught = { by: 'waits', says: 'no Service that the update names has an endpoint' }
+const failsOf =
+  (version: string) =>
+  (record: LoadRecord): boolean =>
+    record.version === version && failed(record)
+
+/** Few errors take many requests: a first batch that shows fewer may not pass. */
+const share = (version: string, beside: string, what: string, caught: Caught): Kind =>
+  to(version, what, caught, {
+    name: `backend-${version}-beside-${beside}`,
+    before: at => [
+      ownPolicy(at, { ...ANALYSIS, minRequests: 500, deadline: '100s' }),
+      web(at, { to: beside, ownPolicy: true }),
+    ],
+    change: at => [web(at, { to: version, ownPolicy: true })],
+    harmed: failsOf(version),
+    perSecond: 150,
+    withinMs: 115_000,
+  })
+
+export const BACKENDS: readonly Kind[] = [
+  to('fails', 'a Service that answers 500', by('successRate')),
+  to('unavailable', 'a Service that answers 503', by('successRate')),
+  to('missing', 'the wrong Service: it answers 404', by('clientErrorRate')),
+  to('login', 'the wrong Service: it answers 401', by('clientErrorRate')),
+  to('forbidden', 'the wrong Service: it answers 403', by('clientErrorRate')),
+  to('other', 'the wrong Service: it answers 200 with another body', {
+    by: 'nobody',
+    because: 'no gate reads bodies; a gate on a query of the shop’s own figures would see it',
+  }),
+  to('loop', 'a Service that redirects to where the client just was', by('redirectRate')),
+  to('empty', 'a Service without endpoints', waits),
+  to('nowhere', 'a Service that does not exist', waits),
+  to('v1', 'a port that the Service does not have', waits, {
+    name: 'backend-unknown-port',
+    change: at => [web(at, { paths: [{ path: '/', to: 'v1', port: { number: 8_888 } }] })],
+  }),
+  to('closed-port', 'a port on which nobody listens', by('successRate')),
+  to('slow', 'a Service that answers after 0.4 s', by('latencyP99')),
+  to('hangs', 'a Service that never answers', by('successRate', 'latencyP99', 'clientErrorRate'), {
+    // What is under way when it is taken back ends when its clients give up.
+    settleMs: 13_000,
+  }),
+  share('errors-5', 'v1', '5 % errors beside none', by('successRate')),
+  share('errors-2', 'v1', '2 % errors beside none', by('successRate')),
+  share('errors-5', 'noisy', '5 % errors beside 1 %', by('successRate')),
+  share('errors-2', 'noisy', '2 % errors beside 1 %', {
+    by: 'nobody',
+    because:
+      'one point more is seen after some thousand requests; before that the deadline pauses it, with the first batch out',
+  }),
+  to('tls-go', 'a Service that speaks TLS alone and says so in plain (Go, nginx: 400)', by('clientErrorRate')),
+  to('tls-node', 'a Service that speaks TLS alone and closes what is plain', by('successRate')),
+  to('closes', 'a Service that closes the connection in place of an answer', by('successRate')),
+  to('cuts', 'a Service that breaks its answers off', by('successRate')),
+  to('long-head', 'a Service with 100 kB of headers', by('successRate')),
+  {
+    name: 'backend-goes-away',
+    family: 'backend',
+    what: 'the Service of the update loses its endpoints while the first batch bakes',
+    caught: by('successRate'),
+    before: at => [web(at), copy(at.namespace)],
+    change: at => [web(at, { to: 'leaving' })],
+    meanwhile: async scene => {
+      await scene.kubectl(
+        'patch',
+        'service/echo-leaving',
+        '--type=merge',
+        '-p',
+        '{"spec":{"selector":{"app":"nobody"}}}',
+      )
+    },
+    // Its answers are v2's, which are as good as v1's.
+    harmed: failed,
+  },
+]
+
+/** A Service of its own over the pods of v2. */
+function copy(namespace: string): ReturnType<typeof web> {
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'echo-leaving', namespace },
+    spec: { selector: { app: 'echo-v2' }, ports: [{ name: 'http', port: 80, targetPort: 'http' }] },
+  }
+}

@@ -1,0 +1,205 @@
+/**
+ * `make safety`: a catalogue of bad changes on ten real proxies, each of which has to be taken back while it harms the first batch
+ * alone, and good changes on noisy backends, none of which may be. docs/safety.md
+ * ONLY=name,… plays some kinds; GOOD=200 good changes (0: none); SEED; PARALLEL=3; KEEP=1; WRITE=1 updates docs/safety.md.
+ */
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { Cluster as Node } from '../demo/cluster.ts'
+import { Cluster, SYSTEM } from '../node/harness/cluster.ts'
+import { Proxies } from '../node/harness/proxies.ts'
+import { Rollouts } from '../node/harness/rollouts.ts'
+import { waitFor } from '../node/harness/wait.ts'
+import { CATALOGUE } from './catalogue.ts'
+import { GOOD_NAMESPACE as NAMESPACE, goodBefore, goodChanges, goodHosts, goodText } from './good.ts'
+import { beforeOf, partsOf } from './places.ts'
+import type { Part } from './places.ts'
+import { play } from './play.ts'
+import type { World } from './play.ts'
+import { LABEL, mainPolicy, shop } from './shop.ts'
+import type { Addresses } from './shop.ts'
+import { lineOf, markdownOf, sectionOf, summaryOf, withSection } from './table.ts'
+import type { Row } from './table.ts'
+import { judge } from './verdict.ts'
+
+/** The section of docs/safety.md, and its order. */
+const BAD = 'bad changes'
+const NAMES = CATALOGUE.map(kind => kind.name)
+const FLEET = 10
+const OPERATORS = 2
+const root = fileURLToPath(new URL('../../', import.meta.url))
+const document = join(root, 'docs/safety.md')
+const { env } = process
+const only = (env['ONLY'] ?? '').split(',').filter(word => word !== '')
+const good = Number(env['GOOD'] ?? (only.length > 0 ? 0 : 200))
+const seed = Number(env['SEED'] ?? 1)
+const parallel = Number(env['PARALLEL'] ?? 3)
+const say = (...lines: readonly string[]): void => lines.forEach(line => console.log(line))
+
+/** mulberry32: the order of the kinds, and who is restarted, are the same for one seed. */
+function randomOf(from: number): () => number {
+  let state = from >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
+  }
+}
+
+function shuffled<T>(items: readonly T[], random: () => number): readonly T[] {
+  return items
+    .map(item => ({ item, key: random() }))
+    .sort((a, b) => a.key - b.key)
+    .map(({ item }) => item)
+}
+
+async function clear(cluster: Cluster): Promise<void> {
+  for (const kind of ['ingressrolloutpolicy', 'ingressclass']) {
+    await cluster.kubectl.ok(['delete', kind, '-l', `${LABEL}=${NAMESPACE}`, '--ignore-not-found', '--timeout=60s'])
+  }
+  await cluster.kubectl.ok(['delete', 'namespace', NAMESPACE, '--ignore-not-found', '--timeout=120s'])
+}
+
+async function addresses(cluster: Cluster): Promise<Addresses> {
+  const pods = await cluster.api.list('pods', SYSTEM)
+  const operator = pods.find(pod => pod.metadata.name.startsWith('sluice-operator-'))
+  const address = (operator?.['status'] as { readonly podIP?: string } | undefined)?.podIP ?? ''
+  const slices = await cluster.kubectl.ok([
+    ...[
+      '-n',
+      'default',
+      'get',
+      'endpointslices',
+      'kubernetes',
+      '-o',
+      'jsonpath={.endpoints[0].addresses[0]} {.ports[0].port}',
+    ],
+  ])
+  const [host = '', port = ''] = slices.split(' ')
+  return { tlsGo: { address: host, port: Number(port) }, tlsNode: { address, port: 8_443 } }
+}
+
+async function setUp(cluster: Cluster, parts: readonly Part[]): Promise<World> {
+  say('', `== setting up: backends, ${parts.length} kinds, their Ingresses and certificates, a policy`)
+  await clear(cluster)
+  const labels = { 'pod-security.kubernetes.io/enforce': 'restricted' }
+  await cluster.kubectl.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE, labels } })
+  const backends = shop(NAMESPACE, cluster.echoImage, await addresses(cluster))
+  await cluster.kubectl.apply(...backends, ...(await beforeOf(parts)))
+  if (good > 0) await cluster.kubectl.apply(...goodBefore(cluster.echoImage))
+  await cluster.kubectl.ok([
+    'wait',
+    '--for=condition=Available',
+    'deployment',
+    '--all',
+    '-n',
+    NAMESPACE,
+    '--timeout=180s',
+  ])
+  const proxies = new Proxies(cluster)
+  const served = parts.map(({ kind, place }) => ({ host: place.host, path: kind.path ?? '/' }))
+  for (const { host, path } of [...served, ...(good > 0 ? goodHosts : []).map(one => ({ host: one, path: '/' }))]) {
+    // A backend with errors may answer one, and be asked again.
+    const all = (words: readonly string[]): boolean => words.every(word => !/^[0-9E]/.test(word))
+    await waitFor(`every proxy serves ${host}${path}`, () => proxies.served(host, path), all, { timeoutMs: 60_000 })
+  }
+  await cluster.kubectl.apply(mainPolicy(NAMESPACE))
+  await cluster.kubectl.ok(['wait', '--for=condition=Accepted', 'irp/safety', '--timeout=30s'])
+  // Every object is recorded as it is; a change before that would be its first content under the policy.
+  await sleep(4_000)
+  return { cluster, rollouts: new Rollouts(cluster, NAMESPACE), fleet: FLEET }
+}
+
+async function playAll(parts: readonly Part[], world: World): Promise<readonly Row[]> {
+  const rows: Row[] = []
+  const one = async ({ kind, place }: Part): Promise<void> => {
+    const seen = await play(kind, place, world)
+    const row = { kind, verdict: judge(seen) }
+    rows.push(row)
+    say(
+      `[${String(rows.length).padStart(2)}/${parts.length}] ${lineOf(row)}`,
+      ...row.verdict.problems.map(text => `        ${text}`),
+    )
+    if (row.verdict.outcome === 'failed') {
+      const steps = seen.history.map(
+        ({ at, phase, index, message }) =>
+          `+${((at - seen.changedAt) / 1_000).toFixed(1)} s ${phase} ${index ?? ''} ${message}`,
+      )
+      say(...steps.slice(-12).map(text => `          ${text}`))
+    }
+  }
+  say('', `== bad changes, ${parallel} at a time: what caught it, detected and last harm after, requests harmed`)
+  const together = parts.filter(({ kind }) => kind.alone !== true)
+  const queue = [...together]
+  const lane = async (): Promise<void> => {
+    for (let part = queue.shift(); part !== undefined; part = queue.shift()) await one(part)
+  }
+  await Promise.all(Array.from({ length: parallel }, lane))
+  const alone = parts.filter(({ kind }) => kind.alone === true)
+  if (alone.length > 0) say('', '== bad changes while something else fails, one after the other')
+  for (const part of alone) await one(part)
+  return rows
+}
+
+async function run(cluster: Cluster): Promise<boolean> {
+  if (cluster.ordinals.length !== FLEET)
+    throw new Error(
+      `${FLEET} proxies are needed, there are ${cluster.ordinals.length}: make down, or PROXIES=${FLEET} make up`,
+    )
+  const random = randomOf(seed)
+  const wanted = CATALOGUE.filter(kind => only.length === 0 || only.some(word => kind.name.includes(word)))
+  if (wanted.length === 0 && good === 0) throw new Error(`no kind is called ${only.join(', ')}`)
+  const parts = await partsOf(shuffled(wanted, random), NAMESPACE)
+  const world = await setUp(cluster, parts)
+  try {
+    const rows = parts.length === 0 ? [] : await playAll(parts, world)
+    let fine = rows.every(row => row.verdict.outcome !== 'failed')
+    let text = await readFile(document, 'utf8').catch(() => '')
+    const write = env['WRITE'] === '1'
+    if (rows.length > 0) {
+      say('', summaryOf(rows))
+      if (write) text = withSection(text, BAD, markdownOf(rows, NAMES, sectionOf(text, BAD)))
+    }
+    if (good > 0) {
+      say('', `== ${good} good changes on noisy backends`)
+      const { rollouts } = world
+      const outcome = await goodChanges({
+        ...{ cluster, rollouts, changes: good, random },
+        onChange: (change, done) => {
+          if (change.phase !== 'Complete') say(`  good-${change.host}: ${change.phase}: ${change.message}`)
+          if (done % 10 === 0) say(`  ${done} of ${good}`)
+        },
+      })
+      say('', goodText(outcome))
+      fine &&= outcome.changes.every(change => change.phase === 'Complete' || change.phase === 'Paused')
+      if (write) text = withSection(text, 'good changes', `${goodText(outcome)}.`)
+    }
+    if (write) await writeFile(document, text)
+    return fine
+  } finally {
+    world.rollouts.close()
+    if (env['KEEP'] !== '1') await clear(cluster)
+  }
+}
+
+async function main(): Promise<number> {
+  const node = new Node(root)
+  // A cluster that was up already is not ours to end.
+  const wasUp = await node.isUp()
+  if (!wasUp) await node.up(FLEET, OPERATORS)
+  const cluster = await Cluster.connect()
+  try {
+    return (await run(cluster)) ? 0 : 1
+  } finally {
+    cluster.close()
+    if (!wasUp && env['KEEP'] !== '1') await node.down()
+  }
+}
+
+process.exitCode = await main().catch((error: unknown) => {
+  console.error(`safety: ${error instanceof Error ? error.message : String(error)}`)
+  return 1
+})
