@@ -208,8 +208,8 @@ describe('an object that is deleted', () => {
     leader.crash()
     for (const shard of api.all('secrets') as readonly (KubeObject & { readonly data?: Record<string, string> })[]) {
       const [[field, text] = ['', '']] = Object.entries(shard.data ?? {})
-      const records = decodeShard(shard.metadata.name, text).map(({ policy: _, ...record }) => record)
-      api.put('secrets', { ...shard, data: { [field]: encodeShard(records) } } as KubeObject)
+      const records = decodeShard(shard.metadata.name, text).map(record => ({ ...record, policy: undefined as never }))
+      api.put('secrets', { ...shard, data: { [field]: encodeShard(records) } })
     }
     api.edit('ingresses', 'shop/web', { metadata: { finalizers: [FINALIZER] } })
     api.remove('ingresses', 'shop/web')
