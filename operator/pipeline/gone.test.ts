@@ -66,6 +66,16 @@ describe('an object that is gone', () => {
     expect(replica.pipeline.goneIn('other')).toEqual([])
   })
 
+  it('is none of a namespace that was made again since, and no predecessor of what is in it', () => {
+    const { record } = gone()
+    const { metadata, ...rest } = namespace()
+    const again = { ...rest, metadata: { ...metadata, uid: 'again', creationTimestamp: '2036-01-01T00:00:00Z' } }
+    const replica = new Replica().put(again).policies(policy()).store(record).publish()
+    expect(replica.givenTo(WEB)).toEqual([null, null, null, null])
+    replica.put(ingress({ uid: 'second' })).publish()
+    expect(replica.view(WEB).record).toBeNull()
+  })
+
   it('goes on where it is made again, with what was said against its deletion forgotten', () => {
     const { replica, record, a } = gone({ refused: [ABSENT_REVISION, 'bad'] })
     replica.put(ingress({ uid: 'second', host: 'b.example' })).publish()

@@ -369,7 +369,8 @@ export class Pipeline {
       source !== null &&
       source.revision !== ABSENT_REVISION &&
       (checked === null || !this.#covers(key, checked, record, problems))
-    const isLeft = source?.gone === true && !this.#caches.namespaces.has(namespace)
+    const isLeft =
+      source?.gone === true && (!this.#caches.namespaces.has(namespace) || this.#isOfFormer(namespace, record))
     const namespaceTerminating = isLeft || this.#caches.terminating(namespace)
     const decided = plan(source, governance, record, { invalid, namespaceTerminating })
     const hold = governanceHold ?? decided.hold
@@ -454,7 +455,14 @@ export class Pipeline {
     const own = source === null ? null : this.#options.record(source.uid)
     if (own !== null) return own
     const former = this.#options.recordByKey(key)
-    return source === null || kind === 'Secret' || isStillServed(former) ? former : null
+    if (source === null || kind === 'Secret') return former
+    return isStillServed(former) && !this.#isOfFormer(parseObjectKey(key).namespace, former) ? former : null
+  }
+
+  /** Its namespace was deleted and made again while nobody of us was there: it may have other owners, to whom this means nothing. */
+  #isOfFormer(namespace: string, record: ReleaseRecord | null): boolean {
+    const created = Date.parse(this.#caches.namespaces.get(namespace)?.metadata.creationTimestamp ?? '')
+    return record !== null && created > record.createdAt
   }
 
   #note(key: ObjectKey, source: SourceObject | null): void {
