@@ -344,7 +344,7 @@ export class SluiceOperator extends OperatorBase {
   #flush(): void {
     if (this.#policiesDirty) {
       this.#policiesDirty = false
-      this.pipeline.setPolicies(this.#policies.all)
+      this.pipeline.setPolicies(this.#policies.all, this.#policies.unread)
     }
     const change = this.pipeline.flush()
     const keys = this.releases.record(change)

@@ -67,6 +67,11 @@ export class Policies {
     return [...this.#known.values()].flatMap(({ policy }) => policy ?? [])
   }
 
+  /** Names of those that nobody could ever read here: what they govern is not known, and it is not nothing. */
+  get unread(): ReadonlySet<string> {
+    return new Set([...this.#known].flatMap(([name, { policy }]) => (policy === null ? [name] : [])))
+  }
+
   /** A new leader writes every status again. */
   lead(): void {
     this.#written.clear()

@@ -271,7 +271,7 @@ export class LeaderProcess {
 
   #flush(): void {
     for (const uid of this.#removed.splice(0)) if (this.#started) this.driver.forget(uid)
-    this.pipeline.setPolicies(this.policies.all)
+    this.pipeline.setPolicies(this.policies.all, this.policies.unread)
     do this.pipeline.flush()
     while (!this.pipeline.idle)
   }

@@ -41,7 +41,9 @@ describe('what grows', () => {
     const turns = new Turns()
     turns.claim('old', shrinks(claim('a', ['a.example'], 'p', 1)), 'waits')
     expect(newcomer(turns, claim('b', ['a.example'], 'p', 60_000))).toBeNull()
-    expect(newcomer(turns, claim('b', ['a.example'], 'p', 60_002))).toContain('an older rollout of Ingress/shop/a waits')
+    expect(newcomer(turns, claim('b', ['a.example'], 'p', 60_002))).toContain(
+      'an older rollout of Ingress/shop/a waits',
+    )
     turns.claim('young', claim('b', ['a.example'], 'p', 60_002), 'waits')
     expect(turns.obstacle('old', 20)).toBeNull()
   })

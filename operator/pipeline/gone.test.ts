@@ -48,11 +48,26 @@ describe('an object that is gone', () => {
     ['nobody governed', { governed: false }],
     ['a person drove by its annotations', { byHand: true }],
     ['an older operator recorded without its policy', { policy: undefined as never }],
-    ['a policy governed that is no more', { policy: 'former' }],
     ['was never released', { current: null }],
   ])('that %s is dropped at once', (_what, change) => {
     const { replica } = gone(change)
     expect(replica.givenTo(WEB)).toEqual([null, null, null, null])
+  })
+
+  it('stays under the policy that has the place of its own, and is dropped where there is none', () => {
+    const { replica, a } = gone({ policy: 'former' })
+    expect([replica.view(WEB).policy?.name, replica.givenTo(WEB)]).toEqual(['default', [a, a, a, a]])
+    const objectSelector = { matchLabels: { tier: 'one' } }
+    replica.policies(policy({ spec: { selector: { objectSelector } } })).publish()
+    expect(replica.givenTo(WEB)).toEqual([null, null, null, null])
+  })
+
+  it('stays, and goes no further, where its policy cannot be read', () => {
+    const { replica, a } = gone()
+    replica.pipeline.setPolicies([], new Set(['default']))
+    replica.publish()
+    expect(replica.givenTo(WEB)).toEqual([a, a, a, a])
+    expect(replica.view(WEB)).toMatchObject({ policy: null, governance: BY })
   })
 
   it('is dropped with its namespace, whether that is on its way out or gone', () => {

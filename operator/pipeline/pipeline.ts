@@ -116,6 +116,7 @@ export class Pipeline {
   /** Ungoverned content that is served and that the store does not have yet: the leader stores it within a second. */
   readonly #ahead = new Map<ObjectKey, SourceObject>()
   #policies: readonly Policy[] = []
+  #unread: ReadonlySet<string> = new Set()
   /** What Ingresses ask of certificates, over the same revisions as secretReferences. */
   readonly #claims = new Map<ObjectKey, readonly TlsClaim[]>()
   /** By Ingress: which of its claims were met when it was compiled. */
@@ -157,8 +158,10 @@ export class Pipeline {
     return this.#views.values()
   }
 
-  setPolicies(policies: readonly Policy[]): void {
+  /** @param unread names of policies that exist and cannot be read */
+  setPolicies(policies: readonly Policy[], unread: ReadonlySet<string> = new Set()): void {
     this.#policies = policies
+    this.#unread = unread
     this.touchAll()
   }
 
@@ -358,7 +361,9 @@ export class Pipeline {
     const { namespace } = parseObjectKey(key)
     const policy = source === null ? null : this.#policyOf(kind, source, namespace, record)
     const { governance, hold: governanceHold } =
-      source === null ? { governance: { by: 'none' } as const, hold: null } : governanceOf(source, policy, record)
+      source === null
+        ? { governance: { by: 'none' } as const, hold: null }
+        : governanceOf(source, policy ?? this.#unreadOf(source, record), record)
     const governed = governance.by !== 'none'
     let problems: Problem[] = []
     const checked =
@@ -510,7 +515,9 @@ export class Pipeline {
     const labels = this.#caches.namespaceLabels(namespace)
     const of = (object: SourceObject, recorded: ReleaseRecord | null): Policy | null => {
       if (object.gone !== true) return selectPolicy(this.#policies, object, labels, kind)
-      return this.#policies.find(({ name, kinds }) => name === recorded?.policy && kinds.includes(kind)) ?? null
+      const governed = this.#policies.find(({ name, kinds }) => name === recorded?.policy && kinds.includes(kind))
+      // Its policy has another name now, or others came in its place: those that do not ask for labels, which nobody knows any more.
+      return governed ?? selectPolicy(this.#policies, { ...object, ours: false }, labels, kind)
     }
     if (kind === 'Ingress') return of(source, record)
     const referring = [...this.secretReferences.from(source.key)].map(key => this.#views.get(key) ?? null)
@@ -519,6 +526,12 @@ export class Pipeline {
       .map(user => (user?.source ? of(user.source, user.record) : null))
       .filter(policy => policy !== null)
     return found.sort(byPrecedence)[0] ?? null
+  }
+
+  /** A policy that nobody can read governs what is gone all the same: nothing goes on, and what is served stays. */
+  #unreadOf({ gone }: SourceObject, record: ReleaseRecord | null): Parameters<typeof governanceOf>[1] {
+    const name = record?.policy ?? ''
+    return gone === true && this.#unread.has(name) ? { name, allowOptOut: false, allowManualIndex: false } : null
   }
 
   /** The default certificate is for the hosts of every class of ours. */

@@ -148,11 +148,17 @@ function askedFor({ missed }: State, observation: Observation, settings: Setting
 /** It goes on being served, and is looked at again with every report. */
 function inUse(state: State, observation: Observation, why: string): StepResult {
   const message = `still in use: ${why}; it goes by itself when hardly anybody asks any more, spec.promote lets it go at once`
-  return result(blockOn({ ...state, batchSince: observation.now }, observation, 'InUse', message))
+  // It may be days until it goes: what it is compared with then is from the minute before that.
+  const waits: State = { ...state, batchSince: observation.now, baseline: null, before: null }
+  return result(blockOn(waits, observation, 'InUse', message))
 }
 
 /** The only way up: whoever gets the update is seen for a whole bake. */
-function raised(state: State, { now, wall }: Pick<Observation, 'now' | 'wall'>, index: number): State {
+function raised(
+  state: State,
+  { now, wall, baseline, revision }: Pick<Observation, 'now' | 'wall' | 'baseline' | 'revision'>,
+  index: number,
+): State {
   return {
     ...state,
     index,
@@ -161,6 +167,8 @@ function raised(state: State, { now, wall }: Pick<Observation, 'now' | 'wall'>, 
     batchSince: now,
     batchStartedAt: wall,
     blocked: null,
+    // On every pod it is served as before until now.
+    baseline: state.baseline ?? (state.index === 0 && isLeaving({ revision }) ? baseline : null),
   }
 }
 
