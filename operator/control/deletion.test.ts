@@ -211,7 +211,7 @@ describe('an object that is deleted', () => {
       const stored = gunzipSync(Buffer.from(text, 'base64')).toString()
       const older = gzipSync(stored.replace('"policy":"default",', '').replace(',"policy":"default"', ''))
       expect(gunzipSync(older).toString()).not.toBe(stored)
-      api.put('secrets', { ...shard, data: { [field]: older.toString('base64') } } as KubeObject)
+      api.put('secrets', { ...shard, data: { [field]: older.toString('base64') } })
     }
     api.edit('ingresses', 'shop/web', { metadata: { finalizers: [FINALIZER] } })
     api.remove('ingresses', 'shop/web')
