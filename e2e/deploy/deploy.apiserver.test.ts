@@ -217,7 +217,7 @@ it('deploy/base is accepted by the API server without a warning', async () => {
   expect(out.trim().split('\n')).toHaveLength(base.length)
 })
 
-it('the local overlay sets pull policy, replica counts, DRAIN_DELAY and the published address, and nothing else', async () => {
+it('the local overlay sets pull policy, replica counts, DRAIN_DELAY, the proxies’ processor time and the published address, and nothing else', async () => {
   const neutral = (manifests: readonly Manifest[]): unknown =>
     JSON.parse(
       JSON.stringify(manifests, (field, value: unknown) => {
@@ -234,6 +234,9 @@ it('the local overlay sets pull policy, replica counts, DRAIN_DELAY and the publ
   const env = workloads(expected).find(({ metadata }) => metadata.name === 'sluice-operator')?.spec.template.spec
     .containers[0]?.env as object[]
   env.push({ name: 'PUBLISH_STATUS_ADDRESS', value: address })
+  const requests = workloads(expected).find(({ metadata }) => metadata.name === 'sluice-proxy')?.spec.template.spec
+    .containers[0]?.resources?.requests
+  Object.assign(requests as object, { cpu: '50m' })
   expect(neutral(await render(server.kubectl, join(deploy, 'overlays/local')))).toEqual(neutral(expected))
 })
 

@@ -16,7 +16,7 @@ const NAMES = [
   'rollout-deleted',
 ] as const
 
-describe('kinds of bad change, all at the same time', () => {
+describe('kinds of bad change', () => {
   let space: Space
   const verdicts = new Map<string, Verdict>()
 
@@ -34,9 +34,14 @@ describe('kinds of bad change, all at the same time', () => {
     await space.kubectl.apply(mainPolicy(space.name))
     await space.governs(space.name, 6)
     const world = { cluster: space.cluster, rollouts: space.rollouts, fleet: space.cluster.ordinals.length }
-    await Promise.all(
-      parts.map(async ({ kind, place }) => void verdicts.set(kind.name, judge(await play(kind, place, world)))),
-    )
+    // Two at a time: clients of five would want more processor time than a small machine has.
+    const queue = [...parts]
+    const lane = async (): Promise<void> => {
+      for (let part = queue.shift(); part !== undefined; part = queue.shift()) {
+        verdicts.set(part.kind.name, judge(await play(part.kind, part.place, world)))
+      }
+    }
+    await Promise.all([lane(), lane()])
   }, 240_000)
   afterAll(async () => {
     await space.kubectl.ok(['delete', 'ingressrolloutpolicy', '-l', `${LABEL}=${space.name}`, '--timeout=30s'])

@@ -50,6 +50,8 @@ export interface GoodOptions {
   readonly changes: number
   /** From 0 to below 1, the same every time for one SEED. */
   readonly random: () => number
+  /** Nothing more begins from then on. */
+  readonly ending: AbortSignal
   readonly onChange: (change: GoodChange, done: number) => void
 }
 
@@ -91,7 +93,7 @@ export async function goodChanges(options: GoodOptions): Promise<GoodOutcome> {
     // What pods showed before is known for a while: a client that is stuck does not come with the change.
     await sleep(20_000)
     const drive = async (host: number): Promise<void> => {
-      for (let n = 1; begun < changes; n++) {
+      for (let n = 1; begun < changes && !options.ending.aborted; n++) {
         begun++
         const result = await change(options, host, n)
         results.push(result)

@@ -65,6 +65,8 @@ export interface Kind {
   readonly path?: string
   /** Requests per second over all pods; default 100. */
   readonly perSecond?: number
+  /** Connections of the clients to each pod; default 4. Where answers stay away others must not wait behind them. */
+  readonly connections?: number
   /** Clients come by TLS, too; those that refuse the certificate count. */
   readonly tls?: boolean
   /** Object whose rollouts count; default: the Ingress, or the Secret where the change is one. */

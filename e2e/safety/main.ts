@@ -38,6 +38,19 @@ const seed = Number(env['SEED'] ?? 1)
 const parallel = Number(env['PARALLEL'] ?? 3)
 const say = (...lines: readonly string[]): void => lines.forEach(line => console.log(line))
 
+/** Ctrl-C: nothing more begins, what is under way ends in order, and what was seen counts; twice: at once. */
+function interruptible(): AbortSignal {
+  const ending = new AbortController()
+  for (const name of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(name, () => {
+      if (ending.signal.aborted) process.exit(130)
+      say('', 'interrupted: ending what runs (once more to leave everything as it is)')
+      ending.abort()
+    })
+  }
+  return ending.signal
+}
+
 /** mulberry32: the order of the kinds, and who is restarted, are the same for one seed. */
 function randomOf(from: number): () => number {
   let state = from >>> 0
@@ -55,6 +68,8 @@ function shuffled<T>(items: readonly T[], random: () => number): readonly T[] {
     .sort((a, b) => a.key - b.key)
     .map(({ item }) => item)
 }
+
+const ending = interruptible()
 
 async function clear(cluster: Cluster): Promise<void> {
   for (const kind of ['ingressrolloutpolicy', 'ingressclass']) {
@@ -135,12 +150,12 @@ async function playAll(parts: readonly Part[], world: World): Promise<readonly R
   const together = parts.filter(({ kind }) => kind.alone !== true)
   const queue = [...together]
   const lane = async (): Promise<void> => {
-    for (let part = queue.shift(); part !== undefined; part = queue.shift()) await one(part)
+    for (let part = queue.shift(); part !== undefined && !ending.aborted; part = queue.shift()) await one(part)
   }
   await Promise.all(Array.from({ length: parallel }, lane))
   const alone = parts.filter(({ kind }) => kind.alone === true)
   if (alone.length > 0) say('', '== bad changes while something else fails, one after the other')
-  for (const part of alone) await one(part)
+  for (const part of alone) if (!ending.aborted) await one(part)
   return rows
 }
 
@@ -163,11 +178,11 @@ async function run(cluster: Cluster): Promise<boolean> {
       say('', summaryOf(rows))
       if (write) text = withSection(text, BAD, markdownOf(rows, NAMES, sectionOf(text, BAD)))
     }
-    if (good > 0) {
+    if (good > 0 && !ending.aborted) {
       say('', `== ${good} good changes on noisy backends`)
       const { rollouts } = world
       const outcome = await goodChanges({
-        ...{ cluster, rollouts, changes: good, random },
+        ...{ cluster, rollouts, changes: good, random, ending },
         onChange: (change, done) => {
           if (change.phase !== 'Complete') say(`  good-${change.host}: ${change.phase}: ${change.message}`)
           if (done % 10 === 0) say(`  ${done} of ${good}`)
@@ -192,7 +207,7 @@ async function main(): Promise<number> {
   if (!wasUp) await node.up(FLEET, OPERATORS)
   const cluster = await Cluster.connect()
   try {
-    return (await run(cluster)) ? 0 : 1
+    return (await run(cluster)) && !ending.aborted ? 0 : 1
   } finally {
     cluster.close()
     if (!wasUp && env['KEEP'] !== '1') await node.down()

@@ -132,7 +132,7 @@ class Load {
       ...{ host, path: kind.path ?? '/', timeoutMs: 10_000, maxMs: MAX_LOAD_MS, maxRequests: 1_000_000 },
       onRecord: (record: LoadRecord): void => void this.records.push(record),
     }
-    const plain = new HttpLoad({ ...common, targets: http, perSecond, connectionsPerTarget: 4 })
+    const plain = new HttpLoad({ ...common, targets: http, perSecond, connectionsPerTarget: kind.connections ?? 4 })
     const secure =
       kind.tls === true ? [new TlsLoad({ ...common, targets: https, perSecond: TLS_PER_SECOND, ca: trusted.pem })] : []
     this.perSecond = perSecond + (kind.tls === true ? TLS_PER_SECOND : 0)

@@ -103,6 +103,10 @@ describe('a bad change that is caught', () => {
     expect(judge(seen(more))).toMatchObject({ outcome: 'caught', by, problems: [] })
   })
 
+  it('also by clients that are late', () => {
+    expect(judge(seen({ clientsBusyMs: 1_100 }))).toMatchObject({ outcome: 'caught', problems: [] })
+  })
+
   it('nobody, as the catalogue says', () => {
     const history = [event(EXPOSED, 'Progressing', 1), event(5_000, 'Complete', -1)]
     const caught: Caught = { by: 'nobody', because: 'no gate looks' }
@@ -120,9 +124,9 @@ describe('what is wrong is said', () => {
       [/^too little load: 400 of 1000/],
     ],
     [
-      'clients without processor time',
-      { clientsBusyMs: 900 },
-      [/^this machine is too busy to tell: its clients were 900 ms late$/],
+      'clients without processor time, which explains what else went wrong',
+      { broke: 'no answer', clientsBusyMs: 1_100 },
+      [/^no answer$/, /^perhaps because this machine is too busy: its clients were 1100 ms late$/],
     ],
     [
       'a pod beyond the first batch was harmed',

@@ -56,6 +56,7 @@ export const BACKENDS: readonly Kind[] = [
   to('hangs', 'a Service that never answers', by('successRate', 'latencyP99', 'clientErrorRate'), {
     // What is under way when it is taken back ends when its clients give up.
     settleMs: 13_000,
+    connections: 250,
   }),
   share('errors-5', 'v1', '5 % errors beside none', by('successRate')),
   share('errors-2', 'v1', '2 % errors beside none', by('successRate')),
