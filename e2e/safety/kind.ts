@@ -11,8 +11,6 @@ export type Family = (typeof FAMILIES)[number]
 export type Caught =
   /** A first batch goes out, and one of these gates has it taken back. */
   | { readonly by: 'gate'; readonly gates: readonly Gate[] }
-  /** A batch goes out and its gate fails, but a deletion cannot be taken back by Kubernetes: it is held, the pods serve. */
-  | { readonly by: 'held'; readonly gates: readonly Gate[] }
   /** The content is refused: no pod ever gets it, and a condition of the object names this reason. */
   | { readonly by: 'refused'; readonly reason: string }
   /** It is a rollout, but no batch begins: the message says what it waits for. */

@@ -60,11 +60,6 @@ describe('a bad change that is caught', () => {
 
   const others: readonly (readonly [string, Partial<Seen>, string])[] = [
     [
-      'held',
-      { caught: { ...gate, by: 'held' }, history: HISTORY.with(-1, event(2_100, 'Held', 0, fails('successRate'))) },
-      'successRate',
-    ],
-    [
       'withdrawn',
       { caught: { by: 'withdrawn' }, history: [...HISTORY.slice(0, 2), event(1_900, 'Superseded', 0)] },
       'Superseded',

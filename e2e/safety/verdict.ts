@@ -128,13 +128,11 @@ function endProblems({ caught, history, conditions, fleet, firstBatch }: Seen, e
   const wide = widest > firstBatch ? [`it went out to ${widest} pods`] : []
   const out = exposed ? ['a pod had it'] : []
   switch (caught.by) {
-    case 'gate':
-    case 'held': {
-      const phase = caught.by === 'gate' ? 'RolledBack' : 'Held'
+    case 'gate': {
       const gates = failedGates(history)
       const wrong = gates.length > 0 && !gates.some(gate => caught.gates.some(one => one === gate))
       return [
-        ...(last?.phase === phase ? [] : [`not ${phase}, but ${ended}`]),
+        ...(last?.phase === 'RolledBack' ? [] : [`not RolledBack, but ${ended}`]),
         ...(gates.length === 0 ? ['no gate failed'] : []),
         ...(wrong ? [`another gate failed: ${gates.join(', ')}`] : []),
         ...wide,
@@ -193,7 +191,6 @@ function wordsOf({ caught, history, conditions }: Seen): string {
   const last = history.at(-1)
   switch (caught.by) {
     case 'gate':
-    case 'held':
     case 'withdrawn':
     case 'nobody':
       if (gates.length > 0) return gates.join(', ')

@@ -95,7 +95,7 @@ export const PATHS: readonly Kind[] = [
     name: 'deleted-in-use',
     family,
     what: 'the Ingress is deleted while clients ask for it',
-    caught: { by: 'held', gates: ['notFoundRate'] },
+    caught: { by: 'waits', says: 'still in use' },
     act: async scene => {
       await scene.kubectl('delete', `ingress/${scene.place.name}`, '--wait=false')
     },
@@ -104,7 +104,7 @@ export const PATHS: readonly Kind[] = [
     name: 'class-changed',
     family,
     what: 'the Ingress goes to a class that nobody serves',
-    caught: by('notFoundRate'),
+    caught: { by: 'waits', says: 'still in use' },
     change: at => [web(at, { className: 'another' })],
   },
   {
