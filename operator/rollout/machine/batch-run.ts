@@ -196,6 +196,12 @@ function baking(state: State, judged: Judgement, observation: Observation, setti
     const why = observation.closed === null ? 'all gates pass' : closedWords(observation.closed)
     return passed(state, observation, settings, why)
   }
+  // An outage that is over would be in the figures of its batch for long: they begin anew.
+  if (judged.isOutageOver) {
+    const message = `${batchWords(state, settings)} bakes again: what failed on all pods does not any more`
+    const step = { name: 'acknowledging', since: now } as const
+    return result({ ...state, step, batchSince: now, message }, event('Normal', 'BakesAgain', message))
+  }
   const message = outcome.because.message
   if (now - state.batchSince < settings.deadlineMs) {
     return result({ ...state, message: `${batchWords(state, settings)}: ${message}` })

@@ -4,7 +4,7 @@ import type { Aggregate } from './figures.ts'
 import { acknowledgement, owed, readyBelow } from './gates/acknowledgement.ts'
 import { evaluate, outcome } from './gates/chain.ts'
 import type { Outcome } from './gates/chain.ts'
-import { podsInWords } from './gates/gate.ts'
+import { FAILS_EVERYWHERE, podsInWords } from './gates/gate.ts'
 import type { GateInput, Past } from './gates/gate.ts'
 import { FEWEST } from './gates/rise.ts'
 import { NO_GATES, idlePerMinute } from '../../model/settings.ts'
@@ -21,6 +21,8 @@ export interface Judgement {
   /** Whether every ready pod of the batch confirmed. */
   readonly acknowledged: Verdict
   readonly outcome: Outcome
+  /** What fails on stable and update alike did so earlier in the batch, and in its last minute does not any more. */
+  readonly isOutageOver: boolean
 }
 
 export function judge(state: State, observation: Observation, settings: Settings): Judgement {
@@ -46,7 +48,19 @@ export function judge(state: State, observation: Observation, settings: Settings
     acknowledged.verdict === 'fail'
       ? { verdict: 'fail', because: acknowledged }
       : orderOf(outcome(whole, verdicts), acknowledged)
-  return { state: judged, acknowledged, outcome: result }
+  return {
+    state: judged,
+    acknowledged,
+    outcome: result,
+    isOutageOver: outageIsOver(state, observation, settings, result),
+  }
+}
+
+function outageIsOver(state: State, observation: Observation, settings: Settings, of: Outcome): boolean {
+  const { recent } = observation
+  if (of.verdict !== 'inconclusive' || of.because.reason !== FAILS_EVERYWHERE || recent === null) return false
+  const input: GateInput = { ...gateInput(state, observation, settings, recent, RECENT_MS), baked: true }
+  return outcome(input, evaluate(input)).verdict === 'pass'
 }
 
 /** A batch without confirmations cannot pass, whatever its figures say. */

@@ -482,6 +482,33 @@ describe('too little evidence', () => {
     expect(run.now - begun).toBeGreaterThanOrEqual(1_800_000)
   })
 
+  it('bakes again when an outage of all pods is over, and does not wait for it to be a small share', () => {
+    const run = start()
+    run.until(state => state.index === 1)
+    const failing = { ...HEALTHY, failures: 25 }
+    run.onUpdate = failing
+    run.onStable = failing
+    run.seconds(15)
+    run.onUpdate = HEALTHY
+    run.onStable = HEALTHY
+    run.seconds(40)
+    expect(run.state.message).toContain('not by the update alone')
+    const { now } = run
+    run.until(state => state.index === 2, 120)
+    expect(run.now - now).toBeLessThan(100_000)
+    expect(run.takeLog()).toContain('BakesAgain')
+  })
+
+  it('does not bake again while it fails', () => {
+    const run = start()
+    run.until(state => state.index === 1)
+    run.onUpdate = { ...HEALTHY, failures: 25 }
+    run.onStable = run.onUpdate
+    run.seconds(300)
+    expect(run.takeLog()).not.toContain('BakesAgain')
+    expect(run.record.index).toBe(1)
+  })
+
   it('never promotes what fails everywhere', () => {
     const run = start({ onInconclusive: 'Promote', deadlineMs: 40_000 })
     run.onUpdate = { ...HEALTHY, failures: 25 }

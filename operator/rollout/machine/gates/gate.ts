@@ -41,6 +41,9 @@ export interface GateInput {
 /** Reason of the verdict that figures are beyond the limit, but chance may have done that. */
 export const NOT_SIGNIFICANT = 'NotSignificant'
 
+/** Reason of the verdict that an absolute limit is exceeded, and on the stable pods, too. */
+export const FAILS_EVERYWHERE = 'FailsEverywhere'
+
 /** Reason of the verdict that figures look bad, and nothing is there to compare them with. */
 export const ALARMING = 'Alarming'
 

@@ -2,7 +2,7 @@
 import { SHARES, percent } from '../figures.ts'
 import type { Sample } from '../statistics.ts'
 import type { Verdict } from '../types.ts'
-import { NOT_SIGNIFICANT, inPercent, verdict } from './gate.ts'
+import { FAILS_EVERYWHERE, NOT_SIGNIFICANT, inPercent, verdict } from './gate.ts'
 import type { Gate, GateInput } from './gate.ts'
 import { compareRise, compareShare, evidenceOf, ownOf, reference, rise } from './rise.ts'
 import type { Reference } from './rise.ts'
@@ -43,7 +43,7 @@ export const successRate: Gate = input => {
   }
   if (absolute === 'shared') {
     const message = `${seen} is below the minimum ${min ?? 0} %, and not by the update alone${compared}`
-    return say('inconclusive', 'FailsEverywhere', message)
+    return say('inconclusive', FAILS_EVERYWHERE, message)
   }
   if (update.total < input.minRequests) {
     return say(
