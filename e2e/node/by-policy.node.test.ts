@@ -189,15 +189,14 @@ describe('deletion', () => {
     await space.rollouts.reaches(rollout, ['Superseded'], 30_000)
     expect((await space.object('ingresses', name))?.metadata.uid).not.toBe(uid)
     await sleep(2_000)
-    const again = space.rollouts.names(name)
+    // Its rollout has the same name.
     await space.kubectl.delete(space.name, `ingress/${name}`)
-    const last = await space.rollouts.next(name, again)
-    await space.rollouts.reaches(last, ['Paused'], 60_000)
+    await space.rollouts.reaches(rollout, ['Paused'], 60_000)
     await load.stop()
     // Through two deletions and one creation nobody missed anything.
     expect(load.records.filter(({ status }) => status !== 200)).toEqual([])
     expect(load.records.length).toBeGreaterThan(100)
-    await space.rollouts.reaches(last, ['Complete'], 150_000)
+    await space.rollouts.reaches(rollout, ['Complete'], 150_000)
     await space.serves(host, '404')
   }, 300_000)
 
