@@ -118,12 +118,12 @@ describe('a rollout', () => {
     expect(found(api).status.phase).toBe('Complete')
   })
 
-  it('writes its status again for new figures alone, but not more often than every two seconds', async () => {
+  it('writes its status again for new figures alone, but not more often than every ten seconds', async () => {
     const [api, leader] = await governed({ bakeTime: '60s' })
     change(api, 'b.example')
     await leader.seconds(3)
     const before = api.log.filter(line => line.startsWith('status')).length
-    for (let i = 0; i < 12; i++) {
+    for (let i = 0; i < 50; i++) {
       leader.onUpdate = { requests: 1000 + i }
       leader.clock.freeze(500)
       leader.deliver()
@@ -131,7 +131,7 @@ describe('a rollout', () => {
     }
     const written = api.log.filter(line => line.startsWith('status')).length - before
     expect(written).toBeGreaterThanOrEqual(2)
-    expect(written).toBeLessThanOrEqual(4)
+    expect(written).toBeLessThanOrEqual(3)
   })
 
   it('goes on as it began, whatever becomes of its policy, under the next leader, too; the next one begins with what is new', async () => {

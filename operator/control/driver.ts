@@ -88,7 +88,7 @@ const NO_POLICY: Settings = {
   automaticRollback: true,
 }
 /** Figures change with every report; a status that differs in nothing else is written no more often than this. */
-const FIGURES_MS = 2_000
+const FIGURES_MS = 10_000
 const SOON_MS = 50
 const SETTLES = 'it takes paths away, and lets first go what was changed with it'
 const ENDED: ReadonlySet<State['phase']> = new Set(['Complete', 'RolledBack', 'Superseded', 'Held'])
@@ -125,7 +125,7 @@ export class Driver {
   forget(uid: string): void {
     const { clock } = this.#options
     const driven = this.#driven.get(uid)
-    if (driven !== undefined && isOut(driven.state)) this.#takenBack.note(driven.hosts, clock.now(), driven.state)
+    if (driven !== undefined && isOut(driven.state)) this.#takenBack.note(uid, driven.hosts, clock.now(), driven.state)
     this.#driven.delete(uid)
     if (this.#options.turns.release(uid)) this.#options.turnFree()
   }
@@ -195,8 +195,9 @@ export class Driver {
     const isBack = state.index !== 0 && next.index === 0
     // While it rests others may begin: what it shows is no measure for them.
     if ((hasEnded && next.reached !== 0) || isBack || (next.phase === 'Paused' && isOut(next))) {
-      this.#takenBack.note(hosts, clock.now(), state)
+      this.#takenBack.note(rollout.uid, hosts, clock.now(), state)
     }
+    if (next.phase === 'Complete') this.#takenBack.withdraw(rollout.uid, hosts)
     if (ENDED.has(next.phase)) this.#stand(rollout, view, next)
     await this.#write(rollout, driven, observation, obstacle)
     driven.owesStatus = false
@@ -462,27 +463,11 @@ function waitsFor({ phase, message }: State, obstacle: string): string {
   return phase === 'Paused' ? `${message}; not judged meanwhile: ${obstacle}` : message
 }
 
-/** All but the figures and the words that quote them. */
-function essenceOf({
-  phase,
-  attempt,
-  batch,
-  index,
-  pods,
-  conditions = [],
-  observedRetry,
-  observedGeneration,
-}: IngressRolloutStatus): string {
+/** All but figures, also those in the words. */
+function essenceOf(status: IngressRolloutStatus): string {
+  const { phase, message, attempt, batch, index, pods, conditions = [], observedRetry, observedGeneration } = status
   const kinds = conditions.map(({ type, status, reason }) => [type, status, reason])
-  return JSON.stringify([
-    phase,
-    attempt,
-    batch,
-    index,
-    pods?.summary,
-    pods?.acknowledged,
-    observedRetry,
-    observedGeneration,
-    kinds,
-  ])
+  const words = message?.replace(/\d[\d.]*/g, '#')
+  const commands = [observedRetry, observedGeneration]
+  return JSON.stringify([phase, attempt, batch, index, pods?.summary, pods?.acknowledged, commands, kinds, words])
 }

@@ -6,6 +6,7 @@ import type { FleetPod } from '../fleet/fleet.ts'
 import type { IngressRolloutSpec } from '../model/generated/crds.ts'
 import type { IngressContent } from '../model/types.ts'
 import { EMPTY_AGGREGATE } from '../rollout/machine/figures.ts'
+import type { Before } from '../rollout/machine/figures.ts'
 import { initialState } from '../rollout/machine/step.ts'
 import type { Observation, State } from '../rollout/machine/types.ts'
 import { hostsOfRollout, observe } from './observe.ts'
@@ -193,7 +194,7 @@ describe('figures, pods, endpoints', () => {
 
   it('asks what each pod showed before only when the rollout may begin', () => {
     const dispersion = { failures: 1, notFound: 1, clientErrors: 1, redirects: 1, tlsFailures: 1, slow: 1 }
-    const before = { pods: new Map(), ms: 0, dispersion }
+    const before = { pods: new Map(), ms: 0, dispersion, slowestMs: null }
     const figures: FigureSource = {
       serving: () => EMPTY_AGGREGATE,
       baseline: () => null,
@@ -206,6 +207,29 @@ describe('figures, pods, endpoints', () => {
     expect(seen({ phase: 'Pending' }, false)).toBeNull()
     expect(seen({ phase: 'Pending', before })).toBeNull()
     expect(seen({ phase: 'Progressing' })).toBeNull()
+  })
+
+  it('goes on from the past that was handed on, up to what anybody looks back', () => {
+    const dispersion = { failures: 1, notFound: 1, clientErrors: 1, redirects: 1, tlsFailures: 1, slow: 1 }
+    const past = (ms: number, requests: number): Before => ({
+      pods: new Map([['p-0', { ordinal: 0, counted: { ...EMPTY_AGGREGATE, requests } }]]),
+      ...{ ms, dispersion: { ...dispersion, slow: requests }, slowestMs: ms < 60_000 ? null : ms },
+    })
+    const seen = (own: Before | null, handedOn: Before | null): Before | null => {
+      const figures: FigureSource = {
+        ...{ serving: () => EMPTY_AGGREGATE, baseline: () => null, use: () => null },
+        before: () => own,
+      }
+      const measure = { baseline: null, before: handedOn }
+      return look(ON_ITS_WAY, { figures, handedOn: measure, state: state({ phase: 'Pending' }) }).before
+    }
+    const both = seen(past(30_000, 10), past(60_000, 20))
+    expect(both?.pods.get('p-0')?.counted.requests).toBe(30)
+    expect(both).toMatchObject({ ms: 90_000, slowestMs: 60_000, dispersion: { failures: 1, slow: 20 } })
+    expect(seen(past(30_000, 10), null)?.ms).toBe(30_000)
+    expect(seen(null, past(30_000, 10))?.ms).toBe(30_000)
+    expect(seen(past(400_000, 10), past(600_000, 20))?.pods.get('p-0')?.counted.requests).toBe(20)
+    expect(seen(past(600_000, 10), past(400_000, 20))?.pods.get('p-0')?.counted.requests).toBe(10)
   })
 
   it('says of each pod what it said, and for how long it has been silent', () => {

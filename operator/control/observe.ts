@@ -11,6 +11,8 @@ import type { FleetPod } from '../fleet/fleet.ts'
 import type { IngressRolloutSpec } from '../model/generated/crds.ts'
 import type { Content } from '../model/types.ts'
 import type { ObjectView } from '../pipeline/pipeline.ts'
+import { BEFORE_MS } from '../rollout/analysis/window.ts'
+import { joinBefore } from '../rollout/machine/figures.ts'
 import type { Aggregate, Baseline, Before } from '../rollout/machine/figures.ts'
 import { RECENT_MS } from '../rollout/machine/judge.ts'
 import { isLeaving } from '../rollout/machine/outcome.ts'
@@ -90,7 +92,7 @@ export function observe(input: ObserveInput): Observation {
     // Only the look at which it begins needs it, and it is the dearest of all: every pod, a quarter of an hour.
     before:
       state.phase === 'Pending' && isItsTurn && state.before === null
-        ? longer(figures.before(hosts, now, cleanSince), input.handedOn?.before ?? null)
+        ? joined(figures.before(hosts, now, cleanSince), input.handedOn?.before ?? null)
         : null,
     commands: {
       paused: spec.paused,
@@ -121,8 +123,11 @@ function richer(own: Baseline | null, handedOn: Baseline | null): Baseline | nul
   return amount(handedOn) > amount(own) ? handedOn : own
 }
 
-function longer(own: Before | null, handedOn: Before | null): Before | null {
-  return (handedOn?.ms ?? 0) > (own?.ms ?? 0) ? handedOn : own
+/** What was clean before something was on pods, and what is since: together up to what anybody looks back. */
+function joined(own: Before | null, handedOn: Before | null): Before | null {
+  if (own === null || handedOn === null) return own ?? handedOn
+  if (own.ms + handedOn.ms > BEFORE_MS) return handedOn.ms > own.ms ? handedOn : own
+  return joinBefore(handedOn, own)
 }
 
 function ready(pods: readonly FleetPod[]): readonly string[] {

@@ -10,16 +10,16 @@ describe('what was taken back', () => {
   it('counts for its hosts, the last time, and is forgotten when nobody looks back so far', () => {
     const taken = new TakenBack(1_000)
     expect(taken.lastOn(['a', 'b'])).toBe(-Infinity)
-    taken.note(['a', 'b'], 100, NONE)
-    taken.note(['b'], 500, NONE)
+    taken.note('x', ['a', 'b'], 100, NONE)
+    taken.note('x', ['b'], 500, NONE)
     expect([taken.lastOn(['a']), taken.lastOn(['a', 'b']), taken.lastOn(['c'])]).toEqual([100, 500, -Infinity])
-    taken.note(['c'], 1_200, NONE)
+    taken.note('x', ['c'], 1_200, NONE)
     expect([taken.size, taken.lastOn(['a']), taken.lastOn(['b'])]).toEqual([2, -Infinity, 500])
   })
 
   it('hands on what it was measured by, to what is on just its hosts, for as long as anybody looks back', () => {
     const taken = new TakenBack(1_000)
-    taken.note(['a', 'b'], 100, measure(1))
+    taken.note('x', ['a', 'b'], 100, measure(1))
     expect(taken.measureOf(['b', 'a'], 200)).toEqual(measure(1))
     expect([taken.measureOf(['a'], 200), taken.measureOf(['a', 'b', 'c'], 200), taken.measureOf([], 200)]).toEqual([
       null,
@@ -27,7 +27,21 @@ describe('what was taken back', () => {
       null,
     ])
     expect(taken.measureOf(['a', 'b'], 1_101)).toBeNull()
-    taken.note(['b'], 300, measure(2))
+    taken.note('y', ['b'], 300, measure(2))
     expect([taken.measureOf(['a', 'b'], 400), taken.measureOf(['b'], 400)]).toEqual([null, measure(2)])
+  })
+
+  it('is as if it had not been when it is released after all, and what was before counts again', () => {
+    const taken = new TakenBack(1_000)
+    taken.note('x', ['a', 'b'], 100, measure(1))
+    taken.note('y', ['a', 'b'], 200, measure(2))
+    // It rests again and again.
+    taken.note('y', ['a', 'b'], 300, measure(2))
+    taken.withdraw('z', ['a', 'b'])
+    expect([taken.lastOn(['a']), taken.measureOf(['a', 'b'], 300)]).toEqual([300, measure(2)])
+    taken.withdraw('y', ['a', 'b'])
+    expect([taken.lastOn(['a', 'b']), taken.measureOf(['a', 'b'], 300)]).toEqual([100, measure(1)])
+    taken.withdraw('x', ['a', 'b'])
+    expect([taken.lastOn(['a', 'b']), taken.measureOf(['a', 'b'], 300)]).toEqual([-Infinity, null])
   })
 })

@@ -12,9 +12,13 @@ export interface Measure {
 
 interface Note {
   readonly at: number
+  /** UID of the rollout that was on the pods. */
+  readonly by: string
   /** The hosts that the measure is of, all of them. */
   readonly hosts: string
   readonly measure: Measure
+  /** Of another rollout on the host before. */
+  readonly former: Note | null
 }
 
 export class TakenBack {
@@ -31,14 +35,30 @@ export class TakenBack {
     return this.#notes.size
   }
 
-  /** @param now monotonic milliseconds */
-  note(hosts: readonly string[], now: number, measure: Measure): void {
+  /** @param by UID of the rollout @param now monotonic milliseconds */
+  note(by: string, hosts: readonly string[], now: number, measure: Measure): void {
     if (now - this.#pruned > this.#keptMs / 10) {
       this.#pruned = now
       for (const [host, { at }] of this.#notes) if (at < now - this.#keptMs) this.#notes.delete(host)
     }
-    const note = { at: now, hosts: named(hosts), measure }
-    for (const host of hosts) this.#notes.set(host, note)
+    const all = named(hosts)
+    for (const host of hosts) {
+      const known = this.#notes.get(host) ?? null
+      const before = known?.by === by ? known.former : known
+      // Of one further back nobody would need to know for long.
+      const former = before === null ? null : { ...before, former: null }
+      this.#notes.set(host, { at: now, by, hosts: all, measure, former })
+    }
+  }
+
+  /** It rested with its content on pods, and is released after all: what pods showed is as good a measure as any. */
+  withdraw(by: string, hosts: readonly string[]): void {
+    for (const host of hosts) {
+      const note = this.#notes.get(host)
+      if (note?.by !== by) continue
+      if (note.former === null) this.#notes.delete(host)
+      else this.#notes.set(host, note.former)
+    }
   }
 
   /** Monotonic milliseconds; -Infinity: not in so long. */
@@ -53,7 +73,7 @@ export class TakenBack {
     const notes = hosts.map(host => this.#notes.get(host))
     const [first] = notes
     if (first === undefined || first.at < now - this.#keptMs || first.hosts !== named(hosts)) return null
-    return notes.every(note => note === first) ? first.measure : null
+    return notes.every(note => note?.by === first.by && note.at === first.at) ? first.measure : null
   }
 }
 

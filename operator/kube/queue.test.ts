@@ -101,6 +101,39 @@ describe('failure', () => {
     expect(queue.status()).toMatchObject({ failing: 0, errors: 6, delayed: 0 })
   })
 
+  it('is not tried again at every change meanwhile, and a second later if there was one', async () => {
+    const queue = queueOf({ backoff: { minMs: 4_000, maxMs: 8_000, random: () => 0.999_999 } })
+    queue.add('a')
+    await settle()
+    // One while it is worked on, too.
+    queue.add('a')
+    await works[0]!.fail(new Error('no'))
+    for (let i = 0; i < 9; i++) {
+      await clock.advance(100)
+      queue.add('a')
+      await settle()
+    }
+    expect(begun).toHaveLength(1)
+    await clock.advance(100)
+    expect(begun).toHaveLength(2)
+    await works[1]!.finish()
+    queue.add('a')
+    await settle()
+    expect(begun).toHaveLength(3)
+  })
+
+  it('is tried when a throttling server wants it, and no change makes that sooner', async () => {
+    const queue = queueOf()
+    queue.add('a')
+    await settle()
+    await works[0]!.fail(new KubeError('KUBE_THROTTLED', 'slow down', { retryAfterMs: 5_000 }))
+    queue.add('a')
+    await clock.advance(4_999)
+    expect(begun).toHaveLength(1)
+    await clock.advance(1)
+    expect(begun).toHaveLength(2)
+  })
+
   it('keeps no other key waiting', async () => {
     const queue = queueOf()
     queue.add('a')

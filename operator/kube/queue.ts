@@ -48,6 +48,9 @@ export interface QueueStatus {
   readonly errors: number
 }
 
+/** What failed is tried again after its backoff, and where something changes meanwhile after so many milliseconds at the latest. */
+const HELD_MS = 1_000
+
 interface Delay {
   readonly at: number
   readonly cancel: Cancel
@@ -65,6 +68,8 @@ export class WorkQueue {
   readonly #active = new Set<string>()
   readonly #delayed = new Map<string, Delay>()
   readonly #failures = new Map<string, number>()
+  /** Of keys that failed, in monotonic milliseconds. */
+  readonly #notBefore = new Map<string, number>()
   readonly #idle: (() => void)[] = []
   #running = false
   #pumping = false
@@ -93,6 +98,7 @@ export class WorkQueue {
     for (const { cancel } of this.#delayed.values()) cancel()
     this.#delayed.clear()
     this.#failures.clear()
+    this.#notBefore.clear()
     await this.drain()
   }
 
@@ -102,7 +108,13 @@ export class WorkQueue {
       await new Promise<void>(resolve => this.#idle.push(resolve))
   }
 
+  /** A key that failed waits a moment also if something changes: what changes all the time would leave nothing of its backoff. */
   add(key: string): void {
+    const left = (this.#notBefore.get(key) ?? 0) - this.#clock.now()
+    if (left > 0) {
+      this.addAfter(key, left)
+      return
+    }
     this.#queued.add(key)
     this.#pump()
   }
@@ -127,6 +139,7 @@ export class WorkQueue {
   /** The key's failures no longer count, and nothing waits for it: its object is gone. */
   forget(key: string): void {
     this.#failures.delete(key)
+    this.#notBefore.delete(key)
     this.#delayed.get(key)?.cancel()
     this.#delayed.delete(key)
   }
@@ -168,6 +181,7 @@ export class WorkQueue {
     try {
       const result = await this.#reconcile(key)
       this.#failures.delete(key)
+      this.#notBefore.delete(key)
       const after = result?.requeueAfterMs
       if (after !== undefined && this.#running) this.addAfter(key, after)
       this.#hooks.done?.(this.#name, after === undefined ? 'success' : 'requeue', this.#clock.now() - began)
@@ -185,6 +199,7 @@ export class WorkQueue {
     const fields = { queue: this.#name, key, error: describeError(error) }
     if (error instanceof Error && error.name === 'TerminalError') {
       this.#failures.delete(key)
+      this.#notBefore.delete(key)
       this.#log.error(fields, 'work failed; it is not tried again before something changes')
       this.#hooks.done?.(this.#name, 'terminal', ms)
       return
@@ -194,7 +209,11 @@ export class WorkQueue {
     const delay = Math.max(backoffMs(failures, this.#backoff), retryAfter(error))
     this.#log.warn({ ...fields, failures, retryInMs: Math.round(delay) }, 'work failed; it is tried again')
     this.#hooks.done?.(this.#name, 'error', ms)
-    if (this.#running) this.addAfter(key, delay)
+    this.#notBefore.set(key, this.#clock.now() + Math.max(Math.min(delay, HELD_MS), retryAfter(error)))
+    if (!this.#running) return
+    this.addAfter(key, delay)
+    // Added while it was worked on.
+    if (this.#queued.delete(key)) this.add(key)
   }
 }
 

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import type { Sample } from '../machine/statistics.ts'
 import { counted } from '../machine/testing.ts'
 import { seeded } from '../simulation/random.ts'
-import { dispersion, dispersionOf } from './dispersion.ts'
+import { dispersion, dispersionOf, slowestOf } from './dispersion.ts'
 
 const even = (count: number, total = 100): readonly Sample[] => Array.from({ length: 90 }, () => ({ count, total }))
 const bunched = (size: number, every: number): readonly Sample[] =>
@@ -47,6 +47,15 @@ describe('dispersion', () => {
       }),
     )
   })
+})
+
+it('knows the slowest stretch of all pods together, if enough was asked in it', () => {
+  const pod = (slow: number, requests: number): ReadonlyMap<number, ReturnType<typeof counted>> =>
+    new Map([0, 1, 2].map(block => [block, counted({ requests, bucket: block === slow ? 9 : 3 })]))
+  expect(slowestOf([pod(-1, 100), pod(-1, 100)])).toBeLessThan(11)
+  expect(slowestOf([pod(1, 100), pod(-1, 100)])).toBeGreaterThan(500)
+  expect(slowestOf([pod(1, 40), pod(-1, 40)])).toBeNull()
+  expect(slowestOf([])).toBeNull()
 })
 
 it('sees bunches of a second and of half a minute, each in its own counter', () => {

@@ -34,6 +34,23 @@ export function dispersionOf(pods: readonly Blocks[]): Dispersion {
   }
 }
 
+/** Fewer than that in a block say nothing of its 99th percentile. */
+const ENOUGH = 100
+
+/** The 99th percentile of the slowest block, all pods together: a machine that is busy with something else slows all of them. */
+export function slowestOf(pods: readonly Blocks[]): number | null {
+  const together = new Map<number, Aggregate>()
+  for (const blocks of pods) {
+    for (const [number, counted] of blocks) {
+      together.set(number, addAggregates(together.get(number) ?? EMPTY_AGGREGATE, counted))
+    }
+  }
+  const slowest = [...together.values()]
+    .filter(({ requests }) => requests >= ENOUGH)
+    .reduce((most, { latency }) => Math.max(most, percentile(latency, 0.99) ?? 0), 0)
+  return slowest === 0 ? null : slowest
+}
+
 function coarser(blocks: Blocks): Blocks {
   const merged = new Map<number, Aggregate>()
   for (const [number, counted] of blocks) {

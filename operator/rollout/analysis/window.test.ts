@@ -171,16 +171,16 @@ describe('before', () => {
     for (let i = 0; i <= 200; i++) {
       for (const pod of ['proxy-0', 'proxy-1']) {
         const hosts = pod === 'proxy-1' && i % 12 === 0 ? failing(8) : hits(10)
-        figures.add(pod, 0, report(i, i < 60 ? OLD : {}, hosts), i * 10_000)
+        figures.add(pod, Number(pod.slice(-1)), report(i, i < 60 ? OLD : {}, hosts), i * 10_000)
       }
     }
     const before = figures.before([HOST, HOST], 2_000_000)
-    expect([...(before?.pods ?? [])].map(([pod, { requests }]) => [pod, requests])).toEqual([
-      ['proxy-0', 900],
-      ['proxy-1', 900],
+    expect([...(before?.pods ?? [])].map(([pod, { ordinal, counted }]) => [pod, ordinal, counted.requests])).toEqual([
+      ['proxy-0', 0, 900],
+      ['proxy-1', 1, 900],
     ])
     expect(before?.ms).toBe(900_000)
-    expect(before?.pods.get('proxy-1')?.status[4]).toBe(56)
+    expect(before?.pods.get('proxy-1')?.counted.status[4]).toBe(56)
     // Eight at a time are nearer to one event than to eight.
     expect(before?.dispersion.failures).toBeGreaterThan(3)
     expect(before?.dispersion.notFound).toBe(1)
@@ -189,7 +189,7 @@ describe('before', () => {
   it('is null where nobody counted anything', () => {
     expect(new Figures().before([HOST], 0)).toBeNull()
     expect(heard([OLD, 1], [OLD, 10]).before(['other.example'], 2_000)).toBeNull()
-    expect(heard([OLD, 1], [OLD, 10]).before([HOST], 2_000)?.pods.get('proxy-0')?.requests).toBe(10)
+    expect(heard([OLD, 1], [OLD, 10]).before([HOST], 2_000)?.pods.get('proxy-0')?.counted.requests).toBe(10)
   })
 })
 

@@ -3,8 +3,8 @@ import type { Report } from '../../../protocol/messages.ts'
 import { ABSENT_REVISION } from '../../../protocol/objects.ts'
 import type { ObjectKey, Revision } from '../../../protocol/objects.ts'
 import { EMPTY_AGGREGATE, addAggregates, baselineOf, tlsAttempts } from '../machine/figures.ts'
-import type { Aggregate, Baseline, Before } from '../machine/figures.ts'
-import { BLOCK_MS, dispersionOf } from './dispersion.ts'
+import type { Aggregate, Baseline, Before, PodBefore } from '../machine/figures.ts'
+import { BLOCK_MS, dispersionOf, slowestOf } from './dispersion.ts'
 import type { Blocks } from './dispersion.ts'
 import { KEPT_MS, Samples, agreed } from './samples.ts'
 import type { Sample } from './samples.ts'
@@ -21,6 +21,7 @@ const FORMER = 8
 
 /** The last report of a pod, and what it counted before. */
 interface Heard {
+  readonly ordinal: number
   readonly instance: string
   readonly sequence: number
   readonly at: number
@@ -34,7 +35,7 @@ export class Figures {
   readonly #use = new Use()
 
   /** A report that was counted before (same instance, not a higher sequence) is ignored: false. */
-  add(pod: string, _ordinal: number, report: Report, nowMs: number): boolean {
+  add(pod: string, ordinal: number, report: Report, nowMs: number): boolean {
     const before = this.#pods.get(pod)
     if (before === undefined) this.#forgetSilent(nowMs)
     if (before !== undefined && isOld(report, before)) return false
@@ -50,7 +51,7 @@ export class Figures {
     }
     const former = before === undefined || same ? (before?.former ?? []) : [before.instance, ...before.former]
     this.#pods.set(pod, {
-      ...{ instance, sequence, at: nowMs, revisions, samples },
+      ...{ ordinal, instance, sequence, at: nowMs, revisions, samples },
       former: former.slice(0, FORMER),
     })
     return true
@@ -77,17 +78,19 @@ export class Figures {
   before(hosts: readonly string[], nowMs: number, sinceMs = -Infinity): Before | null {
     const from = Math.max(sinceMs, nowMs - BEFORE_MS)
     const asked = [...new Set(hosts)]
-    const pods = new Map<string, Aggregate>()
+    const pods = new Map<string, PodBefore>()
     const blocks: Blocks[] = []
     let begin = nowMs
-    for (const [pod, { samples }] of this.#pods) {
+    for (const [pod, { ordinal, samples }] of this.#pods) {
       const ofPod = blocksOf(samples.since(from), asked)
       if (ofPod.size === 0) continue
-      pods.set(pod, [...ofPod.values()].reduce(addAggregates))
+      pods.set(pod, { ordinal, counted: [...ofPod.values()].reduce(addAggregates) })
       begin = Math.min(begin, ...samples.since(from).map(one => one.begin))
       blocks.push(ofPod)
     }
-    return pods.size === 0 ? null : { pods, ms: nowMs - begin, dispersion: dispersionOf(blocks) }
+    return pods.size === 0
+      ? null
+      : { pods, ms: nowMs - begin, dispersion: dispersionOf(blocks), slowestMs: slowestOf(blocks) }
   }
 
   #sum(hosts: readonly string[], since: number, counts: (sample: Sample) => boolean): Aggregate {

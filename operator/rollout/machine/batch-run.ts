@@ -96,6 +96,7 @@ function blockedRun(state: State, judged: Judgement, observation: Observation, s
   // What has not begun cannot be let pass: an approval lets it begin.
   if (state.step.name === 'raising') return raising(state, observation, settings)
   if (approvedNow(state, observation)) return passed(state, observation, settings, 'approved without enough evidence')
+  if (judged.isOutageOver) return bakesAgain(free, observation, settings)
   // It lacked a ready pod, and now has some: what else it lacks is for the bake to say.
   const back = state.step.name === 'acknowledging' && judged.acknowledged.verdict === 'pass'
   return back || judged.outcome.verdict === 'pass' ? moving(free, judged, observation, settings) : result(state)
@@ -196,12 +197,7 @@ function baking(state: State, judged: Judgement, observation: Observation, setti
     const why = observation.closed === null ? 'all gates pass' : closedWords(observation.closed)
     return passed(state, observation, settings, why)
   }
-  // An outage that is over would be in the figures of its batch for long: they begin anew.
-  if (judged.isOutageOver) {
-    const message = `${batchWords(state, settings)} bakes again: what failed on all pods does not any more`
-    const step = { name: 'acknowledging', since: now } as const
-    return result({ ...state, step, batchSince: now, message }, event('Normal', 'BakesAgain', message))
-  }
+  if (judged.isOutageOver) return bakesAgain(state, observation, settings)
   const message = outcome.because.message
   if (now - state.batchSince < settings.deadlineMs) {
     return result({ ...state, message: `${batchWords(state, settings)}: ${message}` })
@@ -228,6 +224,13 @@ function waiting(state: State, observation: Observation, settings: Settings): St
   if (step.name !== 'waiting') return result(state)
   const over = step.until !== null && now >= step.until.mono
   return over || commands.approvedBatch > state.batch ? nextBatch(state, observation, settings) : result(state)
+}
+
+/** An outage that is over would be in the figures of its batch for long: they begin anew. */
+function bakesAgain(state: State, { now }: Observation, settings: Settings): StepResult {
+  const message = `${batchWords(state, settings)} bakes again: what failed on all pods does not any more`
+  const step = { name: 'acknowledging', since: now } as const
+  return result({ ...state, step, batchSince: now, message }, event('Normal', 'BakesAgain', message))
 }
 
 function passed(before: State, observation: Observation, settings: Settings, why: string): StepResult {

@@ -149,7 +149,7 @@ describe('spec.retry', () => {
       latencyP99Ms: 20,
     }
     const dispersion = { failures: 1, notFound: 1, clientErrors: 1, redirects: 1, tlsFailures: 1, slow: 1 }
-    const before = { pods: new Map(), ms: 900_000, dispersion }
+    const before = { pods: new Map(), ms: 900_000, dispersion, slowestMs: null }
     run.change = { baseline, before }
     run.onUpdate = BROKEN
     run.until(state => state.phase === 'RolledBack')

@@ -113,13 +113,43 @@ export const SHARES: Readonly<Record<Share, (of: Aggregate) => Sample>> = {
  */
 export type Dispersion = Readonly<Record<Share | 'slow', number>>
 
+export interface PodBefore {
+  /** -1: it has none. */
+  readonly ordinal: number
+  readonly counted: Aggregate
+}
+
 /** What each pod counted before the rollout began. What is always different on a pod is no evidence against an update. */
 export interface Before {
   /** By name of the pod. */
-  readonly pods: ReadonlyMap<string, Aggregate>
+  readonly pods: ReadonlyMap<string, PodBefore>
   /** The time that they cover, in milliseconds. */
   readonly ms: number
   readonly dispersion: Dispersion
+  /** The 99th percentile of the slowest stretch of it on all pods, in milliseconds; null: none had enough requests to say. */
+  readonly slowestMs: number | null
+}
+
+/** One past of two that do not overlap. @param later counts where a pod has another ordinal */
+export function joinBefore(earlier: Before, later: Before): Before {
+  const pods = new Map(earlier.pods)
+  for (const [name, { ordinal, counted }] of later.pods) {
+    const known = pods.get(name)?.counted ?? EMPTY_AGGREGATE
+    pods.set(name, { ordinal, counted: addAggregates(known, counted) })
+  }
+  const most = (of: keyof Dispersion): number => Math.max(earlier.dispersion[of], later.dispersion[of])
+  return {
+    pods,
+    ms: earlier.ms + later.ms,
+    dispersion: {
+      ...{ failures: most('failures'), notFound: most('notFound'), clientErrors: most('clientErrors') },
+      ...{ redirects: most('redirects'), tlsFailures: most('tlsFailures'), slow: most('slow') },
+    },
+    slowestMs:
+      earlier.slowestMs === null || later.slowestMs === null
+        ? (earlier.slowestMs ?? later.slowestMs)
+        : Math.max(earlier.slowestMs, later.slowestMs),
+  }
 }
 
 /** Part of whole in percent; 0 of 0 is 0. */

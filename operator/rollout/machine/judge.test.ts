@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import { EMPTY_AGGREGATE } from './figures.ts'
-import type { Before } from './figures.ts'
+import type { Before, PodBefore } from './figures.ts'
 import { judge } from './judge.ts'
 import { initialState } from './step.ts'
 import { NEW, NO_COMMANDS, OLD, SETTINGS, counted, pod } from './testing.ts'
@@ -159,24 +159,38 @@ describe('looks after the bake', () => {
 describe('what the pods showed before', () => {
   const EVEN = { failures: 1, notFound: 1, clientErrors: 1, redirects: 1, tlsFailures: 1, slow: 1 }
   /** As many requests per second as now. */
-  const REST = { ms: 150_000, dispersion: EVEN }
+  const REST = { ms: 150_000, dispersion: EVEN, slowestMs: null }
   const BAKING: State = { ...WAITING, phase: 'Progressing', step: { name: 'baking', since: 0 } }
-  const outcome = (before: Before | null, index = 1): string => {
+  const outcome = (before: Before | null, index = 1, fleet: Partial<Observation> = {}): string => {
     const bad = { requests: 1_000, failures: 42 }
     const figures = window(bad, { requests: 4_000, failures: 8 })
-    return judge({ ...BAKING, before, index }, observed({ now: 30_000, figures }), SETTINGS).outcome.verdict
+    return judge({ ...BAKING, before, index }, observed({ now: 30_000, figures, ...fleet }), SETTINGS).outcome.verdict
   }
+  const of = (ordinal: number, failures_: number): PodBefore => ({
+    ordinal,
+    counted: counted({ requests: 5_000, failures: failures_ }),
+  })
   const pods = (...bad: readonly number[]): Before['pods'] =>
-    new Map([0, 1, 2, 3, 4].map(i => [`proxy-${i}`, counted({ requests: 5_000, failures: bad[i] ?? 10 })]))
+    new Map([0, 1, 2, 3, 4].map(i => [`proxy-${i}`, of(i, bad[i] ?? 10)]))
 
-  it('counts for the pods of the batch, by name', () => {
+  it('counts for the pods of the batch, by ordinal', () => {
     expect(outcome(null)).toBe('fail')
     expect(outcome({ pods: new Map(), ...REST })).toBe('fail')
     expect(outcome({ pods: pods(), ...REST })).toBe('fail')
     expect(outcome({ pods: pods(210), ...REST })).toBe('pass')
     // The one with the stuck client has not got the update yet.
     expect(outcome({ pods: pods(10, 10, 210), ...REST })).toBe('fail')
-    expect(outcome({ pods: new Map([['gone', counted({ requests: 5_000, failures: 210 })]]), ...REST })).toBe('fail')
+    expect(outcome({ pods: new Map([['gone', of(7, 210)]]), ...REST })).toBe('fail')
+  })
+
+  it('counts also while the pod restarts: what it counted with the update still does', () => {
+    const { pods: all } = observed({})
+    const before = { pods: pods(210), ...REST }
+    const [first, ...others] = all
+    for (const fleet of [others, [{ ...first!, ready: false, serves: undefined }, ...others]]) {
+      expect(outcome(before, 1, { pods: fleet })).not.toBe('fail')
+      expect(outcome({ pods: pods(), ...REST }, 1, { pods: fleet })).toBe('fail')
+    }
   })
 
   it('is a larger share of fewer requests', () => {

@@ -1,4 +1,5 @@
 /** The verdict on what the batch has shown so far. */
+import { fleetView } from './batches.ts'
 import { addAggregates, EMPTY_AGGREGATE } from './figures.ts'
 import type { Aggregate } from './figures.ts'
 import { acknowledgement, owed, readyBelow } from './gates/acknowledgement.ts'
@@ -155,18 +156,27 @@ function mayMiss(observation: Observation, settings: Settings, updated: number, 
   return Math.ceil(idlePerMinute(settings) * (updated / all) * Math.max(1, ms / 60_000))
 }
 
-/** @param pace requests per millisecond to the update's pods, now */
+/**
+ * By ordinals and not by who is ready now: what a pod counted with the update stays in the figures while it restarts, and so must its
+ * past. Else the figures of a pod with a stuck client are held against the update as soon as that pod is away.
+ *
+ * @param pace requests per millisecond to the update's pods, now
+ */
 function pastOf({ before, index }: State, { pods }: Observation, pace: number): Past | null {
   if (before === null) return null
-  const updated = new Set(readyBelow(pods, index).map(pod => pod.name))
-  const sum = (counts: (name: string) => boolean): Aggregate =>
-    [...before.pods].reduce((all, [name, of]) => (counts(name) ? addAggregates(all, of) : all), EMPTY_AGGREGATE)
-  const present = new Set(pods.map(pod => pod.name))
-  const update = sum(name => updated.has(name))
+  const { size } = fleetView(pods)
+  const isBelow = (ordinal: number): boolean => index === -1 || (ordinal >= 0 && ordinal < index)
+  const sum = (counts: (ordinal: number) => boolean): Aggregate =>
+    [...before.pods.values()].reduce(
+      (all, { ordinal, counted }) => (ordinal < size && counts(ordinal) ? addAggregates(all, counted) : all),
+      EMPTY_AGGREGATE,
+    )
+  const update = sum(isBelow)
   return {
     update,
-    stable: sum(name => present.has(name) && !updated.has(name)),
+    stable: sum(ordinal => !isBelow(ordinal)),
     dispersion: before.dispersion,
+    slowestMs: before.slowestMs,
     busier: pace > 0 ? Math.max(1, update.requests / Math.max(1, before.ms) / pace) : 1,
   }
 }

@@ -499,6 +499,19 @@ describe('too little evidence', () => {
     expect(run.takeLog()).toContain('BakesAgain')
   })
 
+  it('bakes again also when it was paused by then', () => {
+    const run = start({ deadlineMs: 60_000 })
+    run.until(state => state.index === 1)
+    run.onUpdate = { ...HEALTHY, failures: 25 }
+    run.onStable = run.onUpdate
+    run.until(state => state.phase === 'Paused', 120)
+    run.onUpdate = HEALTHY
+    run.onStable = HEALTHY
+    run.until(state => state.phase === 'Progressing', 120)
+    expect(run.takeLog()).toContain('BakesAgain')
+    run.until(state => state.phase === 'Complete', 400)
+  })
+
   it('does not bake again while it fails', () => {
     const run = start()
     run.until(state => state.index === 1)

@@ -2,7 +2,7 @@
  * One rollout of the real machine with clients that are drawn at random: how often is a good change taken back, and how soon is a
  * bad one? docs/rollout-policy.md has the table; a short version is a test.
  */
-import { BLOCK_MS, dispersionOf } from '../analysis/dispersion.ts'
+import { BLOCK_MS, dispersionOf, slowestOf } from '../analysis/dispersion.ts'
 import { EMPTY_AGGREGATE, addAggregates, baselineOf } from '../machine/figures.ts'
 import type { Aggregate, Before } from '../machine/figures.ts'
 import { RECENT_MS } from '../machine/judge.ts'
@@ -173,9 +173,10 @@ function pastOf({ pods, unknownPast }: Scenario, clients: Clients): Past {
     }),
   )
   const before: Before = {
-    pods: new Map(blocks.map((ofPod, pod) => [`proxy-${pod}`, ofPod.reduce(addAggregates)])),
+    pods: new Map(blocks.map((ofPod, pod) => [`proxy-${pod}`, { ordinal: pod, counted: ofPod.reduce(addAggregates) }])),
     ms: BEFORE_MS,
     dispersion: dispersionOf(blocks.map(ofPod => new Map(ofPod.entries()))),
+    slowestMs: slowestOf(blocks.map(ofPod => new Map(ofPod.entries()))),
   }
   const lastMinute = blocks.flatMap(ofPod => ofPod.slice(-60_000 / BLOCK_MS)).reduce(addAggregates)
   return { before: unknownPast ? null : before, baseline: baselineOf(lastMinute) }

@@ -9,6 +9,8 @@ export interface Past {
   readonly update: Aggregate
   readonly stable: Aggregate
   readonly dispersion: Dispersion
+  /** Before.slowestMs */
+  readonly slowestMs: number | null
   /** So many times the requests per second that the update's pods have now they had then; at least 1. */
   readonly busier: number
 }

@@ -65,6 +65,24 @@ describe('latencyP99', () => {
     expect(latencyP99({ ...slow, update: mixed(980, 20) })).toMatchObject({ verdict: 'fail' })
   })
 
+  it('against before the rollout takes for drift what all pods were for a while, and only there', () => {
+    const dispersion = { failures: 1, notFound: 1, clientErrors: 1, redirects: 1, tlsFailures: 1, slow: 1 }
+    const pods = counted({ requests: 5_000, bucket: 4 })
+    const past = { update: pods, stable: pods, dispersion, busier: 1 }
+    const slower = (slowestMs: number | null, than: Inputs): string => {
+      const found = latencyP99(baked({ ...than, update: { requests: 200, bucket: 7 }, past: { ...past, slowestMs } }))
+      return `${found?.verdict ?? ''} ${found?.reason ?? ''}`
+    }
+    expect(slower(null, { before: STABLE })).toBe('fail Slower')
+    expect(slower(100, { before: STABLE })).toBe('fail Slower')
+    expect(slower(200, { before: STABLE })).toBe('pass WithinLimits')
+    expect(slower(200, { stable: STABLE })).toBe('fail Slower')
+    // A moment of the bake: there is nobody who would have stood still as well.
+    const moment = { update: { requests: 200, bucket: 7 } }
+    expect(latencyP99(input({ ...moment, before: STABLE }))).toMatchObject({ reason: 'NotSignificant' })
+    expect(latencyP99(input({ ...moment, stable: STABLE }))).toMatchObject({ reason: 'Slower' })
+  })
+
   it('says what it saw and what the limit is', () => {
     const found = latencyP99(baked({ update: { requests: 200, bucket: 5 }, stable: STABLE }))
     expect(found).toMatchObject({

@@ -15,6 +15,8 @@ const LEAST_MS = 5
 
 interface SlowReference {
   readonly name: string
+  /** Of the same moment: what slows everything slows it, too. */
+  readonly isConcurrent: boolean
   readonly p99: number
   /** Its requests above a limit. */
   readonly slow: (limitMs: number) => Sample
@@ -57,8 +59,12 @@ export const latencyP99: Gate = input => {
     return rose(against.slow(limit)) && (own === null || rose(own.expected))
   }
   const { certain, likely } = evidence.chances
+  // A moment in which everything stands still looks like the update's doing where there are no others: not before the bake is over.
   const isCertain =
-    update.requests >= Math.min(minRequests, FEWEST) && chanceAbove(share, TAIL) <= certain && isSlower(certain)
+    against.isConcurrent &&
+    update.requests >= Math.min(minRequests, FEWEST) &&
+    chanceAbove(share, TAIL) <= certain &&
+    isSlower(certain)
   if (isCertain || (evidence.decisive && p99 > limit && isSlower(likely))) {
     const message = `${seen} is above ${inMs(limit)}, which is ${threshold.maxRise} % more than the reference (${compared})`
     return verdict(NAME, 'fail', 'Slower', message, all)
@@ -75,19 +81,20 @@ export const latencyP99: Gate = input => {
  * A reference that answered mostly 404 or 5xx is none: it did not do the work. A new host has its 404 from the stable
  * pods in no time, and a repaired backend is slower than one that refuses.
  */
-function referenceOf({ stable, baseline, minRequests }: GateInput): SlowReference | null {
+function referenceOf({ stable, baseline, past, minRequests }: GateInput): SlowReference | null {
   const p99 = percentile(stable.latency, 0.99)
   const worked = stable.requests - stable.notFound - failures(stable)
   if (p99 !== null && stable.requests >= minRequests) {
     const slow = (limit: number): Sample => ({ count: slowerThan(stable.latency, limit), total: stable.requests })
-    return worked * 2 >= stable.requests ? { name: 'stable pods', p99, slow } : null
+    return worked * 2 >= stable.requests ? { name: 'stable pods', isConcurrent: true, p99, slow } : null
   }
   if (baseline?.latencyP99Ms == null || baseline.requests < minRequests) return null
   // Of its requests no more is known than that one of a hundred was above the percentile.
   const slow = (): Sample => ({ count: TAIL * baseline.requests, total: baseline.requests })
-  return baseline.successRate - baseline.notFoundRate >= 50
-    ? { name: 'before the rollout', p99: baseline.latencyP99Ms, slow }
-    : null
+  if (baseline.successRate - baseline.notFoundRate < 50) return null
+  // Nobody is there who would be slow for the same reason: what all pods were for a while before, they may be again.
+  const slowest = Math.max(baseline.latencyP99Ms, past?.slowestMs ?? 0)
+  return { name: 'before the rollout', isConcurrent: false, p99: slowest, slow }
 }
 
 function inMs(value: number): string {
