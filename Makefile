@@ -6,7 +6,7 @@ NODE := node_modules/.bin/node
 # The pinned Node, for every program that asks the environment for one.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo up down load images install uninstall conformance test check unit hostile monte-carlo safety bench lint types generate format coverage clean
+.PHONY: help setup demo up down load images install uninstall conformance test check unit hostile monte-carlo safety chaos bench lint types generate format coverage clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,8 @@ monte-carlo: setup ## how often gates take good changes back, and find bad ones 
 	@$(NODE) scripts/monte-carlo.ts
 safety: setup ## bad changes of every kind on ten proxies are taken back, good ones are not (ONLY=, GOOD=200, PARALLEL=3, SEED=1, WRITE=1, KEEP=1; half an hour)
 	@$(NODE) e2e/safety/main.ts
+chaos: setup ## thirty changes while the leading one of three operators is killed or stopped every 20 s (CHANGES=30 SEED=1 KEEP=1; ten minutes)
+	@$(NODE) e2e/chaos/main.ts
 lint: setup ## eslint, prettier, import rules
 	@npm run -s lint
 types: setup ## the TypeScript compiler

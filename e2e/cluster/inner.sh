@@ -36,6 +36,7 @@ supervise kube-apiserver kube-apiserver --etcd-servers=http://127.0.0.1:2379 --a
   --kubelet-client-certificate=pki/admin.crt --kubelet-client-key=pki/admin.key --kubelet-certificate-authority=pki/ca.crt --kubelet-preferred-address-types=InternalIP \
   --authorization-mode=Node,RBAC --service-cluster-ip-range="$service_cidr" \
   --service-account-issuer=https://kubernetes.default.svc --service-account-key-file=pki/sa.pub --service-account-signing-key-file=pki/sa.key \
+  --audit-policy-file="$cluster_dir/audit.yaml" --audit-log-path="$state/log/audit.log" --audit-log-maxsize=100 --audit-log-maxbackup=1 \
   --enable-aggregator-routing=true &
 supervise containerd containerd -c containerd.toml &
 (

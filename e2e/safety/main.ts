@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Cluster as Node } from '../demo/cluster.ts'
+import { randomOf } from '../load/random.ts'
 import { Cluster, SYSTEM } from '../node/harness/cluster.ts'
 import { Proxies } from '../node/harness/proxies.ts'
 import { Rollouts } from '../node/harness/rollouts.ts'
@@ -49,17 +50,6 @@ function interruptible(): AbortSignal {
     })
   }
   return ending.signal
-}
-
-/** mulberry32: the order of the kinds, and who is restarted, are the same for one seed. */
-function randomOf(from: number): () => number {
-  let state = from >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
 }
 
 function shuffled<T>(items: readonly T[], random: () => number): readonly T[] {
