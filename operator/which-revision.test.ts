@@ -214,6 +214,10 @@ const PHRASES: Readonly<Record<string, readonly string[]>> = {
   'the last good certificate': ALL_OLD,
   'the last good certificate; the new one when its time comes (governed: its rollout begins then)': ALL_OLD,
   'the new one, at once, unless the policy says `creation: Gradual` ([certificates.md](certificates.md))': ALL_NEW,
+  'what the record says; write a new name': FIRST_NEW,
+  'as governed; the flag is written again': FIRST_NEW,
+  'the new one, as soon as it would have to wait for evidence, approval or others': ALL_NEW,
+  'it goes on being served: no certificate is no better': ALL_OLD,
 }
 
 interface Scenario {
@@ -600,17 +604,64 @@ const scenarios: readonly Scenario[] = [
       return scene
     },
   },
+  {
+    of: 'update names other content than the object has',
+    play: async () => {
+      const scene = await Scene.served()
+      const named = (name: string): Readonly<Record<string, string>> => ({
+        [`${STEM}-update-revision`]: name,
+        [`${STEM}-index-id`]: '1',
+      })
+      await scene.annotate('', 'true')
+      await scene.put({ ...NEW, annotations: named('v2') })
+      await scene.put({ ...NEW, host: 'third.example', annotations: named('v3') })
+      expect([scene.serves(), scene.reason()]).toEqual([FIRST_NEW, '–'])
+      await scene.annotate('-update-revision', 'v2')
+      return scene
+    },
+  },
+  {
+    of: 'flag removed where somebody drove it by hand',
+    event: true,
+    play: async () => {
+      const scene = await Scene.served()
+      await scene.annotate('', 'true')
+      await scene.put({ ...NEW, annotations: { [`${STEM}-update-revision`]: 'v2', [`${STEM}-index-id`]: '1' } })
+      await scene.annotate('', null)
+      expect(scene.api.object('ingresses', 'shop/web')?.metadata.annotations?.[STEM]).toBe('true')
+      return scene
+    },
+  },
+  {
+    of: 'renewed while the served one ends soon (7 days, or a sixth of its life)',
+    play: async () => {
+      const scene = await Scene.secured({ analysis: TLS_GATE }, 3)
+      await scene.renew(await scene.issue(60))
+      await scene.leader.seconds(15)
+      return scene
+    },
+  },
+  {
+    of: 'the served certificate expires',
+    ofIngress: true,
+    play: async () => {
+      const scene = await Scene.secured({ analysis: TLS_GATE }, 1)
+      // What it holds is not released: no pod is ready for it.
+      scene.leader.pods = 0
+      await scene.renew(await scene.issue(60))
+      scene.leader.clock.jump(2 * DAY_MS)
+      scene.leader.pipeline.touchAll()
+      scene.leader.deliver()
+      return scene
+    },
+  },
 ]
 
 /** Rows that nothing here plays yet: see the tests of operator/pipeline and operator/control. Only ever gets shorter. */
 const OPEN: ReadonlySet<string> = new Set([
-  'the served certificate expires',
-  'update names other content than the object has',
   'ACME challenges in any Ingress, whatever policies say of it',
   'annotations of a Secret, under any policy; and afterwards, as long as they stay as they are',
   'the update itself cannot be served any more (its certificate expired on the way)',
-  'flag removed where somebody drove it by hand',
-  'renewed while the served one ends soon (7 days, or a sixth of its life)',
   'its type changes (deleted and made again)',
 ])
 
