@@ -218,6 +218,7 @@ const PHRASES: Readonly<Record<string, readonly string[]>> = {
   'as governed; the flag is written again': FIRST_NEW,
   'the new one, as soon as it would have to wait for evidence, approval or others': ALL_NEW,
   'it goes on being served: no certificate is no better': ALL_OLD,
+  'what the record says; nothing is written': ALL_OLD,
 }
 
 interface Scenario {
@@ -655,12 +656,24 @@ const scenarios: readonly Scenario[] = [
       return scene
     },
   },
+  {
+    of: 'annotations of a Secret, under any policy; and afterwards, as long as they stay as they are',
+    play: async () => {
+      const scene = await Scene.secured({ analysis: TLS_GATE, allowManualIndex: true })
+      // No pod is ready: the rollout began, and its index is 0.
+      scene.leader.pods = 0
+      await scene.renew(await scene.issue(60))
+      const stamp = { 'nginx.ingress.kubernetes.io/secret-rollout-index-id': '-1' }
+      scene.api.edit('secrets', 'shop/tls', { metadata: { annotations: stamp } })
+      await scene.leader.settle()
+      return scene
+    },
+  },
 ]
 
 /** Rows that nothing here plays yet: see the tests of operator/pipeline and operator/control. Only ever gets shorter. */
 const OPEN: ReadonlySet<string> = new Set([
   'ACME challenges in any Ingress, whatever policies say of it',
-  'annotations of a Secret, under any policy; and afterwards, as long as they stay as they are',
   'the update itself cannot be served any more (its certificate expired on the way)',
   'its type changes (deleted and made again)',
 ])
