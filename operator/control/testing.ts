@@ -29,7 +29,7 @@ import { ReleaseStore } from '../records/store.ts'
 import type { Aggregate } from '../rollout/machine/figures.ts'
 import { counted } from '../rollout/machine/testing.ts'
 import type { Counted } from '../rollout/machine/testing.ts'
-import { watchAll } from '../watches.ts'
+import { slimSecret, watchAll } from '../watches.ts'
 import { Checksums } from './checksums.ts'
 import { Driver } from './driver.ts'
 import { Keeper } from './keeper.ts'
@@ -304,7 +304,14 @@ export class LeaderProcess {
         ...{ namespace: SYSTEM, caches, store: this.store, fleet: new Fleet('sluice-proxy'), log: silentLog },
         ...{ policies: this.policies, rollouts: this.rollouts },
         checksums: { Ingress: checksums('Ingress'), Secret: checksums('Secret') },
-        others: { isNeeded: () => false, read: () => undefined },
+        others: {
+          isNeeded: key => this.pipeline.isNeeded(key),
+          // At once: nothing here is about the wait for the API server.
+          read: ({ metadata }) => {
+            const found = this.api.object('secrets', nameKey(metadata))
+            if (found !== null) this.pipeline.touch([caches.putRead(slimSecret(found))])
+          },
+        },
       },
       {
         objects: keys => this.pipeline.touch(keys),
