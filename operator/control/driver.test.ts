@@ -47,7 +47,6 @@ describe('a rollout', () => {
     const steps = words.filter((word, i) => word !== status || words[i - 1] !== status)
     expect(steps).toEqual([
       'create IngressRollout',
-      ...['update Secret', 'patch Ingress'],
       ...['update Secret', 'patch Ingress', status],
       ...['update Secret', 'patch Ingress', status],
       ...['update Secret', 'patch Ingress', status],
@@ -309,7 +308,7 @@ describe('turns', () => {
     await leader.settle()
     change(api, 'c.example')
     leader.deliver()
-    await leader.look()
+    await leader.starter.start(leader.view())
     leader.deliver()
     const { metadata } = api.all('ingressrollouts').find(({ status }) => status === undefined) ?? { metadata: null }
     expect(metadata?.name).toMatch(/^ing-web-/)

@@ -3,8 +3,7 @@
  * A new state is adopted only when every command took effect; else the machine steps again from the old one.
  */
 import { parseObjectKey } from '../../protocol/ids.ts'
-import type { ObjectKey, Revision } from '../../protocol/objects.ts'
-import { advance, begin, complete, prune, release, retry, takeBack } from '../assign/records.ts'
+import type { ObjectKey } from '../../protocol/objects.ts'
 import { isSecret } from '../assign/left.ts'
 import { stampFor } from '../assign/stamps.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
@@ -17,15 +16,16 @@ import { resources } from '../kube/resources.ts'
 import type { ReconcileResult } from '../kube/queue.ts'
 import type { IngressRolloutStatus } from '../model/generated/crds.ts'
 import { NO_GATES } from '../model/settings.ts'
-import type { SourceObject } from '../model/types.ts'
 import type { FleetPod } from '../fleet/fleet.ts'
 import type { ObjectView, Pipeline } from '../pipeline/pipeline.ts'
 import { BEFORE_MS } from '../rollout/analysis/window.ts'
 import { resume } from '../rollout/machine/resume.ts'
+import { ENDED } from '../rollout/machine/state.ts'
 import { step, initialState } from '../rollout/machine/step.ts'
 import type { Command, Observation, Settings, State } from '../rollout/machine/types.ts'
 import { fromStatus, toStatus } from '../rollout/status.ts'
 import { resetForAttempt } from './attempt.ts'
+import { announces, effectOf } from './effect.ts'
 import type { Records } from './keeper.ts'
 import type { ObjectWriter } from './object-writer.ts'
 import { hostsOfRollout, movesOf, observe, shrinks } from './observe.ts'
@@ -91,7 +91,6 @@ const NO_POLICY: Settings = {
 const FIGURES_MS = 10_000
 const SOON_MS = 50
 const SETTLES = 'it takes paths away, and lets first go what was changed with it'
-const ENDED: ReadonlySet<State['phase']> = new Set(['Complete', 'RolledBack', 'Superseded', 'Held'])
 
 export class Driver {
   readonly #options: DriverOptions
@@ -206,7 +205,7 @@ export class Driver {
     return settlesMs > 0 ? Math.min(after, settlesMs) : after
   }
 
-  /** Commands take effect in order; events come last. */
+  /** What is refused to a new attempt comes first, events come last. */
   async #act(
     rollout: Rollout,
     view: ObjectView | null,
@@ -214,52 +213,17 @@ export class Driver {
     next: State,
     commands: readonly Command[],
   ): Promise<void> {
-    let record = view?.record ?? null
-    const store = async (changed: ReleaseRecord): Promise<void> => {
-      this.#assertLeading()
-      if (view === null) return
-      // Written before, and the stamp was not.
-      if (JSON.stringify(changed) !== JSON.stringify(record)) await this.#options.records.put(changed)
-      record = changed
-      await this.#stamp(view, changed)
-    }
-    const { revision } = rollout.spec
-    const source = view?.source ?? null
-    const mine = source?.uid === rollout.spec.objectRef.uid
-    // On its way, on no pod yet: content and name are stored before anything can refer to them.
-    if (before.phase === 'Pending' && isActive(next) && mine && source.revision === revision) {
-      // A later attempt was told to go out again, whatever was said against the one before.
-      const base = record !== null && next.attempt > 1 ? retry(record, revision) : record
-      if (record?.update !== revision) await store(begin(base, source, next.settings))
-      else if (next.settings !== null) await store({ ...record, rollout: { revision, settings: next.settings } })
-    }
+    const { record = null, source = null } = view ?? {}
+    const { objectRef, revision } = rollout.spec
+    const effect = effectOf({ record, source, revision, uid: objectRef.uid, before, next, commands })
     for (const command of commands) {
-      switch (command.type) {
-        case 'setIndex':
-          if (record?.update === revision && record.index !== command.index) {
-            await store(advance(record, command.index, next.batch))
-          } else if (record?.update === revision && view !== null) await this.#stamp(view, record)
-          break
-        case 'release':
-          if (record?.update === revision) await store(retry(complete(record), revision))
-          else if (mine && source.revision === revision) await store(release(record, source))
-          break
-        case 'takeBack':
-          if (record?.update === revision) {
-            await store(command.refuse ? takeBack(record) : prune({ ...record, update: record.current, index: 0 }))
-          } else if (mine && command.refuse && source.revision === revision && !record?.refused.includes(revision)) {
-            await store(takeBack(begin(record, source)))
-          } else if (record !== null && source !== null && announces(source, revision)) await store(record)
-          break
-        case 'begin':
-          await this.#newAttempt(rollout, command.attempt, record)
-          if (mine && record !== null && source.revision === revision)
-            await store(begin(retry(record, revision), source))
-          break
-        case 'event':
-        case 'requeue':
-          break
-      }
+      if (command.type === 'begin') await this.#newAttempt(rollout, command.attempt, record)
+    }
+    if (view !== null && effect.record !== null && effect.stamp) {
+      this.#assertLeading()
+      // Written before, and the stamp was not.
+      if (JSON.stringify(effect.record) !== JSON.stringify(record)) await this.#options.records.put(effect.record)
+      await this.#stamp(view, effect.record)
     }
     for (const command of commands) if (command.type === 'event') this.#say(rollout, command)
   }
@@ -430,10 +394,6 @@ function isOut({ phase, index, step }: State): boolean {
   return !ENDED.has(phase) && phase !== 'Pending' && index !== 0 && step.name !== 'confirming'
 }
 
-function isActive({ phase }: State): boolean {
-  return phase !== 'Pending' && !ENDED.has(phase)
-}
-
 /** What a former leader stored and may not have stamped. Each command is idempotent against the record. */
 function stampsOwed({ spec, status }: Rollout, { record, source }: ObjectView, state: State): readonly Command[] {
   const { revision } = spec
@@ -445,11 +405,6 @@ function stampsOwed({ spec, status }: Rollout, { record, source }: ObjectView, s
   // The index of a step before is none that a person wrote meanwhile.
   const before = [status?.index ?? 0, record.rollout?.indexBefore].includes(index.value)
   return before && index.value !== record.index ? [{ type: 'setIndex', index: record.index }] : []
-}
-
-/** Its annotations name this revision as the update. */
-function announces({ stamp: { update } }: SourceObject, revision: Revision): boolean {
-  return update.state === 'valid' && update.value === revision
 }
 
 /** A command that something which has ended still listens to. */

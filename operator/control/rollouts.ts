@@ -3,6 +3,7 @@ import type { ObjectKey } from '../../protocol/objects.ts'
 import { objectKey } from '../../protocol/ids.ts'
 import type { KubeObject } from '../kube/objects.ts'
 import type { IngressRolloutSpec, IngressRolloutStatus } from '../model/generated/crds.ts'
+import { ENDED } from '../rollout/machine/state.ts'
 
 export interface RolloutObject extends KubeObject {
   readonly spec: IngressRolloutSpec
@@ -24,11 +25,9 @@ export interface Rollout {
   readonly status: IngressRolloutStatus | undefined
 }
 
-const TERMINAL: ReadonlySet<string> = new Set(['Complete', 'RolledBack', 'Superseded', 'Held'])
-
 /** Nothing happens by itself any more; a status of another attempt says nothing of this one. */
 export function isTerminal({ spec, status }: Rollout): boolean {
-  return TERMINAL.has(status?.phase ?? '') && (status?.attempt ?? 1) >= spec.attempt
+  return status?.phase !== undefined && ENDED.has(status.phase) && (status.attempt ?? 1) >= spec.attempt
 }
 
 /** Pods serve it, or may: it holds its hosts. */

@@ -70,7 +70,7 @@ export class Starter {
     this.#options = options
   }
 
-  /** True if something was written. @throws KubeError */
+  /** True if something was written that does not show yet. @throws KubeError */
   async start(view: ObjectView): Promise<boolean> {
     const wanted = wish(view)
     const { source, record } = view
@@ -156,7 +156,7 @@ export class Starter {
     const { kind, namespace, name: objectName } = parseObjectKey(view.key)
     const stable = releasedOf(record)
     try {
-      await this.#options.client.create(rolloutResource, {
+      const created = await this.#options.client.create(rolloutResource, {
         metadata: {
           ...{ name, namespace, labels: { 'app.kubernetes.io/managed-by': 'sluice' } },
           // Without `controller`: an Ingress makes no rollouts. Without blockOwnerDeletion: it needs a right to the
@@ -171,13 +171,15 @@ export class Starter {
           ...{ attempt: 1, paused: false, approvedBatch: 0, abort: false, promote: false, retry: 0 },
         },
       })
+      // It begins in this look, and not when the watch brings it.
+      this.#options.rollouts.put(created)
     } catch (error) {
       // Made by this leader a moment ago, or by the one before: the watch will tell.
       if (!isKubeError(error, 'KUBE_ALREADY_EXISTS')) throw error
       return true
     }
     this.#say(view, source, 'RolloutCreated', `${name} is made for ${whatOf(source)}; ${howToWait(namespace, name)}`)
-    return true
+    return false
   }
 
   /** Ended rollouts beyond the policy's limit, and those of an object that is no more. */

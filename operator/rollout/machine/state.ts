@@ -1,5 +1,13 @@
 /** States that others start from. */
-import type { State } from './types.ts'
+import type { Phase, State } from './types.ts'
+
+/** Nothing happens by itself any more. */
+export const ENDED: ReadonlySet<Phase> = new Set(['Complete', 'RolledBack', 'Superseded', 'Held'])
+
+/** It has begun, and is not at its end. */
+export function isActive({ phase }: Pick<State, 'phase'>): boolean {
+  return phase !== 'Pending' && !ENDED.has(phase)
+}
 
 /** The state of a rollout that has not begun. `attempt` from 1; `observedRetry`: spec.retry as it is, which is no command yet. */
 export function initialState(attempt: number, observedRetry: number): State {
