@@ -177,6 +177,7 @@ describe('figures, pods, endpoints', () => {
       notFoundRate: 0,
       clientErrorRate: 0,
       redirectRate: 0,
+      connectFailureRate: 0,
       tlsHandshakes: 0,
       tlsFailureRate: 0,
       latencyP99Ms: 1,
@@ -192,7 +193,15 @@ describe('figures, pods, endpoints', () => {
   })
 
   it('asks what each pod showed before only when the rollout may begin', () => {
-    const dispersion = { failures: 1, notFound: 1, clientErrors: 1, redirects: 1, tlsFailures: 1, slow: 1 }
+    const dispersion = {
+      failures: 1,
+      notFound: 1,
+      clientErrors: 1,
+      redirects: 1,
+      connectFailures: 1,
+      tlsFailures: 1,
+      slow: 1,
+    }
     const before = { pods: new Map(), ms: 0, dispersion }
     const figures: FigureSource = {
       serving: () => EMPTY_AGGREGATE,

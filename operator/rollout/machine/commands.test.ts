@@ -143,12 +143,21 @@ describe('spec.retry', () => {
         notFoundRate: 0,
         clientErrorRate: 0,
         redirectRate: 0,
+        connectFailureRate: 0,
         tlsHandshakes: 900,
         tlsFailureRate: 0,
       },
       latencyP99Ms: 20,
     }
-    const dispersion = { failures: 1, notFound: 1, clientErrors: 1, redirects: 1, tlsFailures: 1, slow: 1 }
+    const dispersion = {
+      failures: 1,
+      notFound: 1,
+      clientErrors: 1,
+      redirects: 1,
+      connectFailures: 1,
+      tlsFailures: 1,
+      slow: 1,
+    }
     const before = { pods: new Map(), ms: 900_000, dispersion }
     run.change = { baseline, before }
     run.onUpdate = BROKEN
