@@ -156,6 +156,7 @@ const policies: readonly Case[] = [
       minRequests: 1,
       successRate: { min: 99.5, maxDrop: 0.5 },
       notFoundRate: { maxRise: 0 },
+      connectFailureRate: { maxRise: 100 },
       latencyP99: { maxRise: '50%' },
       tlsFailureRate: { maxRise: 0.5, minHandshakes: 5 },
       onInconclusive: 'Promote',
@@ -313,6 +314,24 @@ const policies: readonly Case[] = [
   ]),
   refused(
     'IngressRolloutPolicy',
+    'connect failures without their limit',
+    { ...minimal, analysis: { notFoundRate: { maxRise: 1 }, connectFailureRate: {} } },
+    ['spec.analysis.connectFailureRate.maxRise', 'Required value'],
+  ),
+  refused(
+    'IngressRolloutPolicy',
+    'more connect failures than requests',
+    { ...minimal, analysis: { notFoundRate: { maxRise: 1 }, connectFailureRate: { maxRise: 101 } } },
+    ['spec.analysis.connectFailureRate.maxRise', 'should be less than or equal to 100'],
+  ),
+  refused(
+    'IngressRolloutPolicy',
+    'nothing but the gate that is there by itself',
+    { ...minimal, analysis: { connectFailureRate: { maxRise: 1 } } },
+    ['spec.analysis', 'at least one gate is required'],
+  ),
+  refused(
+    'IngressRolloutPolicy',
     'a rise of latency without percent',
     { ...minimal, analysis: { latencyP99: { maxRise: '50' } } },
     ['spec.analysis.latencyP99.maxRise', 'should match'],
@@ -423,7 +442,14 @@ const rollouts: readonly Case[] = [
           figures: { rate: 12.5 },
         },
       ],
-      baseline: { requests: 1000, successRate: 99.9, notFoundRate: 0, tlsFailureRate: 0.1, latencyP99Ms: 12.5 },
+      baseline: {
+        requests: 1000,
+        successRate: 99.9,
+        notFoundRate: 0,
+        connectFailureRate: 0.1,
+        tlsFailureRate: 0.1,
+        latencyP99Ms: 12.5,
+      },
       conditions: [
         {
           type: 'Progressing',

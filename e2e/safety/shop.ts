@@ -112,6 +112,7 @@ export const LENIENT = {
   notFoundRate: { maxRise: 100 },
   clientErrorRate: { maxRise: 100 },
   redirectRate: { maxRise: 100 },
+  connectFailureRate: { maxRise: 100 },
   tlsFailureRate: { maxRise: 100, minHandshakes: 1 },
   deadline: '2m',
 }

@@ -7,6 +7,7 @@ import type { IngressRolloutSpec } from '../model/generated/crds.ts'
 import type { IngressContent } from '../model/types.ts'
 import { EMPTY_AGGREGATE } from '../rollout/machine/figures.ts'
 import type { Before } from '../rollout/machine/figures.ts'
+import { EVEN } from '../rollout/machine/testing.ts'
 import { initialState } from '../rollout/machine/step.ts'
 import type { Observation, State } from '../rollout/machine/types.ts'
 import { hostsOfRollout, observe } from './observe.ts'
@@ -178,6 +179,7 @@ describe('figures, pods, endpoints', () => {
       notFoundRate: 0,
       clientErrorRate: 0,
       redirectRate: 0,
+      connectFailureRate: 0,
       tlsHandshakes: 0,
       tlsFailureRate: 0,
       latencyP99Ms: 1,
@@ -193,8 +195,7 @@ describe('figures, pods, endpoints', () => {
   })
 
   it('asks what each pod showed before only when the rollout may begin', () => {
-    const dispersion = { failures: 1, notFound: 1, clientErrors: 1, redirects: 1, tlsFailures: 1, slow: 1 }
-    const before = { pods: new Map(), ms: 0, dispersion, slowestMs: null }
+    const before = { pods: new Map(), ms: 0, dispersion: EVEN, slowestMs: null }
     const figures: FigureSource = {
       serving: () => EMPTY_AGGREGATE,
       baseline: () => null,
@@ -210,10 +211,9 @@ describe('figures, pods, endpoints', () => {
   })
 
   it('goes on from the past that was handed on, up to what anybody looks back', () => {
-    const dispersion = { failures: 1, notFound: 1, clientErrors: 1, redirects: 1, tlsFailures: 1, slow: 1 }
     const past = (ms: number, requests: number): Before => ({
       pods: new Map([['p-0', { ordinal: 0, counted: { ...EMPTY_AGGREGATE, requests } }]]),
-      ...{ ms, dispersion: { ...dispersion, slow: requests }, slowestMs: ms < 60_000 ? null : ms },
+      ...{ ms, dispersion: { ...EVEN, slow: requests }, slowestMs: ms < 60_000 ? null : ms },
     })
     const seen = (own: Before | null, handedOn: Before | null): Before | null => {
       const figures: FigureSource = {

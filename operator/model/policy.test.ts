@@ -53,7 +53,7 @@ describe('parsePolicy', () => {
         gates: {
           ...{ successRate: { min: 99, maxDrop: null }, notFoundRate: null, latencyP99: null, tlsFailureRate: null },
           // On by default: a wrong Service answers 404 or 401, never 5xx.
-          ...{ clientErrorRate: { maxRise: 25 }, redirectRate: null },
+          ...{ clientErrorRate: { maxRise: 25 }, redirectRate: null, connectFailureRate: { maxRise: 1 } },
         },
         onInconclusive: 'Pause',
         idleRequestsPerMinute: 10,
@@ -76,6 +76,7 @@ describe('parsePolicy', () => {
         notFoundRate: { maxRise: 0.5 },
         clientErrorRate: { maxRise: 2 },
         redirectRate: { maxRise: 100 },
+        connectFailureRate: { maxRise: 3 },
         latencyP99: { maxRise: '50%' },
         tlsFailureRate: { maxRise: 1 },
         deadline: '1h30m',
@@ -92,6 +93,7 @@ describe('parsePolicy', () => {
       notFoundRate: { maxRise: 0.5 },
       clientErrorRate: { maxRise: 2 },
       redirectRate: { maxRise: 100 },
+      connectFailureRate: { maxRise: 3 },
       latencyP99: { maxRise: 50 },
       tlsFailureRate: { maxRise: 1, minHandshakes: 20 },
     })

@@ -114,6 +114,7 @@ export function parsePolicy(raw: unknown): Policy {
         notFoundRate: analysis.notFoundRate ?? null,
         clientErrorRate: analysis.clientErrorRate,
         redirectRate: analysis.redirectRate ?? null,
+        connectFailureRate: analysis.connectFailureRate,
         latencyP99:
           analysis.latencyP99 === undefined ? null : { maxRise: Number(analysis.latencyP99.maxRise.replace('%', '')) },
         tlsFailureRate: analysis.tlsFailureRate ?? null,

@@ -18,6 +18,8 @@ export interface GateSettings {
   readonly notFoundRate: { readonly maxRise: number } | null
   readonly clientErrorRate: { readonly maxRise: number } | null
   readonly redirectRate: { readonly maxRise: number } | null
+  /** Absent: a record from before there was this gate. */
+  readonly connectFailureRate?: { readonly maxRise: number } | null
   /** maxRise: percent of the reference, 50 = half as slow again. */
   readonly latencyP99: { readonly maxRise: number } | null
   readonly tlsFailureRate: { readonly maxRise: number; readonly minHandshakes: number } | null
@@ -30,7 +32,7 @@ export function idlePerMinute({ idleRequestsPerMinute = 10 }: Pick<Settings, 'id
 
 export const NO_GATES: GateSettings = {
   ...{ successRate: null, notFoundRate: null, clientErrorRate: null, redirectRate: null },
-  ...{ latencyP99: null, tlsFailureRate: null },
+  ...{ connectFailureRate: null, latencyP99: null, tlsFailureRate: null },
 }
 
 /** Times in milliseconds. The implicit last batch of 100 % is written out. */

@@ -96,7 +96,7 @@ describe('toStatus', () => {
     run.seconds(3)
     expect(status(run).gates?.map(gate => gate.name)).toEqual([
       ...['acknowledgement', 'successRate', 'notFoundRate', 'clientErrorRate', 'redirectRate'],
-      ...['latencyP99', 'tlsFailureRate'],
+      ...['connectFailureRate', 'latencyP99', 'tlsFailureRate'],
     ])
     const verdict = { name: 'odd', verdict: 'fail', reason: 'R'.repeat(200), message: 'm'.repeat(2_000) } as const
     run.state = { ...run.state, verdicts: [{ ...verdict, figures: { good: 1, not: NaN, never: Infinity } }] }
@@ -375,6 +375,7 @@ describe('fromStatus', () => {
           notFoundRate: 0,
           clientErrorRate: null,
           redirectRate: null,
+          connectFailureRate: null,
           tlsHandshakes: 0,
           tlsFailureRate: 0,
         },

@@ -90,11 +90,13 @@ function gateOf({ name, verdict, reason, message, figures }: Verdict): Gate {
   }
 }
 
-function baselineStatus({ latencyP99Ms, clientErrorRate, redirectRate, ...rest }: Baseline): BaselineStatus {
+function baselineStatus({ latencyP99Ms, clientErrorRate, redirectRate, ...others }: Baseline): BaselineStatus {
+  const { connectFailureRate, ...rest } = others
   return {
     ...rest,
     ...(clientErrorRate === null ? {} : { clientErrorRate }),
     ...(redirectRate === null ? {} : { redirectRate }),
+    ...(connectFailureRate === null ? {} : { connectFailureRate }),
     ...(latencyP99Ms === null ? {} : { latencyP99Ms }),
   }
 }
@@ -135,10 +137,10 @@ function causeOf(phase: Phase, conditions: IngressRolloutStatus['conditions']): 
 /** Handshakes are unknown where an older operator wrote the status: such a reference decides nothing about TLS. */
 function baselineOf(status: BaselineStatus): Baseline {
   const { requests = 0, successRate = 100, notFoundRate = 0, tlsFailureRate = 0, latencyP99Ms = null } = status
-  const { clientErrorRate = null, redirectRate = null } = status
+  const { clientErrorRate = null, redirectRate = null, connectFailureRate = null } = status
   const tlsHandshakes = status.tlsHandshakes ?? 0
   return {
-    ...{ requests, successRate, notFoundRate, clientErrorRate, redirectRate },
+    ...{ requests, successRate, notFoundRate, clientErrorRate, redirectRate, connectFailureRate },
     ...{ tlsHandshakes, tlsFailureRate, latencyP99Ms },
   }
 }

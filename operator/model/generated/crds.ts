@@ -369,6 +369,18 @@ export interface IngressRolloutPolicyAnalysisRedirectRate {
   readonly maxRise: number
 }
 /**
+ * Gate on answers 502, 503 and 504 of the proxy because no backend could be reached, or it broke off before it answered, of the requests that had a route. 100 turns it off.
+ *
+ * This interface was referenced by `Container`'s JSON-Schema
+ * via the `definition` "IngressRolloutPolicyAnalysisConnectFailureRate".
+ */
+export interface IngressRolloutPolicyAnalysisConnectFailureRate {
+  /**
+   * Fails when the rate is more than this many percentage points above the stable pods.
+   */
+  readonly maxRise: number
+}
+/**
  * Gate on the 99th percentile of the latency.
  *
  * This interface was referenced by `Container`'s JSON-Schema
@@ -427,6 +439,10 @@ export interface IngressRolloutPolicyAnalysis {
    * Gate on 3xx answers, of the requests that had a route: a redirect loop. 304 is one of them.
    */
   readonly redirectRate?: IngressRolloutPolicyAnalysisRedirectRate
+  /**
+   * Gate on answers 502, 503 and 504 of the proxy because no backend could be reached, or it broke off before it answered, of the requests that had a route. 100 turns it off.
+   */
+  readonly connectFailureRate: IngressRolloutPolicyAnalysisConnectFailureRate
   /**
    * Gate on the 99th percentile of the latency.
    */
@@ -743,6 +759,10 @@ export interface IngressRolloutStatusBaseline {
    * Answers 3xx, of the requests that had a route, in percent.
    */
   readonly redirectRate?: number
+  /**
+   * Answers of the proxy because no backend could be reached, of the requests that had a route, in percent.
+   */
+  readonly connectFailureRate?: number
   /**
    * Handshakes that tlsFailureRate comes from.
    */

@@ -319,6 +319,22 @@ export const ingressRolloutPolicySpecSchema = {
           },
           additionalProperties: false,
         },
+        connectFailureRate: {
+          type: 'object',
+          required: ['maxRise'],
+          default: { maxRise: 1 },
+          description:
+            'Gate on answers 502, 503 and 504 of the proxy because no backend could be reached, or it broke off before it answered, of the requests that had a route. 100 turns it off.',
+          properties: {
+            maxRise: {
+              type: 'number',
+              minimum: 0,
+              maximum: 100,
+              description: 'Fails when the rate is more than this many percentage points above the stable pods.',
+            },
+          },
+          additionalProperties: false,
+        },
         latencyP99: {
           type: 'object',
           required: ['maxRise'],

@@ -65,7 +65,14 @@ it('sees bunches of a second and of half a minute, each in its own counter', () 
     new Map(Array.from({ length: 90 }, (_, block) => [block, counted(of(block))]))
   const short = dispersionOf([blocks(block => ({ requests: 100, failures: block % 9 === 0 ? 18 : 0 }))])
   expect(short.failures).toBeGreaterThan(8)
-  expect(short).toMatchObject({ notFound: 1, clientErrors: 1, redirects: 1, tlsFailures: 1, slow: 1 })
+  expect(short).toMatchObject({
+    notFound: 1,
+    clientErrors: 1,
+    redirects: 1,
+    connectFailures: 1,
+    tlsFailures: 1,
+    slow: 1,
+  })
   const long = dispersionOf([blocks(block => ({ requests: 100, notFound: block % 9 < 3 ? 2 : 0 }))])
   expect(long.notFound).toBeGreaterThan(2)
   const slow = dispersionOf([blocks(block => ({ requests: 100, bucket: block % 30 === 0 ? 9 : 3 }))])

@@ -29,6 +29,7 @@ export function dispersionOf(pods: readonly Blocks[]): Dispersion {
     notFound: of(SHARES.notFound),
     clientErrors: of(SHARES.clientErrors),
     redirects: of(SHARES.redirects),
+    connectFailures: of(SHARES.connectFailures),
     tlsFailures: of(SHARES.tlsFailures),
     slow: of(({ latency, requests }) => ({ count: slowerThan(latency, p99), total: requests })),
   }

@@ -76,7 +76,14 @@ describe('serving', () => {
 
   it('adds up every counter', () => {
     const figures = new Figures()
-    const change = { status: [0, 5, 1, 2, 2], notFound: 1, tlsHandshakes: 4, tlsFailures: 3, closed: 6 } as const
+    const change = {
+      status: [0, 5, 1, 2, 2],
+      notFound: 1,
+      upstreamErrors: 2,
+      tlsHandshakes: 4,
+      tlsFailures: 3,
+      closed: 6,
+    } as const
     figures.add('proxy-0', 0, report(0, OLD, {}), 0)
     figures.add('proxy-0', 0, report(1, OLD, { [HOST]: counters(10, change) }), 1)
     expect(figures.serving(KEY, 'r1', [HOST], 0)).toEqual({

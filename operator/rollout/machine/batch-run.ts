@@ -342,16 +342,18 @@ function strengthened(baseline: Baseline | null, { figures }: Observation, setti
       ...stable,
       requests: 0,
       notFound: 0,
+      upstreamErrors: 0,
       status: [0, 0, 0, 0, 0],
       tlsHandshakes: 0,
       tlsFailures: 0,
       latency: [],
     })
-  const { requests, successRate, notFoundRate, clientErrorRate, redirectRate, latencyP99Ms } = seen
-  const { tlsHandshakes, tlsFailureRate } = seen
+  const { requests, successRate, notFoundRate, clientErrorRate, redirectRate, connectFailureRate } = seen
+  const { latencyP99Ms, tlsHandshakes, tlsFailureRate } = seen
   return {
     ...base,
-    ...(http ? { requests, successRate, notFoundRate, clientErrorRate, redirectRate, latencyP99Ms } : {}),
+    ...(http ? { requests, successRate, notFoundRate, clientErrorRate, redirectRate, connectFailureRate } : {}),
+    ...(http ? { latencyP99Ms } : {}),
     ...(tls ? { tlsHandshakes, tlsFailureRate } : {}),
   }
 }

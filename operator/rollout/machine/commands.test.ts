@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { BROKEN, HEALTHY, NEW, OLD, SETTINGS, World } from './testing.ts'
+import { EVEN, BROKEN, HEALTHY, NEW, OLD, SETTINGS, World } from './testing.ts'
 
 /** Two pods serve the update and bake. */
 function baking(settings = SETTINGS): World {
@@ -143,13 +143,13 @@ describe('spec.retry', () => {
         notFoundRate: 0,
         clientErrorRate: 0,
         redirectRate: 0,
+        connectFailureRate: 0,
         tlsHandshakes: 900,
         tlsFailureRate: 0,
       },
       latencyP99Ms: 20,
     }
-    const dispersion = { failures: 1, notFound: 1, clientErrors: 1, redirects: 1, tlsFailures: 1, slow: 1 }
-    const before = { pods: new Map(), ms: 900_000, dispersion, slowestMs: null }
+    const before = { pods: new Map(), ms: 900_000, dispersion: EVEN, slowestMs: null }
     run.change = { baseline, before }
     run.onUpdate = BROKEN
     run.until(state => state.phase === 'RolledBack')

@@ -44,10 +44,19 @@ describe('slowerThan', () => {
 
 describe('aggregates', () => {
   it('add up count by count', () => {
-    const a = counted({ requests: 10, failures: 2, notFound: 1, handshakes: 3, tlsFailures: 1, bucket: 2, closed: 4 })
-    const b = counted({ requests: 5, failures: 1, bucket: 3, closed: 5 })
+    const a = counted({
+      requests: 10,
+      failures: 2,
+      notFound: 1,
+      handshakes: 3,
+      tlsFailures: 1,
+      bucket: 2,
+      closed: 4,
+      connectFailures: 2,
+    })
+    const b = counted({ requests: 5, failures: 1, connectFailures: 1, bucket: 3, closed: 5 })
     expect(addAggregates(a, b)).toEqual({
-      ...{ requests: 15, notFound: 1, tlsHandshakes: 3, tlsFailures: 1 },
+      ...{ requests: 15, notFound: 1, upstreamErrors: 3, tlsHandshakes: 3, tlsFailures: 1 },
       status: [0, 11, 0, 1, 3],
       latency: histogram({ 2: 10, 3: 5 }),
       closed: 9,
@@ -70,6 +79,7 @@ describe('aggregates', () => {
         notFoundRate: 2,
         clientErrorRate: 0,
         redirectRate: 0,
+        connectFailureRate: 0,
         tlsHandshakes: 50,
         tlsFailureRate: 10,
       },

@@ -10,6 +10,8 @@ export interface Aggregate {
   readonly status: readonly [number, number, number, number, number]
   /** Answered 404 because no route matched. */
   readonly notFound: number
+  /** Answered 502, 503 or 504 by the proxy: the backend could not be reached, or broke off before it answered. */
+  readonly upstreamErrors: number
   /** Handshakes finished. */
   readonly tlsHandshakes: number
   /** See HostCounters: some of them finished the handshake first, some did not. */
@@ -31,6 +33,7 @@ export interface Baseline {
   /** Of the requests that had a route. Null: not known (an older operator wrote it). */
   readonly clientErrorRate: number | null
   readonly redirectRate: number | null
+  readonly connectFailureRate: number | null
   readonly tlsHandshakes: number
   readonly tlsFailureRate: number
   /** Null: no requests. */
@@ -41,6 +44,7 @@ export const EMPTY_AGGREGATE: Aggregate = {
   requests: 0,
   status: [0, 0, 0, 0, 0],
   notFound: 0,
+  upstreamErrors: 0,
   tlsHandshakes: 0,
   tlsFailures: 0,
   latency: new Array<number>(LATENCY_BUCKETS_MS.length + 1).fill(0),
@@ -55,6 +59,7 @@ export function addAggregates(a: Aggregate, b: Aggregate): Aggregate {
       ...([a.status[3] + b.status[3], a.status[4] + b.status[4]] as const),
     ],
     notFound: a.notFound + b.notFound,
+    upstreamErrors: a.upstreamErrors + b.upstreamErrors,
     tlsHandshakes: a.tlsHandshakes + b.tlsHandshakes,
     tlsFailures: a.tlsFailures + b.tlsFailures,
     latency: EMPTY_AGGREGATE.latency.map((_, i) => (a.latency[i] ?? 0) + (b.latency[i] ?? 0)),
@@ -96,7 +101,7 @@ export function tlsAttempts(of: Aggregate): number {
 }
 
 /** What the gates compare, each as a share: events of all that could have been one. */
-export type Share = 'failures' | 'notFound' | 'clientErrors' | 'redirects' | 'tlsFailures'
+export type Share = 'failures' | 'notFound' | 'clientErrors' | 'redirects' | 'connectFailures' | 'tlsFailures'
 
 export const SHARES: Readonly<Record<Share, (of: Aggregate) => Sample>> = {
   failures: of => ({ count: failures(of), total: of.requests }),
@@ -104,6 +109,7 @@ export const SHARES: Readonly<Record<Share, (of: Aggregate) => Sample>> = {
   notFound: of => ({ count: of.notFound, total: requestsAndClosed(of) }),
   clientErrors: of => ({ count: clientErrors(of), total: routed(of) }),
   redirects: of => ({ count: redirects(of), total: routed(of) }),
+  connectFailures: of => ({ count: of.upstreamErrors, total: routed(of) }),
   tlsFailures: of => ({ count: of.tlsFailures, total: tlsAttempts(of) }),
 }
 
@@ -143,7 +149,8 @@ export function joinBefore(earlier: Before, later: Before): Before {
     ms: earlier.ms + later.ms,
     dispersion: {
       ...{ failures: most('failures'), notFound: most('notFound'), clientErrors: most('clientErrors') },
-      ...{ redirects: most('redirects'), tlsFailures: most('tlsFailures'), slow: most('slow') },
+      ...{ redirects: most('redirects'), connectFailures: most('connectFailures') },
+      ...{ tlsFailures: most('tlsFailures'), slow: most('slow') },
     },
     slowestMs:
       earlier.slowestMs === null || later.slowestMs === null
@@ -165,6 +172,7 @@ export function baselineOf(figures: Aggregate): Baseline {
     notFoundRate: percent(figures.notFound, figures.requests),
     clientErrorRate: percent(clientErrors(figures), routed(figures)),
     redirectRate: percent(redirects(figures), routed(figures)),
+    connectFailureRate: percent(figures.upstreamErrors, routed(figures)),
     tlsHandshakes: attempts,
     tlsFailureRate: percent(figures.tlsFailures, attempts),
     latencyP99Ms: percentile(figures.latency, 0.99),

@@ -3,7 +3,7 @@ import { EMPTY_AGGREGATE } from './figures.ts'
 import type { Before, PodBefore } from './figures.ts'
 import { judge } from './judge.ts'
 import { initialState } from './step.ts'
-import { NEW, NO_COMMANDS, OLD, SETTINGS, counted, pod } from './testing.ts'
+import { EVEN, NEW, NO_COMMANDS, OLD, SETTINGS, counted, pod } from './testing.ts'
 import type { Counted } from './testing.ts'
 import type { Observation, State, WindowFigures } from './types.ts'
 
@@ -107,7 +107,14 @@ describe('the last minute of a batch that waits', () => {
         { requests: 960, failures: 480 },
       ),
     ).toEqual([])
-    const seen = { requests: 1_000, successRate: 100, notFoundRate: 0, clientErrorRate: 0, redirectRate: 0 }
+    const seen = {
+      requests: 1_000,
+      successRate: 100,
+      notFoundRate: 0,
+      clientErrorRate: 0,
+      redirectRate: 0,
+      connectFailureRate: 0,
+    }
     const baseline = { ...seen, tlsHandshakes: 0, tlsFailureRate: 0, latencyP99Ms: 1 }
     const last = { ...WAITING, baseline }
     expect(
@@ -157,7 +164,6 @@ describe('looks after the bake', () => {
 })
 
 describe('what the pods showed before', () => {
-  const EVEN = { failures: 1, notFound: 1, clientErrors: 1, redirects: 1, tlsFailures: 1, slow: 1 }
   /** As many requests per second as now. */
   const REST = { ms: 150_000, dispersion: EVEN, slowestMs: null }
   const BAKING: State = { ...WAITING, phase: 'Progressing', step: { name: 'baking', since: 0 } }

@@ -119,6 +119,7 @@ describe('a new leader', () => {
         notFoundRate: 0.25,
         clientErrorRate: 0,
         redirectRate: 0,
+        connectFailureRate: 0,
         tlsHandshakes: 600,
         tlsFailureRate: 1.5,
       },

@@ -40,7 +40,7 @@ describe('a good change', () => {
     expect(run.state.message).toBe('batch 1 of 3 bakes for 30 s, 1 pod up to ordinal 0')
     expect(run.state.verdicts.map(one => one.name)).toEqual([
       ...['acknowledgement', 'successRate', 'notFoundRate', 'clientErrorRate', 'redirectRate'],
-      ...['latencyP99', 'tlsFailureRate'],
+      ...['connectFailureRate', 'latencyP99', 'tlsFailureRate'],
     ])
   })
 
@@ -132,7 +132,14 @@ describe('a good change', () => {
     const run = start({}, 1)
     run.change = {
       baseline: {
-        ...{ requests: 3_000, successRate: 100, notFoundRate: 0, clientErrorRate: 0, redirectRate: 0 },
+        ...{
+          requests: 3_000,
+          successRate: 100,
+          notFoundRate: 0,
+          clientErrorRate: 0,
+          redirectRate: 0,
+          connectFailureRate: 0,
+        },
         ...{ tlsHandshakes: 600, tlsFailureRate: 0, latencyP99Ms: 25 },
       },
     }
@@ -154,6 +161,14 @@ describe('a bad change', () => {
     run.until(state => state.phase === 'RolledBack', 10)
     expect(run.state.cause?.message).toContain(`${gate}: `)
     expect(run.record).toMatchObject({ current: OLD, refused: [NEW] })
+  })
+
+  it('to a backend that is not reached now and then is taken back, however many errors of the application are allowed', () => {
+    const run = new World()
+    run.settings = { ...SETTINGS, gates: { ...SETTINGS.gates, successRate: { min: null, maxDrop: 5 } } }
+    run.onUpdate = { ...HEALTHY, failures: 2, connectFailures: 2 }
+    run.until(state => state.phase === 'RolledBack', 60)
+    expect(run.state.cause?.message).toContain('connectFailureRate: connect failures 4.0 %')
   })
 
   it('that fails in batch 1 is taken back within seconds, and stays refused', () => {

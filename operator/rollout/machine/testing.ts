@@ -2,7 +2,7 @@
 import type { Revision } from '../../../protocol/objects.ts'
 import { ABSENT_REVISION } from '../../../protocol/objects.ts'
 import { EMPTY_AGGREGATE, addAggregates } from './figures.ts'
-import type { Aggregate } from './figures.ts'
+import type { Aggregate, Dispersion } from './figures.ts'
 import { resume } from './resume.ts'
 import type { RecordView, Remembered } from './resume.ts'
 import { initialState, step } from './step.ts'
@@ -26,6 +26,7 @@ export const SETTINGS: Settings = {
     notFoundRate: { maxRise: 0.5 },
     clientErrorRate: { maxRise: 10 },
     redirectRate: { maxRise: 10 },
+    connectFailureRate: { maxRise: 1 },
     latencyP99: { maxRise: 50 },
     tlsFailureRate: { maxRise: 1, minHandshakes: 20 },
   },
@@ -41,6 +42,8 @@ export interface Counted {
   /** Answers of the backend. */
   readonly clientErrors?: number
   readonly redirects?: number
+  /** Part of the failures. */
+  readonly connectFailures?: number
   readonly handshakes?: number
   readonly tlsFailures?: number
   /** Not part of the requests. Null: by a proxy that does not count them apart. */
@@ -51,9 +54,9 @@ export interface Counted {
 
 export function counted(of: Counted): Aggregate {
   const { requests = 0, failures = 0, notFound = 0, handshakes = 0, tlsFailures = 0, bucket = 4 } = of
-  const { clientErrors = 0, redirects = 0, closed = 0 } = of
+  const { clientErrors = 0, redirects = 0, connectFailures = 0, closed = 0 } = of
   return {
-    ...{ requests, notFound, tlsHandshakes: handshakes, tlsFailures, closed },
+    ...{ requests, notFound, upstreamErrors: connectFailures, tlsHandshakes: handshakes, tlsFailures, closed },
     status: [
       ...([0, requests - failures - notFound - clientErrors - redirects] as const),
       ...([redirects, notFound + clientErrors, failures] as const),
@@ -63,6 +66,11 @@ export function counted(of: Counted): Aggregate {
 }
 
 /** What every pod counts in a second. */
+/** Nothing comes in bunches. */
+export const EVEN: Dispersion = {
+  ...{ failures: 1, notFound: 1, clientErrors: 1, redirects: 1, connectFailures: 1, tlsFailures: 1, slow: 1 },
+}
+
 export const HEALTHY: Counted = { requests: 50, handshakes: 10 }
 export const BROKEN: Counted = { requests: 50, failures: 10, handshakes: 10 }
 
@@ -268,7 +276,7 @@ function difference(a: Aggregate, b: Aggregate): Aggregate {
 function scaled(of: Aggregate, factor: number): Aggregate {
   const [a, b, c, d, e] = of.status
   return {
-    ...{ requests: of.requests * factor, notFound: of.notFound * factor },
+    ...{ requests: of.requests * factor, notFound: of.notFound * factor, upstreamErrors: of.upstreamErrors * factor },
     ...{ tlsHandshakes: of.tlsHandshakes * factor, tlsFailures: of.tlsFailures * factor },
     closed: of.closed === null ? null : of.closed * factor,
     status: [a * factor, b * factor, c * factor, d * factor, e * factor],

@@ -1,5 +1,6 @@
 /** What is simulated, and the rows of the table in docs/rollout-policy.md. */
 import type { Settings } from '../machine/types.ts'
+import { NO_GATES } from '../../model/settings.ts'
 import { seeded } from './random.ts'
 import { QUIET, readmePolicy, simulate } from './simulate.ts'
 import type { Outcome, Scenario } from './simulate.ts'
@@ -26,6 +27,13 @@ export const RELATIVE: Settings = {
   onInconclusive: 'Promote',
 }
 
+/** Nothing but the gate on connect failures could fail; nobody is asked. */
+export const CONNECT: Settings = {
+  ...README,
+  gates: { ...NO_GATES, connectFailureRate: { maxRise: 1 } },
+  onInconclusive: 'Promote',
+}
+
 const each = (row: (errors: number, rate: number) => Row): readonly Row[] =>
   ERRORS.flatMap(errors => RATES.map(rate => row(errors, rate)))
 const words = (errors: number, rate: number): string => `${errors * 100} % errors, ${rate} requests/s`
@@ -41,6 +49,18 @@ export const GOOD_CHANGES: readonly Row[] = [
   ...RATES.map(rate => ({
     name: `stuck client, its requests every 20 s, ${rate} requests/s`,
     scenario: { errors: 0.002, rate, stuck: 0.04, bunchedMs: 20_000 },
+  })),
+  ...each((errors, rate) => ({
+    name: `connect failures: ${words(errors, rate)}`,
+    ...{ scenario: { errors, rate, unreached: 'all' }, policy: CONNECT },
+  })),
+  ...RATES.map((rate): Row => ({
+    name: `connect failures of a stuck client, ${rate} requests/s`,
+    ...{ scenario: { errors: 0.002, rate, stuck: 0.04, unreached: 'all' }, policy: CONNECT },
+  })),
+  ...RATES.map((rate): Row => ({
+    name: `connect failures of a stuck client every 20 s, ${rate} requests/s`,
+    ...{ scenario: { errors: 0.002, rate, stuck: 0.04, bunchedMs: 20_000, unreached: 'all' }, policy: CONNECT },
   })),
   ...RATES.map(rate => ({
     name: `nothing known from before, 1 % errors, ${rate} requests/s`,
@@ -66,6 +86,14 @@ export const FAULTS: readonly Row[] = [
     name: `2 points more, ${errors * 100} % errors, 1 000 requests a bake`,
     scenario: { errors, rate: THOUSAND_A_BAKE, fault: 0.02 },
     policy: RELATIVE,
+  })),
+  ...ERRORS.map((errors): Row => ({
+    name: `connect failures: 2 points more, ${errors * 100} % other errors, 1 000 requests a bake`,
+    ...{ scenario: { errors, rate: THOUSAND_A_BAKE, fault: 0.02, unreached: 'fault' }, policy: CONNECT },
+  })),
+  ...RATES.map((rate): Row => ({
+    name: `connect failures: 10 points more, ${rate} requests/s`,
+    ...{ scenario: { rate, fault: 0.1, unreached: 'fault' }, policy: CONNECT },
   })),
   ...RATES.map(rate => ({
     name: `10 points more in a late minute, ${rate} requests/s`,

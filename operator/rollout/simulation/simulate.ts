@@ -22,6 +22,8 @@ export interface Scenario {
   readonly bunchedMs: number
   /** What fails more on the update; share of its requests. */
   readonly fault: number
+  /** Which of the failures are of backends that were not reached: all, or those of the fault only. */
+  readonly unreached: 'none' | 'fault' | 'all'
   /** The fault begins so long after the first batch passed; 0: with the update. Milliseconds. */
   readonly faultAfterMs: number
   /** How long the person takes who approves the second batch; 0: nobody is asked. Milliseconds. */
@@ -36,7 +38,7 @@ export interface Scenario {
 
 export const QUIET: Scenario = {
   ...{ pods: 5, rate: 4, errors: 0.005, stuck: 0, bunchedMs: 0, fault: 0, faultAfterMs: 0 },
-  ...{ waitMs: 0, waitLookMs: 60_000, nights: false, unknownPast: false },
+  ...{ unreached: 'none', waitMs: 0, waitLookMs: 60_000, nights: false, unknownPast: false },
 }
 
 export interface Outcome {
@@ -73,6 +75,7 @@ export function readmePolicy(waits: boolean): Settings {
       notFoundRate: { maxRise: 0.5 },
       clientErrorRate: { maxRise: 25 },
       redirectRate: null,
+      connectFailureRate: { maxRise: 1 },
       latencyP99: null,
       tlsFailureRate: { maxRise: 1, minHandshakes: 20 },
     },
@@ -86,6 +89,7 @@ interface Tick {
   readonly updated: boolean
   readonly requests: number
   readonly failures: number
+  readonly unreached: number
 }
 
 export function simulate(scenario: Scenario, random: Random, settings = readmePolicy(scenario.waitMs > 0)): Outcome {
@@ -140,23 +144,33 @@ function endOf({ phase, blocked }: State): Outcome['end'] | null {
   return blocked === null ? null : 'stuck'
 }
 
-type Clients = (pod: number, ms: number, now: number, faulty: boolean) => { requests: number; failures: number }
+type Clients = (
+  pod: number,
+  ms: number,
+  now: number,
+  faulty: boolean,
+) => Pick<Tick, 'requests' | 'failures' | 'unreached'>
 
 function clientsOf(
-  { rate, errors, stuck, bunchedMs, fault, pods, nights }: Scenario,
+  { rate, errors, stuck, bunchedMs, fault, pods, nights, unreached: which }: Scenario,
   { next, poisson }: Random,
 ): Clients {
   const unlucky = Math.floor(next() * pods)
+  const binomial = (of: number, part: number): number =>
+    Array.from({ length: of }, () => (next() < part ? 1 : 0)).reduce((sum: number, one) => sum + one, 0)
   return (pod, ms, now, faulty) => {
     const all = (rate * ms) / 1_000
     const awake = nights ? 0.625 + 0.375 * Math.cos((2 * Math.PI * now) / DAY_MS) : 1
     const share = Math.min(1, errors + (faulty ? fault : 0))
     const failed = poisson(all * awake * share)
     const requests = failed + poisson(all * awake * (1 - share))
-    if (pod !== unlucky || stuck === 0) return { requests, failures: failed }
+    const ofFault = which === 'fault' && faulty ? binomial(failed, fault / share) : 0
+    const unreached = which === 'all' ? failed : ofFault
+    if (pod !== unlucky || stuck === 0) return { requests, failures: failed, unreached }
     const bunches = bunchedMs === 0 ? 0 : Math.floor((now + ms) / bunchedMs) - Math.floor(now / bunchedMs)
     const more = bunchedMs === 0 ? poisson(all * stuck) : bunches * poisson((rate * stuck * bunchedMs) / 1_000)
-    return { requests: requests + more, failures: failed + more }
+    const both = which === 'all' ? unreached + more : unreached
+    return { requests: requests + more, failures: failed + more, unreached: both }
   }
 }
 
@@ -168,8 +182,8 @@ interface Past {
 function pastOf({ pods, unknownPast }: Scenario, clients: Clients): Past {
   const blocks = Array.from({ length: pods }, (_, pod) =>
     Array.from({ length: BEFORE_MS / BLOCK_MS }, (__, block) => {
-      const { requests, failures } = clients(pod, BLOCK_MS, block * BLOCK_MS, false)
-      return figures(requests, failures)
+      const { requests, failures, unreached } = clients(pod, BLOCK_MS, block * BLOCK_MS, false)
+      return figures(requests, failures, unreached)
     }),
   )
   const before: Before = {
@@ -215,21 +229,28 @@ function observe(state: State, { now, updated, ticks, past, approved }: Look): O
 }
 
 function windowOf(ticks: readonly Tick[], since: number): WindowFigures {
-  const sums = [0, 0, 0, 0] as [number, number, number, number]
+  const sums: [number, number, number, number, number, number] = [0, 0, 0, 0, 0, 0]
   for (let i = ticks.length - 1; i >= 0; i--) {
     const tick = ticks[i]
     if (tick === undefined || tick.begin < since) break
-    sums[tick.updated ? 0 : 2] += tick.requests
-    sums[tick.updated ? 1 : 3] += tick.failures
+    const first = tick.updated ? 0 : 3
+    sums[first] += tick.requests
+    sums[first === 0 ? 1 : 4] += tick.failures
+    sums[first === 0 ? 2 : 5] += tick.unreached
   }
-  return { update: figures(sums[0], sums[1]), stable: figures(sums[2], sums[3]) }
+  return { update: figures(sums[0], sums[1], sums[2]), stable: figures(sums[3], sums[4], sums[5]) }
 }
 
 /** Every answer as fast as any other, a handshake for each ten requests. */
-function figures(requests: number, failures: number): Aggregate {
+function figures(requests: number, failures: number, upstreamErrors: number): Aggregate {
   return {
     ...EMPTY_AGGREGATE,
-    ...{ requests, status: [0, requests - failures, 0, 0, failures], tlsHandshakes: Math.ceil(requests / 10) },
+    ...{
+      upstreamErrors,
+      requests,
+      status: [0, requests - failures, 0, 0, failures],
+      tlsHandshakes: Math.ceil(requests / 10),
+    },
     latency: EMPTY_AGGREGATE.latency.map((_, bucket) => (bucket === 4 ? requests : 0)),
   }
 }

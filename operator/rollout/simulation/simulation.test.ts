@@ -1,6 +1,6 @@
 /** The acceptance of the gates, in short: `make monte-carlo` plays it at length. Seeds are fixed: what passes once passes always. */
 import { describe, expect, it } from '@jest/globals'
-import { RELATIVE, count, played, quantile } from './scenarios.ts'
+import { CONNECT, RELATIVE, count, played, quantile } from './scenarios.ts'
 import type { Row } from './scenarios.ts'
 import { readmePolicy } from './simulate.ts'
 import type { Scenario } from './simulate.ts'
@@ -10,6 +10,7 @@ const ends = (row: Row, runs: number): string => {
   const outcomes = played(row, runs, SEED)
   return `${count(outcomes, 'taken back')} of ${runs} taken back`
 }
+const connect = (scenario: Partial<Scenario>): Row => ({ name: '', scenario, policy: CONNECT })
 const relative = (scenario: Partial<Scenario>): Row => ({ name: '', scenario, policy: RELATIVE })
 
 describe('a change that is as good as what it replaces', () => {
@@ -21,6 +22,8 @@ describe('a change that is as good as what it replaces', () => {
     ['many errors of many requests', relative({ errors: 0.03, rate: 50 })],
     ['few requests', relative({ errors: 0.01, rate: 1 })],
     ['a client with errors that is stuck to one pod', relative({ errors: 0.002, rate: 20, stuck: 0.04 })],
+    ['backends that are not reached now and then', connect({ errors: 0.03, rate: 20, unreached: 'all' })],
+    ['a client of such backends that is stuck', connect({ errors: 0.002, rate: 20, stuck: 0.04, unreached: 'all' })],
     ['one that sends them in bunches', relative({ errors: 0.002, rate: 20, stuck: 0.04, bunchedMs: 20_000 })],
   ])('is not taken back: %s', (_, row) => {
     expect(ends(row, 40)).toBe('0 of 40 taken back')
@@ -60,6 +63,13 @@ describe('a fault', () => {
       expect(found.length).toBeGreaterThanOrEqual(90)
     },
   )
+
+  it('of two points more connect failures does not drown in the errors of an application', () => {
+    const of = { errors: 0.03, rate: 36, fault: 0.02, unreached: 'fault' } as const
+    const outcomes = played(connect(of), 100, SEED)
+    const soon = outcomes.filter(one => one.end === 'taken back' && one.requests <= 1_200 && one.reached === 1)
+    expect(soon.length).toBeGreaterThanOrEqual(70)
+  })
 
   it('is found beside a stuck client', () => {
     const outcomes = played(relative({ errors: 0.002, rate: 36, stuck: 0.04, fault: 0.05 }), 100, SEED)

@@ -28,6 +28,21 @@ export const redirectRate = riseGate({
   before: baseline => shareBefore(baseline, baseline.redirectRate),
 })
 
+/**
+ * Backends that could not be reached. Hardly any of them are normal, while an application may answer 5xx now and then: among
+ * those a few percent would drown.
+ */
+export const connectFailureRate = riseGate({
+  ...{ name: 'connectFailureRate', what: 'connect failures', unit: 'requests', tooFew: 'TooFewRequests' },
+  threshold: ({ kind, gates, minRequests }) => {
+    // Absent: a record of a rollout that began before there was this gate.
+    const { connectFailureRate: gate = null } = gates
+    return kind === 'Secret' || gate === null ? null : { maxRise: gate.maxRise, enough: minRequests }
+  },
+  share: 'connectFailures',
+  before: baseline => shareBefore(baseline, baseline.connectFailureRate),
+})
+
 function shareBefore({ requests, notFoundRate }: Baseline, rate: number | null): Sample | null {
   if (rate === null) return null
   const total = requests * (1 - notFoundRate / 100)

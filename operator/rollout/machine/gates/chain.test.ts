@@ -140,6 +140,7 @@ describe('outcome', () => {
     ['successRate', {}],
     ['clientErrorRate', { update: { requests: 200, clientErrors: 90 } }],
     ['redirectRate', { update: { requests: 200, redirects: 90 } }],
+    ['connectFailureRate', { update: { requests: 200, failures: 9, connectFailures: 9 } }],
     ['latencyP99', { update: { requests: 200, bucket: 9 } }],
   ])('judges by the other requests where some paths are closed: %s', (_, { update = GOOD }) => {
     const verdicts = (closed: number) => {
@@ -178,10 +179,11 @@ describe('outcome', () => {
   it('gives the verdicts of the gates that the policy has, in order', () => {
     const names = (of: Inputs): readonly string[] => evaluate(baked(of)).map(one => one.name)
     expect(names({})).toEqual([
-      ...['successRate', 'notFoundRate', 'clientErrorRate', 'redirectRate', 'latencyP99', 'tlsFailureRate'],
+      ...['successRate', 'notFoundRate', 'clientErrorRate', 'redirectRate', 'connectFailureRate', 'latencyP99'],
+      'tlsFailureRate',
     ])
     expect(names({ gates: { ...SETTINGS.gates, successRate: null, latencyP99: null } })).toEqual([
-      ...['notFoundRate', 'clientErrorRate', 'redirectRate', 'tlsFailureRate'],
+      ...['notFoundRate', 'clientErrorRate', 'redirectRate', 'connectFailureRate', 'tlsFailureRate'],
     ])
   })
 })

@@ -3,7 +3,7 @@ import type { Verdict } from '../types.ts'
 import { ALARMING, NOT_SIGNIFICANT } from './gate.ts'
 import type { Gate, GateInput } from './gate.ts'
 import { closedPaths } from './closed.ts'
-import { clientErrorRate, redirectRate } from './answer-classes.ts'
+import { clientErrorRate, connectFailureRate, redirectRate } from './answer-classes.ts'
 import { latencyP99 } from './latency-p99.ts'
 import { NOT_FOUND_RATE, notFoundRate } from './not-found-rate.ts'
 import { successRate } from './success-rate.ts'
@@ -15,6 +15,7 @@ const GATES: readonly Gate[] = [
   notFoundRate,
   clientErrorRate,
   redirectRate,
+  connectFailureRate,
   latencyP99,
   tlsFailureRate,
 ]
@@ -29,7 +30,7 @@ export function evaluate(input: GateInput): readonly Verdict[] {
  * success rate, for a Secret the TLS failures, for a deletion the 404; where the policy has no such gate, the next one.
  */
 export function required(kind: GateInput['kind'], deletion: boolean): readonly string[] {
-  const others = ['latencyP99', 'clientErrorRate', 'redirectRate']
+  const others = ['latencyP99', 'clientErrorRate', 'redirectRate', 'connectFailureRate']
   if (kind === 'Secret') return ['tlsFailureRate', 'successRate', 'notFoundRate', ...others]
   return deletion
     ? ['notFoundRate', 'successRate', 'tlsFailureRate', ...others]

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { EMPTY_AGGREGATE } from '../figures.ts'
 import type { Aggregate } from '../figures.ts'
-import { counted } from '../testing.ts'
+import { EVEN, counted } from '../testing.ts'
 import { latencyP99 } from './latency-p99.ts'
 import type { Inputs } from './testing.ts'
 import { baked, input } from './testing.ts'
@@ -66,9 +66,8 @@ describe('latencyP99', () => {
   })
 
   it('against before the rollout takes for drift what all pods were for a while, and only there', () => {
-    const dispersion = { failures: 1, notFound: 1, clientErrors: 1, redirects: 1, tlsFailures: 1, slow: 1 }
     const pods = counted({ requests: 5_000, bucket: 4 })
-    const past = { update: pods, stable: pods, dispersion, busier: 1 }
+    const past = { update: pods, stable: pods, dispersion: EVEN, busier: 1 }
     const slower = (slowestMs: number | null, than: Inputs): string => {
       const found = latencyP99(baked({ ...than, update: { requests: 200, bucket: 7 }, past: { ...past, slowestMs } }))
       return `${found?.verdict ?? ''} ${found?.reason ?? ''}`

@@ -50,7 +50,7 @@ function verdicts(): readonly Verdict[] {
       [1_000, 1_000],
     ] as const),
   ]
-  const ways = ['failures', 'notFound', 'clientErrors', 'redirects'] as const
+  const ways = ['failures', 'notFound', 'clientErrors', 'redirects', 'connectFailures'] as const
   const of = (way: (typeof ways)[number], [total, count]: readonly [number, number], bucket: number): Counted => ({
     ...{ requests: total, handshakes: total, tlsFailures: count, bucket },
     [way]: count,

@@ -10,6 +10,7 @@ const OFF = {
   notFoundRate: null,
   clientErrorRate: null,
   redirectRate: null,
+  connectFailureRate: null,
   latencyP99: null,
   tlsFailureRate: null,
 }
