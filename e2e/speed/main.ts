@@ -79,19 +79,33 @@ function load(space: Space, name: string, perSecond: number, records: LoadRecord
   return new HttpLoad({ ...limits, ...asked, targets, onRecord: record => void records.push(record) })
 }
 
+/** Clients ask while something happens. */
+async function under<T>(
+  { space, name, perSecond }: { readonly space: Space; readonly name: string; readonly perSecond: number },
+  act: () => Promise<T>,
+): Promise<{ readonly outcome: T; readonly records: readonly LoadRecord[] }> {
+  const records: LoadRecord[] = []
+  const clients = load(space, name, perSecond, records)
+  try {
+    // The gates know what is usual.
+    await sleep(5_000)
+    const outcome = await act()
+    await sleep(1_000)
+    return { outcome, records }
+  } finally {
+    await clients.stop()
+  }
+}
+
 /** From the first bad answer to the last. */
 async function harm(space: Space): Promise<readonly number[]> {
   const spans: number[] = []
   for (let n = 0; n < BAD_CHANGES; n++) {
     const name = `bad-${n}`
-    const records: LoadRecord[] = []
-    const clients = load(space, name, BAD_PER_SECOND, records)
-    await sleep(5_000)
-    await space.cluster.api.patch('ingresses', name, space.name, pointAt(space.host(name), 'bad'))
-    const rollout = await space.rollouts.next(name)
-    await space.rollouts.reaches(rollout, ['RolledBack'], 60_000)
-    await sleep(1_000)
-    await clients.stop()
+    const { records } = await under({ space, name, perSecond: BAD_PER_SECOND }, async () => {
+      await space.cluster.api.patch('ingresses', name, space.name, pointAt(space.host(name), 'bad'))
+      await space.rollouts.reaches(await space.rollouts.next(name), ['RolledBack'], 60_000)
+    })
     spans.push(spanOf(records, 'bad'))
   }
   return spans
@@ -99,19 +113,15 @@ async function harm(space: Space): Promise<readonly number[]> {
 
 /** What one rollout of the README's policy writes, from its beginning to its end, under load. */
 async function rolloutWrites(space: Space): Promise<string> {
-  const clients = load(space, 'whole', GOOD_PER_SECOND, [])
-  await sleep(5_000)
-  const before = (await writes()).length
-  await space.cluster.api.patch('ingresses', 'whole', space.name, pointAt(space.host('whole'), 'v2'))
-  const rollout = await space.rollouts.next('whole')
-  const began = performance.now()
-  await space.rollouts.reaches(rollout, ['Complete'], 600_000)
-  await sleep(2_000)
-  await clients.stop()
+  const { outcome: before } = await under({ space, name: 'whole', perSecond: GOOD_PER_SECOND }, async () => {
+    const known = (await writes()).length
+    await space.cluster.api.patch('ingresses', 'whole', space.name, pointAt(space.host('whole'), 'v2'))
+    await space.rollouts.reaches(await space.rollouts.next('whole'), ['Complete'], 600_000)
+    return known
+  })
   const counts = countsOf((await writes()).slice(before))
   const total = counts.reduce((sum, { count }) => sum + count, 0)
-  const seconds = Math.round((performance.now() - began) / 1_000)
-  return `${total} writes in ${seconds} s (${counts.map(one => `${one.count} × ${one.resource}`).join(', ')})`
+  return `${total} writes (${counts.map(one => `${one.count} × ${one.resource}`).join(', ')})`
 }
 
 async function run(): Promise<void> {
