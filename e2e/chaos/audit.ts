@@ -86,7 +86,9 @@ function succeeded({ code }: Write): boolean {
 export function strayWrites(writes: readonly Write[]): readonly Write[] {
   const leases = writes.filter(one => one.holder !== null && succeeded(one)).sort((a, b) => a.answeredAt - b.answeredAt)
   const holderAt = (time: number): string => leases.findLast(lease => lease.answeredAt <= time)?.holder ?? ''
-  return writes.filter(one => isDecision(one) && succeeded(one) && holderAt(one.receivedAt) !== one.pod)
+  return writes.filter(
+    one => isDecision(one) && succeeded(one) && (one.pod === '' || holderAt(one.receivedAt) !== one.pod),
+  )
 }
 
 /** How often who leads changed. */

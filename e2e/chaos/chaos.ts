@@ -51,7 +51,7 @@ export async function chaos(space: Space, options: ChaosOptions): Promise<Outcom
   for (const host of everyHost) await content(host, 0, GOOD[0])
   for (const host of everyHost) await space.serves(space.host(nameOf(host)), GOOD[0], 60_000)
   await space.policy(hosts, { batches: [{ pods: 1 }, { pods: '50%' }, { pods: '100%' }], bakeTime: '5s' })
-  const before = (await writes()).length
+  const before = await writes()
   const records: LoadRecord[] = []
   const loads = everyHost.map(host => {
     const limits = { timeoutMs: 10_000, maxMs: MAX_LOAD_MS, maxRequests: 10_000_000 }
@@ -91,7 +91,13 @@ export async function chaos(space: Space, options: ChaosOptions): Promise<Outcom
       .serves(space.host(nameOf(host)), serves.get(host) ?? GOOD[0], 30_000)
       .catch((error: unknown) => wrong.push(`host ${host}: ${messageOf(error)}`))
   }
-  return { ...(await disturbed), changes: results, records, wrong, writes: (await writes()).slice(before) }
+  return {
+    ...(await disturbed),
+    changes: results,
+    records,
+    wrong,
+    writes: [...lastLease(before), ...(await writes()).slice(before.length)],
+  }
 }
 
 async function change(
@@ -139,23 +145,26 @@ async function disturb(
       () => true,
       () => false,
     )
-  for (let n = 0; await waited(); n++) {
-    await resume()
-    const leader = await leaderOf(cluster, await operators.pods())
-    const pid = leader === null ? null : await cluster.pidOf(leader, 'operator')
-    if (pid === null) continue
-    if (n % 2 === 0) {
-      await cluster.script(['in-node', 'kill', '-9', pid])
-      counts.killed++
-      say(`${leader} was killed`)
-    } else {
-      await cluster.script(['in-node', 'kill', '-STOP', pid])
-      still = pid
-      counts.stopped++
-      say(`${leader} stands still`)
+  try {
+    for (let n = 0; await waited(); n++) {
+      await resume()
+      const leader = await leaderOf(cluster, await operators.pods())
+      const pid = leader === null ? null : await cluster.pidOf(leader, 'operator')
+      if (pid === null) continue
+      if (n % 2 === 0) {
+        await cluster.script(['in-node', 'kill', '-9', pid])
+        counts.killed++
+        say(`${leader} was killed`)
+      } else {
+        await cluster.script(['in-node', 'kill', '-STOP', pid])
+        still = pid
+        counts.stopped++
+        say(`${leader} stands still`)
+      }
     }
+  } finally {
+    await resume()
   }
-  await resume()
   return counts
 }
 
@@ -164,6 +173,11 @@ async function leaderOf({ kubectl }: Cluster, pods: readonly string[]): Promise<
   const lease = ['-n', SYSTEM, 'get', 'lease', 'sluice-operator', '-o', 'jsonpath={.spec.holderIdentity}']
   const holder = await kubectl.ok(lease)
   return pods.find(name => holder === name) ?? null
+}
+
+/** Who led when it began. */
+function lastLease(before: readonly Write[]): readonly Write[] {
+  return before.filter(({ holder }) => holder !== null).slice(-1)
 }
 
 async function writes(): Promise<readonly Write[]> {

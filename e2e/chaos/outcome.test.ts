@@ -83,7 +83,8 @@ describe('the outcome', () => {
   const fine: Outcome = {
     changes: [good, { ...good, bad: true, phase: 'RolledBack' }],
     records: [record, { ...record, status: 500, version: 'bad' }],
-    ...{ writes: [], killed: 1, stopped: 1, wrong: [] },
+    writes: writesIn([lease('a'), event('a', 'ingresses'), lease('b'), event('b', 'ingresses')].join('\n')),
+    ...{ killed: 1, stopped: 1, wrong: [] },
   }
 
   it('is fine where all ended as they should, and a bad change harmed the first pod alone', () => {
@@ -100,7 +101,12 @@ describe('the outcome', () => {
     ],
     ['a request that failed otherwise', { records: [{ ...record, status: null, error: 'ECONNRESET' }] }],
     ['a host that serves what it should not', { wrong: ['host 0: v2'] }],
-    ['a write of who did not lead', { writes: writesIn([lease('a'), event('b', 'ingresses')].join('\n')) }],
+    [
+      'a write of who did not lead',
+      { writes: writesIn([lease('a'), event('a', 'ingresses'), lease('b'), event('a', 'ingresses')].join('\n')) },
+    ],
+    ['nobody disturbed', { killed: 0, stopped: 0 }],
+    ['an audit log that is empty', { writes: [] }],
   ])('is not with %s', (_name, different) => {
     expect(problemsOf({ ...fine, ...different })).toHaveLength(1)
   })

@@ -2,7 +2,7 @@
 import type { LoadRecord } from '../load/record.ts'
 import { failed } from '../load/record.ts'
 import type { Write } from './audit.ts'
-import { countsOf, leadersIn, strayWrites } from './audit.ts'
+import { countsOf, isDecision, leadersIn, strayWrites } from './audit.ts'
 
 export interface Change {
   readonly host: number
@@ -30,7 +30,7 @@ export const BAD = 'bad'
 const FIRST_BATCH = 1
 
 /** What is not as it should be, in words; empty: nothing. */
-export function problemsOf({ changes, records, writes, wrong }: Outcome): readonly string[] {
+export function problemsOf({ changes, records, writes, wrong, killed, stopped }: Outcome): readonly string[] {
   const ends = changes.flatMap(({ host, n, bad, phase, message }) => {
     const wanted = bad ? 'RolledBack' : 'Complete'
     return phase === wanted ? [] : [`change ${n} of host ${host} is ${phase}, not ${wanted}: ${message}`]
@@ -38,9 +38,11 @@ export function problemsOf({ changes, records, writes, wrong }: Outcome): readon
   const spread = records.filter(({ version, ordinal }) => version === BAD && ordinal >= FIRST_BATCH)
   const others = records.filter(record => failed(record) && record.version !== BAD)
   const stray = strayWrites(writes)
+  const isProved = killed + stopped > 0 && leadersIn(writes).length > 1 && writes.some(isDecision)
   return [
     ...ends,
     ...wrong,
+    ...(isProved ? [] : ['nobody was disturbed, or the audit log says nothing of who decided: this proves nothing']),
     ...(spread.length === 0 ? [] : [`${spread.length} answers of a bad change came from pods beyond the first batch`]),
     ...(others.length === 0 ? [] : [`${others.length} requests failed that no bad change answered: ${codes(others)}`]),
     ...stray.map(

@@ -124,7 +124,8 @@ export class Driver {
   forget(uid: string): void {
     const { clock } = this.#options
     const driven = this.#driven.get(uid)
-    if (driven !== undefined && isOut(driven.state)) this.#takenBack.note(uid, driven.hosts, clock.now(), driven.state)
+    if (driven !== undefined && isOut(driven.state))
+      this.#takenBack.note(noteOf(uid, driven.state, true), driven.hosts, clock.now(), driven.state)
     this.#driven.delete(uid)
     if (this.#options.turns.release(uid)) this.#options.turnFree()
   }
@@ -193,10 +194,14 @@ export class Driver {
     const hasEnded = ENDED.has(next.phase) && next.phase !== state.phase && next.phase !== 'Complete'
     const isBack = state.index !== 0 && next.index === 0
     // While it rests others may begin: what it shows is no measure for them.
-    if ((hasEnded && next.reached !== 0) || isBack || (next.phase === 'Paused' && isOut(next))) {
-      this.#takenBack.note(rollout.uid, hosts, clock.now(), state)
+    const isTaken = (hasEnded && next.reached !== 0) || isBack
+    if (isTaken || (next.phase === 'Paused' && isOut(next))) {
+      this.#takenBack.note(noteOf(rollout.uid, next, isTaken), hosts, clock.now(), state)
     }
-    if (next.phase === 'Complete') this.#takenBack.withdraw(rollout.uid, hosts)
+    // One that a person let through tells nothing good of what it showed.
+    if (next.phase === 'Complete' && !rollout.spec.promote) {
+      this.#takenBack.withdraw(noteOf(rollout.uid, next, false), hosts)
+    }
     if (ENDED.has(next.phase)) this.#stand(rollout, view, next)
     await this.#write(rollout, driven, observation, obstacle)
     driven.owesStatus = false
@@ -389,6 +394,12 @@ function renewalIn(pipeline: Pick<Pipeline, 'renewal'>, view: ObjectView): Obser
   return standing === null ? null : { standing, why }
 }
 
+/** What rested for time or approval, and passed, may be withdrawn; what was taken back or lacked evidence never is. */
+function noteOf(uid: string, { attempt, blocked }: State, isTaken: boolean): string {
+  const kind = isTaken ? 'taken back' : blocked === null ? 'rested' : blocked.reason
+  return `${uid} ${attempt} ${kind}`
+}
+
 /** Pods may have it, and it is not what all of them had before. */
 function isOut({ phase, index, step }: State): boolean {
   return !ENDED.has(phase) && phase !== 'Pending' && index !== 0 && step.name !== 'confirming'
@@ -422,7 +433,7 @@ function waitsFor({ phase, message }: State, obstacle: string): string {
 function essenceOf(status: IngressRolloutStatus): string {
   const { phase, message, attempt, batch, index, pods, conditions = [], observedRetry, observedGeneration } = status
   const kinds = conditions.map(({ type, status, reason }) => [type, status, reason])
-  const words = message?.replace(/\d[\d.]*/g, '#')
+  const words = message?.replace(/(?<![\w-])\d[\d.]*/g, '#')
   const commands = [observedRetry, observedGeneration]
   return JSON.stringify([phase, attempt, batch, index, pods?.summary, pods?.acknowledged, commands, kinds, words])
 }

@@ -43,5 +43,16 @@ describe('what was taken back', () => {
     expect([taken.lastOn(['a', 'b']), taken.measureOf(['a', 'b'], 300)]).toEqual([100, measure(1)])
     taken.withdraw('x', ['a', 'b'])
     expect([taken.lastOn(['a', 'b']), taken.measureOf(['a', 'b'], 300)]).toEqual([-Infinity, null])
+    // In whatever order, and however many there were.
+    for (const [by, at] of [
+      ['x', 100],
+      ['y', 200],
+      ['z', 300],
+    ] as const)
+      taken.note(by, ['a'], at, measure(at))
+    taken.withdraw('y', ['a'])
+    expect(taken.measureOf(['a'], 300)).toEqual(measure(300))
+    taken.withdraw('z', ['a'])
+    expect(taken.measureOf(['a'], 300)).toEqual(measure(100))
   })
 })

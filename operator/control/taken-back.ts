@@ -12,17 +12,16 @@ export interface Measure {
 
 interface Note {
   readonly at: number
-  /** UID of the rollout that was on the pods. */
+  /** Whose content was on the pods. */
   readonly by: string
   /** The hosts that the measure is of, all of them. */
   readonly hosts: string
   readonly measure: Measure
-  /** Of another rollout on the host before. */
-  readonly former: Note | null
 }
 
 export class TakenBack {
-  readonly #notes = new Map<string, Note>()
+  /** By host, the newest last; one for each that was there. */
+  readonly #notes = new Map<string, readonly Note[]>()
   readonly #keptMs: number
   #pruned = -Infinity
 
@@ -35,45 +34,47 @@ export class TakenBack {
     return this.#notes.size
   }
 
-  /** @param by UID of the rollout @param now monotonic milliseconds */
+  /** @param by may be withdrawn under this name @param now monotonic milliseconds */
   note(by: string, hosts: readonly string[], now: number, measure: Measure): void {
     if (now - this.#pruned > this.#keptMs / 10) {
       this.#pruned = now
-      for (const [host, { at }] of this.#notes) if (at < now - this.#keptMs) this.#notes.delete(host)
+      for (const host of this.#notes.keys()) this.#set(host, this.#notesOf(host, now))
     }
-    const all = named(hosts)
-    for (const host of hosts) {
-      const known = this.#notes.get(host) ?? null
-      const before = known?.by === by ? known.former : known
-      // Of one further back nobody would need to know for long.
-      const former = before === null ? null : { ...before, former: null }
-      this.#notes.set(host, { at: now, by, hosts: all, measure, former })
-    }
+    const note = { at: now, by, hosts: named(hosts), measure }
+    for (const host of hosts) this.#set(host, [...this.#notesOf(host, now).filter(one => one.by !== by), note])
   }
 
-  /** It rested with its content on pods, and is released after all: what pods showed is as good a measure as any. */
+  /** It rested with its content on pods, and passed: what pods showed is as good a measure as any. */
   withdraw(by: string, hosts: readonly string[]): void {
-    for (const host of hosts) {
-      const note = this.#notes.get(host)
-      if (note?.by !== by) continue
-      if (note.former === null) this.#notes.delete(host)
-      else this.#notes.set(host, note.former)
-    }
+    for (const host of hosts)
+      this.#set(
+        host,
+        this.#notesOf(host).filter(one => one.by !== by),
+      )
   }
 
   /** Monotonic milliseconds; -Infinity: not in so long. */
   lastOn(hosts: Iterable<string>): number {
     let last = -Infinity
-    for (const host of hosts) last = Math.max(last, this.#notes.get(host)?.at ?? -Infinity)
+    for (const host of hosts) last = Math.max(last, this.#notesOf(host).at(-1)?.at ?? -Infinity)
     return last
   }
 
   /** What the last one was measured by, where it was on just these hosts. @param now monotonic milliseconds */
   measureOf(hosts: readonly string[], now: number): Measure | null {
-    const notes = hosts.map(host => this.#notes.get(host))
+    const notes = hosts.map(host => this.#notesOf(host, now).at(-1))
     const [first] = notes
-    if (first === undefined || first.at < now - this.#keptMs || first.hosts !== named(hosts)) return null
+    if (first === undefined || first.hosts !== named(hosts)) return null
     return notes.every(note => note?.by === first.by && note.at === first.at) ? first.measure : null
+  }
+
+  #notesOf(host: string, now = -Infinity): readonly Note[] {
+    return (this.#notes.get(host) ?? []).filter(({ at }) => at >= now - this.#keptMs)
+  }
+
+  #set(host: string, notes: readonly Note[]): void {
+    if (notes.length === 0) this.#notes.delete(host)
+    else this.#notes.set(host, notes)
   }
 }
 

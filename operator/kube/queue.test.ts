@@ -134,6 +134,15 @@ describe('failure', () => {
     expect(begun).toHaveLength(2)
   })
 
+  it('does not wait for hours because a server wants it', async () => {
+    const queue = queueOf()
+    queue.add('a')
+    await settle()
+    await works[0]!.fail(new KubeError('KUBE_THROTTLED', 'slow down', { retryAfterMs: 3_600_000 }))
+    await clock.advance(30_000)
+    expect(begun).toHaveLength(2)
+  })
+
   it('keeps no other key waiting', async () => {
     const queue = queueOf()
     queue.add('a')

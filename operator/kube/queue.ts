@@ -51,6 +51,9 @@ export interface QueueStatus {
 /** What failed is tried again after its backoff, and where something changes meanwhile after so many milliseconds at the latest. */
 const HELD_MS = 1_000
 
+/** Whoever wants to be left alone for longer is asked again all the same: a rollback may be waiting. Milliseconds. */
+const LONGEST_WISH_MS = 30_000
+
 interface Delay {
   readonly at: number
   readonly cancel: Cancel
@@ -220,5 +223,5 @@ export class WorkQueue {
 /** A throttling API server says how long it wants to be left alone. */
 function retryAfter(error: unknown): number {
   const ms = error instanceof Error && 'retryAfterMs' in error ? error.retryAfterMs : undefined
-  return typeof ms === 'number' ? ms : 0
+  return typeof ms === 'number' ? Math.min(ms, LONGEST_WISH_MS) : 0
 }

@@ -165,18 +165,21 @@ function mayMiss(observation: Observation, settings: Settings, updated: number, 
 function pastOf({ before, index }: State, { pods }: Observation, pace: number): Past | null {
   if (before === null) return null
   const { size } = fleetView(pods)
+  const present = new Set(pods.map(({ name }) => name))
+  const ready = new Set(readyBelow(pods, index).map(({ name }) => name))
   const isBelow = (ordinal: number): boolean => index === -1 || (ordinal >= 0 && ordinal < index)
-  const sum = (counts: (ordinal: number) => boolean): Aggregate =>
-    [...before.pods.values()].reduce(
-      (all, { ordinal, counted }) => (ordinal < size && counts(ordinal) ? addAggregates(all, counted) : all),
-      EMPTY_AGGREGATE,
-    )
-  const update = sum(isBelow)
+  const sum = (counts: (name: string, ordinal: number) => boolean): Aggregate =>
+    [...before.pods].reduce((all, [name, { ordinal, counted }]) => {
+      const isThere = ordinal >= 0 ? ordinal < size : present.has(name)
+      return isThere && counts(name, ordinal) ? addAggregates(all, counted) : all
+    }, EMPTY_AGGREGATE)
+  // Of those that answer now: pods that the update keeps from answering are no fall of the traffic.
+  const paced = sum(name => ready.has(name)).requests / Math.max(1, before.ms)
   return {
-    update,
-    stable: sum(ordinal => !isBelow(ordinal)),
+    update: sum((_, ordinal) => isBelow(ordinal)),
+    stable: sum((_, ordinal) => !isBelow(ordinal)),
     dispersion: before.dispersion,
     slowestMs: before.slowestMs,
-    busier: pace > 0 ? Math.max(1, update.requests / Math.max(1, before.ms) / pace) : 1,
+    busier: pace > 0 ? Math.max(1, paced / pace) : 1,
   }
 }

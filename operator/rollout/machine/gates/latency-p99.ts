@@ -18,6 +18,8 @@ interface SlowReference {
   /** Of the same moment: what slows everything slows it, too. */
   readonly isConcurrent: boolean
   readonly p99: number
+  /** Slower than that is more than what all pods were a moment ago; as a percentile, in milliseconds. */
+  readonly worst: number
   /** Its requests above a limit. */
   readonly slow: (limitMs: number) => Sample
 }
@@ -43,11 +45,13 @@ export const latencyP99: Gate = input => {
     const message = `${seen}; nothing to compare it with: too few requests that the stable revision served`
     return verdict(NAME, 'inconclusive', 'NoReference', message, figures)
   }
-  const limit = Math.max(against.p99 * (1 + threshold.maxRise / 100), against.p99 + LEAST_MS)
+  const limitOver = (p99_: number): number => Math.max(p99_ * (1 + threshold.maxRise / 100), p99_ + LEAST_MS)
+  const limit = limitOver(against.p99)
+  const failing = limitOver(against.worst)
   const all = { ...figures, referenceP99Ms: round(against.p99), limitMs: round(limit) }
   const compared = `${against.name}: ${inMs(against.p99)}`
   // The percentile is above the limit exactly if more than 1 % of the requests are: a share, and compared as such.
-  const slow = ({ latency, requests }: Aggregate): Sample => ({ count: slowerThan(latency, limit), total: requests })
+  const slow = ({ latency, requests }: Aggregate): Sample => ({ count: slowerThan(latency, failing), total: requests })
   const own =
     input.past === null
       ? null
@@ -56,7 +60,7 @@ export const latencyP99: Gate = input => {
   const share = thinned(slow(update), evidence.dispersion)
   const isSlower = (chance: number): boolean => {
     const rose = (over: Sample): boolean => chanceOfRise(share, thinned(over, evidence.dispersion)) <= chance
-    return rose(against.slow(limit)) && (own === null || rose(own.expected))
+    return rose(against.slow(failing)) && (own === null || rose(own.expected))
   }
   const { certain, likely } = evidence.chances
   // A moment in which everything stands still looks like the update's doing where there are no others: not before the bake is over.
@@ -65,7 +69,7 @@ export const latencyP99: Gate = input => {
     update.requests >= Math.min(minRequests, FEWEST) &&
     chanceAbove(share, TAIL) <= certain &&
     isSlower(certain)
-  if (isCertain || (evidence.decisive && p99 > limit && isSlower(likely))) {
+  if (isCertain || (evidence.decisive && p99 > failing && isSlower(likely))) {
     const message = `${seen} is above ${inMs(limit)}, which is ${threshold.maxRise} % more than the reference (${compared})`
     return verdict(NAME, 'fail', 'Slower', message, all)
   }
@@ -86,15 +90,15 @@ function referenceOf({ stable, baseline, past, minRequests }: GateInput): SlowRe
   const worked = stable.requests - stable.notFound - failures(stable)
   if (p99 !== null && stable.requests >= minRequests) {
     const slow = (limit: number): Sample => ({ count: slowerThan(stable.latency, limit), total: stable.requests })
-    return worked * 2 >= stable.requests ? { name: 'stable pods', isConcurrent: true, p99, slow } : null
+    return worked * 2 >= stable.requests ? { name: 'stable pods', isConcurrent: true, p99, worst: p99, slow } : null
   }
   if (baseline?.latencyP99Ms == null || baseline.requests < minRequests) return null
   // Of its requests no more is known than that one of a hundred was above the percentile.
   const slow = (): Sample => ({ count: TAIL * baseline.requests, total: baseline.requests })
   if (baseline.successRate - baseline.notFoundRate < 50) return null
   // Nobody is there who would be slow for the same reason: what all pods were for a while before, they may be again.
-  const slowest = Math.max(baseline.latencyP99Ms, past?.slowestMs ?? 0)
-  return { name: 'before the rollout', isConcurrent: false, p99: slowest, slow }
+  const worst = Math.max(baseline.latencyP99Ms, past?.slowestMs ?? 0)
+  return { name: 'before the rollout', isConcurrent: false, p99: baseline.latencyP99Ms, worst, slow }
 }
 
 function inMs(value: number): string {
