@@ -6,7 +6,7 @@ NODE := node_modules/.bin/node
 # The pinned Node, for every program that asks the environment for one.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo up down load images install uninstall conformance test check unit hostile monte-carlo safety bench lint types generate format coverage clean
+.PHONY: help setup demo up down load images install uninstall conformance test check unit hostile monte-carlo safety crossings bench lint types generate format coverage clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,8 @@ monte-carlo: setup ## how often gates take good changes back, and find bad ones 
 	@$(NODE) scripts/monte-carlo.ts
 safety: setup ## bad changes of every kind on ten proxies are taken back, good ones are not (ONLY=, GOOD=200, PARALLEL=3, SEED=1, WRITE=1, KEEP=1; half an hour)
 	@$(NODE) e2e/safety/main.ts
+crossings: setup ## cert-manager, external-dns, helm, kstatus, Argo CD's rules and restores meet Sluice on the real node (ONLY=, PARALLEL=4, WRITE=1, KEEP=1; half an hour)
+	@$(NODE) e2e/crossings/main.ts
 lint: setup ## eslint, prettier, import rules
 	@npm run -s lint
 types: setup ## the TypeScript compiler
