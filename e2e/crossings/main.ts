@@ -53,9 +53,7 @@ async function setUp(cluster: Cluster, programs: Programs): Promise<void> {
   await kubectl.ok([
     'wait',
     '--for=condition=Established',
-    'crd',
-    '-l',
-    'app.kubernetes.io/name=cert-manager',
+    'crd', '--all',
     '--timeout=30s',
   ])
   await kubectl.apply(namespace('cert-manager'), ...POLICIES.map(name => namespace(namespaceOf(name))))

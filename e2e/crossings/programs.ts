@@ -64,7 +64,7 @@ export class Programs {
     }
     await writeFile(config.certificate, leaf.chain)
     await writeFile(config.privateKey, leaf.privateKey, { mode: 0o600 })
-    await writeFile(join(directory, 'config.json'), JSON.stringify(config))
+    await writeFile(join(directory, 'config.json'), JSON.stringify({ pebble: config }))
     const off = ['-http01', '', '-https01', '', '-tlsalpn01', '', '-doh', '']
     this.start('pebble-challtestsrv', [
       ...['-dnsserver', DNS, '-management', '127.0.0.1:8055', '-defaultIPv4', SERVICE_ADDRESS, '-defaultIPv6', ''],
@@ -98,7 +98,7 @@ export class Programs {
           server: `${ACME}/dir`,
           caBundle: Buffer.from(this.#api).toString('base64'),
           privateKeySecretRef: { name: `${name}-account` },
-          solvers: [{ http01: { ingress: { ingressClassName: 'sluice' }, ...more } }],
+          solvers: [{ http01: { ingress: { ingressClassName: 'sluice' } }, ...more }],
         },
       },
     })
