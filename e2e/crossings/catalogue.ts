@@ -97,7 +97,7 @@ const CERTIFICATES: readonly Scenario[] = [
     play: world => besideTakenBack('renewal-beside-rollback', world),
   },
   {
-    ...{ name: 'renewals-25', what: '25 quiet hosts are renewed at once, and a busy one is changed', alone: true },
+    ...{ name: 'renewals-25', what: '25 quiet hosts are renewed at once, and a busy one is changed' },
     ...{ program: 'cert-manager', within: { by: 'policy', scenario: 'renewal-free', seconds: 300 } },
     play: world => manyAtOnce('renewals-25', world),
   },

@@ -4,7 +4,8 @@
  * ONLY=name,… plays some; PARALLEL=4; KEEP=1; WRITE=1 updates docs/crossings.md.
  */
 import { execFile } from 'node:child_process'
-import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdir, readFile, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Cluster as Node } from '../demo/cluster.ts'
@@ -50,12 +51,7 @@ async function setUp(cluster: Cluster, programs: Programs): Promise<void> {
   await clear(cluster)
   for (const file of await readdir(join(programs.folder, 'crds')))
     await kubectl.ok(['apply', '--server-side', '--force-conflicts', '-f', join(programs.folder, 'crds', file)])
-  await kubectl.ok([
-    'wait',
-    '--for=condition=Established',
-    'crd', '--all',
-    '--timeout=30s',
-  ])
+  await kubectl.ok(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=30s'])
   await kubectl.apply(namespace('cert-manager'), ...POLICIES.map(name => namespace(namespaceOf(name))))
   await kubectl.apply(...POLICIES.flatMap(name => backends(namespaceOf(name), cluster.echoImage)))
   await kubectl.apply(...POLICIES.flatMap(name => (name === 'none' ? [] : [policyOf(name)])))
@@ -84,6 +80,14 @@ async function playOne(scenario: Scenario, world: World, rows: Row[], took: Map<
   const row = { scenario, verdict: judge(scenario, seen, took) }
   rows.push(row)
   say(lineOf(row), ...row.verdict.problems.map(text => `        ${text}`))
+  // After each: a run that is ended early has its figures.
+  if (env['WRITE'] === '1') write(row)
+}
+
+function write(row: Row): void {
+  const text = readFileSync(document, 'utf8')
+  const names = CATALOGUE.map(one => one.name)
+  writeFileSync(document, withSection(text, markdownOf([row], names, sectionOf(text))))
 }
 
 /** What others are measured by first; what disturbs others alone, at the end. */
@@ -113,11 +117,6 @@ async function run(cluster: Cluster, programs: Programs): Promise<boolean> {
   programs.alive()
   const wrong = rows.filter(row => !row.verdict.fine).length
   say('', `${rows.length - wrong} of ${rows.length} go as they should`)
-  if (env['WRITE'] === '1') {
-    const text = await readFile(document, 'utf8')
-    const names = CATALOGUE.map(one => one.name)
-    await writeFile(document, withSection(text, markdownOf(rows, names, sectionOf(text))))
-  }
   return wrong === 0
 }
 

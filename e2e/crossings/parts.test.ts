@@ -45,7 +45,9 @@ describe('what docs/gitops.md has for others', () => {
   it('is a hook that goes into a chart as it is, but for its image', () => {
     const files = chartOf({ hook: hookOf(gitops), image: 'localhost/kubectl', host: 'a.test' })
     const job = parse(files['templates/hook.yaml'] ?? '') as {
-      readonly spec: { readonly template: { readonly spec: { readonly containers: readonly [Record<string, unknown>] } } }
+      readonly spec: {
+        readonly template: { readonly spec: { readonly containers: readonly [Record<string, unknown>] } }
+      }
     }
     const [container] = job.spec.template.spec.containers
     expect(container['image']).toBe('localhost/kubectl')
@@ -79,7 +81,8 @@ describe('what kstatus and Argo CD have to say', () => {
 })
 
 describe('what external-dns publishes', () => {
-  const line = (verb: string, host: string): string => `time="…" level=info msg="${verb}: ${host} 0 IN A  198.19.0.80 []"`
+  const line = (verb: string, host: string): string =>
+    `time="…" level=info msg="${verb}: ${host} 0 IN A  198.19.0.80 []"`
 
   it('is what its log says last of a name', () => {
     const log = [line('CREATE', 'a.test'), line('CREATE', 'b.test'), line('DELETE', 'a.test')].join('\n')

@@ -78,8 +78,8 @@ export async function besideTakenBack(name: string, world: World): Promise<Playe
 /** So many certificates of quiet hosts at once; and a change of a busy host, which does not have to wait for them. */
 export async function manyAtOnce(name: string, world: World): Promise<Played> {
   const { cluster } = world
-  const sites = Array.from({ length: MANY }, (_, i) => siteOf(`${name}-${i}`, 'usual'))
-  const busy = siteOf(`${name}-busy`, 'usual')
+  const sites = Array.from({ length: MANY }, (_, i) => siteOf(`${name}-${i}`, 'many'))
+  const busy = siteOf(`${name}-busy`, 'many')
   await cluster.kubectl.apply(...sites.map(site => manifestOf(site)), manifestOf(busy))
   const serials = new Map<Site, string>()
   for (const site of [...sites, busy]) serials.set(site, (await served(world, site, null, FIRST_MS)).serial)

@@ -4,7 +4,7 @@ import type { Manifest } from '../echo/manifests.ts'
 import { policy } from '../node/harness/manifests.ts'
 
 /** Each has a namespace, and rules what is in it. */
-export const POLICIES = ['none', 'usual', 'readme', 'pauses'] as const
+export const POLICIES = ['none', 'usual', 'readme', 'pauses', 'many'] as const
 export type PolicyName = (typeof POLICIES)[number]
 
 /** What belongs to no namespace has it. */
@@ -17,9 +17,12 @@ const BATCHES = [{ pods: 1 }, { pods: '50%' }, { pods: '100%' }]
 export const DEADLINE_SECONDS = 60
 const analysis = { interval: '5s', minRequests: 100, ...GATES }
 
+const USUAL = { batches: BATCHES, bakeTime: '5s', analysis: { ...analysis, deadline: `${DEADLINE_SECONDS}s` } }
 /** Settings of a policy: its batches, and how long it bakes and waits for evidence. */
 const SETTINGS: Readonly<Record<Exclude<PolicyName, 'none'>, object>> = {
-  usual: { batches: BATCHES, bakeTime: '5s', analysis: { ...analysis, deadline: `${DEADLINE_SECONDS}s` } },
+  usual: USUAL,
+  // For so many rollouts at once that they take every place of their policy.
+  many: USUAL,
   readme: {
     batches: [{ pods: 1 }, { pods: '25%', pause: { for: '2m' } }, { pods: '100%' }],
     bakeTime: '30s',
