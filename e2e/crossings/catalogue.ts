@@ -76,8 +76,12 @@ const CERTIFICATES: readonly Scenario[] = [
     within: quietRenewal('renewal-free'),
   }),
   certificate({
+    ...{ name: 'host-added-free', what: 'a host is added to a certificate, nobody governs', act: 'another host' },
+    ...{ policy: 'none', within: ISSUING },
+  }),
+  certificate({
     ...{ name: 'host-added', what: 'a quiet host is added to the certificate of a busy one', act: 'another host' },
-    ...{ policy: 'usual', busy: true, within: { by: 'policy', scenario: 'renewal-free', seconds: 60 } },
+    ...{ policy: 'usual', busy: true, within: beside('host-added-free') },
   }),
   certificate({
     ...{ name: 'deleted-free', what: 'its Secret is deleted, nobody governs', act: 'Secret deleted', policy: 'none' },

@@ -97,8 +97,9 @@ function wrongOf({ object, health }: Answered): readonly string[] {
   const expected = expectedOf(object)
   const phase = `${object.status?.phase ?? 'no phase'} (${object.status?.conditions?.find(one => one.type === 'Reconciling')?.reason ?? ''})`
   if (health.error !== undefined) return [`${phase}: ${health.error}`]
+  // Before the first status there is nothing that kstatus could read: for it that is Current, whatever the kind.
   if (expected === null)
-    return health.rule === 'Progressing' && health.kstatus !== 'Current'
+    return health.rule === 'Progressing' && (object.status === undefined || health.kstatus === 'InProgress')
       ? []
       : [`not looked at yet: kstatus ${health.kstatus}, rule ${health.rule}`]
   return [
