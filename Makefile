@@ -6,7 +6,7 @@ NODE := node_modules/.bin/node
 # The pinned Node, for every program that asks the environment for one.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo up down load images install uninstall conformance test check unit hostile monte-carlo safety chaos speed bench lint types generate format coverage clean
+.PHONY: help setup demo up down load images install uninstall conformance test check unit hostile monte-carlo safety chaos crossings speed bench lint types generate format coverage clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,8 @@ chaos: setup ## thirty changes while the leading one of three operators is kille
 	@$(NODE) e2e/chaos/main.ts
 speed: setup ## how long a change takes to the first batch, how long a bad one harms, what a rollout writes (CHANGES=20 KEEP=1; ten minutes)
 	@$(NODE) e2e/speed/main.ts
+crossings: setup ## cert-manager, external-dns, helm, kstatus, Argo CD's rules and restores meet Sluice on the real node (ONLY=, PARALLEL=4, WRITE=1, KEEP=1; half an hour)
+	@$(NODE) e2e/crossings/main.ts
 lint: setup ## eslint, prettier, import rules
 	@npm run -s lint
 types: setup ## the TypeScript compiler
