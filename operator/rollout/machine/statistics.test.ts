@@ -47,6 +47,24 @@ describe('chanceAbove', () => {
   })
 })
 
+it('is a chance wherever the share is, also at the mean itself, where rounding takes no side', () => {
+  const at = (count: number, total: number, share: number): void => {
+    const chance = chanceAbove({ count, total }, share)
+    expect(chance).toBeGreaterThanOrEqual(0)
+    expect(chance).toBeLessThanOrEqual(1)
+  }
+  at(1.76408525585103, 5.6308169161258546, 0.32025766305928716)
+  const unit = fc.double({ min: 0, max: 1, noNaN: true })
+  fc.assert(
+    fc.property(unit, unit, fc.integer({ min: -2, max: 2 }), (ofTotal, ofCount, steps) => {
+      const total = 1 + ofTotal * 400
+      const count = ofCount * total
+      at(count, total, ((count + 1) / (total + 3)) * (1 + steps * Number.EPSILON))
+    }),
+    { numRuns: 2_000 },
+  )
+})
+
 describe('chanceOfRise', () => {
   it.each<[string, Sample, Sample, number]>([
     ['all ten events are on one of two equal sides', sample(10, 1_000), sample(0, 1_000), 2 ** -11],

@@ -73,10 +73,13 @@ function upperTail(x: number, n: number, p: number): number {
   return x >= n + 1 ? 0 : incompleteBeta(p, x, n - x + 1)
 }
 
-/** By its continued fraction (DLMF 8.17.22) with Lentz' method. */
+/** The fraction converges fast on one side of the mean only. Decided once: at the mean itself rounding may say either of both sides. */
 function incompleteBeta(x: number, a: number, b: number): number {
-  // The fraction converges fast on this side only.
-  if (x > (a + 1) / (a + b + 2)) return 1 - incompleteBeta(1 - x, b, a)
+  return x > (a + 1) / (a + b + 2) ? 1 - betaFraction(1 - x, b, a) : betaFraction(x, a, b)
+}
+
+/** By its continued fraction (DLMF 8.17.22) with Lentz' method. */
+function betaFraction(x: number, a: number, b: number): number {
   const front = Math.exp(logGamma(a + b) - logGamma(a) - logGamma(b) + a * Math.log(x) + b * Math.log1p(-x)) / a
   const tiny = 1e-300
   const safe = (value: number): number => (Math.abs(value) < tiny ? tiny : value)
