@@ -62,6 +62,8 @@ export async function chaos(space: Space, options: ChaosOptions): Promise<Outcom
   await sleep(WARM_UP_MS)
   const ending = new AbortController()
   const disturbed = disturb(space.cluster, options, ending.signal)
+  // Told where it is waited for; until then it ends nobody's process.
+  disturbed.catch(() => undefined)
   const results: Change[] = []
   const serves = new Map<number, string>(everyHost.map(host => [host, GOOD[0]]))
   let begun = 0
@@ -82,8 +84,8 @@ export async function chaos(space: Space, options: ChaosOptions): Promise<Outcom
     await Promise.all(everyHost.map(drive))
   } finally {
     ending.abort()
-    await disturbed
     for (const load of loads) await load.stop()
+    await disturbed
   }
   const wrong: string[] = []
   for (const host of everyHost) {

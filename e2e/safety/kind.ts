@@ -24,7 +24,14 @@ export type Caught =
   /** Nobody, and that is known: why. */
   | { readonly by: 'nobody'; readonly because: string }
 
-export type Gate = 'successRate' | 'notFoundRate' | 'clientErrorRate' | 'redirectRate' | 'latencyP99' | 'tlsFailureRate'
+export type Gate =
+  | 'successRate'
+  | 'notFoundRate'
+  | 'clientErrorRate'
+  | 'redirectRate'
+  | 'connectFailureRate'
+  | 'latencyP99'
+  | 'tlsFailureRate'
 
 /** Where a kind plays: names of its own beside all others. */
 export interface Place {

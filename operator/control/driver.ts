@@ -210,7 +210,7 @@ export class Driver {
     return settlesMs > 0 ? Math.min(after, settlesMs) : after
   }
 
-  /** What is refused to a new attempt comes first, events come last. */
+  /** What a new attempt begins with comes first, events come last. */
   async #act(
     rollout: Rollout,
     view: ObjectView | null,

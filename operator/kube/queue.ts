@@ -212,8 +212,8 @@ export class WorkQueue {
     const delay = Math.max(backoffMs(failures, this.#backoff), retryAfter(error))
     this.#log.warn({ ...fields, failures, retryInMs: Math.round(delay) }, 'work failed; it is tried again')
     this.#hooks.done?.(this.#name, 'error', ms)
-    this.#notBefore.set(key, this.#clock.now() + Math.max(Math.min(delay, HELD_MS), retryAfter(error)))
     if (!this.#running) return
+    this.#notBefore.set(key, this.#clock.now() + Math.max(Math.min(delay, HELD_MS), retryAfter(error)))
     this.addAfter(key, delay)
     // Added while it was worked on.
     if (this.#queued.delete(key)) this.add(key)

@@ -78,6 +78,12 @@ describe('latencyP99', () => {
     expect(slower(200, { before: STABLE })).toBe('inconclusive NotSignificant')
     expect(slower(10_000, { before: STABLE })).toBe('inconclusive NotSignificant')
     expect(slower(200, { stable: STABLE })).toBe('fail Slower')
+    const message = latencyP99(
+      baked({ before: STABLE, update: { requests: 200, bucket: 7 }, past: { ...past, slowestMs: 100 } }),
+    )?.message
+    expect(message).toContain(
+      'is above 150 ms, which is 50 % more than the reference (before the rollout: 25 ms, 100 ms',
+    )
     // A moment of the bake: there is nobody who would have stood still as well.
     const moment = { update: { requests: 200, bucket: 7 } }
     expect(latencyP99(input({ ...moment, before: STABLE }))).toMatchObject({ reason: 'NotSignificant' })
