@@ -219,45 +219,41 @@ describe('a rollout', () => {
     expect(asked[1]).toBeLessThanOrEqual(ended)
   })
 
-  it.each<[string, object, object | null, boolean]>([
+  it.each<[string, object, Partial<IngressRolloutSpec> | null, boolean]>([
     ['its pause, and passed', { for: '4s' }, null, true],
     ['an approval, and passed', {}, { approvedBatch: 1 }, true],
     ['an approval, and was promoted', {}, { promote: true }, false],
-  ])(
-    'that waited for %s, is as good a past as any where nobody let it through',
-    async (_what, pause, command, isPast) => {
-      const asked: number[] = []
-      const began = new FakeClock().now()
-      const api = cluster(
-        ['ingresses', ingress()],
-        ['services', service('web')],
-        ['endpointslices', slice('web', '198.18.0.1')],
-      )
-      const leader = await new LeaderProcess(api, {
-        figures: {
-          ...{ serving: () => counted({ requests: 1000 }), baseline: () => null, use: () => null },
-          before: (_hosts, _now, since) => {
-            asked.push(since)
-            return null
-          },
+  ])('that waited for %s, is as good a past as any where nobody let it through', async (_what, pause, told, isPast) => {
+    const asked: number[] = []
+    const began = new FakeClock().now()
+    const api = cluster(
+      ['ingresses', ingress()],
+      ['services', service('web')],
+      ['endpointslices', slice('web', '198.18.0.1')],
+    )
+    const leader = await new LeaderProcess(api, {
+      figures: {
+        ...{ serving: () => counted({ requests: 1000 }), baseline: () => null, use: () => null },
+        before: (_hosts, _now, since) => {
+          asked.push(since)
+          return null
         },
-      }).start()
-      api.put('ingressrolloutpolicies', policy({ spec: { batches: [{ pods: 1, pause }, { pods: '100%' }] } }))
-      await leader.settle()
-      change(api, 'b.example')
-      await leader.seconds(4)
-      expect(found(api).status.phase).toBe('Paused')
-      const { namespace = '', name } = found(api).metadata
-      if (command !== null) api.edit('ingressrollouts', `${namespace}/${name}`, { spec: command })
-      await leader.seconds(15)
-      expect(found(api).status.phase).toBe('Complete')
-      api.edit('ingresses', 'shop/web', {
-        spec: { ...(ingress().spec as object), defaultBackend: { service: { name: 'web', port: { number: 80 } } } },
-      })
-      await leader.seconds(1)
-      expect(asked.map(since => since === began)).toEqual([true, isPast])
-    },
-  )
+      },
+    }).start()
+    api.put('ingressrolloutpolicies', policy({ spec: { batches: [{ pods: 1, pause }, { pods: '100%' }] } }))
+    await leader.settle()
+    change(api, 'b.example')
+    await leader.seconds(4)
+    expect(found(api).status.phase).toBe('Paused')
+    if (told !== null) command(api, told)
+    await leader.seconds(15)
+    expect(found(api).status.phase).toBe('Complete')
+    api.edit('ingresses', 'shop/web', {
+      spec: { ...(ingress().spec as object), defaultBackend: { service: { name: 'web', port: { number: 80 } } } },
+    })
+    await leader.seconds(1)
+    expect(asked.map(since => since === began)).toEqual([true, isPast])
+  })
 
   it('goes on being judged while a person moves the index', async () => {
     const [api, leader] = await governed({ bakeTime: '10s', allowManualIndex: true })

@@ -200,7 +200,7 @@ export class Driver {
     }
     // One that a person let through tells nothing good of what it showed.
     if (next.phase === 'Complete' && !rollout.spec.promote) {
-      this.#takenBack.withdraw(noteOf(rollout.uid, next, false), hosts)
+      this.#takenBack.withdraw(noteOf(rollout.uid, next, false))
     }
     if (ENDED.has(next.phase)) this.#stand(rollout, view, next)
     await this.#write(rollout, driven, observation, obstacle)

@@ -37,11 +37,11 @@ describe('what was taken back', () => {
     taken.note('y', ['a', 'b'], 200, measure(2))
     // It rests again and again.
     taken.note('y', ['a', 'b'], 300, measure(2))
-    taken.withdraw('z', ['a', 'b'])
+    taken.withdraw('z')
     expect([taken.lastOn(['a']), taken.measureOf(['a', 'b'], 300)]).toEqual([300, measure(2)])
-    taken.withdraw('y', ['a', 'b'])
+    taken.withdraw('y')
     expect([taken.lastOn(['a', 'b']), taken.measureOf(['a', 'b'], 300)]).toEqual([100, measure(1)])
-    taken.withdraw('x', ['a', 'b'])
+    taken.withdraw('x')
     expect([taken.lastOn(['a', 'b']), taken.measureOf(['a', 'b'], 300)]).toEqual([-Infinity, null])
     // In whatever order, and however many there were.
     for (const [by, at] of [
@@ -50,9 +50,9 @@ describe('what was taken back', () => {
       ['z', 300],
     ] as const)
       taken.note(by, ['a'], at, measure(at))
-    taken.withdraw('y', ['a'])
+    taken.withdraw('y')
     expect(taken.measureOf(['a'], 300)).toEqual(measure(300))
-    taken.withdraw('z', ['a'])
+    taken.withdraw('z')
     expect(taken.measureOf(['a'], 300)).toEqual(measure(100))
   })
 })

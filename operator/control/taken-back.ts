@@ -44,13 +44,15 @@ export class TakenBack {
     for (const host of hosts) this.#set(host, [...this.#notesOf(host, now).filter(one => one.by !== by), note])
   }
 
-  /** It rested with its content on pods, and passed: what pods showed is as good a measure as any. */
-  withdraw(by: string, hosts: readonly string[]): void {
-    for (const host of hosts)
-      this.#set(
-        host,
-        this.#notesOf(host).filter(one => one.by !== by),
-      )
+  /** It rested with its content on pods, and passed: what they showed is as good a measure as any. On whatever hosts: once released it has others. */
+  withdraw(by: string): void {
+    for (const [host, notes] of this.#notes) {
+      if (notes.some(one => one.by === by))
+        this.#set(
+          host,
+          notes.filter(one => one.by !== by),
+        )
+    }
   }
 
   /** Monotonic milliseconds; -Infinity: not in so long. */
