@@ -4,8 +4,9 @@
  */
 import type { Revision } from '../../protocol/objects.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
-import type { Settings } from '../model/settings.ts'
 import type { SourceObject } from '../model/types.ts'
+import { isRemembered } from '../rollout/machine/memory.ts'
+import type { Memory, TakenBackMemory } from '../rollout/machine/memory.ts'
 import { isSecret, withLeft } from './left.ts'
 import { hashOf, isRefused, knows, releasedOf } from './revisions.ts'
 import type { Governance, Plan, ReleaseRecord, StoredRevision } from './types.ts'
@@ -93,13 +94,8 @@ export function inherit(record: ReleaseRecord, object: SourceObject): ReleaseRec
 /**
  * A rollout of the object's content starts: on its way, on no pod yet. What all pods served before is current.
  * Throws RecordError for a revision that was taken back.
- * @param settings what it begins with; null: it waits, or nothing drives it
  */
-export function begin(
-  record: ReleaseRecord | null,
-  object: SourceObject,
-  settings: Settings | null = null,
-): ReleaseRecord {
+export function begin(record: ReleaseRecord | null, object: SourceObject): ReleaseRecord {
   const base = record ?? create(object)
   const { revision } = object
   const current = releasedOf(base)
@@ -108,19 +104,23 @@ export function begin(
   }
   // Content that is released already keeps the name under which it is.
   const update = current !== null && hashOf(base, current) === revision ? current : revision
-  const begun = prune({ ...bind(base, update, object), governed: true, seen: null, current, update, index: 0 })
-  return settings === null || update === current ? begun : { ...begun, rollout: { revision: update, settings } }
+  const { rollout: _before, takenBack: _last, ...bound } = bind(base, update, object)
+  return prune({ ...bound, governed: true, seen: null, current, update, index: 0 })
 }
 
-/**
- * Throws RangeError for an index below -1 or a fraction.
- * @param batch of the rollout that moves it; left out: a person does
- */
-export function advance(record: ReleaseRecord, index: number, batch?: number): ReleaseRecord {
+/** Throws RangeError for an index below -1 or a fraction. */
+export function advance(record: ReleaseRecord, index: number): ReleaseRecord {
   if (!Number.isInteger(index) || index < -1) throw new RangeError(`${record.key}: ${index} is not an index`)
   const { rollout } = record
-  if (rollout === undefined || batch === undefined) return { ...record, index }
-  return { ...record, index, rollout: { ...rollout, batch, indexBefore: record.index } }
+  if (rollout === undefined) return { ...record, index }
+  return { ...record, index, rollout: { ...rollout, indexBefore: record.index } }
+}
+
+/** Where the rollout of the update is: the same reference if it is there, or something else is on its way. */
+export function remember(record: ReleaseRecord, memory: Memory): ReleaseRecord {
+  const { rollout, update, current } = record
+  if (update !== memory.revision || update === current || isRemembered(rollout, memory)) return record
+  return { ...record, rollout: { ...rollout, ...memory } }
 }
 
 /** Every pod serves the update: it is what pods fall back to from now on. */
@@ -128,13 +128,25 @@ export function complete(record: ReleaseRecord): ReleaseRecord {
   return prune({ ...record, current: record.update ?? record.current, index: -1 })
 }
 
-/** The update is taken back: every pod serves the current revision, and that revision stays refused. */
-export function takeBack(record: ReleaseRecord): ReleaseRecord {
+/**
+ * The update is taken back: every pod serves the current revision, and that revision stays refused.
+ * @param why of which attempt, and the cause; left out: a person did
+ */
+export function takeBack(record: ReleaseRecord, why?: Omit<TakenBackMemory, 'revision'>): ReleaseRecord {
   const { update, current } = record
   if (update === null || update === current) return { ...record, index: 0 }
   const hash = hashOf(record, update)
   const refused = [...record.refused, update, ...(hash === null || hash === update ? [] : [hash])]
-  return prune({ ...record, refused: [...new Set(refused)].slice(-MAX_REFUSED), update: current, index: 0 })
+  return prune({
+    ...record,
+    ...(why === undefined ? {} : { takenBack: { revision: update, ...why } }),
+    ...{ refused: [...new Set(refused)].slice(-MAX_REFUSED), update: current, index: 0 },
+  })
+}
+
+/** The update is off the pods, and nothing is said against it: other content came, or nobody drives it any more. */
+export function withdraw(record: ReleaseRecord): ReleaseRecord {
+  return prune({ ...record, update: record.current, index: 0 })
 }
 
 /** Somebody said retry: the revision may be rolled out again. */

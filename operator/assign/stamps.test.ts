@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
+import { SETTINGS } from '../rollout/machine/testing.ts'
 import { removeStamps, restoreStamps, stampFor, wasStamped } from './stamps.ts'
 import { CLOSED_POLICY, HAND, NOBODY, POLICY, ingress, record, secret } from './testing.ts'
 import type { StampTexts } from './testing.ts'
@@ -62,6 +63,21 @@ describe('restoreStamps', () => {
     expect(restoreStamps(ingress('v2', { ...texts, current: undefined }), POLICY, rolling, 'x')).toEqual({
       'x/ingress-rollout-current-revision': 'v1',
     })
+  })
+
+  it('writes what an earlier leader stored and did not come to write', () => {
+    const back = record({ update: 'v1', index: 0, refused: ['v2'] })
+    const released = record({ current: 'v2', update: 'v2', index: -1 })
+    const moved = record({ update: 'v2', index: 3, rollout: { revision: 'v2', settings: SETTINGS, indexBefore: 2 } })
+    for (const now of [back, released, moved]) {
+      expect(restoreStamps(ingress('v2', texts), POLICY, now, 'x')).toEqual(stampFor(now, 'x'))
+      // What differs since they agreed is somebody else's.
+      expect(restoreStamps(ingress('v2', texts), POLICY, now, 'x', true)).toBeNull()
+      expect(restoreStamps(ingress('v2', texts), HAND, now, 'x')).toBeNull()
+    }
+    // A person moved it meanwhile, or wrote something of his own.
+    expect(restoreStamps(ingress('v2', { ...texts, index: '5' }), POLICY, moved, 'x')).toBeNull()
+    expect(restoreStamps(ingress('v2', { ...texts, update: 'mine' }), POLICY, back, 'x')).toBeNull()
   })
 
   it('leaves what is there, what a person said, and what was never stamped', () => {

@@ -30,12 +30,14 @@ export function wasStamped({ byHand, current, update, index }: ReleaseRecord): b
  * What to write where annotations of an object that the store knows were lost; null: nothing. Where people may drive, an
  * annotation that is there is left to whoever wrote it, also an invalid one; but without update or index the others mean
  * nothing, and all are written anew. A Secret is written to only where a person drives it by hand.
+ * @param agreed the annotations were seen to say what this record says: what differs is somebody else's doing
  */
 export function restoreStamps(
   object: SourceObject,
   governance: Governance,
   record: ReleaseRecord,
   prefix: string = DEFAULT_ANNOTATION_PREFIX,
+  agreed = false,
 ): AnnotationPatch | null {
   if (isSecret(object) && governance.by !== 'hand') return null
   if (governance.by === 'policy' && !governance.manual) return copyOf(object, record, prefix)
@@ -47,10 +49,22 @@ export function restoreStamps(
     return record.byHand && flag.state === 'absent' && update.state === 'absent' ? { [names.flag]: 'true' } : null
   }
   if (update.state === 'absent' || index.state === 'absent') return stampFor(record, prefix)
+  if (governance.by === 'policy' && !agreed && isOurs(object, record)) return stampFor(record, prefix)
   const missing: Record<string, string> = {}
   if (flag.state === 'absent') missing[names.flag] = 'true'
   if (current.state === 'absent' && record.current !== null) missing[names.current] = record.current
   return Object.keys(missing).length === 0 ? null : missing
+}
+
+/** They say what an earlier record said: its leader stored the next one, and did not come to write them. */
+function isOurs({ stamp: { current, update, index } }: SourceObject, record: ReleaseRecord): boolean {
+  if (update.state !== 'valid' || index.state !== 'valid') return false
+  // Nothing is on its way: there is no index that a person could move.
+  if (record.update === record.current) {
+    const isSame = current.state === 'valid' && current.value === record.current && index.value === record.index
+    return update.value === record.update ? !isSame : record.refused.includes(update.value)
+  }
+  return update.value === record.update && index.value !== record.index && index.value === record.rollout?.indexBefore
 }
 
 /** What differs from the record. The flag is a person's: it asks for opting out. */

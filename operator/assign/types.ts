@@ -1,7 +1,7 @@
 /** What is known of an object's releases, and what follows from it for the pods. DESIGN "Which revision does a pod serve?" */
 import type { ObjectKey, Revision } from '../../protocol/objects.ts'
-import type { Settings } from '../model/settings.ts'
 import type { Content } from '../model/types.ts'
+import type { Kept, TakenBackMemory } from '../rollout/machine/memory.ts'
 
 /** A revision that the store holds: its name is bound to the content first seen with it. */
 export interface StoredRevision {
@@ -11,14 +11,9 @@ export interface StoredRevision {
   readonly content: Content | null
 }
 
-/** A rollout that has begun, driven by a policy. */
-export interface BegunRollout {
-  readonly revision: Revision
-  /** What it began with: it runs to its end on that, whatever becomes of its policy. */
-  readonly settings: Settings
-  /** Index into settings.batches when the index was last moved; absent: it never was. */
-  readonly batch?: number
-  /** The index before that: an annotation that says so is ours of then, and nobody's hand. */
+/** A rollout that has begun, driven by a policy: all that a new leader goes on from. */
+export interface BegunRollout extends Kept {
+  /** The index before it was last moved: an annotation that says so is ours of then, and nobody's hand. Absent: it never was. */
   readonly indexBefore?: number
 }
 
@@ -46,6 +41,8 @@ export interface ReleaseRecord {
   readonly index: number
   /** Of `update`, while it is on its way; absent: driven by hand, or an operator from before this field began it. */
   readonly rollout?: BegunRollout
+  /** What was taken back last, and why; absent: other content began since, or nothing was. */
+  readonly takenBack?: TakenBackMemory
   /** Revisions taken back; they do not go out again before someone says retry. */
   readonly refused: readonly Revision[]
   readonly revisions: Readonly<Record<Revision, StoredRevision>>

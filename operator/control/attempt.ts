@@ -37,9 +37,16 @@ export async function resetForAttempt(
     ],
   }
   await client.applyStatus(resources.ingressRollouts, { namespace, name }, status)
-  await client.mergePatch(
-    resources.ingressRollouts,
-    { namespace, name },
-    { spec: { attempt, approvedBatch: 0, abort: false, promote: false, stableRevision: stable } },
-  )
+  await resetCommands(client, rollout, attempt, stable)
+}
+
+/** What was said of the attempt before is no command for this one. */
+export async function resetCommands(
+  client: Pick<KubeClient, 'mergePatch'>,
+  { namespace, name }: Pick<Rollout, 'namespace' | 'name'>,
+  attempt: number,
+  stable: string | null,
+): Promise<void> {
+  const spec = { attempt, approvedBatch: 0, abort: false, promote: false, stableRevision: stable }
+  await client.mergePatch(resources.ingressRollouts, { namespace, name }, { spec })
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import type { FakeApi } from '../kube/testing/fake-api.ts'
+import { KubeError } from '../kube/errors.ts'
 import { FakeClock } from '../kube/testing/fake-clock.ts'
 import type { IngressRolloutSpec, IngressRolloutStatus } from '../model/generated/crds.ts'
 import { parseIngress } from '../model/ingress.ts'
@@ -98,6 +99,42 @@ describe('a rollout', () => {
     command(api, { retry: 0, approvedBatch: 1 })
     await leader.settle()
     expect(found(api).status.observedGeneration).toBe(api.all('ingressrollouts')[0]?.metadata.generation)
+  })
+
+  it('hears the approval that came while nobody led, and waits on where there was none', async () => {
+    const analysis = { interval: '1s', deadline: '10s', minRequests: 5_000, successRate: { min: 99 } }
+    const [api, leader] = await governed({ analysis })
+    change(api, 'b.example')
+    await leader.seconds(14)
+    expect(found(api).status).toMatchObject({ phase: 'Paused', index: 1 })
+    expect((await outcomeOf(api)).record?.rollout).toMatchObject({ blocked: { reason: 'Inconclusive' } })
+    leader.crash()
+    const second = await new LeaderProcess(api, { clock: leader.clock }).start()
+    await second.seconds(20)
+    expect(found(api).status).toMatchObject({ phase: 'Paused', index: 1 })
+    second.crash()
+    command(api, { approvedBatch: 1 })
+    const third = await new LeaderProcess(api, { clock: leader.clock }).start()
+    await third.seconds(1)
+    expect(found(api).status.index).not.toBe(1)
+  })
+
+  it('knows why something was taken back, though its leader died before it could say', async () => {
+    const [api, leader] = await governed()
+    change(api, 'b.example')
+    await leader.seconds(1)
+    leader.onUpdate = { requests: 1000, failures: 500 }
+    api.deny(what => (what.startsWith('status of IngressRollout') ? new KubeError('KUBE_FORBIDDEN', what) : null))
+    await leader.seconds(4)
+    expect((await outcomeOf(api)).record?.refused).toHaveLength(1)
+    expect(found(api).status.phase).toBe('Progressing')
+    leader.crash()
+    api.deny(() => null)
+    await new LeaderProcess(api, { clock: leader.clock }).start()
+    expect(found(api).status).toMatchObject({
+      phase: 'RolledBack',
+      message: expect.stringContaining('success rate'),
+    })
   })
 
   it('stands still while nobody may write, and goes on from there', async () => {

@@ -24,8 +24,8 @@ import { ENDED } from '../rollout/machine/state.ts'
 import { step, initialState } from '../rollout/machine/step.ts'
 import type { Command, Observation, Settings, State } from '../rollout/machine/types.ts'
 import { fromStatus, toStatus } from '../rollout/status.ts'
-import { resetForAttempt } from './attempt.ts'
-import { announces, effectOf } from './effect.ts'
+import { resetCommands, resetForAttempt } from './attempt.ts'
+import { effectOf } from './effect.ts'
 import type { Records } from './keeper.ts'
 import type { ObjectWriter } from './object-writer.ts'
 import { hostsOfRollout, movesOf, observe, shrinks } from './observe.ts'
@@ -59,6 +59,13 @@ export interface DriverOptions {
   readonly ended: (phase: State['phase']) => void
 }
 
+interface Written {
+  readonly status: IngressRolloutStatus
+  readonly text: string
+  readonly essence: string
+  readonly at: number
+}
+
 interface Driven {
   state: State
   /** By which it is judged, as they were when it was looked at last. */
@@ -67,12 +74,8 @@ interface Driven {
   policy: Settings
   /** When this process first looked at it, in monotonic milliseconds. */
   readonly since: number
-  /** What a former leader decided and may not have written; done before anything else. */
-  unfinished: readonly Command[]
-  /** The state was adopted, and its status is not written yet. */
-  owesStatus: boolean
   /** What was last written, and when (monotonic milliseconds). */
-  written: { readonly essence: string; readonly text: string; readonly at: number } | null
+  written: Written | null
 }
 
 /** Where no policy says anything: only to end what is under way in good order. */
@@ -149,13 +152,12 @@ export class Driver {
     const driven = this.#of(rollout, view)
     if (view?.policy) driven.policy = view.policy.settings
     const { state, policy } = driven
-    if (driven.unfinished.length > 0) {
-      await this.#act(rollout, view, state, state, driven.unfinished)
-      driven.unfinished = []
-      // The record shows it in a moment: only then it can be judged.
+    if ((rollout.status?.attempt ?? 1) > rollout.spec.attempt) {
+      // A former leader wrote the attempt's status and nothing more: what was said of the one before is no command for this one.
+      await this.#specOf(rollout, rollout.status?.attempt ?? 1, view?.record ?? null)
       return SOON_MS
     }
-    if (ENDED.has(state.phase) && !asksForMore(rollout, state) && !driven.owesStatus) {
+    if (ENDED.has(state.phase) && !asksForMore(rollout, state) && isShown(rollout, driven)) {
       this.#stand(rollout, view, state)
       await this.#observeSpec(rollout, driven)
       return Infinity
@@ -189,7 +191,6 @@ export class Driver {
     if (!ENDED.has(next.phase)) this.#stand(rollout, view, next)
     await this.#act(rollout, view, state, next, made.commands)
     driven.state = next
-    driven.owesStatus = true
     if (!ENDED.has(state.phase) && ENDED.has(next.phase)) this.#options.ended(next.phase)
     const hasEnded = ENDED.has(next.phase) && next.phase !== state.phase && next.phase !== 'Complete'
     const isBack = state.index !== 0 && next.index === 0
@@ -204,7 +205,6 @@ export class Driver {
     }
     if (ENDED.has(next.phase)) this.#stand(rollout, view, next)
     await this.#write(rollout, driven, observation, obstacle)
-    driven.owesStatus = false
     // A record or annotation that was written shows by itself, and this is looked at again then.
     const after = made.commands.findLast(command => command.type === 'requeue')?.afterMs ?? Infinity
     return settlesMs > 0 ? Math.min(after, settlesMs) : after
@@ -224,11 +224,11 @@ export class Driver {
     for (const command of commands) {
       if (command.type === 'begin') await this.#newAttempt(rollout, command.attempt, record)
     }
-    if (view !== null && effect.record !== null && effect.stamp) {
+    if (view !== null && effect.record !== null && (effect.stamp || effect.record !== record)) {
       this.#assertLeading()
       // Written before, and the stamp was not.
       if (JSON.stringify(effect.record) !== JSON.stringify(record)) await this.#options.records.put(effect.record)
-      await this.#stamp(view, effect.record)
+      if (effect.stamp) await this.#stamp(view, effect.record)
     }
     for (const command of commands) if (command.type === 'event') this.#say(rollout, command)
   }
@@ -250,6 +250,11 @@ export class Driver {
     await resetForAttempt(this.#options.client, rollout, attempt, record?.current ?? null, this.#options.clock.wall())
   }
 
+  async #specOf(rollout: Rollout, attempt: number, record: ReleaseRecord | null): Promise<void> {
+    this.#assertLeading()
+    await resetCommands(this.#options.client, rollout, attempt, record?.current ?? null)
+  }
+
   #of(rollout: Rollout, view: ObjectView | null): Driven {
     const { clock } = this.#options
     const known = this.#driven.get(rollout.uid)
@@ -257,21 +262,12 @@ export class Driver {
     const policy = view?.policy?.settings ?? known?.policy ?? NO_POLICY
     const { attempt, retry: retries, revision } = rollout.spec
     const remembered = fromStatus(rollout.status)
-    const { state, commands: unfinished } =
+    const record = view?.record ?? { current: null, update: null, index: -1, refused: [] }
+    const state =
       (remembered?.attempt ?? attempt) < attempt || known !== undefined
-        ? { state: initialState(attempt, retries), commands: [] }
-        : resume(
-            remembered,
-            view?.record ?? { current: null, update: null, index: -1, refused: [] },
-            revision,
-            policy,
-            { now: clock.now(), wall: clock.wall().getTime() },
-          )
-    const unstamped = known === undefined && view !== null ? stampsOwed(rollout, view, state) : []
-    const driven: Driven = {
-      ...{ state, policy, hosts: [], since: clock.now(), owesStatus: false, written: null },
-      unfinished: [...unfinished, ...unstamped],
-    }
+        ? initialState(attempt, retries)
+        : resume(remembered, record, revision, policy, { now: clock.now(), wall: clock.wall().getTime() })
+    const driven: Driven = { state, policy, hosts: [], since: clock.now(), written: null }
     this.#driven.set(rollout.uid, driven)
     return driven
   }
@@ -331,12 +327,12 @@ export class Driver {
     const shown = obstacle === null ? driven.state : { ...driven.state, message: waitsFor(driven.state, obstacle) }
     const status = toStatus(shown, observation, shown.settings ?? driven.policy, context)
     const text = JSON.stringify(status)
-    const essence = essenceOf(status)
     const { written } = driven
     if (written?.text === text) return
+    const essence = essenceOf(status)
     if (written?.essence === essence && clock.now() - written.at < FIGURES_MS) return
     await this.#apply(rollout.namespace, rollout.name, status)
-    driven.written = { text, essence, at: clock.now() }
+    driven.written = { status, text, essence, at: clock.now() }
   }
 
   /**
@@ -347,13 +343,14 @@ export class Driver {
     const { generation, namespace, name } = rollout
     const { written, state } = driven
     // What the cache has may be older than what was written here.
-    const status = written === null ? rollout.status : (JSON.parse(written.text) as IngressRolloutStatus)
+    const status = written?.status ?? rollout.status
     if (status?.phase !== state.phase || status.attempt !== state.attempt) return
     if (status.observedGeneration === generation) return
     const conditions = (status.conditions ?? []).map(one => ({ ...one, observedGeneration: generation }))
     const observed: IngressRolloutStatus = { ...status, observedGeneration: generation, conditions }
     await this.#apply(namespace, name, observed)
-    driven.written = { text: JSON.stringify(observed), essence: essenceOf(observed), at: this.#options.clock.now() }
+    const [text, essence] = [JSON.stringify(observed), essenceOf(observed)]
+    driven.written = { status: observed, text, essence, at: this.#options.clock.now() }
   }
 
   async #apply(namespace: string, name: string, status: IngressRolloutStatus): Promise<void> {
@@ -405,17 +402,10 @@ function isOut({ phase, index, step }: State): boolean {
   return !ENDED.has(phase) && phase !== 'Pending' && index !== 0 && step.name !== 'confirming'
 }
 
-/** What a former leader stored and may not have stamped. Each command is idempotent against the record. */
-function stampsOwed({ spec, status }: Rollout, { record, source }: ObjectView, state: State): readonly Command[] {
-  const { revision } = spec
-  if (record === null || source === null || ENDED.has(state.phase)) return []
-  if (state.phase === 'RollingBack') return [{ type: 'takeBack', refuse: true }]
-  if (record.current === revision) return [{ type: 'release' }]
-  const { index } = source.stamp
-  if (record.update !== revision || !announces(source, revision) || index.state !== 'valid') return []
-  // The index of a step before is none that a person wrote meanwhile.
-  const before = [status?.index ?? 0, record.rollout?.indexBefore].includes(index.value)
-  return before && index.value !== record.index ? [{ type: 'setIndex', index: record.index }] : []
+/** Its end is written down. */
+function isShown({ status }: Rollout, { state, written }: Driven): boolean {
+  const shown = written?.status ?? status
+  return shown?.phase === state.phase && shown.attempt === state.attempt
 }
 
 /** A command that something which has ended still listens to. */

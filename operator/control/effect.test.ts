@@ -26,6 +26,44 @@ describe('what a step makes of the record', () => {
     expect(stamp).toBe(true)
   })
 
+  it('is all that the next leader goes on from, and no write where only figures in words differ', () => {
+    const passed: State = { ...OUT, attempt: 2, batch: 1, index: 2, step: { name: 'waiting', until: null } }
+    const { record, source } = viewOf({ content: 'v2', record: { update: 'v2', index: 2 } })
+    const stepped = { source, revision: 'v2', uid: 'u1', before: OUT, commands: [] }
+    const waits = effectOf({ ...stepped, record, next: passed })
+    expect(waits.record?.rollout).toMatchObject({ attempt: 2, batch: 1, step: 'waiting', pauseEndsAt: null })
+    // A person may be moving the index just now.
+    expect(waits.stamp).toBe(false)
+    const blocked = (message: string, approvedBefore: number): State => ({
+      ...passed,
+      blocked: { reason: 'Inconclusive', message, approvedBefore },
+    })
+    const asks = effectOf({ ...stepped, record: waits.record, next: blocked('12 requests', 1) })
+    expect(asks.record?.rollout).toMatchObject({ blocked: { reason: 'Inconclusive', approvedBefore: 1 } })
+    expect(effectOf({ ...stepped, record: asks.record, next: blocked('13 requests', 1) }).record).toBe(asks.record)
+    expect(effectOf({ ...stepped, record: asks.record, next: blocked('13 requests', 2) }).record).not.toBe(asks.record)
+    expect(effectOf({ ...stepped, record: asks.record, next: passed }).record?.rollout?.blocked).toBeNull()
+  })
+
+  it('has none of it once the rollout is at its end, but why it was taken back', () => {
+    const { record, source } = viewOf(ON_ITS_WAY)
+    const stepped = { source, revision: 'v2', uid: 'u1', before: OUT }
+    const out = effectOf({ ...stepped, record, next: { ...OUT, attempt: 3 }, commands: [] }).record
+    expect(out?.rollout?.attempt).toBe(3)
+    const cause = { reason: 'GateFailed', message: 'success rate 80 %' }
+    const back: State = { ...OUT, attempt: 3, phase: 'RollingBack', index: 0, cause }
+    const taken = effectOf({ ...stepped, record: out, next: back, commands: [{ type: 'takeBack', refuse: true }] })
+    expect(taken.record).toMatchObject({ takenBack: { revision: 'v2', attempt: 3, cause } })
+    expect(taken.record?.rollout).toBeUndefined()
+    const next = { ...viewOf({ content: 'v3' }).source!, uid: 'u1' }
+    const other = effectOf({
+      ...{ record: taken.record, source: next, revision: 'v3', uid: 'u1', before: PENDING, next: OUT },
+      commands: [{ type: 'setIndex', index: 1 }],
+    })
+    expect(other.record).toMatchObject({ update: 'v3', rollout: { revision: 'v3', attempt: 1 } })
+    expect(other.record?.takenBack).toBeUndefined()
+  })
+
   it('is on no pod while a batch waits to begin', () => {
     expect(effect(CHANGED, PENDING, OUT).record).toMatchObject({ update: 'v2', index: 0 })
   })

@@ -58,8 +58,8 @@ export interface Circumstances {
 export class Keeper {
   readonly #options: KeeperOptions
   readonly #settling = new Settling()
-  /** Records that annotations agreed with: what differs since is somebody else's doing. */
-  readonly #copied = new WeakSet<ReleaseRecord>()
+  /** What annotations were seen to say as the record does: what differs from that since is somebody else's doing. */
+  readonly #copied = new Map<ObjectKey, string>()
   /** Secrets of which was said that they are gone and needed. */
   readonly #lost = new Set<ObjectKey>()
   /** What was said of Secrets, which carry no conditions: those of their Ingresses and events say it. */
@@ -77,6 +77,7 @@ export class Keeper {
   /** A new leader has seen nothing of what was between. */
   start(): void {
     this.#unnamed.clear()
+    this.#copied.clear()
   }
 
   /** @throws KubeError, NotLeaderError */
@@ -107,17 +108,22 @@ export class Keeper {
     const differs = Object.keys(stamps).length > 0
     if (record !== null && differs) {
       if (hold?.reason === 'StampMissing' && wasStamped(record)) this.#sayRestored(source, hold.message)
-      if (isClosed(view) && this.#copied.has(record)) {
+      if (isClosed(view) && this.#isCopied(record)) {
         this.#sayRestored(source, 'rollout annotations were changed, and the policy lets nobody but the operator')
       }
-    } else if (record !== null) this.#copied.add(record)
+    } else if (record !== null) this.#copied.set(view.key, saidOf(record))
     const wait = Math.min(waitMs, letGo)
     return kept === 'settled' && Number.isFinite(wait) ? wait : kept
+  }
+
+  #isCopied(record: ReleaseRecord): boolean {
+    return this.#copied.get(record.key) === saidOf(record)
   }
 
   /** Nothing is known of the object (any more): it is gone, or a Secret whose content nobody asks for. */
   async forget(key: ObjectKey): Promise<Kept> {
     this.#settling.forget(key)
+    this.#copied.delete(key)
     this.#lost.delete(key)
     this.#saidOfSecrets.delete(key)
     this.#unwritable.delete(key)
@@ -168,6 +174,7 @@ export class Keeper {
   async #gone(view: ObjectView, record: ReleaseRecord | null): Promise<Kept> {
     const { key, hold, namespaceTerminating } = view
     this.#settling.forget(key)
+    this.#copied.delete(key)
     if (record === null) return 'settled'
     if (key.startsWith('Secret/') && this.#options.needed(key)) {
       // There is no object that a condition could be written to; the Ingresses that name it say the rest.
@@ -256,7 +263,7 @@ export class Keeper {
     const gone = removeStamps(source, governance, record, prefix)
     if (gone !== null) return gone
     if (record === null || governance.by === 'none') return {}
-    return restoreStamps(source, governance, record, prefix) ?? {}
+    return restoreStamps(source, governance, record, prefix, this.#isCopied(record)) ?? {}
   }
 
   #conditions(
@@ -334,6 +341,11 @@ const LET_GO_MS = 600_000
 const UNKNOWN_MS = 30_000
 /** What may not be written is tried again after so many milliseconds: the right may have been given. */
 const UNWRITABLE_MS = 60_000
+
+/** What its annotations are to say, in one word for all of them. */
+function saidOf({ uid, current, update, index }: ReleaseRecord): string {
+  return [uid, current, update, index].join(' ')
+}
 
 function isClosed({ governance }: ObjectView): boolean {
   return governance.by === 'policy' && !governance.manual

@@ -263,6 +263,13 @@ const PROMOTED_IN_VAIN: readonly Action[] = [
   { do: 'edit', host: 'a.example' },
 ]
 
+/** What was taken back is made anew while the deletion of its predecessor is on a pod: nobody judges that any more. */
+const MADE_ANEW: readonly Action[] = [
+  { do: 'edit', host: 'bad.example' },
+  { do: 'object', what: 'delete' },
+  { do: 'edit', host: 'bad.example' },
+]
+
 describe('whatever happens', () => {
   it('it all comes to an end, record and annotations agree, and pods serve what is released', async () => {
     await fc.assert(
@@ -270,7 +277,7 @@ describe('whatever happens', () => {
         const world = await play(actions)
         expect(await world.faults()).toEqual([])
       }),
-      { numRuns: 150, endOnFailure: false, examples: [[INDEX_MOVED_TWICE], [PROMOTED_IN_VAIN]] },
+      { numRuns: 150, endOnFailure: false, examples: [[INDEX_MOVED_TWICE], [PROMOTED_IN_VAIN], [MADE_ANEW]] },
     )
   }, 120_000)
 

@@ -25,6 +25,16 @@ const wishes: readonly (readonly [string, ViewOf, ReturnType<typeof wish>])[] = 
   ['the old content again after it was taken back', { record: { update: 'v1', index: 0 } }, 'nothing'],
   ['changed to what was taken back', { content: 'v2', record: { refused: ['v2'] } }, 'nothing'],
   [
+    'made anew with what was taken back, while the deletion is on pods',
+    { content: 'v2', record: { refused: ['v2'], update: ABSENT, index: 1 } },
+    'go back',
+  ],
+  [
+    'refused, and on its way all the same',
+    { content: 'v2', record: { refused: ['v2'], update: 'v2', index: 1 } },
+    'nothing',
+  ],
+  [
     'released under a hand-written name',
     { content: 'v2', record: { current: 'mine', revisions: named('v2') } },
     'nothing',

@@ -8,7 +8,7 @@
 import { parseObjectKey } from '../../protocol/ids.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import type { ObjectKey, ObjectKind } from '../../protocol/objects.ts'
-import { begin, prune, release } from '../assign/records.ts'
+import { release, withdraw } from '../assign/records.ts'
 import { hashOf, releasedOf } from '../assign/revisions.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
 import type { KubeClient } from '../kube/client.ts'
@@ -51,9 +51,11 @@ export function wish(view: ObjectView): 'nothing' | 'roll out' | 'go back' {
   if (revision === ABSENT_REVISION && key.startsWith('Secret/')) return 'nothing'
   const released = releasedOf(record)
   const isReleased = (released === null ? ABSENT_REVISION : hashOf(record, released)) === revision
-  const underWay = record.update !== null && hashOf(record, record.update) !== revision && record.index !== -1
-  if (isReleased) return underWay ? 'go back' : 'nothing'
-  return record.refused.includes(revision) ? 'nothing' : 'roll out'
+  const { update, current } = record
+  const underWay = update !== null && update !== current && hashOf(record, update) !== revision && record.index !== -1
+  // What was refused may be the content again of an object that was made anew while its deletion was on its way.
+  if (isReleased || record.refused.includes(revision)) return underWay ? 'go back' : 'nothing'
+  return 'roll out'
 }
 
 /** The object's content is on its way to pods, or about to be. Pure. */
@@ -86,7 +88,7 @@ export class Starter {
       // The rollout under way sees it and ends; without one (somebody deleted it) nobody else would.
       if (open.length > 0) return false
       this.#assertLeading()
-      await records.put(begin(record, source))
+      await records.put(withdraw(record))
       return true
     }
     if (open.length === 0 && (await this.#takeOff(view))) return true
@@ -121,7 +123,7 @@ export class Starter {
     if (source === null || record === null || record.update === null || record.update === record.current) return false
     if (record.index === 0 || record.index === -1 || hashOf(record, record.update) === source.revision) return false
     this.#assertLeading()
-    await this.#options.records.put(prune({ ...record, update: record.current, index: 0 }))
+    await this.#options.records.put(withdraw(record))
     return true
   }
 

@@ -7,7 +7,6 @@ import addFormats from 'ajv-formats'
 import fc from 'fast-check'
 import { parse } from 'yaml'
 import type { IngressRolloutStatus } from '../model/generated/crds.ts'
-import { pausedReason } from './machine/state.ts'
 import { circumstance, happen, happening, settings, world } from './machine/random.ts'
 import type { Happening } from './machine/random.ts'
 import type { World } from './machine/testing.ts'
@@ -54,14 +53,11 @@ describe('the status of every reachable state', () => {
         expect(valid(status) ? [] : valid.errors).toEqual([])
         const { state } = run
         phases.add(state.phase)
-        const { phase, attempt, observedRetry, batch, index, message, cause, baseline, step } = state
+        const { phase, attempt, observedRetry, batch, index, message, cause, baseline } = state
         const { startedAt, batchStartedAt, finishedAt } = state
-        const reason = pausedReason(state)
-        const until = reason === 'WaitingForTime' && step.name === 'waiting' ? step.until : null
         expect(fromStatus(status)).toEqual({
           ...{ phase, attempt, observedRetry, batch, index, message, cause, baseline },
           ...{ startedAt, batchStartedAt, finishedAt },
-          ...{ pausedReason: reason, pauseEndsAt: until?.wall ?? null },
         })
       }
     })
@@ -107,7 +103,7 @@ describe('leaders that come and go, with a status that is sometimes old', () => 
         for (const [one, leader] of chapters) {
           if (leader !== 'stay') {
             const read = fromStatus(leader === 'new' ? current : leader === 'new with an old status' ? old : undefined)
-            judged = read?.pausedReason?.startsWith('Waiting') === true ? read.index : 0
+            judged = run.record.rollout?.step === 'waiting' ? run.record.index : 0
             run.newLeader(read)
           }
           old = current

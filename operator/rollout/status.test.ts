@@ -367,7 +367,7 @@ describe('fromStatus', () => {
   it('reads what an older operator wrote, and times that are none', () => {
     expect(fromStatus({ phase: 'Paused', pauseEndsAt: 'soon', baseline: { requests: 5 } })).toEqual({
       ...{ phase: 'Paused', attempt: 1, observedRetry: 0, batch: 0, index: 0, message: '', cause: null },
-      ...{ pausedReason: null, pauseEndsAt: null, startedAt: null, batchStartedAt: null, finishedAt: null },
+      ...{ startedAt: null, batchStartedAt: null, finishedAt: null },
       baseline: {
         ...{
           requests: 5,
@@ -382,14 +382,6 @@ describe('fromStatus', () => {
         latencyP99Ms: null,
       },
     })
-  })
-
-  it('takes a reason to be paused only from a condition that holds', () => {
-    const reason = { type: 'Paused', reason: 'WaitingForApproval', message: '', lastTransitionTime: '' }
-    expect(fromStatus({ phase: 'Progressing', conditions: [{ ...reason, status: 'False' }] })?.pausedReason).toBeNull()
-    expect(fromStatus({ phase: 'Paused', conditions: [{ ...reason, status: 'True' }] })?.pausedReason).toBe(
-      'WaitingForApproval',
-    )
   })
 })
 

@@ -110,15 +110,12 @@ function time(ms: number): string {
 export function fromStatus(status: IngressRolloutStatus | undefined): Remembered | null {
   const { phase, baseline, conditions } = status ?? {}
   if (status === undefined || phase === undefined) return null
-  const paused = conditions?.find(one => one.type === 'Paused' && one.status === 'True')
   return {
     phase,
     attempt: Math.max(1, status.attempt ?? 1),
     observedRetry: status.observedRetry ?? 0,
     batch: status.batch ?? 0,
     index: status.index ?? 0,
-    pausedReason: paused?.reason ?? null,
-    pauseEndsAt: milliseconds(status.pauseEndsAt),
     message: status.message ?? '',
     cause: causeOf(phase, conditions),
     baseline: baseline === undefined ? null : baselineOf(baseline),

@@ -93,7 +93,7 @@ describe('a new leader', () => {
     const run = reaches(world(), state => state.index === 2 && state.step.name === 'baking')
     const remembered = status(run)
     const { settings } = run
-    run.record = { ...run.record, index: 5, rollout: { revision: NEW, settings, batch: 2 } }
+    run.record = { ...run.record, index: 5, rollout: { revision: NEW, settings, batch: 2, step: 'out' } }
     run.newLeader(remembered)
     expect(run.state).toMatchObject({ phase: 'Progressing', batch: 2, index: 5 })
     run.look()
@@ -195,15 +195,88 @@ describe('a new leader', () => {
     expect(run.state).toMatchObject({ phase: 'Paused', index: 1, message, blocked: { reason: 'GateFailed' } })
   })
 
-  it('finds out by itself that there is too little evidence', () => {
+  it('bakes again what lacked evidence, and asks again', () => {
     const run = world()
     run.onUpdate = {}
     run.until(state => state.phase === 'Paused')
     takeOver(run)
+    expect(run.state).toMatchObject({ phase: 'Paused', blocked: { reason: 'Inconclusive' } })
     run.look()
     expect(run.state.phase).toBe('Progressing')
     run.until(state => state.phase === 'Paused')
     expect(run.state.blocked?.reason).toBe('Inconclusive')
+  })
+
+  it('hears the approval that was given while nobody led', () => {
+    const run = world()
+    run.onUpdate = {}
+    run.until(state => state.phase === 'Paused')
+    run.commands = { ...run.commands, approvedBatch: 1 }
+    takeOver(run)
+    run.look()
+    expect(run.state).toMatchObject({ batch: 1, index: 2 })
+    expect(run.takeLog()).toContain('BatchPassed')
+  })
+
+  it('takes no approval for an answer that was there before the question', () => {
+    const run = world()
+    run.commands = { ...run.commands, approvedBatch: 1 }
+    run.onUpdate = {}
+    run.until(state => state.phase === 'Paused')
+    takeOver(run)
+    run.seconds(400)
+    expect(run.record.index).toBe(1)
+  })
+
+  it('hears the approval of an index that was moved by hand, though another asked', () => {
+    const run = reaches(world(), state => state.step.name === 'baking')
+    run.change = { manualIndex: 3 }
+    run.look()
+    takeOver(run)
+    run.commands = { ...run.commands, approvedBatch: 1 }
+    run.look()
+    expect(run.takeLog()).toContain('index 1')
+  })
+
+  it.each([
+    ['a failed gate', (run: World) => (run.onUpdate = BROKEN), { automaticRollback: false }],
+    ['an approval', () => undefined, {}],
+  ] as const)('goes on waiting after %s where no status was written', (_, happen, settings) => {
+    const run = world({ type: 'approval' })
+    run.settings = { ...run.settings, ...settings }
+    happen(run)
+    run.until(state => state.phase === 'Paused')
+    run.newLeader(null)
+    run.onUpdate = HEALTHY
+    run.seconds(100)
+    expect(run.state).toMatchObject({ phase: 'Paused', index: 1 })
+  })
+
+  it('begins the batch that was to begin, and no other', () => {
+    const run = world()
+    run.change = { endpoints: { update: true, stable: true } }
+    run.until(state => state.index === 1)
+    run.until(state => {
+      if (state.step.name === 'baking') run.change = { endpoints: { update: false, stable: true } }
+      return state.step.name === 'raising' && state.batch === 1
+    })
+    run.newLeader(null)
+    expect(run.state).toMatchObject({ batch: 1, index: 1, step: { name: 'raising', merge: false } })
+    run.change = {}
+    run.look()
+    expect(run.record.index).toBe(2)
+  })
+
+  it('answers a block with the attempt that only the status knows of', () => {
+    const run = world()
+    run.settings = { ...run.settings, automaticRollback: false }
+    run.onUpdate = BROKEN
+    run.until(state => state.phase === 'Paused')
+    const remembered = { ...status(run), phase: 'Pending', attempt: 2, observedRetry: 1 } as const
+    run.onUpdate = HEALTHY
+    run.newLeader(remembered)
+    expect(run.state).toMatchObject({ phase: 'Progressing', attempt: 2, observedRetry: 1, blocked: null, index: 1 })
+    run.until(state => state.phase === 'Complete', 200)
   })
 
   it('steps aside again for an index moved by hand', () => {
@@ -215,19 +288,14 @@ describe('a new leader', () => {
     expect(run.state.blocked?.reason).toBe('ManualIndex')
   })
 
-  it('goes on taking back, and writes it once more where the record does not know', () => {
+  it('goes on taking back', () => {
     const run = reaches(world(), state => state.step.name === 'baking')
-    const before = run.record
     run.stuck.add(0)
     run.commands = { ...run.commands, abort: true }
     run.look()
     const remembered = status(run)
     run.newLeader(remembered)
     expect(run.state).toMatchObject({ phase: 'RollingBack', cause: { reason: 'Aborted' }, index: 0, reached: -1 })
-    run.takeLog()
-    run.record = before
-    run.newLeader(remembered)
-    expect(run.takeLog()).toEqual(['take back'])
     run.seconds(10)
     expect(run.state.phase).toBe('RollingBack')
     run.stuck.clear()
@@ -240,8 +308,9 @@ describe('a new leader', () => {
     run.commands = { ...run.commands, abort: true }
     run.look()
     run.newLeader(remembered)
-    expect(run.state).toMatchObject({ phase: 'RollingBack', cause: { reason: 'TakenBack' } })
+    expect(run.state).toMatchObject({ phase: 'RollingBack', cause: { reason: 'Aborted' } })
     run.until(state => state.phase === 'RolledBack', 3)
+    expect(run.state.message).toContain('aborted by spec.abort')
   })
 
   it('takes the record as it is: released, whatever the status says', () => {
@@ -255,7 +324,7 @@ describe('a new leader', () => {
     }
   })
 
-  it('writes a retry to its end: status knew of it, the record did not', () => {
+  it('begins again what was told to: status knew of it, the record did not', () => {
     const run = world()
     run.onUpdate = BROKEN
     run.until(state => state.phase === 'RolledBack')
@@ -265,9 +334,9 @@ describe('a new leader', () => {
     run.look()
     const remembered = status(run)
     run.record = record
-    run.takeLog()
     run.newLeader(remembered)
-    expect(run.takeLog()).toEqual(['begin 2'])
+    expect(run.state).toMatchObject({ phase: 'Pending', attempt: 2 })
+    run.record = { ...record, update: NEW, refused: [] }
     run.until(state => state.phase === 'Complete', 200)
     expect(run.state.attempt).toBe(2)
   })
@@ -292,7 +361,7 @@ describe('a new leader', () => {
   })
 
   it('waits for the stamp where the record has another update', () => {
-    const made = resume(null, { current: OLD, update: 'r7', index: 3, refused: [] }, NEW, SETTINGS, { now: 0, wall: 0 })
-    expect(made).toMatchObject({ state: { phase: 'Pending', index: 0 }, commands: [] })
+    const record = { current: OLD, update: 'r7', index: 3, refused: [] }
+    expect(resume(null, record, NEW, SETTINGS, { now: 0, wall: 0 })).toMatchObject({ phase: 'Pending', index: 0 })
   })
 })

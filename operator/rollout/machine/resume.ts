@@ -1,9 +1,10 @@
-/** A new leader takes over: the state from what status and record say. */
+/** A new leader takes over: the state from what the record says, and of what has ended from the status. */
 import type { Revision } from '../../../protocol/objects.ts'
 import type { Baseline } from './figures.ts'
-import { result } from './outcome.ts'
-import { initialState } from './state.ts'
-import type { BatchStep, Cause, Phase, Settings, State, StepResult } from './types.ts'
+import { completed, stepFrom } from './memory.ts'
+import type { Kept, Memory, TakenBackMemory } from './memory.ts'
+import { ENDED, initialState } from './state.ts'
+import type { Cause, Phase, Settings, State } from './types.ts'
 
 /** What status.ts reads from an IngressRollout's status. */
 export interface Remembered {
@@ -11,12 +12,7 @@ export interface Remembered {
   readonly attempt: number
   readonly observedRetry: number
   readonly batch: number
-  /** The record may be ahead of it. */
   readonly index: number
-  /** Reason of the condition Paused while it is True; null: not paused. */
-  readonly pausedReason: string | null
-  /** Wall milliseconds; null: the pause waits for approval, or there is none. */
-  readonly pauseEndsAt: number | null
   readonly message: string
   readonly cause: Cause | null
   readonly baseline: Baseline | null
@@ -31,8 +27,8 @@ export interface RecordView {
   readonly update: Revision | null
   readonly index: number
   readonly refused: readonly Revision[]
-  /** What the rollout of `update` began with. */
-  readonly rollout?: { readonly revision: Revision; readonly settings: Settings; readonly batch?: number }
+  readonly rollout?: Kept
+  readonly takenBack?: TakenBackMemory
 }
 
 /** This process's monotonic clock and the wall clock, in milliseconds. */
@@ -42,10 +38,10 @@ export interface Clock {
 }
 
 /**
- * Starts the running bake again: nothing is promoted on data that this process has not seen. Pauses keep their ends.
- * The commands complete what the former leader decided and did not write.
+ * Starts the running bake again: nothing is promoted on data that this process has not seen. Pauses keep their ends, and questions
+ * to a person what was answered before.
  * @param remembered null: no status was written
- * @param policy for a rollout that has not begun, or whose record does not say what it began with
+ * @param policy for a rollout whose record does not say what it began with
  */
 export function resume(
   remembered: Remembered | null,
@@ -53,82 +49,66 @@ export function resume(
   revision: Revision,
   policy: Settings,
   clock: Clock,
-): StepResult {
-  const known = record.rollout?.revision === revision ? record.rollout : null
-  const begun = known?.settings ?? null
-  const state = { ...recalled(remembered, record, begun ?? policy, known?.batch ?? 0, clock), settings: begun }
-  const { phase } = state
-  if (phase === 'Complete' || phase === 'Superseded' || phase === 'RolledBack' || phase === 'Held') return result(state)
-  if (record.current === revision) {
-    const step = { name: 'confirming', since: clock.now } as const
-    return result({ ...state, phase: 'Progressing', index: -1, reached: -1, step, blocked: null, cause: null })
-  }
-  const takenBack = record.update !== revision && record.refused.includes(revision)
-  // Told to try again, and the record does not know yet: status comes first in `begin`.
-  if (takenBack && phase === 'Pending' && state.attempt > 1) {
-    return result({ ...state, settings: null, index: 0, reached: -1 }, { type: 'begin', attempt: state.attempt })
-  }
-  if (takenBack) return result(rollingBackAgain(state, clock))
-  if (phase === 'RollingBack') return result(rollingBackAgain(state, clock), { type: 'takeBack', refuse: true })
-  // Not stamped yet, or something else is: the observation will say which.
-  if (record.update !== revision)
-    return result({ ...state, phase: 'Pending', settings: null, index: 0, reached: 0, blocked: null })
-  if (phase === 'Pending' && record.index === 0) return result({ ...state, settings: null })
-  return result({ ...state, settings: begun ?? policy, phase: phase === 'Paused' ? phase : 'Progressing' })
-}
-
-function rollingBackAgain(state: State, { now }: Clock): State {
-  const cause = state.cause ?? { reason: 'TakenBack', message: 'decided before this operator took over' }
-  const step = { name: 'confirming', since: now } as const
-  return { ...state, phase: 'RollingBack', index: 0, reached: -1, step, cause, blocked: null }
-}
-
-function recalled(
-  remembered: Remembered | null,
-  record: RecordView,
-  settings: Settings,
-  recorded: number,
-  clock: Clock,
 ): State {
-  const fresh = initialState(remembered?.attempt ?? 1, remembered?.observedRetry ?? 0)
-  const index = record.index
-  const state: State = {
-    ...fresh,
-    index,
-    batch: recorded,
-    reached: index,
-    step: { name: 'raising', since: clock.now, merge: false },
-    batchSince: clock.now,
-    message: 'taken over by this operator',
-    startedAt: clock.wall,
-    batchStartedAt: clock.wall,
+  const shown = recalled(remembered, clock)
+  if (remembered !== null && ENDED.has(remembered.phase))
+    return { ...shown, index: record.index, reached: record.index }
+  if (record.current === revision) return released(shown, clock)
+  // Told to go out again, which it has not yet: that it was refused was said of the attempt before.
+  const isToldAgain = remembered?.phase === 'Pending' && remembered.attempt > 1
+  if (record.update !== revision) {
+    const isRefused = record.refused.includes(revision) && !isToldAgain
+    return isRefused ? rollingBack(shown, record, revision, clock) : pending(shown)
   }
-  if (remembered === null) return { ...state, startedAt: index === 0 ? null : clock.wall }
-  // Status comes after the record; where a batch waits to begin it is ahead of it.
-  const batch = Math.min(Math.max(remembered.batch, recorded), settings.batches.length - 1)
-  const { phase, message, cause, baseline, startedAt, batchStartedAt, finishedAt } = remembered
-  return {
-    ...state,
-    phase,
-    batch,
-    // The record is ahead: the pause was over, and nobody has seen the batch that followed.
-    step: (index === remembered.index ? stepOf(remembered, batch, settings, clock) : null) ?? state.step,
-    // Inconclusive and the rest are found again by looking; a failed gate is for a person, also tomorrow.
-    blocked:
-      remembered.pausedReason === 'GateFailed'
-        ? { reason: 'GateFailed', message, approvedBefore: Number.MAX_SAFE_INTEGER }
-        : null,
-    ...{ message, cause, baseline, startedAt, batchStartedAt, finishedAt },
+  const { rollout } = record
+  const kept = rollout?.revision === revision ? rollout : null
+  if (kept === null && record.index === 0 && (remembered === null || remembered.phase === 'Pending')) {
+    return pending(shown)
   }
+  const memory = completed(kept ?? { revision, settings: policy }, clock.wall)
+  const { attempt, observedRetry } = shown
+  // The attempt that is told of in the status answers what blocked the one in the record.
+  const isNewer = attempt > memory.attempt
+  return underWay(isNewer ? { ...memory, attempt, observedRetry, step: 'out', blocked: null } : memory, record, clock)
 }
 
-function stepOf(remembered: Remembered, batch: number, settings: Settings, clock: Clock): BatchStep | null {
-  if (remembered.pausedReason === 'WaitingForApproval') return { name: 'waiting', until: null }
-  const end = remembered.pauseEndsAt
-  if (remembered.pausedReason !== 'WaitingForTime' || end === null) return null
-  const pause = settings.batches[batch]?.pause
-  // A wall clock that jumped makes the pause at most as long as the policy says.
-  const longest = pause?.type === 'time' ? pause.forMs : Number.MAX_SAFE_INTEGER
-  const left = Math.min(Math.max(0, end - clock.wall), longest)
-  return { name: 'waiting', until: { mono: clock.now + left, wall: clock.wall + left } }
+function recalled(remembered: Remembered | null, { now }: Clock): State {
+  const fresh = initialState(remembered?.attempt ?? 1, remembered?.observedRetry ?? 0)
+  const state: State = { ...fresh, step: { name: 'raising', since: now, merge: false }, batchSince: now }
+  if (remembered === null) return state
+  const { phase, batch, message, cause, baseline, startedAt, batchStartedAt, finishedAt } = remembered
+  return { ...state, phase, batch, message, cause, baseline, startedAt, batchStartedAt, finishedAt }
+}
+
+function pending(state: State): State {
+  return { ...state, phase: 'Pending', index: 0, reached: 0, cause: null }
+}
+
+function released(state: State, { now }: Clock): State {
+  const step = { name: 'confirming', since: now } as const
+  return { ...state, phase: 'Progressing', index: -1, reached: -1, step, cause: null }
+}
+
+/** Which pods may have had it is not known: all are asked. */
+function rollingBack(state: State, { takenBack }: RecordView, revision: Revision, { now }: Clock): State {
+  const known = takenBack?.revision === revision ? takenBack : null
+  const cause = known?.cause ??
+    state.cause ?? { reason: 'TakenBack', message: 'decided before this operator took over' }
+  const attempt = Math.max(state.attempt, known?.attempt ?? 1)
+  const step = { name: 'confirming', since: now } as const
+  return { ...state, attempt, phase: 'RollingBack', index: 0, reached: -1, step, cause }
+}
+
+function underWay(memory: Memory, { index }: RecordView, clock: Clock): State {
+  const { settings, attempt, observedRetry, batch, blocked, baseline, startedAt, batchStartedAt } = memory
+  const step = stepFrom(memory, clock)
+  const isPaused = blocked !== null || step.name === 'waiting'
+  return {
+    ...initialState(attempt, observedRetry),
+    ...{ phase: isPaused ? 'Paused' : 'Progressing', settings, index, reached: index, step, blocked, baseline },
+    batch: Math.min(batch, settings.batches.length - 1),
+    batchSince: clock.now,
+    message: blocked?.message ?? 'taken over by this operator',
+    ...{ startedAt, batchStartedAt },
+  }
 }

@@ -3,6 +3,7 @@ import type { Revision } from '../../../protocol/objects.ts'
 import { ABSENT_REVISION } from '../../../protocol/objects.ts'
 import { EMPTY_AGGREGATE, addAggregates } from './figures.ts'
 import type { Aggregate, Dispersion } from './figures.ts'
+import { memoryOf } from './memory.ts'
 import { resume } from './resume.ts'
 import type { RecordView, Remembered } from './resume.ts'
 import { initialState, step } from './step.ts'
@@ -185,10 +186,9 @@ export class World {
     if (again || rested || (was.name !== is.name && is.name === 'baking')) this.#since = this.now
     this.state = made.state
     this.results.push(made)
-    const { settings } = made.state
-    if (settings !== null && this.record.update === this.revision)
-      this.record = { ...this.record, rollout: { revision: this.revision, settings } }
     for (const command of made.commands) this.#obey(command)
+    const memory = memoryOf(this.state, this.revision)
+    if (memory !== null && this.record.update === this.revision) this.record = { ...this.record, rollout: memory }
   }
 
   /** Looks every second until the predicate holds, or fails. */
@@ -206,13 +206,12 @@ export class World {
   }
 
   /** Another process takes over: its clock is another, and it has seen nothing. */
-  newLeader(remembered: Remembered | null): StepResult {
+  newLeader(remembered: Remembered | null): void {
     this.now = 77_000
     this.#totals = [NOTHING]
     this.#since = this.now
-    const made = resume(remembered, this.record, this.revision, this.settings, { now: this.now, wall: this.wall })
-    this.adopt(made)
-    return made
+    const clock = { now: this.now, wall: this.wall }
+    this.state = resume(remembered, this.record, this.revision, this.settings, clock)
   }
 
   /** Commands since the last time, without requeues; events by their reason. */
@@ -222,6 +221,7 @@ export class World {
 
   #obey(command: Command): void {
     const { record, revision } = this
+    const { attempt, cause } = this.state
     switch (command.type) {
       case 'setIndex':
         this.record = { ...record, index: command.index }
@@ -235,6 +235,7 @@ export class World {
         this.record = {
           ...{ current: record.current, update: record.current, index: 0 },
           refused: command.refuse ? [revision] : record.refused,
+          ...(cause === null || !command.refuse ? {} : { takenBack: { revision, attempt, cause } }),
         }
         this.log.push('take back')
         return
