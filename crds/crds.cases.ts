@@ -391,9 +391,8 @@ const policies: readonly Case[] = [
 const rollouts: readonly Case[] = [
   accepted('IngressRollout', 'the least, with its defaults', rollout, {
     ...rollout,
-    attempt: 1,
     paused: false,
-    approvedBatch: 0,
+    approvedBatches: 0,
     abort: false,
     promote: false,
     retry: 0,
@@ -401,20 +400,10 @@ const rollouts: readonly Case[] = [
   accepted('IngressRollout', 'a deletion', {
     ...rollout,
     revision: 'absent',
-    stableRevision: 'abc',
-    policy: 'default',
   }),
   accepted('IngressRollout', 'a revision written by hand', { ...rollout, revision: 'Release_2026.11' }),
-  changed('IngressRollout', 'commands', rollout, { ...rollout, paused: true, approvedBatch: 2, retry: 1 }),
-  changed(
-    'IngressRollout',
-    'a new attempt forgets approvals',
-    { ...rollout, approvedBatch: 3, abort: true },
-    {
-      ...rollout,
-      attempt: 2,
-    },
-  ),
+  changed('IngressRollout', 'commands', rollout, { ...rollout, paused: true, approvedBatches: 2, retry: 1 }),
+  changed('IngressRollout', 'commands that are consumed', { ...rollout, approvedBatches: 3, abort: true }, rollout),
   {
     ...accepted('IngressRollout', 'a status with everything', rollout),
     status: {
@@ -422,8 +411,9 @@ const rollouts: readonly Case[] = [
       message: 'batch 2 of 3: 2/5 pods',
       observedGeneration: 1,
       attempt: 1,
+      policy: 'default',
       observedRetry: 0,
-      batch: 1,
+      batch: 2,
       batches: 3,
       summary: '2/3',
       index: -1,
@@ -503,12 +493,8 @@ const rollouts: readonly Case[] = [
     'spec.promote',
     'abort and promote exclude each other',
   ]),
-  refused('IngressRollout', 'attempt 0', { ...rollout, attempt: 0 }, [
-    'spec.attempt',
-    'should be greater than or equal to 1',
-  ]),
-  refused('IngressRollout', 'a negative batch', { ...rollout, approvedBatch: -1 }, [
-    'spec.approvedBatch',
+  refused('IngressRollout', 'a negative batch', { ...rollout, approvedBatches: -1 }, [
+    'spec.approvedBatches',
     'should be greater than or equal to 0',
   ]),
   unchangeable('IngressRollout', 'another object', rollout, { ...rollout, objectRef: { ...objectRef, uid: 'other' } }, [
@@ -519,24 +505,9 @@ const rollouts: readonly Case[] = [
     'spec.revision',
     'revision is immutable, other content has another rollout',
   ]),
-  unchangeable(
-    'IngressRollout',
-    'an approval taken back',
-    { ...rollout, approvedBatch: 2 },
-    { ...rollout, approvedBatch: 1 },
-    ['spec.approvedBatch', 'approvedBatch may not decrease within an attempt; set paused or abort instead'],
-  ),
-  unchangeable('IngressRollout', 'an approval left out', { ...rollout, approvedBatch: 2 }, rollout, [
-    'spec.approvedBatch',
-    'approvedBatch may not decrease within an attempt',
-  ]),
   unchangeable('IngressRollout', 'retry taken back', { ...rollout, retry: 2 }, { ...rollout, retry: 1 }, [
     'spec.retry',
     'retry may not decrease; raise it to try again',
-  ]),
-  unchangeable('IngressRollout', 'attempt taken back', { ...rollout, attempt: 2 }, { ...rollout, attempt: 1 }, [
-    'spec.attempt',
-    'attempt may not decrease',
   ]),
 ]
 

@@ -169,7 +169,7 @@ async function happen(name: string, { cluster }: World, rollouts: Rollouts): Pro
     await command(aborted, { abort: true })
     await rollouts.reaches(aborted, ['RolledBack'])
     await rollouts.reaches(complete, ['Paused'])
-    await command(complete, { approvedBatch: 1 })
+    await command(complete, { approvedBatches: 1 })
     await rollouts.reaches(complete, ['Complete'], 90_000)
   } finally {
     await load.stop()

@@ -165,7 +165,7 @@ export async function withoutObjects(name: string, world: World): Promise<Played
       // Its batches want approval here; a policy without pauses needs nobody.
       const open = await cluster.api.list('ingressrollouts', NAMESPACE)
       for (const { metadata } of open.filter(one => one.metadata.name.endsWith('-absent')))
-        await cluster.kubectl.patch(NAMESPACE, `ingressrollout/${metadata.name}`, { spec: { approvedBatch: 1 } })
+        await cluster.kubectl.patch(NAMESPACE, `ingressrollout/${metadata.name}`, { spec: { approvedBatches: 1 } })
     }
     const gone = await reaches(
       async () => {

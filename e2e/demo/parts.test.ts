@@ -93,9 +93,10 @@ describe('documents of a watch', () => {
   it('become rollouts', () => {
     const object = {
       metadata: { name: 'ing-web-new' },
-      spec: { objectRef: { kind: 'Ingress', name: 'web' }, revision: 'new', stableRevision: 'old' },
+      spec: { objectRef: { kind: 'Ingress', name: 'web' }, revision: 'new' },
       status: {
         phase: 'RolledBack',
+        stableRevision: 'old',
         message: 'm',
         index: 0,
         gates: [{ name: 'successRate', verdict: 'fail', message: '0%' }],
@@ -106,7 +107,9 @@ describe('documents of a watch', () => {
       rollout({ at: 7, phase: 'RolledBack', message: 'm', index: 0, gates }),
     )
     const young = { metadata: object.metadata, spec: object.spec }
-    expect(rolloutOf({ type: 'ADDED', object: young }, 7)).toEqual(rollout({ at: 7, phase: '', index: null }))
+    expect(rolloutOf({ type: 'ADDED', object: young }, 7)).toEqual(
+      rollout({ at: 7, phase: '', index: null, stableRevision: null }),
+    )
     expect(rolloutOf({ type: 'DELETED', object }, 7)).toBeNull()
     expect(rolloutOf({ type: 'ERROR', object: { kind: 'Status' } }, 7)).toBeNull()
     expect(rolloutOf('text', 7)).toBeNull()

@@ -29,7 +29,7 @@ export function rolloutOf(document: unknown, at: number): RolloutEvent | null {
     kind,
     object: text(object, 'spec', 'objectRef', 'name'),
     revision: text(object, 'spec', 'revision'),
-    stableRevision: text(object, 'status', 'stableRevision') || text(object, 'spec', 'stableRevision') || null,
+    stableRevision: text(object, 'status', 'stableRevision') || null,
     phase: text(object, 'status', 'phase'),
     message: text(object, 'status', 'message'),
     index: typeof index === 'number' ? index : null,

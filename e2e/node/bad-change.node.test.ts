@@ -94,7 +94,7 @@ describe('a bad change of a governed Ingress: the new backend answers 500', () =
     await again.stop()
     expect(space.rollouts.last(name)?.phase).toBe('RolledBack')
     expect(ordinalsOf(again.records, 'v3')).toEqual([0])
-    expect((await space.object('ingressrollouts', name))?.['spec']).toMatchObject({ attempt: 2 })
+    expect((await space.object('ingressrollouts', name))?.['status']).toMatchObject({ attempt: 2 })
   }, 90_000)
 })
 

@@ -5,7 +5,10 @@ import type { IngressRolloutStatus } from '../model/generated/crds.ts'
 import { forKstatus } from '../rollout/conditions.ts'
 import type { Rollout } from './rollouts.ts'
 
-/** The status of the attempt to come, then its spec: the order in which a waiting `kubectl wait` sees no old Complete. */
+/**
+ * The commands of the attempt before are consumed, then its status gives way to that of the attempt to come: whoever stops between
+ * the two finds an ended rollout, and does both again. All of it precedes the stamp, so a waiting `kubectl wait` sees no old Complete.
+ */
 export async function resetForAttempt(
   client: Pick<KubeClient, 'applyStatus' | 'mergePatch'>,
   rollout: Rollout,
@@ -13,7 +16,10 @@ export async function resetForAttempt(
   stable: string | null,
   wall: Date,
 ): Promise<void> {
-  const { namespace, name, generation } = rollout
+  const { namespace, name } = rollout
+  const spec = { approvedBatches: 0, abort: false, promote: false }
+  const { metadata } = await client.mergePatch(resources.ingressRollouts, { namespace, name }, { spec })
+  const generation = metadata.generation ?? rollout.generation
   const condition = (type: string, holds = false): NonNullable<IngressRolloutStatus['conditions']>[number] => ({
     type,
     status: holds ? 'True' : 'False',
@@ -22,14 +28,16 @@ export async function resetForAttempt(
     observedGeneration: generation,
     lastTransitionTime: wall.toISOString(),
   })
+  const { policy } = rollout.status ?? {}
   const status: IngressRolloutStatus = {
     phase: 'Pending',
     message: `attempt ${attempt} begins`,
     attempt,
+    ...(policy === undefined ? {} : { policy }),
+    ...(stable === null ? {} : { stableRevision: stable }),
     observedRetry: rollout.spec.retry,
     index: 0,
-    batch: 0,
-    // The patch of spec below makes a generation that this status has not observed, until the attempt is looked at.
+    batch: 1,
     observedGeneration: generation,
     conditions: [
       ...forKstatus('reconciling').map(([type, holds]) => condition(type, holds)),
@@ -37,16 +45,4 @@ export async function resetForAttempt(
     ],
   }
   await client.applyStatus(resources.ingressRollouts, { namespace, name }, status)
-  await resetCommands(client, rollout, attempt, stable)
-}
-
-/** What was said of the attempt before is no command for this one. */
-export async function resetCommands(
-  client: Pick<KubeClient, 'mergePatch'>,
-  { namespace, name }: Pick<Rollout, 'namespace' | 'name'>,
-  attempt: number,
-  stable: string | null,
-): Promise<void> {
-  const spec = { attempt, approvedBatch: 0, abort: false, promote: false, stableRevision: stable }
-  await client.mergePatch(resources.ingressRollouts, { namespace, name }, { spec })
 }

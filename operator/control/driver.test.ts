@@ -96,7 +96,7 @@ describe('a rollout', () => {
     const [api, leader] = await governed()
     change(api, 'b.example')
     await leader.settle()
-    command(api, { retry: 0, approvedBatch: 1 })
+    command(api, { retry: 0, approvedBatches: 1 })
     await leader.settle()
     expect(found(api).status.observedGeneration).toBe(api.all('ingressrollouts')[0]?.metadata.generation)
   })
@@ -113,7 +113,7 @@ describe('a rollout', () => {
     await second.seconds(20)
     expect(found(api).status).toMatchObject({ phase: 'Paused', index: 1 })
     second.crash()
-    command(api, { approvedBatch: 1 })
+    command(api, { approvedBatches: 1 })
     const third = await new LeaderProcess(api, { clock: leader.clock }).start()
     await third.seconds(1)
     expect(found(api).status.index).not.toBe(1)
@@ -196,8 +196,8 @@ describe('a rollout', () => {
     const [api, leader] = await governed({ batches: [{ pods: 1, pause: {} }, { pods: '100%' }] })
     change(api, 'b.example')
     await leader.seconds(8)
-    expect(found(api).status).toMatchObject({ phase: 'Paused', index: 1, batch: 0 })
-    command(api, { approvedBatch: 1 })
+    expect(found(api).status).toMatchObject({ phase: 'Paused', index: 1, batch: 1 })
+    command(api, { approvedBatches: 1 })
     await leader.seconds(4)
     expect(found(api).status.phase).toBe('Complete')
   })
@@ -210,7 +210,7 @@ describe('a rollout', () => {
     await leader.seconds(30)
     expect(found(api).status).toMatchObject({ phase: 'Paused', message: expect.stringContaining('by hand') })
     expect(leader.given('Ingress/shop/web', 0)).toBe((await outcomeOf(api)).record?.current)
-    command(api, { approvedBatch: 1 })
+    command(api, { approvedBatches: 1 })
     await leader.seconds(2)
     expect(api.object('ingresses', 'shop/web')?.metadata.annotations?.[INDEX]).toBe('1')
     await leader.seconds(60)
@@ -258,7 +258,7 @@ describe('a rollout', () => {
 
   it.each<[string, object, Partial<IngressRolloutSpec> | null, boolean]>([
     ['its pause, and passed', { for: '4s' }, null, true],
-    ['an approval, and passed', {}, { approvedBatch: 1 }, true],
+    ['an approval, and passed', {}, { approvedBatches: 1 }, true],
     ['an approval, and was promoted', {}, { promote: true }, false],
   ])('that waited for %s, is as good a past as any where nobody let it through', async (_what, pause, told, isPast) => {
     const asked: number[] = []

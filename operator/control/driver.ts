@@ -24,7 +24,7 @@ import { ENDED } from '../rollout/machine/state.ts'
 import { step, initialState } from '../rollout/machine/step.ts'
 import type { Command, Observation, Settings, State } from '../rollout/machine/types.ts'
 import { fromStatus, toStatus } from '../rollout/status.ts'
-import { resetCommands, resetForAttempt } from './attempt.ts'
+import { resetForAttempt } from './attempt.ts'
 import { effectOf } from './effect.ts'
 import type { Records } from './keeper.ts'
 import type { ObjectWriter } from './object-writer.ts'
@@ -92,7 +92,6 @@ const NO_POLICY: Settings = {
 }
 /** Figures change with every report; a status that differs in nothing else is written no more often than this. */
 const FIGURES_MS = 10_000
-const SOON_MS = 50
 const SETTLES = 'it takes paths away, and lets first go what was changed with it'
 
 export class Driver {
@@ -152,11 +151,6 @@ export class Driver {
     const driven = this.#of(rollout, view)
     if (view?.policy) driven.policy = view.policy.settings
     const { state, policy } = driven
-    if ((rollout.status?.attempt ?? 1) > rollout.spec.attempt) {
-      // A former leader wrote the attempt's status and nothing more: what was said of the one before is no command for this one.
-      await this.#specOf(rollout, rollout.status?.attempt ?? 1, view?.record ?? null)
-      return SOON_MS
-    }
     if (ENDED.has(state.phase) && !asksForMore(rollout, state) && isShown(rollout, driven)) {
       this.#stand(rollout, view, state)
       await this.#observeSpec(rollout, driven)
@@ -171,6 +165,7 @@ export class Driver {
     driven.hosts = hosts
     const observation = observe({
       ...{ key: rollout.object, spec: rollout.spec, state, view, figures },
+      stableBefore: rollout.status?.stableRevision ?? null,
       pods: pods(),
       hosts,
       cleanSince: Math.max(this.#began, this.#takenBack.lastOn(hosts)),
@@ -204,7 +199,7 @@ export class Driver {
       this.#takenBack.withdraw(noteOf(rollout.uid, next, false))
     }
     if (ENDED.has(next.phase)) this.#stand(rollout, view, next)
-    await this.#write(rollout, driven, observation, obstacle)
+    await this.#write(rollout, view, driven, observation, obstacle)
     // A record or annotation that was written shows by itself, and this is looked at again then.
     const after = made.commands.findLast(command => command.type === 'requeue')?.afterMs ?? Infinity
     return settlesMs > 0 ? Math.min(after, settlesMs) : after
@@ -245,26 +240,21 @@ export class Driver {
     await this.#options.writer.patch(source, { annotations: Object.fromEntries(wanted) })
   }
 
-  /** Status first, so that nobody who waits for Complete sees yesterday's. */
   async #newAttempt(rollout: Rollout, attempt: number, record: ReleaseRecord | null): Promise<void> {
     await resetForAttempt(this.#options.client, rollout, attempt, record?.current ?? null, this.#options.clock.wall())
-  }
-
-  async #specOf(rollout: Rollout, attempt: number, record: ReleaseRecord | null): Promise<void> {
-    this.#assertLeading()
-    await resetCommands(this.#options.client, rollout, attempt, record?.current ?? null)
   }
 
   #of(rollout: Rollout, view: ObjectView | null): Driven {
     const { clock } = this.#options
     const known = this.#driven.get(rollout.uid)
-    if (known !== undefined && known.state.attempt >= rollout.spec.attempt) return known
+    const { attempt = 1 } = rollout.status ?? {}
+    if (known !== undefined && known.state.attempt >= attempt) return known
     const policy = view?.policy?.settings ?? known?.policy ?? NO_POLICY
-    const { attempt, retry: retries, revision } = rollout.spec
+    const { retry: retries, revision } = rollout.spec
     const remembered = fromStatus(rollout.status)
     const record = view?.record ?? { current: null, update: null, index: -1, refused: [] }
     const state =
-      (remembered?.attempt ?? attempt) < attempt || known !== undefined
+      known !== undefined
         ? initialState(attempt, retries)
         : resume(remembered, record, revision, policy, { now: clock.now(), wall: clock.wall().getTime() })
     const driven: Driven = { state, policy, hosts: [], since: clock.now(), written: null }
@@ -309,7 +299,7 @@ export class Driver {
   }
 
   #claim(rollout: Rollout, view: ObjectView | null, stand: Stand): void {
-    const policy = view?.policy?.name ?? rollout.spec.policy ?? ''
+    const policy = view?.policy?.name ?? rollout.status?.policy ?? ''
     const hosts = view === null ? [] : this.#hosts(view, rollout)
     const moves = movesOf(rollout.object, view, rollout.spec.revision)
     const claim = {
@@ -321,9 +311,18 @@ export class Driver {
     this.#options.turns.claim(rollout.uid, claim, stand)
   }
 
-  async #write(rollout: Rollout, driven: Driven, observation: Observation, obstacle: string | null): Promise<void> {
+  async #write(
+    rollout: Rollout,
+    view: ObjectView | null,
+    driven: Driven,
+    observation: Observation,
+    obstacle: string | null,
+  ): Promise<void> {
     const { clock } = this.#options
-    const context = { previous: rollout.status, generation: rollout.generation }
+    const { status: previous, generation } = rollout
+    // It runs to its end under that.
+    const began = driven.state.phase === 'Pending' ? undefined : previous?.policy
+    const context = { previous, generation, policy: began ?? view?.policy?.name ?? previous?.policy ?? null }
     const shown = obstacle === null ? driven.state : { ...driven.state, message: waitsFor(driven.state, obstacle) }
     const status = toStatus(shown, observation, shown.settings ?? driven.policy, context)
     const text = JSON.stringify(status)

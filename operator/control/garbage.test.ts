@@ -137,7 +137,7 @@ describe('garbage', () => {
       }))
       api.put('ingressrollouts', {
         metadata: { name, namespace: 'shop', ownerReferences },
-        spec: { objectRef, revision: name.slice(9), attempt: 1 },
+        spec: { objectRef, revision: name.slice(9) },
         status: { phase: 'Complete', attempt: 1, observedGeneration: 1, finishedAt: ended },
       })
     }

@@ -436,7 +436,7 @@ describe('many looks', () => {
     api.remove('ingresses', 'shop/web')
     await leader.settle()
     expect(api.object('ingresses', 'shop/web')).toBeNull()
-    expect(await outcomeOf(api)).toMatchObject({ record: null, rollouts: { [rolloutOf(leader)]: 'Superseded 1/1' } })
+    expect(await outcomeOf(api)).toMatchObject({ record: null, rollouts: { [rolloutOf(leader)]: 'Superseded 1' } })
   })
 
   const rolloutOf = (leader: LeaderProcess): string => [...leader.rollouts.all()].map(({ name }) => name).join()

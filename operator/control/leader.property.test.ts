@@ -151,8 +151,8 @@ class World {
     this.api.put('ingressrolloutpolicies', policy({ spec: { creation: 'Gradual' } }))
     await this.#settle()
     for (const { metadata, spec } of this.api.all('ingressrollouts')) {
-      const { approvedBatch, paused } = spec as IngressRolloutSpec
-      const change = { approvedBatch: Math.max(approvedBatch, 20), paused: false }
+      const { approvedBatches, paused } = spec as IngressRolloutSpec
+      const change = { approvedBatches: Math.max(approvedBatches, 20), paused: false }
       if (paused) this.api.edit('ingressrollouts', `shop/${metadata.name}`, { spec: change })
     }
     await this.#leader.seconds(60)
@@ -205,12 +205,12 @@ class World {
     const newest = this.api.all('ingressrollouts').at(-1)
     if (newest === undefined) return
     const name = `shop/${newest.metadata.name}`
-    const { retry, approvedBatch } = newest.spec as IngressRolloutSpec
+    const { retry, approvedBatches } = newest.spec as IngressRolloutSpec
     const spec = {
       abort: { abort: true, promote: false },
       promote: { promote: true, abort: false },
       retry: { retry: retry + 1 },
-      approve: { approvedBatch: approvedBatch + 1 },
+      approve: { approvedBatches: approvedBatches + 1 },
       pause: { paused: true },
     }
     if (what === 'delete it') this.api.remove('ingressrollouts', name)

@@ -18,8 +18,7 @@ import type { ViewOf } from './testing-views.ts'
 const ABSENT = ABSENT_REVISION
 const SPEC: IngressRolloutSpec = {
   objectRef: { kind: 'Ingress', name: 'web', uid: 'u1' },
-  ...{ revision: 'v2', stableRevision: 'v0', policy: 'default' },
-  ...{ attempt: 1, paused: false, approvedBatch: 0, abort: false, promote: false, retry: 0 },
+  ...{ revision: 'v2', paused: false, approvedBatches: 0, abort: false, promote: false, retry: 0 },
 }
 /** Object of content v2, on its way to the first pod. */
 const ON_ITS_WAY: ViewOf = {
@@ -38,6 +37,7 @@ function look(of: ViewOf | null, change: Partial<ObserveInput> = {}): Observatio
   return observe({
     key: 'Ingress/shop/web',
     spec: SPEC,
+    stableBefore: 'v0',
     state: state(),
     view: of === null ? null : viewOf(of),
     pods: [],
@@ -96,9 +96,8 @@ describe('the stable revision', () => {
   })
 
   it('after the release of a created object is nothing', () => {
-    const entries = Object.entries(SPEC).filter(([name]) => name !== 'stableRevision')
-    const spec = Object.fromEntries(entries) as unknown as IngressRolloutSpec
-    expect(look({ ...ON_ITS_WAY, record: { current: 'v2', update: 'v2' } }, { spec }).stable).toBeNull()
+    const released: ViewOf = { ...ON_ITS_WAY, record: { current: 'v2', update: 'v2' } }
+    expect(look(released, { stableBefore: null }).stable).toBeNull()
   })
 })
 
@@ -144,7 +143,7 @@ describe('commands', () => {
   })
 
   it('the others are as they are written', () => {
-    const written = { paused: true, approvedBatch: 2, abort: true }
+    const written = { paused: true, approvedBatches: 2, abort: true }
     expect(told(written, { content: 'v3' })).toMatchObject(written)
   })
 })

@@ -3,7 +3,6 @@ import type { ObjectKind, Revision, ServiceKey } from '../../protocol/objects.ts
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import { parseObjectKey } from '../../protocol/ids.ts'
 import { hashOf, releasedOf } from '../assign/revisions.ts'
-import type { ReleaseRecord } from '../assign/types.ts'
 import { closedBy } from '../compile/compile.ts'
 import { hostsOf, referencesOf, routesOf } from '../compile/references.ts'
 import { confirmed } from '../fleet/fleet.ts'
@@ -29,6 +28,8 @@ export interface FigureSource {
 export interface ObserveInput {
   readonly key: ObjectView['key']
   readonly spec: IngressRolloutSpec
+  /** As the status of the rollout has it; null: nothing was released, or no status was written. */
+  readonly stableBefore: Revision | null
   readonly state: State
   /** Null: the object is gone. */
   readonly view: ObjectView | null
@@ -56,7 +57,7 @@ export function observe(input: ObserveInput): Observation {
   const record = view?.record ?? null
   const source = view?.source ?? null
   const { revision } = spec
-  const stable = stableOf(spec, record)
+  const stable = stableOf(input)
   const since = state.batchSince
   const window = (from: number): Observation['figures'] => ({
     update: figures.serving(key, revision, hosts, from),
@@ -96,7 +97,7 @@ export function observe(input: ObserveInput): Observation {
         : null,
     commands: {
       paused: spec.paused,
-      approvedBatch: spec.approvedBatch,
+      approvedBatches: spec.approvedBatches,
       abort: spec.abort,
       // What is not the object's content any more cannot be released on its behalf.
       promote: spec.promote && mine && (source.revision === revision || record?.update === revision),
@@ -181,11 +182,12 @@ export function shrinks(view: ObjectView | null, revision: Revision): boolean {
   return [...routes(view?.record?.current ?? null)].some(route => !update.has(route))
 }
 
-function stableOf(spec: IngressRolloutSpec, record: ReleaseRecord | null): Revision | null {
-  if (record === null) return spec.stableRevision ?? null
+function stableOf({ spec, view, stableBefore }: ObserveInput): Revision | null {
+  const record = view?.record ?? null
+  if (record === null) return stableBefore
   if (record.update !== spec.revision) return releasedOf(record)
   // Released: what was stable before is known from the rollout alone.
-  return record.current === spec.revision ? (spec.stableRevision ?? null) : record.current
+  return record.current === spec.revision ? stableBefore : record.current
 }
 
 function supersededBy({ objectRef, revision }: IngressRolloutSpec, view: ObjectView | null): Observation['superseded'] {

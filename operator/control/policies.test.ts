@@ -95,7 +95,7 @@ describe('Policies', () => {
       const metadata = { name: `ing-o${i}-v2`, namespace: 'shop' }
       rollouts.put(
         api.put('ingressrollouts', {
-          ...{ metadata, spec: { objectRef, revision: 'v2', policy: by, attempt: 1 }, status: { phase } },
+          ...{ metadata, spec: { objectRef, revision: 'v2' }, status: { phase, policy: by } },
         }),
       )
     }

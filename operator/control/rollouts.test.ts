@@ -4,40 +4,37 @@ import type { IngressRolloutStatus } from '../model/generated/crds.ts'
 import { Rollouts, isTerminal, isUnderWay } from './rollouts.ts'
 import type { Rollout } from './rollouts.ts'
 
-const raw = (name: string, status: IngressRolloutStatus | undefined, second = 1, attempt = 1): KubeObject =>
+const raw = (name: string, status: IngressRolloutStatus | undefined, second = 1): KubeObject =>
   ({
     metadata: {
       ...{ name, namespace: 'shop', uid: `uid-${name}`, resourceVersion: '1' },
       creationTimestamp: `2026-01-01T00:00:0${second}Z`,
     },
-    spec: { objectRef: { kind: 'Ingress', name: 'web', uid: 'u1' }, revision: 'v2', attempt },
+    spec: { objectRef: { kind: 'Ingress', name: 'web', uid: 'u1' }, revision: 'v2' },
     ...(status === undefined ? {} : { status }),
   }) as KubeObject
 
-function read(status: IngressRolloutStatus | undefined, attempt = 1): Rollout {
+function read(status: IngressRolloutStatus | undefined): Rollout {
   const rollouts = new Rollouts()
-  rollouts.put(raw('one', status, 1, attempt))
+  rollouts.put(raw('one', status))
   return rollouts.get('shop', 'one')!
 }
 
 describe('a rollout', () => {
-  const cases: readonly (readonly [IngressRolloutStatus | undefined, number, boolean, boolean])[] = [
-    [undefined, 1, false, false],
-    [{ phase: 'Pending', attempt: 1 }, 1, false, false],
-    [{ phase: 'Progressing', attempt: 1 }, 1, false, true],
-    [{ phase: 'Paused', attempt: 1 }, 1, false, true],
-    [{ phase: 'RollingBack', attempt: 1 }, 1, false, true],
-    [{ phase: 'Complete', attempt: 1 }, 1, true, false],
-    [{ phase: 'RolledBack' }, 1, true, false],
-    [{ phase: 'Superseded', attempt: 2 }, 2, true, false],
-    [{ phase: 'Held', attempt: 1 }, 1, true, false],
-    // A status of the attempt before says nothing of this one.
-    [{ phase: 'Complete', attempt: 1 }, 2, false, false],
-    [{ phase: 'Progressing', attempt: 1 }, 2, false, false],
+  const cases: readonly (readonly [IngressRolloutStatus | undefined, boolean, boolean])[] = [
+    [undefined, false, false],
+    [{ phase: 'Pending', attempt: 1 }, false, false],
+    [{ phase: 'Progressing', attempt: 1 }, false, true],
+    [{ phase: 'Paused', attempt: 1 }, false, true],
+    [{ phase: 'RollingBack', attempt: 1 }, false, true],
+    [{ phase: 'Complete', attempt: 1 }, true, false],
+    [{ phase: 'RolledBack' }, true, false],
+    [{ phase: 'Superseded', attempt: 2 }, true, false],
+    [{ phase: 'Held', attempt: 1 }, true, false],
   ]
 
-  it.each(cases)('%j, attempt %i: ended %s, under way %s', (status, attempt, ended, underWay) => {
-    const rollout = read(status, attempt)
+  it.each(cases)('%j: ended %s, under way %s', (status, ended, underWay) => {
+    const rollout = read(status)
     expect([isTerminal(rollout), isUnderWay(rollout)]).toEqual([ended, underWay])
   })
 })

@@ -25,16 +25,15 @@ export interface Rollout {
   readonly status: IngressRolloutStatus | undefined
 }
 
-/** Nothing happens by itself any more; a status of another attempt says nothing of this one. */
-export function isTerminal({ spec, status }: Rollout): boolean {
-  return status?.phase !== undefined && ENDED.has(status.phase) && (status.attempt ?? 1) >= spec.attempt
+/** Nothing happens by itself any more. */
+export function isTerminal({ status }: Rollout): boolean {
+  return status?.phase !== undefined && ENDED.has(status.phase)
 }
 
 /** Pods serve it, or may: it holds its hosts. */
 export function isUnderWay(rollout: Rollout): boolean {
-  const { spec, status } = rollout
-  const begun = status?.phase !== undefined && status.phase !== 'Pending' && (status.attempt ?? 1) >= spec.attempt
-  return begun && !isTerminal(rollout)
+  const { phase } = rollout.status ?? {}
+  return phase !== undefined && phase !== 'Pending' && !isTerminal(rollout)
 }
 
 export class Rollouts {
@@ -85,9 +84,9 @@ export class Rollouts {
 /** Rollouts that wait for a person, for time or for evidence, by the policy that they began under. */
 export function pausedByPolicy(rollouts: Iterable<Rollout>): ReadonlyMap<string, number> {
   const paused = new Map<string, number>()
-  for (const { spec, status } of rollouts) {
-    if (status?.phase !== 'Paused' || spec.policy === undefined) continue
-    paused.set(spec.policy, (paused.get(spec.policy) ?? 0) + 1)
+  for (const { status } of rollouts) {
+    if (status?.phase !== 'Paused' || status.policy === undefined) continue
+    paused.set(status.policy, (paused.get(status.policy) ?? 0) + 1)
   }
   return paused
 }

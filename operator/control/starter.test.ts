@@ -122,16 +122,12 @@ describe('Starter', () => {
   ): { readonly spec?: IngressRolloutSpec; readonly status?: IngressRolloutStatus } | null =>
     api.object('ingressrollouts', `shop/${name}`) as never
   /** One that exists. */
-  function known(
-    status: IngressRolloutStatus,
-    of: { readonly uid?: string; readonly name?: string; readonly attempt?: number } = {},
-  ): void {
-    const { uid = 'u1', name = ROLLOUT, attempt = 1 } = of
+  function known(status: IngressRolloutStatus, of: { readonly uid?: string; readonly name?: string } = {}): void {
+    const { uid = 'u1', name = ROLLOUT } = of
     const spec: IngressRolloutSpec = {
       objectRef: { kind: 'Ingress', name: 'web', uid },
       revision: name.replace('ing-web-', ''),
-      policy: 'default',
-      ...{ attempt, paused: false, approvedBatch: 2, abort: false, promote: true, retry: 0 },
+      ...{ paused: false, approvedBatches: 2, abort: false, promote: true, retry: 0 },
     }
     const made = api.put('ingressrollouts', { metadata: { name, namespace: 'shop' }, spec, status })
     rollouts.put(made)
@@ -144,8 +140,7 @@ describe('Starter', () => {
     expect(rollouts.get('shop', ROLLOUT)?.spec.revision).toBe('v2')
     expect(find()?.spec).toEqual({
       objectRef: { kind: 'Ingress', name: 'web', uid: 'u1' },
-      ...{ revision: 'v2', stableRevision: 'v1', policy: 'default' },
-      ...{ attempt: 1, paused: false, approvedBatch: 0, abort: false, promote: false, retry: 0 },
+      ...{ revision: 'v2', paused: false, approvedBatches: 0, abort: false, promote: false, retry: 0 },
     })
     expect(await starter.start(changed())).toBe(false)
     // Made by another leader a moment ago, and the watch is late.
@@ -169,10 +164,10 @@ describe('Starter', () => {
     ])
   })
 
-  it('of a created object that takes something names no stable revision', async () => {
+  it('is made for a created object that takes something', async () => {
     takes = 'requests of a.example/ from its Prefix /'
     await starter.start(changed({ record: { current: null } }))
-    expect(find()?.spec).not.toHaveProperty('stableRevision')
+    expect(find()?.spec).toMatchObject({ revision: 'v2' })
     expect(stored).toEqual([])
   })
 
@@ -233,27 +228,27 @@ describe('Starter', () => {
     expect(api.writes).toBe(0)
   })
 
-  it('begins a new attempt with one that has ended: first its status, then its spec', async () => {
-    known({ phase: 'Superseded', attempt: 1, conditions: [] })
+  it('begins a new attempt with one that has ended: first its commands are consumed, then its status gives way', async () => {
+    known({ phase: 'Superseded', attempt: 1, policy: 'default', conditions: [] })
     expect(await starter.start(changed())).toBe(true)
-    expect(api.log).toEqual([`status of IngressRollout ${ROLLOUT}`, `patch IngressRollout ${ROLLOUT}`])
+    expect(api.log).toEqual([`patch IngressRollout ${ROLLOUT}`, `status of IngressRollout ${ROLLOUT}`])
     expect(said).toEqual([expect.stringContaining('RolloutCreated: ing-web-v2 begins attempt 2 of revision v2')])
     expect(find()).toMatchObject({
-      spec: { attempt: 2, approvedBatch: 0, abort: false, promote: false, stableRevision: 'v1' },
-      status: { phase: 'Pending', attempt: 2 },
+      spec: { approvedBatches: 0, abort: false, promote: false },
+      status: { phase: 'Pending', attempt: 2, stableRevision: 'v1', policy: 'default' },
     })
     const holding = find()?.status?.conditions?.filter(({ status }) => status === 'True')
     expect(holding?.map(({ type }) => type)).toEqual(['Reconciling'])
   })
 
-  it('finishes an attempt whose status alone was written', async () => {
+  it('finishes an attempt of which only the commands were consumed', async () => {
     known({ phase: 'Complete', attempt: 1 })
     api.fail(new Map([[2, 'lost']]))
     await expect(starter.start(changed())).rejects.toMatchObject({ code: 'KUBE_UNAVAILABLE' })
-    expect(find()).toMatchObject({ spec: { attempt: 1 }, status: { phase: 'Pending', attempt: 2 } })
+    expect(find()).toMatchObject({ spec: { promote: false }, status: { phase: 'Complete', attempt: 1 } })
     rollouts.put(api.object('ingressrollouts', `shop/${ROLLOUT}`)!)
     expect(await starter.start(changed())).toBe(true)
-    expect(find()).toMatchObject({ spec: { attempt: 2, promote: false }, status: { phase: 'Pending', attempt: 2 } })
+    expect(find()).toMatchObject({ spec: { promote: false }, status: { phase: 'Pending', attempt: 2 } })
   })
 
   it('deletes one of an earlier object of the same name first', async () => {

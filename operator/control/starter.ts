@@ -103,10 +103,8 @@ export class Starter {
     const existing = rollouts.get(namespace, wantedName)
     if (existing === null) return this.#create(view, wantedName)
     if (existing.spec.objectRef.uid !== source.uid) return this.#delete(existing)
-    const { attempt } = existing.spec
-    // The status comes first: a leader that got no further left the spec behind.
-    const begun = (existing.status?.attempt ?? 1) > attempt
-    if (!begun && !isTerminal(existing)) return false
+    if (!isTerminal(existing)) return false
+    const { attempt = 1 } = existing.status ?? {}
     this.#assertLeading()
     const { client, wall } = this.#options
     await resetForAttempt(client, existing, attempt + 1, releasedOf(record), wall())
@@ -156,7 +154,6 @@ export class Starter {
     if (source === null || record === null || policy === null) return false
     this.#assertLeading()
     const { kind, namespace, name: objectName } = parseObjectKey(view.key)
-    const stable = releasedOf(record)
     try {
       const created = await this.#options.client.create(rolloutResource, {
         metadata: {
@@ -168,9 +165,7 @@ export class Starter {
         spec: {
           objectRef: { kind, name: objectName, uid: source.uid },
           revision: source.revision,
-          ...(stable === null ? {} : { stableRevision: stable }),
-          policy: policy.name,
-          ...{ attempt: 1, paused: false, approvedBatch: 0, abort: false, promote: false, retry: 0 },
+          ...{ paused: false, approvedBatches: 0, abort: false, promote: false, retry: 0 },
         },
       })
       // It begins in this look, and not when the watch brings it.

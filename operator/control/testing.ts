@@ -353,10 +353,9 @@ export async function outcomeOf(api: FakeApi, name = 'shop/web'): Promise<Outcom
   const { annotations = {}, finalizers = [] } = api.object('ingresses', name)?.metadata ?? {}
   const names = stampNames('Ingress', PREFIX)
   const at = (part: keyof typeof names): string | null => annotations[names[part]] ?? null
-  const rollouts = api.all('ingressrollouts').map(({ metadata, spec, status }): [string, string] => {
+  const rollouts = api.all('ingressrollouts').map(({ metadata, status }): [string, string] => {
     const { phase = 'none', attempt = 0 } = (status ?? {}) as { readonly phase?: string; readonly attempt?: number }
-    const wanted = (spec as { readonly attempt?: number }).attempt ?? 0
-    return [nameKey(metadata).replace('shop/', ''), `${phase} ${attempt}/${wanted}`]
+    return [nameKey(metadata).replace('shop/', ''), `${phase} ${attempt}`]
   })
   return {
     record:

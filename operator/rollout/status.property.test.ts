@@ -37,7 +37,7 @@ function closed(schema: unknown): object {
 
 /** As it comes back from the API server. */
 function written(run: World, previous: IngressRolloutStatus | undefined): IngressRolloutStatus {
-  const status = toStatus(run.state, run.observe(), run.settings, { previous, generation: 1 })
+  const status = toStatus(run.state, run.observe(), run.settings, { previous, generation: 1, policy: null })
   return JSON.parse(JSON.stringify(status)) as IngressRolloutStatus
 }
 

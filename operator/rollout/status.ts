@@ -32,6 +32,8 @@ export interface StatusContext {
   readonly previous: IngressRolloutStatus | undefined
   /** metadata.generation that the commands were read from. */
   readonly generation: number
+  /** Under which it began, or is to; null: not known. */
+  readonly policy: string | null
 }
 
 /** The whole status: what is absent in it is to be absent in the object too. */
@@ -39,16 +41,17 @@ export function toStatus(
   state: State,
   observation: Observation,
   settings: Settings,
-  { previous, generation }: StatusContext,
+  { previous, generation, policy }: StatusContext,
 ): IngressRolloutStatus {
   const batches = settings.batches.length
   const { stable } = observation
   return {
     ...{ phase: state.phase, message: state.message.slice(0, 4096) },
     ...{ observedGeneration: generation, attempt: state.attempt, observedRetry: state.observedRetry },
-    ...{ batch: state.batch, batches, summary: `${state.batch + 1}/${batches}`, index: state.index },
+    ...{ batch: state.batch + 1, batches, summary: `${state.batch + 1}/${batches}`, index: state.index },
     pods: podsOf(state, observation),
     ...timesOf(state),
+    ...(policy === null ? {} : { policy }),
     ...(stable === null ? {} : { stableRevision: stable }),
     gates: state.verdicts.slice(0, 32).map(gateOf),
     ...(state.baseline === null ? {} : { baseline: baselineStatus(state.baseline) }),
@@ -114,7 +117,7 @@ export function fromStatus(status: IngressRolloutStatus | undefined): Remembered
     phase,
     attempt: Math.max(1, status.attempt ?? 1),
     observedRetry: status.observedRetry ?? 0,
-    batch: status.batch ?? 0,
+    batch: Math.max(0, (status.batch ?? 1) - 1),
     index: status.index ?? 0,
     message: status.message ?? '',
     cause: causeOf(phase, conditions),

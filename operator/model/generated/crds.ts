@@ -289,7 +289,7 @@ export interface IngressRolloutPolicySelector {
   readonly objectSelector?: LabelSelector
 }
 /**
- * Wait after this batch passed. Without `for` the rollout waits for approval (spec.approvedBatch of the IngressRollout).
+ * Wait after this batch passed. Without `for` the rollout waits for approval (spec.approvedBatches of the IngressRollout).
  *
  * This interface was referenced by `Container`'s JSON-Schema
  * via the `definition` "IngressRolloutPolicyBatchPause".
@@ -312,7 +312,7 @@ export interface IngressRolloutPolicyBatch {
    */
   readonly pods: number | string
   /**
-   * Wait after this batch passed. Without `for` the rollout waits for approval (spec.approvedBatch of the IngressRollout).
+   * Wait after this batch passed. Without `for` the rollout waits for approval (spec.approvedBatches of the IngressRollout).
    */
   readonly pause?: IngressRolloutPolicyBatchPause
 }
@@ -646,25 +646,13 @@ export interface IngressRolloutSpec {
    */
   readonly revision: string
   /**
-   * The revision that the pods fall back to; empty for an object that was never released.
-   */
-  readonly stableRevision?: string
-  /**
-   * Name of the IngressRolloutPolicy that governs the rollout; empty if it is driven by hand.
-   */
-  readonly policy?: string
-  /**
-   * Raised by the operator whenever the revision is released again; conditions and approvals start anew.
-   */
-  readonly attempt: number
-  /**
    * Command. True keeps the rollout where it is; gates may still fail and take it back.
    */
   readonly paused: boolean
   /**
-   * Command. The pauses after the first so many batches are approved; 1 lets the rollout go on after its first batch. It may not decrease within an attempt.
+   * Command. The pauses after the first so many batches are approved; 1 lets the rollout go on after its first batch. A new attempt begins with none; a lower number takes nothing back from pods.
    */
-  readonly approvedBatch: number
+  readonly approvedBatches: number
   /**
    * Command. True takes the change back now.
    */
@@ -797,15 +785,19 @@ export interface IngressRolloutStatus {
    */
   readonly observedGeneration?: number
   /**
-   * The attempt that this status is about.
+   * How often the revision began to go out; conditions and approvals start anew with each attempt.
    */
   readonly attempt?: number
+  /**
+   * Name of the IngressRolloutPolicy under which it began.
+   */
+  readonly policy?: string
   /**
    * The value of spec.retry that was acted upon.
    */
   readonly observedRetry?: number
   /**
-   * The current batch, counted from 0.
+   * The current batch, counted from 1.
    */
   readonly batch?: number
   /**
@@ -813,7 +805,7 @@ export interface IngressRolloutStatus {
    */
   readonly batches?: number
   /**
-   * The current batch of all, counted from 1, for example `2/3`.
+   * The current batch of all, for example `2/3`.
    */
   readonly summary?: string
   /**
@@ -841,7 +833,7 @@ export interface IngressRolloutStatus {
    */
   readonly finishedAt?: string
   /**
-   * The revision that the pods outside the batches serve.
+   * The revision that the pods outside the batches serve, and fall back to; empty for an object that was never released.
    */
   readonly stableRevision?: string
   /**

@@ -211,7 +211,7 @@ export const ingressRolloutPolicySpecSchema = {
           pause: {
             type: 'object',
             description:
-              'Wait after this batch passed. Without `for` the rollout waits for approval (spec.approvedBatch of the IngressRollout).',
+              'Wait after this batch passed. Without `for` the rollout waits for approval (spec.approvedBatches of the IngressRollout).',
             properties: {
               for: {
                 type: 'string',
@@ -485,39 +485,18 @@ export const ingressRolloutSpecSchema = {
       pattern: '^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$',
       description: 'The revision that is rolled out; `absent` for a deletion or a change of class.',
     },
-    stableRevision: {
-      type: 'string',
-      minLength: 1,
-      maxLength: 63,
-      pattern: '^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$',
-      description: 'The revision that the pods fall back to; empty for an object that was never released.',
-    },
-    policy: {
-      type: 'string',
-      minLength: 1,
-      maxLength: 253,
-      description: 'Name of the IngressRolloutPolicy that governs the rollout; empty if it is driven by hand.',
-    },
-    attempt: {
-      type: 'integer',
-      minimum: 1,
-      maximum: 1000000,
-      default: 1,
-      description:
-        'Raised by the operator whenever the revision is released again; conditions and approvals start anew.',
-    },
     paused: {
       type: 'boolean',
       default: false,
       description: 'Command. True keeps the rollout where it is; gates may still fail and take it back.',
     },
-    approvedBatch: {
+    approvedBatches: {
       type: 'integer',
       minimum: 0,
       maximum: 100,
       default: 0,
       description:
-        'Command. The pauses after the first so many batches are approved; 1 lets the rollout go on after its first batch. It may not decrease within an attempt.',
+        'Command. The pauses after the first so many batches are approved; 1 lets the rollout go on after its first batch. A new attempt begins with none; a lower number takes nothing back from pods.',
     },
     abort: { type: 'boolean', default: false, description: 'Command. True takes the change back now.' },
     promote: {

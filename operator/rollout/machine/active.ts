@@ -68,11 +68,11 @@ function byHandOr(before: State, observation: Observation, settings: Settings): 
       : batchRun(seenAgain({ ...state, blocked: null }, now, wall), observation, settings)
   }
   if (byHand === null) {
-    const message = `the index was set to ${manualIndex} by hand, the rollout had ${state.index}; it waits for a higher spec.approvedBatch, spec.retry, or the index to be ${state.index} again`
-    const blocked = { reason: 'ManualIndex', message, approvedBefore: commands.approvedBatch } as const
+    const message = `the index was set to ${manualIndex} by hand, the rollout had ${state.index}; it waits for a higher spec.approvedBatches, spec.retry, or the index to be ${state.index} again`
+    const blocked = { reason: 'ManualIndex', message, approvedBefore: commands.approvedBatches } as const
     return result({ ...state, blocked, owing: {} })
   }
-  if (commands.approvedBatch <= byHand.approvedBefore) return result(state)
+  if (commands.approvedBatches <= byHand.approvedBefore) return result(state)
   return result(seenAgain({ ...state, blocked: null }, now, wall), { type: 'setIndex', index: state.index })
 }
 

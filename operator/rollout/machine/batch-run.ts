@@ -57,8 +57,8 @@ function urgency({ phase, blocked, step }: State, { renewal, commands }: Observa
   return waits ? `${renewal.why}, it may not wait for that` : null
 }
 
-function approvedNow({ blocked, batch }: State, { commands: { approvedBatch } }: Observation): boolean {
-  return blocked?.reason === 'Inconclusive' && approvedBatch > blocked.approvedBefore && approvedBatch > batch
+function approvedNow({ blocked, batch }: State, { commands: { approvedBatches } }: Observation): boolean {
+  return blocked?.reason === 'Inconclusive' && approvedBatches > blocked.approvedBefore && approvedBatches > batch
 }
 
 /** A fleet that shrank lost the pods on the stable revision: one of those that are left has to be on it again. */
@@ -223,7 +223,7 @@ function waiting(state: State, observation: Observation, settings: Settings): St
   const { step } = state
   if (step.name !== 'waiting') return result(state)
   const over = step.until !== null && now >= step.until.mono
-  return over || commands.approvedBatch > state.batch ? nextBatch(state, observation, settings) : result(state)
+  return over || commands.approvedBatches > state.batch ? nextBatch(state, observation, settings) : result(state)
 }
 
 /** An outage that is over would be in the figures of its batch for long: they begin anew. */
@@ -244,7 +244,7 @@ function passed(before: State, observation: Observation, settings: Settings, why
     return after([said], release(state, observation, settings, 'every batch passed'))
   }
   const pause = settings.batches[state.batch]?.pause ?? { type: 'none' }
-  if (pause.type === 'none' || commands.approvedBatch > state.batch) {
+  if (pause.type === 'none' || commands.approvedBatches > state.batch) {
     return after([said], nextBatch(state, observation, settings))
   }
   const until = pause.type === 'time' ? { mono: now + pause.forMs, wall: wall + pause.forMs } : null
@@ -325,7 +325,7 @@ function named({ endpoints: { missing = [] } }: Observation): string {
 
 function blockOn(state: State, { commands }: Observation, reason: Blocked['reason'], message: string): State {
   if (state.blocked?.reason === reason) return { ...state, blocked: { ...state.blocked, message } }
-  return { ...state, blocked: { reason, message, approvedBefore: commands.approvedBatch } }
+  return { ...state, blocked: { reason, message, approvedBefore: commands.approvedBatches } }
 }
 
 /** A quiet minute before the rollout is a poor reference: what the stable pods showed since is a better one. */

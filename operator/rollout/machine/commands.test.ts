@@ -254,11 +254,11 @@ describe('an index that was moved by hand', () => {
 
   it('is set back by an approval given after that', () => {
     const run = baking()
-    run.commands = { ...run.commands, approvedBatch: 1 }
+    run.commands = { ...run.commands, approvedBatches: 1 }
     run.change = { manualIndex: 4 }
     run.seconds(5)
     expect(run.takeLog()).toEqual(['ManualIndex'])
-    run.commands = { ...run.commands, approvedBatch: 2 }
+    run.commands = { ...run.commands, approvedBatches: 2 }
     run.look()
     run.change = {}
     expect(run.takeLog()).toEqual(['index 2', 'Resumed'])

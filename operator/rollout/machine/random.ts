@@ -7,7 +7,7 @@ import type { Batch, Commands, Observation, Settings } from './types.ts'
 export type Happening =
   | { readonly do: 'look'; readonly seconds: number }
   | { readonly do: 'clients'; readonly update: Counted; readonly stable: Counted }
-  | { readonly do: 'command'; readonly change: Partial<Omit<Commands, 'approvedBatch' | 'retry'>> }
+  | { readonly do: 'command'; readonly change: Partial<Omit<Commands, 'approvedBatches' | 'retry'>> }
   | { readonly do: 'approve' }
   | { readonly do: 'retry' }
   | { readonly do: 'pod'; readonly ordinal: number; readonly becomes: 'unready' | 'stuck' | 'silent' | 'well' }
@@ -119,7 +119,7 @@ export function happen(run: World, what: Happening, looked: () => void): void {
       run.commands = { ...run.commands, ...what.change }
       return
     case 'approve':
-      run.commands = { ...run.commands, approvedBatch: run.commands.approvedBatch + 1 }
+      run.commands = { ...run.commands, approvedBatches: run.commands.approvedBatches + 1 }
       return
     case 'retry':
       run.commands = { ...run.commands, retry: run.commands.retry + 1 }

@@ -7,7 +7,7 @@ import type { Pause, State } from './types.ts'
 
 /** What a new leader reads of a world. */
 function status(run: World): Remembered {
-  const written = toStatus(run.state, run.observe(), run.settings, { previous: undefined, generation: 1 })
+  const written = toStatus(run.state, run.observe(), run.settings, { previous: undefined, generation: 1, policy: null })
   const read = fromStatus(JSON.parse(JSON.stringify(written)) as typeof written)
   if (read === null) throw new Error('nothing to read')
   return read
@@ -159,7 +159,7 @@ describe('a new leader', () => {
     takeOver(run)
     run.seconds(500)
     expect(run.state).toMatchObject({ phase: 'Paused', index: 1 })
-    run.commands = { ...run.commands, approvedBatch: 1 }
+    run.commands = { ...run.commands, approvedBatches: 1 }
     run.look()
     expect(run.record.index).toBe(2)
   })
@@ -170,7 +170,7 @@ describe('a new leader', () => {
   ])('promotes no batch that was raised after a pause for %s and that nobody judged', (_, pause) => {
     const run = reaches(world(pause), state => state.phase === 'Paused')
     const remembered = status(run)
-    run.commands = { ...run.commands, approvedBatch: 1 }
+    run.commands = { ...run.commands, approvedBatches: 1 }
     run.until(state => state.index === 2)
     // The status of this was never written.
     run.onUpdate = {}
@@ -190,7 +190,7 @@ describe('a new leader', () => {
     const { message } = run.state
     run.onUpdate = HEALTHY
     takeOver(run)
-    run.commands = { ...run.commands, approvedBatch: 9 }
+    run.commands = { ...run.commands, approvedBatches: 9 }
     run.seconds(100)
     expect(run.state).toMatchObject({ phase: 'Paused', index: 1, message, blocked: { reason: 'GateFailed' } })
   })
@@ -211,7 +211,7 @@ describe('a new leader', () => {
     const run = world()
     run.onUpdate = {}
     run.until(state => state.phase === 'Paused')
-    run.commands = { ...run.commands, approvedBatch: 1 }
+    run.commands = { ...run.commands, approvedBatches: 1 }
     takeOver(run)
     run.look()
     expect(run.state).toMatchObject({ batch: 1, index: 2 })
@@ -220,7 +220,7 @@ describe('a new leader', () => {
 
   it('takes no approval for an answer that was there before the question', () => {
     const run = world()
-    run.commands = { ...run.commands, approvedBatch: 1 }
+    run.commands = { ...run.commands, approvedBatches: 1 }
     run.onUpdate = {}
     run.until(state => state.phase === 'Paused')
     takeOver(run)
@@ -233,7 +233,7 @@ describe('a new leader', () => {
     run.change = { manualIndex: 3 }
     run.look()
     takeOver(run)
-    run.commands = { ...run.commands, approvedBatch: 1 }
+    run.commands = { ...run.commands, approvedBatches: 1 }
     run.look()
     expect(run.takeLog()).toContain('index 1')
   })

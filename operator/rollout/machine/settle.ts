@@ -25,9 +25,9 @@ function messageOf(state: State): string {
   const too = closed === undefined ? '' : `; ${closed.message}`
   switch (pausedReason(state)) {
     case 'WaitingForApproval':
-      return `batch ${state.batch + 1} passed; waits for spec.approvedBatch: ${state.batch + 1}${too}`
+      return `batch ${state.batch + 1} passed; waits for spec.approvedBatches: ${state.batch + 1}${too}`
     case 'WaitingForTime':
-      return `batch ${state.batch + 1} passed; waits until ${untilOf(state)} or for spec.approvedBatch: ${state.batch + 1}${too}`
+      return `batch ${state.batch + 1} passed; waits until ${untilOf(state)} or for spec.approvedBatches: ${state.batch + 1}${too}`
     case 'Command':
       return `paused by spec.paused; ${state.message.replace(/^paused by spec\.paused(; )?/, '')}`.replace(/; $/, '')
     case null:

@@ -242,7 +242,7 @@ describe('with clients that are well served', () => {
         for (const one of story) happen(run, one, () => undefined)
         run.size = Math.max(1, run.size)
         for (let i = 0; i < 20 && run.state.phase !== 'Complete'; i++) {
-          run.commands = { ...run.commands, approvedBatch: run.commands.approvedBatch + 1 }
+          run.commands = { ...run.commands, approvedBatches: run.commands.approvedBatches + 1 }
           run.seconds(60)
         }
         expect(run.state).toMatchObject({

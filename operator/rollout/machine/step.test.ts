@@ -93,7 +93,7 @@ describe('a good change', () => {
     expect(run.takeLog()).toEqual(['index 1', 'IndexLowered'])
     run.look()
     expect([run.serves(0), run.serves(1), run.state.phase]).toEqual([NEW, OLD, 'Paused'])
-    run.commands = { ...run.commands, approvedBatch: 1 }
+    run.commands = { ...run.commands, approvedBatches: 1 }
     run.until(state => state.phase === 'Complete', 100)
   })
 
@@ -236,7 +236,7 @@ describe('a bad change', () => {
     run.seconds(100)
     expect(run.state.blocked?.reason).toBe('GateFailed')
     expect(run.record.index).toBe(1)
-    run.commands = { ...run.commands, approvedBatch: 5 }
+    run.commands = { ...run.commands, approvedBatches: 5 }
     run.seconds(5)
     expect(run.record.index).toBe(1)
     expect(run.takeLog()).toEqual(['Started', 'index 1', 'BatchStarted', 'GateFailed'])
@@ -278,7 +278,9 @@ describe('a closed revision', () => {
   it('says why it is closed while it waits for a person', () => {
     const run = closing(paused({ type: 'approval' }))
     run.until(state => state.step.name === 'waiting')
-    expect(run.state.message).toBe('batch 1 passed; waits for spec.approvedBatch: 1; closed: auth-url is not supported')
+    expect(run.state.message).toBe(
+      'batch 1 passed; waits for spec.approvedBatches: 1; closed: auth-url is not supported',
+    )
   })
 
   it('still needs its confirmations', () => {
@@ -426,7 +428,7 @@ describe('pauses', () => {
   it('are ended early by an approval', () => {
     const run = start(paused({ type: 'time', forMs: 120_000 }))
     run.until(state => state.phase === 'Paused')
-    run.commands = { ...run.commands, approvedBatch: 1 }
+    run.commands = { ...run.commands, approvedBatches: 1 }
     run.look()
     expect(run.state).toMatchObject({ phase: 'Progressing', index: 5 })
   })
@@ -435,15 +437,15 @@ describe('pauses', () => {
     const run = start(paused({ type: 'approval' }))
     run.until(state => state.phase === 'Paused')
     run.seconds(700)
-    expect(run.state.message).toBe('batch 1 passed; waits for spec.approvedBatch: 1')
-    run.commands = { ...run.commands, approvedBatch: 1 }
+    expect(run.state.message).toBe('batch 1 passed; waits for spec.approvedBatches: 1')
+    run.commands = { ...run.commands, approvedBatches: 1 }
     run.look()
     expect(run.record.index).toBe(5)
   })
 
   it('are skipped where the approval was given before', () => {
     const run = start(paused({ type: 'approval' }))
-    run.commands = { ...run.commands, approvedBatch: 1 }
+    run.commands = { ...run.commands, approvedBatches: 1 }
     run.until(state => state.phase === 'Complete', 100)
     expect(run.takeLog()).not.toContain('WaitingForApproval')
   })
@@ -462,11 +464,11 @@ describe('too little evidence', () => {
   it('is overruled by an approval given after that, not by one from before', () => {
     const run = start()
     run.onUpdate = {}
-    run.commands = { ...run.commands, approvedBatch: 1 }
+    run.commands = { ...run.commands, approvedBatches: 1 }
     run.until(state => state.phase === 'Paused')
     run.seconds(100)
     expect(run.record.index).toBe(1)
-    run.commands = { ...run.commands, approvedBatch: 2 }
+    run.commands = { ...run.commands, approvedBatches: 2 }
     run.look()
     expect(run.record.index).toBe(2)
   })
@@ -617,7 +619,7 @@ describe('a rollout that rests while another is judged on its hosts', () => {
     aborted.until(state => state.phase === 'RolledBack', 10)
     const approved = quiet()
     approved.seconds(50)
-    approved.commands = { ...approved.commands, approvedBatch: 1 }
+    approved.commands = { ...approved.commands, approvedBatches: 1 }
     approved.seconds(50)
     expect(approved.state).toMatchObject({ phase: 'Paused', index: 1 })
     approved.change = {}
@@ -772,7 +774,7 @@ describe('what comes between', () => {
     const run = start({ batches: [SETTINGS.batches[0]!, SETTINGS.batches[2]!] })
     run.change = { endpoints: { update: false, stable: true } }
     run.until(state => state.phase === 'Paused')
-    run.commands = { ...run.commands, approvedBatch: 1 }
+    run.commands = { ...run.commands, approvedBatches: 1 }
     run.look()
     expect(run.state).toMatchObject({ phase: 'Progressing', batch: 0, index: 1, blocked: null })
     run.until(state => state.step.name === 'baking')
@@ -786,7 +788,7 @@ describe('what comes between', () => {
     run.change = { endpoints: { update: false, stable: true } }
     run.until(state => state.blocked !== null, 700)
     expect(run.state).toMatchObject({ batch: 1, index: 1, step: { name: 'raising' } })
-    run.commands = { ...run.commands, approvedBatch: 2 }
+    run.commands = { ...run.commands, approvedBatches: 2 }
     run.onUpdate = BROKEN
     run.until(state => state.phase === 'RolledBack', 60)
     expect(run.record.current).toBe(OLD)
@@ -796,7 +798,7 @@ describe('what comes between', () => {
     const run = start({}, 5)
     for (const ordinal of [0, 1, 2]) run.notReady.add(ordinal)
     run.until(state => state.phase === 'Paused', 700)
-    run.commands = { ...run.commands, approvedBatch: 1 }
+    run.commands = { ...run.commands, approvedBatches: 1 }
     run.seconds(5)
     expect(run.state).toMatchObject({ phase: 'Paused', batch: 0, index: 0 })
     run.notReady.clear()
@@ -1058,7 +1060,7 @@ it('a batch does not begin before the certificates of the update are with the po
   const approved = start()
   approved.change = { lacksCertificates: 'Secret shop/tls does not exist' }
   approved.until(state => state.phase === 'Paused', 700)
-  approved.commands = { ...approved.commands, approvedBatch: 1 }
+  approved.commands = { ...approved.commands, approvedBatches: 1 }
   approved.look()
   expect(approved.state.index).toBe(1)
   // What closes paths waits for nothing.

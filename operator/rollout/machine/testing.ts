@@ -34,7 +34,7 @@ export const SETTINGS: Settings = {
   ...{ onInconclusive: 'Pause', automaticRollback: true },
 }
 
-export const NO_COMMANDS: Commands = { paused: false, approvedBatch: 0, abort: false, promote: false, retry: 0 }
+export const NO_COMMANDS: Commands = { paused: false, approvedBatches: 0, abort: false, promote: false, retry: 0 }
 
 export interface Counted {
   readonly requests?: number
@@ -241,7 +241,7 @@ export class World {
         return
       case 'begin':
         this.record = { current: record.current, update: revision, index: 0, refused: [] }
-        this.commands = { ...this.commands, approvedBatch: 0, abort: false, promote: false }
+        this.commands = { ...this.commands, approvedBatches: 0, abort: false, promote: false }
         this.log.push(`begin ${command.attempt}`)
         return
       case 'event':

@@ -40,7 +40,7 @@ export type BatchStep =
 export interface Blocked {
   readonly reason: 'GateFailed' | 'InUse' | 'Inconclusive' | 'ManualIndex' | 'NoRollbackTarget' | 'OtherRollout'
   readonly message: string
-  /** spec.approvedBatch when it began: only an approval given later counts as an answer. */
+  /** spec.approvedBatches when it began: only an approval given later counts as an answer. */
   readonly approvedBefore: number
 }
 
@@ -190,7 +190,7 @@ export interface Observation {
 export interface Commands {
   readonly paused: boolean
   /** The pauses after the first so many batches are approved. */
-  readonly approvedBatch: number
+  readonly approvedBatches: number
   readonly abort: boolean
   readonly promote: boolean
   readonly retry: number
@@ -207,7 +207,7 @@ export type Command =
   | { readonly type: 'release' }
   /** Record and annotations: index 0, update := current; `refuse`: the revision joins the refused ones. */
   | { readonly type: 'takeBack'; readonly refuse: boolean }
-  /** New attempt: spec.attempt, approvedBatch 0, abort and promote false, and fresh conditions first; then not refused, update := revision, index 0. */
+  /** New attempt: spec.attempt, approvedBatches 0, abort and promote false, and fresh conditions first; then not refused, update := revision, index 0. */
   | { readonly type: 'begin'; readonly attempt: number }
   | {
       readonly type: 'event'

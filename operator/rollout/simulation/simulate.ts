@@ -59,7 +59,7 @@ export interface Outcome {
 const DAY_MS = 24 * 3_600_000
 const LOOK_MS = 2_000
 const BEFORE_MS = 15 * 60_000
-const NO_COMMANDS = { paused: false, approvedBatch: 0, abort: false, promote: false, retry: 0 } as const
+const NO_COMMANDS = { paused: false, approvedBatches: 0, abort: false, promote: false, retry: 0 } as const
 
 /** The policy of README. With somebody who waits, the pause after the second batch is for an approval. */
 export function readmePolicy(waits: boolean): Settings {
@@ -221,7 +221,7 @@ function observe(state: State, { now, updated, ticks, past, approved }: Look): O
     figures: windowOf(ticks, since),
     recent: now - since > RECENT_MS ? windowOf(ticks, now - RECENT_MS) : null,
     ...past,
-    commands: { ...NO_COMMANDS, approvedBatch: approved ? state.batch + 1 : 0 },
+    commands: { ...NO_COMMANDS, approvedBatches: approved ? state.batch + 1 : 0 },
     ...{ superseded: null, endpoints: { update: true, stable: true }, manualIndex: null, isItsTurn: true },
     ...{ lacksCertificates: null, renewal: null },
     ...{ closed: null, moves: { requests: true, handshakes: true }, use: null, takenOver: false },
