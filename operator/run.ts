@@ -71,6 +71,7 @@ export async function run({ config, log, version }: RunOptions): Promise<Running
     stale: () => operator.store.stale.length,
     governed: () => count(operator.pipeline.views(), view => view.record?.governed === true),
     gone: () => count(operator.pipeline.views(), view => view.source?.gone === true),
+    supersededAgain: () => operator.supersededAgain(),
     open: () => operator.openRollouts(),
     streams: () => stream.connected.length,
     certificateEnds: () => operator.pipeline.certificateEnds(),

@@ -16,6 +16,7 @@ import { Policies } from './control/policies.ts'
 import { hostsOfRollout } from './control/observe.ts'
 import { Rollouts } from './control/rollouts.ts'
 import { Starter } from './control/starter.ts'
+import { supersededAgain } from './control/superseded.ts'
 import { Turns } from './control/turns.ts'
 import { Fleet } from './fleet/fleet.ts'
 import { OperatorBase } from './kube/base.ts'
@@ -197,6 +198,11 @@ export class SluiceOperator extends OperatorBase {
   /** Everything was read once, and what can be given out is given out. */
   get ready(): boolean {
     return this.#flushed
+  }
+
+  /** For metrics. */
+  supersededAgain(): number {
+    return supersededAgain(this.#rollouts.open())
   }
 
   /** Open rollouts by phase, for metrics. */

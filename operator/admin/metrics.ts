@@ -13,6 +13,7 @@ export interface MetricSources {
   readonly problems: () => number
   readonly governed: () => number
   readonly gone: () => number
+  readonly supersededAgain: () => number
   readonly open: () => Readonly<Record<string, number>>
   readonly unreadable: () => number
   readonly locked: () => number
@@ -60,6 +61,11 @@ export function createMetrics(from: MetricSources): Metrics {
   gauge('problem_objects', 'Ingresses and Secrets with something that a person should mend', from.problems)
   gauge('governed_objects', 'Ingresses and Secrets whose changes are rolled out', from.governed)
   gauge('gone_objects', 'Ingresses that were deleted and are served until nobody asks for them', from.gone)
+  gauge(
+    'superseded_again_objects',
+    'Objects with three or more rollouts in a row that newer content superseded',
+    from.supersededAgain,
+  )
   gauge('unreadable_shards', 'Secrets of the store that cannot be read and never were', from.unreadable)
   gauge('locked_shards', 'Secrets of the store with private keys that no key at hand decrypts', from.locked)
   gauge('stale_shards', 'Secrets of the store that are not encrypted with the newest key yet', from.stale)

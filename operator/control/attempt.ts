@@ -3,6 +3,7 @@ import type { KubeClient } from '../kube/client.ts'
 import { resources } from '../kube/resources.ts'
 import type { IngressRolloutStatus } from '../model/generated/crds.ts'
 import { forKstatus } from '../rollout/conditions.ts'
+import { SUPERSEDED_ANNOTATION } from './rollouts.ts'
 import type { Rollout } from './rollouts.ts'
 
 /** The status of the attempt to come, then its spec: the order in which a waiting `kubectl wait` sees no old Complete. */
@@ -12,6 +13,7 @@ export async function resetForAttempt(
   attempt: number,
   stable: string | null,
   wall: Date,
+  supersededBefore = 0,
 ): Promise<void> {
   const { namespace, name, generation } = rollout
   const condition = (type: string, holds = false): NonNullable<IngressRolloutStatus['conditions']>[number] => ({
@@ -40,6 +42,9 @@ export async function resetForAttempt(
   await client.mergePatch(
     resources.ingressRollouts,
     { namespace, name },
-    { spec: { attempt, approvedBatch: 0, abort: false, promote: false, stableRevision: stable } },
+    {
+      metadata: { annotations: { [SUPERSEDED_ANNOTATION]: supersededBefore === 0 ? null : String(supersededBefore) } },
+      spec: { attempt, approvedBatch: 0, abort: false, promote: false, stableRevision: stable },
+    },
   )
 }
