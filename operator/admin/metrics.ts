@@ -14,6 +14,8 @@ export interface MetricSources {
   readonly governed: () => number
   readonly gone: () => number
   readonly supersededAgain: () => number
+  /** How many Ingresses have a field of spec that is not known, by its name. */
+  readonly unknownFields: () => Readonly<Record<string, number>>
   readonly open: () => Readonly<Record<string, number>>
   readonly unreadable: () => number
   readonly locked: () => number
@@ -82,6 +84,12 @@ export function createMetrics(from: MetricSources): Metrics {
     },
   })
   labelled('objects', 'Objects that are given out to proxies', 'kind', from.objects)
+  labelled(
+    'unknown_field_objects',
+    'Ingresses with a field of spec that this version does not know',
+    'field',
+    from.unknownFields,
+  )
   labelled('rollouts', 'Rollouts that have not ended, by phase', 'phase', from.open)
   labelled('checksum_consistent', '1 while the own checksum is the published one', 'kind', () => numbers(from.gates()))
   labelled('queue_depth', 'Keys that wait or are worked on', 'queue', () =>
