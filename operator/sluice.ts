@@ -8,6 +8,7 @@ import type { ObjectKey, ObjectKind } from '../protocol/objects.ts'
 import type { Config } from './config.ts'
 import { AddressWriter } from './control/address-writer.ts'
 import { Checksums } from './control/checksums.ts'
+import { noteCounted } from './control/counted.ts'
 import { Driver } from './control/driver.ts'
 import { Keeper } from './control/keeper.ts'
 import { Leader, sayCondition } from './control/leader.ts'
@@ -353,6 +354,7 @@ export class SluiceOperator extends OperatorBase {
       this.pipeline.setPolicies(this.#policies.all, this.#policies.unread)
     }
     const change = this.pipeline.flush()
+    noteCounted(change, this.#figures, this.#clock.now())
     const keys = this.releases.record(change)
     this.pipeline.touchReferences(keys)
     for (const key of change.unread) this.#reader.ask(parseObjectKey(key))

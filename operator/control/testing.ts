@@ -27,10 +27,12 @@ import { kubeShardApi } from '../records/kube.ts'
 import { KeyRing, storeKey } from '../records/seal.ts'
 import { ReleaseStore } from '../records/store.ts'
 import type { Aggregate } from '../rollout/machine/figures.ts'
+import type { Figures } from '../rollout/analysis/window.ts'
 import { counted } from '../rollout/machine/testing.ts'
 import type { Counted } from '../rollout/machine/testing.ts'
 import { slimSecret, watchAll } from '../watches.ts'
 import { Checksums } from './checksums.ts'
+import { noteCounted } from './counted.ts'
 import { Driver } from './driver.ts'
 import { Keeper } from './keeper.ts'
 import { lookAfter } from './look-after.ts'
@@ -59,7 +61,7 @@ export interface LeaderProcessOptions {
   readonly pods?: number
   readonly clock?: FakeClock
   /** What pods counted; else what `figuresOf` says. */
-  readonly figures?: FigureSource
+  readonly figures?: FigureSource & Partial<Pick<Figures, 'began'>>
   readonly settleMs?: number
 }
 
@@ -97,6 +99,7 @@ export class LeaderProcess {
   readonly #handlers = new Map<string, (event: FakeEvent) => void>()
   readonly #removed: string[] = []
   readonly #late: FakeEvent[] = []
+  readonly #figures: LeaderProcessOptions['figures']
   #started = false
   #alive = true
 
@@ -104,6 +107,7 @@ export class LeaderProcess {
     this.api = api
     this.clock = options.clock ?? new FakeClock()
     this.pods = options.pods ?? 3
+    this.#figures = options.figures
     this.#events = api.watch()
     const client = api.client(() => this.#alive) as KubeClient
     const caches = new Caches()
@@ -272,7 +276,8 @@ export class LeaderProcess {
   #flush(): void {
     for (const uid of this.#removed.splice(0)) if (this.#started) this.driver.forget(uid)
     this.pipeline.setPolicies(this.policies.all, this.policies.unread)
-    do this.pipeline.flush()
+    const began = (key: ObjectKey, now: number): void => this.#figures?.began?.(key, now)
+    do noteCounted(this.pipeline.flush(), { began }, this.clock.now())
     while (!this.pipeline.idle)
   }
 
