@@ -75,11 +75,34 @@ describe('an object that is deleted', () => {
     const [api, leader, stable] = await governed(null)
     api.remove('ingresses', 'shop/web')
     await leader.seconds(5)
-    expect([statusOf(api).phase, given(leader)]).toEqual(['Progressing', [stable, stable, stable]])
+    expect([reason(statusOf(api)), given(leader)]).toEqual(['InUse', [stable, stable, stable]])
     expect(statusOf(api).message).toContain('it is not known yet whether anybody asks for it')
     leader.use = 0
     await leader.seconds(9)
     expect(statusOf(api).phase).toBe('Complete')
+  })
+
+  it('keeps nobody on its host waiting while that is not known', async () => {
+    const [api, leader, stable] = await governed(null)
+    const other = (path: string): ReturnType<typeof ingress> => {
+      const text = JSON.stringify(ingress({ name: 'other', uid: 'u-other' }))
+      return JSON.parse(text.replace('"path":"/"', `"path":"${path}"`)) as ReturnType<typeof ingress>
+    }
+    api.put('ingressrolloutpolicies', policy({ spec: { analysis: GATES, creation: 'Immediate' } }))
+    api.put('ingresses', other('/one'))
+    await leader.settle()
+    api.remove('ingresses', 'shop/web')
+    await leader.seconds(2)
+    api.edit('ingresses', 'shop/other', { spec: other('/two').spec })
+    await leader.seconds(8)
+    const phases = api.all('ingressrollouts').map(({ status }) => (status as IngressRolloutStatus).phase)
+    expect([phases.sort(), given(leader)]).toEqual([
+      ['Complete', 'Paused'],
+      [stable, stable, stable],
+    ])
+    leader.use = 0
+    await leader.seconds(10)
+    expect([statusOf(api).phase, given(leader), leader.errors]).toEqual(['Complete', [null, null, null], []])
   })
 
   it('goes at once when a person says promote', async () => {
@@ -306,7 +329,7 @@ describe('an object that nobody counted for a minute', () => {
     const stable = leader.given(WEB, 0)
     api.remove('ingresses', 'shop/web')
     await watch(leader, figures, 50)
-    expect([given(leader), reason(statusOf(api))]).toEqual([[stable, stable, stable], undefined])
+    expect(given(leader)).toEqual([stable, stable, stable])
     expect(statusOf(api).message).toContain('it is not known yet whether anybody asks for it')
     await watch(leader, figures, 10)
     expect([given(leader), reason(statusOf(api))]).toEqual([[stable, stable, stable], 'InUse'])
