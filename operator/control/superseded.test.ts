@@ -1,9 +1,9 @@
 import { describe, expect, it } from '@jest/globals'
 import type { IngressRolloutStatus } from '../model/generated/crds.ts'
-import { WEB, ingress, policy, service, slice } from '../pipeline/testing.ts'
+import { WEB, ingress } from '../pipeline/testing.ts'
 import type { Rollout } from './rollouts.ts'
 import { isToBeSaid, supersededAgain, supersededBefore } from './superseded.ts'
-import { LeaderProcess, cluster } from './testing.ts'
+import { LeaderProcess, governed } from './testing.ts'
 
 const NOW = Date.parse('2026-01-01T12:00:00Z')
 const ago = (seconds: number): string => new Date(NOW - seconds * 1000).toISOString()
@@ -91,18 +91,8 @@ describe('an object that is edited all the time', () => {
     leader.events.filter(line => line.includes('SupersededAgain'))
   const BOTH = ['Ingress Warning SupersededAgain', 'IngressRollout Warning SupersededAgain']
 
-  async function governed(): Promise<{
-    readonly leader: LeaderProcess
-    readonly edit: (host: string) => Promise<void>
-  }> {
-    const api = cluster(
-      ['ingresses', ingress()],
-      ['services', service('web')],
-      ['endpointslices', slice('web', '198.18.0.1')],
-    )
-    const leader = await new LeaderProcess(api).start()
-    api.put('ingressrolloutpolicies', policy({ spec: SPEC }))
-    await leader.settle()
+  async function edited(): Promise<{ readonly leader: LeaderProcess; readonly edit: (host: string) => Promise<void> }> {
+    const [api, leader] = await governed(SPEC)
     const edit = async (host: string): Promise<void> => {
       api.edit('ingresses', 'shop/web', { spec: ingress({ host }).spec })
       await leader.seconds(3)
@@ -111,7 +101,7 @@ describe('an object that is edited all the time', () => {
   }
 
   it('is told when the third was superseded, and at the tenth; its history does not grow', async () => {
-    const { leader, edit } = await governed()
+    const { leader, edit } = await edited()
     for (let i = 0; i < 3; i++) await edit(`h${i}.example`)
     expect(again(leader)).toEqual([])
     await edit('h3.example')
@@ -125,7 +115,7 @@ describe('an object that is edited all the time', () => {
   })
 
   it('is told if it is the same content again and again, which makes no new rollouts', async () => {
-    const { leader, edit } = await governed()
+    const { leader, edit } = await edited()
     for (const host of ['b', 'c', 'b']) await edit(`${host}.example`)
     expect(again(leader)).toEqual([])
     await edit('c.example')
@@ -133,7 +123,7 @@ describe('an object that is edited all the time', () => {
   })
 
   it('is not told where one completed in between', async () => {
-    const { leader, edit } = await governed()
+    const { leader, edit } = await edited()
     for (const host of ['b', 'c', 'd']) await edit(`${host}.example`)
     await leader.seconds(150)
     expect(leader.said).toContain('ended Complete')
@@ -144,7 +134,7 @@ describe('an object that is edited all the time', () => {
   })
 
   it('is told by the leader that comes after', async () => {
-    const { leader, edit } = await governed()
+    const { leader, edit } = await edited()
     for (let i = 0; i < 3; i++) await edit(`h${i}.example`)
     leader.crash()
     const next = await new LeaderProcess(leader.api, { clock: leader.clock }).start()
@@ -154,7 +144,7 @@ describe('an object that is edited all the time', () => {
   })
 
   it('does not count a deletion', async () => {
-    const { leader, edit } = await governed()
+    const { leader, edit } = await edited()
     for (let i = 0; i < 3; i++) await edit(`h${i}.example`)
     leader.api.remove('ingresses', 'shop/web')
     await leader.seconds(3)

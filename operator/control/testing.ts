@@ -15,6 +15,7 @@ import { nameKey } from '../kube/objects.ts'
 import { FakeApi } from '../kube/testing/fake-api.ts'
 import type { FakeEvent } from '../kube/testing/fake-api.ts'
 import { FakeClock } from '../kube/testing/fake-clock.ts'
+import type { IngressRolloutSpec, IngressRolloutStatus } from '../model/generated/crds.ts'
 import { CONTROLLER_NAME } from '../model/ingress-class.ts'
 import { TLS_SECRET_TYPE } from '../model/secret.ts'
 import { stampNames } from '../model/stamp.ts'
@@ -22,7 +23,7 @@ import { Caches } from '../pipeline/caches.ts'
 import { assignmentFor } from '../pipeline/live.ts'
 import { Pipeline } from '../pipeline/pipeline.ts'
 import type { ObjectView } from '../pipeline/pipeline.ts'
-import { PREFIX, WEB, ingressClass } from '../pipeline/testing.ts'
+import { PREFIX, WEB, ingress, ingressClass, policy, service, slice } from '../pipeline/testing.ts'
 import { kubeShardApi } from '../records/kube.ts'
 import { KeyRing, storeKey } from '../records/seal.ts'
 import { ReleaseStore } from '../records/store.ts'
@@ -55,6 +56,31 @@ export function cluster(...objects: readonly (readonly [plural: string, object: 
   api.put('namespaces', { metadata: { name: 'shop' } })
   for (const [plural, object] of objects) api.put(plural, object)
   return api
+}
+
+/** An Ingress that is served, and governed by a policy with this spec. */
+export async function governed(
+  spec: Readonly<Record<string, unknown>> = {},
+): Promise<readonly [FakeApi, LeaderProcess]> {
+  const api = cluster(
+    ['ingresses', ingress()],
+    ['services', service('web')],
+    ['endpointslices', slice('web', '198.18.0.1')],
+  )
+  const leader = await new LeaderProcess(api).start()
+  api.put('ingressrolloutpolicies', policy({ spec }))
+  await leader.settle()
+  return [api, leader]
+}
+
+export interface Found {
+  readonly spec: IngressRolloutSpec
+  readonly status: IngressRolloutStatus
+}
+
+/** An IngressRollout as the API server has it, in the order in which they were made. */
+export function found(api: FakeApi, nth = 0): Found {
+  return api.all('ingressrollouts')[nth] as unknown as Found
 }
 
 export interface LeaderProcessOptions {
