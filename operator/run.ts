@@ -17,6 +17,7 @@ import { LeaderElector } from './kube/leader.ts'
 import type { KubeClient } from './kube/client.ts'
 import type { Log } from './kube/log.ts'
 import { resources } from './kube/resources.ts'
+import { countUnknown } from './model/known-fields.ts'
 import { KeyRing } from './records/seal.ts'
 import { SluiceOperator } from './sluice.ts'
 import { STREAM_AUDIENCE, StreamAuth } from './stream/auth.ts'
@@ -71,6 +72,8 @@ export async function run({ config, log, version }: RunOptions): Promise<Running
     stale: () => operator.store.stale.length,
     governed: () => count(operator.pipeline.views(), view => view.record?.governed === true),
     gone: () => count(operator.pipeline.views(), view => view.source?.gone === true),
+    unknownFields: () => countUnknown([...operator.pipeline.views()].map(view => view.source)),
+    supersededAgain: () => operator.supersededAgain(),
     open: () => operator.openRollouts(),
     streams: () => stream.connected.length,
     certificateEnds: () => operator.pipeline.certificateEnds(),

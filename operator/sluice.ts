@@ -8,6 +8,7 @@ import type { ObjectKey, ObjectKind } from '../protocol/objects.ts'
 import type { Config } from './config.ts'
 import { AddressWriter } from './control/address-writer.ts'
 import { Checksums } from './control/checksums.ts'
+import { noteCounted } from './control/counted.ts'
 import { Driver } from './control/driver.ts'
 import { Keeper } from './control/keeper.ts'
 import { Leader, sayCondition } from './control/leader.ts'
@@ -16,6 +17,7 @@ import { Policies } from './control/policies.ts'
 import { hostsOfRollout } from './control/observe.ts'
 import { Rollouts } from './control/rollouts.ts'
 import { Starter } from './control/starter.ts'
+import { supersededAgain } from './control/superseded.ts'
 import { Turns } from './control/turns.ts'
 import { Fleet } from './fleet/fleet.ts'
 import { OperatorBase } from './kube/base.ts'
@@ -199,6 +201,11 @@ export class SluiceOperator extends OperatorBase {
     return this.#flushed
   }
 
+  /** For metrics. */
+  supersededAgain(): number {
+    return supersededAgain(this.#rollouts.open())
+  }
+
   /** Open rollouts by phase, for metrics. */
   openRollouts(): Readonly<Record<string, number>> {
     const counts: Record<string, number> = { Pending: 0, Progressing: 0, Paused: 0, RollingBack: 0 }
@@ -347,6 +354,7 @@ export class SluiceOperator extends OperatorBase {
       this.pipeline.setPolicies(this.#policies.all, this.#policies.unread)
     }
     const change = this.pipeline.flush()
+    noteCounted(change, this.#figures, this.#clock.now())
     const keys = this.releases.record(change)
     this.pipeline.touchReferences(keys)
     for (const key of change.unread) this.#reader.ask(parseObjectKey(key))

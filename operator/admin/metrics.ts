@@ -13,6 +13,9 @@ export interface MetricSources {
   readonly problems: () => number
   readonly governed: () => number
   readonly gone: () => number
+  readonly supersededAgain: () => number
+  /** How many Ingresses have a field of spec that is not known, by its name. */
+  readonly unknownFields: () => Readonly<Record<string, number>>
   readonly open: () => Readonly<Record<string, number>>
   readonly unreadable: () => number
   readonly locked: () => number
@@ -60,6 +63,11 @@ export function createMetrics(from: MetricSources): Metrics {
   gauge('problem_objects', 'Ingresses and Secrets with something that a person should mend', from.problems)
   gauge('governed_objects', 'Ingresses and Secrets whose changes are rolled out', from.governed)
   gauge('gone_objects', 'Ingresses that were deleted and are served until nobody asks for them', from.gone)
+  gauge(
+    'superseded_again_objects',
+    'Objects with three or more rollouts in a row that newer content superseded',
+    from.supersededAgain,
+  )
   gauge('unreadable_shards', 'Secrets of the store that cannot be read and never were', from.unreadable)
   gauge('locked_shards', 'Secrets of the store with private keys that no key at hand decrypts', from.locked)
   gauge('stale_shards', 'Secrets of the store that are not encrypted with the newest key yet', from.stale)
@@ -76,6 +84,12 @@ export function createMetrics(from: MetricSources): Metrics {
     },
   })
   labelled('objects', 'Objects that are given out to proxies', 'kind', from.objects)
+  labelled(
+    'unknown_field_objects',
+    'Ingresses with a field of spec that this version does not know',
+    'field',
+    from.unknownFields,
+  )
   labelled('rollouts', 'Rollouts that have not ended, by phase', 'phase', from.open)
   labelled('checksum_consistent', '1 while the own checksum is the published one', 'kind', () => numbers(from.gates()))
   labelled('queue_depth', 'Keys that wait or are worked on', 'queue', () =>

@@ -3,6 +3,7 @@ import type { KubeClient } from '../kube/client.ts'
 import { resources } from '../kube/resources.ts'
 import type { IngressRolloutStatus } from '../model/generated/crds.ts'
 import { forKstatus } from '../rollout/conditions.ts'
+import { SUPERSEDED_ANNOTATION } from './rollouts.ts'
 import type { Rollout } from './rollouts.ts'
 
 /**
@@ -15,10 +16,13 @@ export async function resetForAttempt(
   attempt: number,
   stable: string | null,
   wall: Date,
+  supersededBefore = 0,
 ): Promise<void> {
   const { namespace, name } = rollout
   const spec = { approvedBatches: 0, abort: false, promote: false }
-  const { metadata } = await client.mergePatch(resources.ingressRollouts, { namespace, name }, { spec })
+  const annotations = { [SUPERSEDED_ANNOTATION]: supersededBefore === 0 ? null : String(supersededBefore) }
+  const patch = { metadata: { annotations }, spec }
+  const { metadata } = await client.mergePatch(resources.ingressRollouts, { namespace, name }, patch)
   const generation = metadata.generation ?? rollout.generation
   const condition = (type: string, holds = false): NonNullable<IngressRolloutStatus['conditions']>[number] => ({
     type,

@@ -1,11 +1,13 @@
 /** An object that is deleted under a policy: it is gone at once, and pods serve it until hardly anybody asks for it. */
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { describe, expect, it } from '@jest/globals'
+import type { Report } from '../../protocol/messages.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import type { KubeObject } from '../kube/objects.ts'
 import type { FakeApi } from '../kube/testing/fake-api.ts'
 import type { IngressRolloutStatus } from '../model/generated/crds.ts'
 import { WEB, ingress, policy, service, slice } from '../pipeline/testing.ts'
+import { Figures } from '../rollout/analysis/window.ts'
 import { FINALIZER } from './finalizer.ts'
 import { lookAfter } from './look-after.ts'
 import { LeaderProcess, cluster, outcomeOf } from './testing.ts'
@@ -73,11 +75,34 @@ describe('an object that is deleted', () => {
     const [api, leader, stable] = await governed(null)
     api.remove('ingresses', 'shop/web')
     await leader.seconds(5)
-    expect([statusOf(api).phase, given(leader)]).toEqual(['Progressing', [stable, stable, stable]])
+    expect([reason(statusOf(api)), given(leader)]).toEqual(['InUse', [stable, stable, stable]])
     expect(statusOf(api).message).toContain('it is not known yet whether anybody asks for it')
     leader.use = 0
     await leader.seconds(9)
     expect(statusOf(api).phase).toBe('Complete')
+  })
+
+  it('keeps nobody on its host waiting while that is not known', async () => {
+    const [api, leader, stable] = await governed(null)
+    const other = (path: string): ReturnType<typeof ingress> => {
+      const text = JSON.stringify(ingress({ name: 'other', uid: 'u-other' }))
+      return JSON.parse(text.replace('"path":"/"', `"path":"${path}"`)) as ReturnType<typeof ingress>
+    }
+    api.put('ingressrolloutpolicies', policy({ spec: { analysis: GATES, creation: 'Immediate' } }))
+    api.put('ingresses', other('/one'))
+    await leader.settle()
+    api.remove('ingresses', 'shop/web')
+    await leader.seconds(2)
+    api.edit('ingresses', 'shop/other', { spec: other('/two').spec })
+    await leader.seconds(8)
+    const phases = api.all('ingressrollouts').map(({ status }) => (status as IngressRolloutStatus).phase)
+    expect([phases.sort(), given(leader)]).toEqual([
+      ['Complete', 'Paused'],
+      [stable, stable, stable],
+    ])
+    leader.use = 0
+    await leader.seconds(10)
+    expect([statusOf(api).phase, given(leader), leader.errors]).toEqual(['Complete', [null, null, null], []])
   })
 
   it('goes at once when a person says promote', async () => {
@@ -266,5 +291,48 @@ describe('an object that is deleted', () => {
     expect(given(leader)[0]).toBeNull()
     await leader.seconds(10)
     expect(statusOf(api).phase).toBe('Complete')
+  })
+})
+
+describe('an object that nobody counted for a minute', () => {
+  let sequence = 0
+  /** A report of every pod, as proxies make them: those on which it is governed answered two requests for it. */
+  function reports(leader: LeaderProcess, figures: Figures): void {
+    sequence++
+    for (const { name, ordinal } of leader.fleet()) {
+      const { current } = leader.pipeline.live.get(WEB) ?? {}
+      const counts = leader.given(WEB, ordinal) !== null && current?.governed === true
+      const objects = counts ? { [WEB]: { revision: 'v1', requests: 2, status: [0, 2, 0, 0, 0] } } : {}
+      const report = { instance: name, sequence, revisions: {}, hosts: {}, objects } as unknown as Report
+      figures.add(name, ordinal, report, leader.clock.now())
+    }
+  }
+  /** With a report of every pod every ten seconds, and one now. */
+  async function watch(leader: LeaderProcess, figures: Figures, seconds: number): Promise<void> {
+    for (let left = seconds; left > 0; left -= 10) {
+      leader.clock.freeze(Math.min(left, 10) * 1_000)
+      reports(leader, figures)
+      await leader.settle()
+    }
+  }
+
+  it('is not idle', async () => {
+    const api = cluster(...OBJECTS)
+    const figures = new Figures()
+    const leader = await new LeaderProcess(api, { figures }).start()
+    reports(leader, figures)
+    await watch(leader, figures, 70)
+    api.put('ingressrolloutpolicies', policy({ spec: { analysis: GATES } }))
+    await leader.settle()
+    // Six requests: fewer than are few in a minute.
+    await watch(leader, figures, 2)
+    const stable = leader.given(WEB, 0)
+    api.remove('ingresses', 'shop/web')
+    await watch(leader, figures, 50)
+    expect(given(leader)).toEqual([stable, stable, stable])
+    expect(statusOf(api).message).toContain('it is not known yet whether anybody asks for it')
+    await watch(leader, figures, 10)
+    expect([given(leader), reason(statusOf(api))]).toEqual([[stable, stable, stable], 'InUse'])
+    expect(statusOf(api).message).toMatch(/^still in use: 42 requests in the last minute/)
   })
 })

@@ -7,31 +7,13 @@ import { parseIngress } from '../model/ingress.ts'
 import { ingress, ingressClass, policy, service, slice } from '../pipeline/testing.ts'
 import { EMPTY_AGGREGATE, baselineOf } from '../rollout/machine/figures.ts'
 import { counted } from '../rollout/machine/testing.ts'
-import { LeaderProcess, cluster, outcomeOf } from './testing.ts'
+import { LeaderProcess, cluster, found, governed, outcomeOf } from './testing.ts'
 
 const INDEX = 'nginx.ingress.kubernetes.io/ingress-rollout-index-id'
-
-/** An Ingress that is served and governed. */
-async function governed(spec: Readonly<Record<string, unknown>> = {}): Promise<readonly [FakeApi, LeaderProcess]> {
-  const api = cluster(
-    ['ingresses', ingress()],
-    ['services', service('web')],
-    ['endpointslices', slice('web', '198.18.0.1')],
-  )
-  const leader = await new LeaderProcess(api).start()
-  api.put('ingressrolloutpolicies', policy({ spec }))
-  await leader.settle()
-  return [api, leader]
-}
 
 const change = (api: FakeApi, host: string, name = 'web'): void => {
   api.edit('ingresses', `shop/${name}`, { spec: ingress({ host }).spec })
 }
-interface Found {
-  readonly spec: IngressRolloutSpec
-  readonly status: IngressRolloutStatus
-}
-const found = (api: FakeApi, nth = 0): Found => api.all('ingressrollouts')[nth] as unknown as Found
 const command = (api: FakeApi, spec: Partial<IngressRolloutSpec>, nth = 0): void => {
   const { name = '' } = api.all('ingressrollouts')[nth]?.metadata ?? {}
   api.edit('ingressrollouts', `shop/${name}`, { spec })

@@ -4,21 +4,9 @@ import { Authority } from '../../e2e/pki/pki.ts'
 import type { FakeApi } from '../kube/testing/fake-api.ts'
 import type { IngressRolloutStatus } from '../model/generated/crds.ts'
 import { TLS, WEB, ingress, policy, secret, service, slice } from '../pipeline/testing.ts'
-import { LeaderProcess, cluster, outcomeOf } from './testing.ts'
+import { LeaderProcess, cluster, governed, outcomeOf } from './testing.ts'
 
 const DELETION = 'shop/ing-web-absent'
-
-async function governed(spec: Readonly<Record<string, unknown>> = {}): Promise<readonly [FakeApi, LeaderProcess]> {
-  const api = cluster(
-    ['ingresses', ingress()],
-    ['services', service('web')],
-    ['endpointslices', slice('web', '198.18.0.1')],
-  )
-  const leader = await new LeaderProcess(api).start()
-  api.put('ingressrolloutpolicies', policy({ spec }))
-  await leader.settle()
-  return [api, leader]
-}
 
 const given = (leader: LeaderProcess): readonly (string | null)[] => [0, 1, 2].map(o => leader.given(WEB, o))
 const phaseOf = (api: FakeApi, name = DELETION): string | undefined =>

@@ -5,6 +5,9 @@ import type { KubeObject } from '../kube/objects.ts'
 import type { IngressRolloutSpec, IngressRolloutStatus } from '../model/generated/crds.ts'
 import { ENDED } from '../rollout/machine/state.ts'
 
+/** On an IngressRollout: so many before it, in a row, were superseded by newer content. Left out: none. */
+export const SUPERSEDED_ANNOTATION = 'tengine.taobao.org/superseded-before'
+
 export interface RolloutObject extends KubeObject {
   readonly spec: IngressRolloutSpec
   readonly status?: IngressRolloutStatus
@@ -21,6 +24,8 @@ export interface Rollout {
   readonly createdAt: number
   /** It names its object as its owner: Kubernetes deletes it with that. */
   readonly owned: boolean
+  /** So many before it, in a row, were superseded by newer content (superseded.ts). */
+  readonly supersededBefore: number
   readonly spec: IngressRolloutSpec
   readonly status: IngressRolloutStatus | undefined
 }
@@ -34,6 +39,12 @@ export function isTerminal({ status }: Rollout): boolean {
 export function isUnderWay(rollout: Rollout): boolean {
   const { phase } = rollout.status ?? {}
   return phase !== undefined && phase !== 'Pending' && !isTerminal(rollout)
+}
+
+/** Of one that has ended: when, in milliseconds since the epoch. */
+export function endOf({ status, createdAt }: Rollout): number {
+  const at = Date.parse(status?.finishedAt ?? '')
+  return Number.isNaN(at) ? createdAt : at
 }
 
 export class Rollouts {
@@ -98,7 +109,7 @@ function idOf({ namespace, name }: Pick<Rollout, 'namespace' | 'name'>): string 
 function read(raw: KubeObject): Rollout | null {
   const { metadata, spec, status } = raw as RolloutObject
   const { namespace, name, uid, resourceVersion, generation = 0, creationTimestamp = '' } = metadata
-  const { ownerReferences = [] } = metadata
+  const { ownerReferences = [], annotations = {} } = metadata
   // The CRD's schema vouches for spec; before it was installed with one, anything could be stored.
   const ref = (spec as IngressRolloutSpec | undefined)?.objectRef
   if (ref === undefined || namespace === undefined || uid === undefined || resourceVersion === undefined) return null
@@ -107,5 +118,11 @@ function read(raw: KubeObject): Rollout | null {
     ...{ namespace, name, uid, resourceVersion, generation, spec, status },
     createdAt: Date.parse(creationTimestamp),
     owned: ownerReferences.some(owner => owner.uid === ref.uid),
+    supersededBefore: countOf(annotations[SUPERSEDED_ANNOTATION]),
   }
+}
+
+/** What is no count is none: nothing is decided by it. */
+function countOf(text = ''): number {
+  return /^[1-9][0-9]{0,8}$/.test(text) ? Number(text) : 0
 }

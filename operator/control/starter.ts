@@ -23,8 +23,9 @@ import type { ObjectView, Pipeline } from '../pipeline/pipeline.ts'
 import { rolloutName } from '../rollout/status.ts'
 import { resetForAttempt } from './attempt.ts'
 import type { Records } from './keeper.ts'
-import { isTerminal } from './rollouts.ts'
+import { SUPERSEDED_ANNOTATION, endOf, isTerminal } from './rollouts.ts'
 import type { Rollout, Rollouts } from './rollouts.ts'
+import { isToBeSaid, supersededBefore } from './superseded.ts'
 
 export interface StarterOptions {
   readonly pipeline: Pick<Pipeline, 'takes' | 'renewal' | 'isInUse'>
@@ -103,13 +104,16 @@ export class Starter {
     const existing = rollouts.get(namespace, wantedName)
     if (existing === null) return this.#create(view, wantedName)
     if (existing.spec.objectRef.uid !== source.uid) return this.#delete(existing)
-    if (!isTerminal(existing)) return false
+    // Of an object that never comes to its end history would grow without end.
+    if (!isTerminal(existing)) return this.#forgetOld(view)
     const { attempt = 1 } = existing.status ?? {}
     this.#assertLeading()
     const { client, wall } = this.#options
-    await resetForAttempt(client, existing, attempt + 1, releasedOf(record), wall())
+    const before = this.#supersededBefore(view, wantedName)
+    await resetForAttempt(client, existing, attempt + 1, releasedOf(record), wall(), before)
     const begins = `${wantedName} begins attempt ${attempt + 1} of ${whatOf(source)}`
     this.#say(view, source, 'RolloutCreated', `${begins}; ${howToWait(namespace, wantedName)}`)
+    this.#saySuperseded(view, existing, before)
     return true
   }
 
@@ -154,10 +158,13 @@ export class Starter {
     if (source === null || record === null || policy === null) return false
     this.#assertLeading()
     const { kind, namespace, name: objectName } = parseObjectKey(view.key)
+    const before = this.#supersededBefore(view, name)
+    let uid = ''
     try {
       const created = await this.#options.client.create(rolloutResource, {
         metadata: {
           ...{ name, namespace, labels: { 'app.kubernetes.io/managed-by': 'sluice' } },
+          ...(before === 0 ? {} : { annotations: { [SUPERSEDED_ANNOTATION]: String(before) } }),
           // Without `controller`: an Ingress makes no rollouts. Without blockOwnerDeletion: it needs a right to the
           // finalizers of every Ingress and Secret, and makes a deletion in the foreground wait for what waits for it.
           ...(source.deleting ? {} : { ownerReferences: [{ ...referenceOf(view.key), uid: source.uid }] }),
@@ -170,13 +177,40 @@ export class Starter {
       })
       // It begins in this look, and not when the watch brings it.
       this.#options.rollouts.put(created)
+      uid = created.metadata.uid ?? ''
     } catch (error) {
       // Made by this leader a moment ago, or by the one before: the watch will tell.
       if (!isKubeError(error, 'KUBE_ALREADY_EXISTS')) throw error
       return true
     }
     this.#say(view, source, 'RolloutCreated', `${name} is made for ${whatOf(source)}; ${howToWait(namespace, name)}`)
+    this.#saySuperseded(view, { namespace, name, uid }, before)
     return false
+  }
+
+  /** Of a deletion it does not matter what it supersedes: nothing newer comes. */
+  #supersededBefore({ key, source, record }: ObjectView, name: string): number {
+    if (source === null || record === null || source.revision === ABSENT_REVISION) return 0
+    const { rollouts, wall } = this.#options
+    const others = rollouts.of(key).filter(rollout => rollout.name !== name || isTerminal(rollout))
+    return supersededBefore(others, { uid: source.uid, stable: releasedOf(record), now: wall().getTime() })
+  }
+
+  /** Nothing fails, and nothing goes out: somebody should know. */
+  #saySuperseded(
+    { key, source }: ObjectView,
+    newest: Pick<Rollout, 'namespace' | 'name' | 'uid'>,
+    count: number,
+  ): void {
+    if (source === null || !isToBeSaid(count)) return
+    const { namespace, name, uid } = newest
+    const { apiVersion } = resources.ingressRollouts
+    const message = `${count} rollouts in a row were superseded by newer content, none was released: the object is changed faster than it is rolled out`
+    for (const about of [
+      { ...referenceOf(key), namespace, uid: source.uid },
+      { apiVersion, kind: 'IngressRollout', namespace, name, uid },
+    ])
+      this.#options.events.event(about, 'Warning', 'SupersededAgain', message)
   }
 
   /** Ended rollouts beyond the policy's limit, and those of an object that is no more. */
@@ -250,9 +284,4 @@ function whatOf({ revision, deleting }: SourceObject): string {
 
 function howToWait(namespace: string, name: string): string {
   return `kubectl wait -n ${namespace} --for=condition=Ready ingressrollout/${name} --timeout=10m`
-}
-
-function endOf({ status, createdAt }: Rollout): number {
-  const at = Date.parse(status?.finishedAt ?? '')
-  return Number.isNaN(at) ? createdAt : at
 }

@@ -15,6 +15,7 @@ import { nameKey } from '../kube/objects.ts'
 import { FakeApi } from '../kube/testing/fake-api.ts'
 import type { FakeEvent } from '../kube/testing/fake-api.ts'
 import { FakeClock } from '../kube/testing/fake-clock.ts'
+import type { IngressRolloutSpec, IngressRolloutStatus } from '../model/generated/crds.ts'
 import { CONTROLLER_NAME } from '../model/ingress-class.ts'
 import { TLS_SECRET_TYPE } from '../model/secret.ts'
 import { stampNames } from '../model/stamp.ts'
@@ -22,15 +23,17 @@ import { Caches } from '../pipeline/caches.ts'
 import { assignmentFor } from '../pipeline/live.ts'
 import { Pipeline } from '../pipeline/pipeline.ts'
 import type { ObjectView } from '../pipeline/pipeline.ts'
-import { PREFIX, WEB, ingressClass } from '../pipeline/testing.ts'
+import { PREFIX, WEB, ingress, ingressClass, policy, service, slice } from '../pipeline/testing.ts'
 import { kubeShardApi } from '../records/kube.ts'
 import { KeyRing, storeKey } from '../records/seal.ts'
 import { ReleaseStore } from '../records/store.ts'
 import type { Aggregate } from '../rollout/machine/figures.ts'
+import type { Figures } from '../rollout/analysis/window.ts'
 import { counted } from '../rollout/machine/testing.ts'
 import type { Counted } from '../rollout/machine/testing.ts'
 import { slimSecret, watchAll } from '../watches.ts'
 import { Checksums } from './checksums.ts'
+import { noteCounted } from './counted.ts'
 import { Driver } from './driver.ts'
 import { Keeper } from './keeper.ts'
 import { lookAfter } from './look-after.ts'
@@ -55,11 +58,36 @@ export function cluster(...objects: readonly (readonly [plural: string, object: 
   return api
 }
 
+/** An Ingress that is served, and governed by a policy with this spec. */
+export async function governed(
+  spec: Readonly<Record<string, unknown>> = {},
+): Promise<readonly [FakeApi, LeaderProcess]> {
+  const api = cluster(
+    ['ingresses', ingress()],
+    ['services', service('web')],
+    ['endpointslices', slice('web', '198.18.0.1')],
+  )
+  const leader = await new LeaderProcess(api).start()
+  api.put('ingressrolloutpolicies', policy({ spec }))
+  await leader.settle()
+  return [api, leader]
+}
+
+export interface Found {
+  readonly spec: IngressRolloutSpec
+  readonly status: IngressRolloutStatus
+}
+
+/** An IngressRollout as the API server has it, in the order in which they were made. */
+export function found(api: FakeApi, nth = 0): Found {
+  return api.all('ingressrollouts')[nth] as unknown as Found
+}
+
 export interface LeaderProcessOptions {
   readonly pods?: number
   readonly clock?: FakeClock
   /** What pods counted; else what `figuresOf` says. */
-  readonly figures?: FigureSource
+  readonly figures?: FigureSource & Partial<Pick<Figures, 'began'>>
   readonly settleMs?: number
 }
 
@@ -97,6 +125,7 @@ export class LeaderProcess {
   readonly #handlers = new Map<string, (event: FakeEvent) => void>()
   readonly #removed: string[] = []
   readonly #late: FakeEvent[] = []
+  readonly #figures: LeaderProcessOptions['figures']
   #started = false
   #alive = true
 
@@ -104,6 +133,7 @@ export class LeaderProcess {
     this.api = api
     this.clock = options.clock ?? new FakeClock()
     this.pods = options.pods ?? 3
+    this.#figures = options.figures
     this.#events = api.watch()
     const client = api.client(() => this.#alive) as KubeClient
     const caches = new Caches()
@@ -272,7 +302,8 @@ export class LeaderProcess {
   #flush(): void {
     for (const uid of this.#removed.splice(0)) if (this.#started) this.driver.forget(uid)
     this.pipeline.setPolicies(this.policies.all, this.policies.unread)
-    do this.pipeline.flush()
+    const began = (key: ObjectKey, now: number): void => this.#figures?.began?.(key, now)
+    do noteCounted(this.pipeline.flush(), { began }, this.clock.now())
     while (!this.pipeline.idle)
   }
 

@@ -109,7 +109,7 @@ describe('Turns', () => {
     const full = '2 of 2 Ingress rollouts of policy p are under way'
     expect(newcomer(turns, claim('d', ['d']), 2)).toBe(full)
     expect(newcomer(turns, claim('d', ['d']), 3)).toBeNull()
-    expect(newcomer(turns, claim('d', ['d'], 'q'), 1)).toBe('1 of 1 Ingress rollouts of policy q are under way')
+    expect(newcomer(turns, claim('d', ['d'], 'q'), 1)).toBe('1 of 1 Ingress rollouts of policy q is under way')
     expect(newcomer(turns, secret('d', ['d']), 1)).toBeNull()
   })
 
@@ -147,8 +147,10 @@ describe('Turns', () => {
     turns.claim('u3', claim('older', ['o'], 'p', 2), 'waits')
     turns.claim('u4', claim('younger', ['y'], 'p', 3), 'waits')
     expect(turns.obstacle('u3', 2)).toBeNull()
-    expect(turns.obstacle('u4', 2)).toBe('1 older Ingress rollouts of policy p wait for the same place')
+    expect(turns.obstacle('u4', 2)).toBe('an older Ingress rollout of policy p waits for the same place')
     expect(turns.obstacle('u4', 3)).toBeNull()
+    turns.claim('u5', claim('youngest', ['z'], 'p', 4), 'waits')
+    expect(turns.obstacle('u5', 3)).toBe('2 older Ingress rollouts of policy p wait for the same place')
   })
 
   it('gives back once, and forgets all', () => {

@@ -71,13 +71,15 @@ export class Turns {
     if (before !== null) return before
     const ofPolicy = this.#others(held, this.#byPolicy.get(placesOf(claim)))
     const running = ofPolicy.filter(other => other.stand === 'runs').length
-    const kind = placesOf(claim)
-    if (running >= maxConcurrent) return `${running} of ${maxConcurrent} ${kind} are under way`
+    if (running >= maxConcurrent) {
+      return `${running} of ${maxConcurrent} ${placesOf(claim)} ${running === 1 ? 'is' : 'are'} under way`
+    }
     // A place goes to whoever could use it and is older.
     let ahead = 0
     for (const other of ofPolicy) {
       if (other.stand !== 'waits' || !isOlder(other, held) || this.#conflict(other, true) !== null) continue
-      if (running + ++ahead >= maxConcurrent) return `${ahead} older ${kind} wait for the same place`
+      if (running + ++ahead < maxConcurrent) continue
+      return `${olderOnes(ahead, claim)} for the same place`
     }
     return null
   }
@@ -168,6 +170,12 @@ function judged({ requests, handshakes }: Claim): readonly string[] {
 
 function placesOf({ object, policy }: Claim): string {
   return `${parseObjectKey(object).kind} rollouts of policy ${policy}`
+}
+
+function olderOnes(count: number, claim: Claim): string {
+  const { policy, object } = claim
+  if (count === 1) return `an older ${parseObjectKey(object).kind} rollout of policy ${policy} waits`
+  return `${count} older ${placesOf(claim)} wait`
 }
 
 /** What takes paths away lets those go first that came so much later; whoever goes on growing does not keep it for ever. Milliseconds. */

@@ -4,6 +4,7 @@ import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import { contentAnnotations } from './annotations.ts'
 import { splitChallenges } from './challenges.ts'
 import { CONTROLLER_NAME, decideClass } from './ingress-class.ts'
+import { knownFields } from './known-fields.ts'
 import { checked, compileSchema, metadataSchema, millisecondsOf } from './metadata.ts'
 import type { Metadata } from './metadata.ts'
 import { revisionOf } from './revision.ts'
@@ -95,7 +96,9 @@ export function parseIngress(raw: unknown, options: IngressOptions): SourceObjec
   const { classes, servedBy } = options
   const { ours, className, missing } = decideClass(spec, annotations, classes, controller, servedBy)
   const deleting = metadata.deletionTimestamp !== undefined
-  const whole: IngressContent = { kind: 'Ingress', annotations: contentAnnotations(annotations, prefix), spec }
+  const known = knownFields(spec)
+  const kept = contentAnnotations(annotations, prefix)
+  const whole: IngressContent = { kind: 'Ingress', annotations: kept, spec: known.spec }
   const { content, challenges } = splitChallenges(whole)
   return {
     key: objectKey('Ingress', metadata.namespace, metadata.name),
@@ -110,6 +113,7 @@ export function parseIngress(raw: unknown, options: IngressOptions): SourceObjec
     finalizers: metadata.finalizers ?? [],
     content,
     ...(challenges.length === 0 ? {} : { challenges: { paths: challenges, asContent: revisionOf(whole) } }),
+    ...(known.unknown.length === 0 ? {} : { unknownFields: known.unknown }),
     revision: deleting || !ours ? ABSENT_REVISION : revisionOf(content),
     stamp: parseStamp(annotations, 'Ingress', prefix),
   }

@@ -21,7 +21,7 @@ export interface IngressContent {
   readonly kind: 'Ingress'
   /** Annotations that mean something to us, rollout annotations excluded. */
   readonly annotations: Readonly<Record<string, string>>
-  /** spec as the API server holds it. */
+  /** spec as the API server holds it, without the fields that are not known (known-fields.ts). */
   readonly spec: IngressSpec
 }
 
@@ -75,6 +75,8 @@ export interface SourceObject {
   readonly content: Content
   /** ACME challenges of an Ingress, which are no part of its content; left out where there are none. */
   readonly challenges?: Challenges
+  /** Fields of the spec that are not known, and no part of its content; left out where there are none. */
+  readonly unknownFields?: readonly string[]
   /** Hash of the content. Equals ABSENT_REVISION if deleting or not ours. */
   readonly revision: Revision
   readonly stamp: Stamp

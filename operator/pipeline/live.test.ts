@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { revisionFor } from '../assign/plan.ts'
-import { retreat, type LiveEntry } from './live.ts'
+import { isCountedOnMore, retreat, type LiveEntry, type Payload } from './live.ts'
 
 const revision = fc.constantFrom('a', 'b', 'c', null)
 const plans = fc.record({ current: revision, update: revision, index: fc.integer({ min: -1, max: 3 }) })
@@ -65,5 +65,34 @@ describe('retreat', () => {
     ['never released', { current: null, update: 'b', index: 1 }, { current: null, update: null, index: 0 }, 0],
   ])('of what is %s', (_what, was, now, index) => {
     expect(retreat(entry(was), entry(now))?.plan.index ?? null).toBe(index)
+  })
+})
+
+describe('requests of an object are counted on more pods', () => {
+  const one = (governed: boolean): Payload => ({ revision: 'x', governed, digest: '', value: {} as Payload['value'] })
+  const of = (update: boolean | null, current: boolean | null, index = -1): LiveEntry => ({
+    ...entry({ update: update === null ? null : 'u', current: current === null ? null : 'c', index }),
+    update: update === null ? null : one(update),
+    current: current === null ? null : one(current),
+  })
+  const OPEN = of(null, false)
+  const GOVERNED = of(null, true)
+
+  it.each<[string, LiveEntry | null, LiveEntry | null, boolean]>([
+    ['created', null, GOVERNED, true],
+    ['created, on a first pod', null, of(true, null, 1), true],
+    ['created, on a second pod', of(true, null, 1), of(true, null, 2), true],
+    ['created, on all', of(true, null, 2), of(true, null, -1), true],
+    ['created, on no pod yet', null, of(true, null, 0), false],
+    ['created, where nobody governs it', null, OPEN, false],
+    ['governed from now on', OPEN, GOVERNED, true],
+    ['governed no longer', GOVERNED, OPEN, false],
+    ['changed', of(true, true, 0), of(true, true, 1), false],
+    ['released', of(true, null, -1), GOVERNED, false],
+    ['taken back', of(true, null, 2), of(true, null, 0), false],
+    ['on its way out', GOVERNED, { ...GOVERNED, plan: { ...GOVERNED.plan, update: 'absent', index: 1 } }, false],
+    ['gone', GOVERNED, null, false],
+  ])('%s', (_what, before, after, more) => {
+    expect(isCountedOnMore(before, after)).toBe(more)
   })
 })

@@ -68,6 +68,20 @@ function fallenTo(plan: Plan, newest: Plan): number | null {
   return everywhere && newest.current === plan.current ? 0 : null
 }
 
+/** Pods that did not count requests of the object before are to serve it now: they count those of what is governed. */
+export function isCountedOnMore(before: LiveEntry | null, after: LiveEntry | null): boolean {
+  return countedOn(after) > countedOn(before)
+}
+
+/** Below which ordinal pods count; Infinity: all. Those that what is on its way takes it off from count as they did. */
+function countedOn(entry: LiveEntry | null): number {
+  if (entry === null) return 0
+  const { plan, current, update } = entry
+  if (current?.governed === true) return Infinity
+  if (update?.governed !== true) return 0
+  return plan.index === -1 ? Infinity : plan.index
+}
+
 export function sameEntry(a: LiveEntry | undefined, b: LiveEntry): boolean {
   return (
     a !== undefined &&

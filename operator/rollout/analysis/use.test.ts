@@ -49,4 +49,18 @@ describe('the use of an object', () => {
   it('is not known of a pod that was never heard', () => {
     expect(watched(USE_MS).of(WEB, ['a', 'c'], USE_MS)).toBeNull()
   })
+
+  it('is not known of an object that was not counted for a minute on all of them', () => {
+    const use = watched(600_000)
+    use.began(WEB, 540_001)
+    use.began('Ingress/shop/other', 540_000)
+    expect(use.of(WEB, ['a', 'b'], 600_000)).toBeNull()
+    expect(use.of('Ingress/shop/other', ['a', 'b'], 600_000)).toBe(0)
+    for (const pod of ['a', 'b']) use.add(pod, report(2), 600_001)
+    expect(use.of(WEB, ['a', 'b'], 600_001)).toBe(2 * 7 * 2)
+    // Again: on more pods, under another policy.
+    use.began(WEB, 600_001)
+    use.began('Ingress/shop/third', 600_002)
+    expect(use.of(WEB, ['a', 'b'], 600_002)).toBeNull()
+  })
 })

@@ -26,6 +26,18 @@ interface Watched {
 
 export class Use {
   readonly #pods = new Map<string, Watched>()
+  /** When pods began to count requests of an object, if that is less than a minute ago: the oldest first. Monotonic milliseconds. */
+  readonly #young = new Map<ObjectKey, number>()
+
+  /** Pods that did not count requests of it until now are given it: of the minute before nothing is known. */
+  began(key: ObjectKey, nowMs: number): void {
+    for (const [old, since] of this.#young) {
+      if (since > nowMs - USE_MS) break
+      this.#young.delete(old)
+    }
+    this.#young.delete(key)
+    this.#young.set(key, nowMs)
+  }
 
   add(pod: string, { instance, objects }: Report, nowMs: number): void {
     const before = this.#pods.get(pod)
@@ -43,8 +55,9 @@ export class Use {
     this.#pods.set(pod, { ...before, heardAt: nowMs, pieces })
   }
 
-  /** Requests that these pods answered for the object in the last minute; null: one of them was not watched for so long. */
+  /** Requests that these pods answered for the object in the last minute; null: not for so long was it counted on all of them. */
   of(key: ObjectKey, pods: Iterable<string>, nowMs: number): number | null {
+    if ((this.#young.get(key) ?? -Infinity) > nowMs - USE_MS) return null
     let sum = 0
     for (const pod of pods) {
       const watched = this.#pods.get(pod)

@@ -63,7 +63,12 @@ export class Figures {
     return this.#sum(hosts, sinceMs, sample => sample.serves.get(key) === wanted)
   }
 
-  /** Requests that these pods answered for the object in the last minute; null: they were not watched for so long. */
+  /** More pods than before serve the object and count its requests. */
+  began(key: ObjectKey, nowMs: number): void {
+    this.#use.began(key, nowMs)
+  }
+
+  /** Requests that these pods answered for the object in the last minute; null: it was not counted for so long on all of them. */
   use(key: ObjectKey, pods: Iterable<string>, nowMs: number): number | null {
     return this.#use.of(key, pods, nowMs)
   }

@@ -116,7 +116,10 @@ function raising(state: State, observation: Observation, settings: Settings): St
     const asked = askedFor(state, observation, settings)
     if (asked !== null) return inUse(state, observation, asked)
     if (observation.use === null && !observation.takenOver) {
-      return waits('it is not known yet whether anybody asks for it: pods are watched for a minute')
+      const what = 'it is not known yet whether anybody asks for it: pods are watched for a minute'
+      if (now - state.batchSince >= settings.deadlineMs) return waits(what)
+      // Like what is in use it rests: nothing of it is on a pod, and nobody has to wait for it.
+      return result(blockOn(state, observation, 'InUse', `waits: ${what}`))
     }
   }
   const reach = batchReach(settings.batches, state.batch, fleetView(observation.pods), state.index)

@@ -883,10 +883,23 @@ describe('a deletion', () => {
   it('waits where it is not known whether it is in use', () => {
     const run = deleting({ use: null })
     run.seconds(5)
-    expect([run.state.phase, run.state.index]).toEqual(['Progressing', 0])
+    expect([run.state.phase, run.state.blocked?.reason, run.state.index]).toEqual(['Paused', 'InUse', 0])
     expect(run.state.message).toBe(
       'waits: it is not known yet whether anybody asks for it: pods are watched for a minute',
     )
+    run.change = { ...run.change, use: 0 }
+    run.until(state => state.index === 1, 3)
+    expect(run.state.phase).toBe('Progressing')
+  })
+
+  it('that is not known to be idle until the deadline waits for a person, and still begins by itself', () => {
+    const run = deleting({ use: null })
+    run.seconds(run.settings.deadlineMs / 1000 - 10)
+    expect(run.state.blocked?.reason).toBe('InUse')
+    run.seconds(20)
+    expect([run.state.phase, run.state.blocked?.reason]).toEqual(['Paused', 'Inconclusive'])
+    run.change = { ...run.change, use: 0 }
+    run.until(state => state.index === 1, 3)
   })
 
   it.each<[string, Partial<Observation>]>([
