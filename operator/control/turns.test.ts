@@ -78,6 +78,21 @@ describe('Turns', () => {
     expect(turns.sibling('nobody')).toBeNull()
   })
 
+  it('one that takes no place waits for none, and keeps none from others', () => {
+    const turns = new Turns()
+    turns.claim('u1', { ...secret('a', ['a.example']), policy: null }, 'runs')
+    turns.claim('u2', secret('b', ['b.example']), 'waits')
+    expect(turns.obstacle('u2', 1)).toBeNull()
+    turns.move('u2', 'runs')
+    turns.claim('u3', { ...secret('c', ['c.example']), policy: null }, 'waits')
+    expect([turns.obstacle('u3', 1), turns.conflict('u3')]).toEqual([null, null])
+    turns.claim('u4', { ...secret('d', ['a.example']), policy: null }, 'waits')
+    expect(turns.conflict('u4')).toBe('a rollout of Secret/shop/a is under way and judged by handshakes of a.example')
+    turns.release('u1')
+    turns.release('u2')
+    expect([turns.obstacle('u4', 1), turns.size]).toEqual([null, 2])
+  })
+
   it('those that the same requests judge one after another, whatever their policies', () => {
     const turns = new Turns()
     turns.claim('u1', claim('a', ['a.example', 'shared.example']), 'runs')

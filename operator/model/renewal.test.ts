@@ -48,6 +48,37 @@ describe('a certificate in the place of another', () => {
     expect(of(await made(60, 30, {}, authority), await made(0, 90))?.standing).toBe('valid')
   })
 
+  it('is plain where the same authority vouches for it, by whichever of its intermediates', async () => {
+    const served = await made(60, 30)
+    expect(of(served, await made(0, 90))).toMatchObject({ standing: 'valid', isPlain: true })
+    const second = await authority.intermediate('Middle 2')
+    expect(of(served, await made(0, 90, {}, second))).toMatchObject({ standing: 'valid', isPlain: true })
+    // What is urgent is plain all the same.
+    expect(of(await made(89, 1), await made(0, 90))).toMatchObject({ standing: 'urgent', isPlain: true })
+  })
+
+  it('is not plain by another authority, nor where a client may miss something, nor in the place of a placeholder', async () => {
+    const served = await made(60, 30)
+    const another = await (await Authority.root('Staging')).intermediate('Middle')
+    const namesake = await (await Authority.root('Renewals')).intermediate('Middle')
+    for (const by of [another, namesake])
+      expect(of(served, await made(0, 90, {}, by))).toMatchObject({ standing: 'valid', isPlain: false })
+    expect(of(await made(89, 1), await made(0, 90, {}, another))).toMatchObject({ standing: 'urgent', isPlain: false })
+    for (const next of [
+      await made(0, 30),
+      await made(0, 90, { hosts: [HOST] }),
+      await made(0, 90, { keyType: 'RSA' }),
+      await made(0, 90, {}, authority),
+    ])
+      expect(of(served, next)).toMatchObject({ standing: null, isPlain: false })
+    expect(of(await made(1, 80, {}, throwaway), await made(0, 90))?.isPlain).toBe(false)
+    const own = { kind: 'Secret', chain: authority.pem, privateKey: served.privateKey } as const
+    expect(of(own, await made(0, 900, { hosts: ['renewals'] }), [])).toMatchObject({
+      standing: 'valid',
+      isPlain: false,
+    })
+  })
+
   it.each([
     ['90 days, 30 left: cert-manager renews', 60, 30, 'valid'],
     ['90 days, more than 7 left', 82, 7.1, 'valid'],
