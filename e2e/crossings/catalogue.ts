@@ -3,7 +3,7 @@ import { EDIT_IN_PLACE, TEMPORARY, certificate } from './certificates.ts'
 import { releases } from './helm.ts'
 import { deletion } from './names.ts'
 import { phases } from './phases.ts'
-import { besideTakenBack, manyAtOnce } from './renewals.ts'
+import { besideTakenBack, manyAtOnce, manyFree } from './renewals.ts'
 import { copied, withoutObjects, withoutStore } from './restore.ts'
 import type { Scenario, Within } from './scenario.ts'
 
@@ -103,9 +103,14 @@ const CERTIFICATES: readonly Scenario[] = [
     play: world => besideTakenBack('renewal-beside-rollback', world),
   },
   {
+    ...{ name: 'renewals-25-free', what: '25 quiet hosts are renewed at once, nobody governs' },
+    ...{ program: 'cert-manager', within: { by: 'seconds', seconds: 180 } },
+    play: world => manyFree('renewals-25-free', world),
+  },
+  {
     ...{ name: 'renewals-25', what: '25 quiet hosts are renewed at once, and a busy one is changed' },
     // More than a policy has places (`maxConcurrent`).
-    ...{ program: 'cert-manager', within: beside('renewal-free') },
+    ...{ program: 'cert-manager', within: beside('renewals-25-free') },
     play: world => manyAtOnce('renewals-25', world),
   },
 ]

@@ -290,12 +290,8 @@ export class Driver {
     const policy = view?.policy
     const isUrgent = renewal?.standing === 'urgent'
     if (phase === 'Pending' && policy) {
-      const isPlain = renewal?.isPlain === true
-      this.#claim(rollout, view, 'waits', isPlain)
-      if (isUrgent) return turns.sibling(rollout.uid)
-      // It waits for no place; but not even this one is to be judged by the faults of another.
-      if (isPlain) return turns.sibling(rollout.uid) ?? turns.conflict(rollout.uid)
-      return turns.obstacle(rollout.uid, policy.maxConcurrent)
+      this.#claim(rollout, view, 'waits', renewal?.isPlain === true)
+      return isUrgent ? turns.sibling(rollout.uid) : turns.obstacle(rollout.uid, policy.maxConcurrent)
     }
     return phase === 'Paused' && !isUrgent && turns.stand(rollout.uid) === 'rests' ? turns.conflict(rollout.uid) : null
   }

@@ -85,12 +85,17 @@ describe('Turns', () => {
     expect(turns.obstacle('u2', 1)).toBeNull()
     turns.move('u2', 'runs')
     turns.claim('u3', { ...secret('c', ['c.example']), policy: null }, 'waits')
-    expect([turns.obstacle('u3', 1), turns.conflict('u3')]).toEqual([null, null])
+    expect(turns.obstacle('u3', 1)).toBeNull()
     turns.claim('u4', { ...secret('d', ['a.example']), policy: null }, 'waits')
-    expect(turns.conflict('u4')).toBe('a rollout of Secret/shop/a is under way and judged by handshakes of a.example')
+    const runs = 'a rollout of Secret/shop/a is under way and judged by handshakes of a.example'
+    expect(turns.obstacle('u4', 1)).toBe(runs)
     turns.release('u1')
-    turns.release('u2')
-    expect([turns.obstacle('u4', 1), turns.size]).toEqual([null, 2])
+    // One that is older and waits for a place on the same host.
+    turns.claim('u0', secret('e', ['a.example']), 'waits')
+    expect(turns.obstacle('u0', 1)).toBe('1 of 1 Secret rollouts of policy p are under way')
+    expect(turns.obstacle('u4', 1)).toBeNull()
+    turns.claim('u5', { ...secret('d', ['d.example']), policy: null }, 'rests')
+    expect(turns.obstacle('u4', 1)).toBe('another rollout of Secret/shop/d is under way')
   })
 
   it('those that the same requests judge one after another, whatever their policies', () => {

@@ -68,7 +68,8 @@ export class Turns {
     const { claim } = held
     const sibling = this.sibling(rollout)
     if (sibling !== null) return sibling
-    const before = this.#conflict(held, true)
+    // Whoever waits for a place does not keep a host from what needs none.
+    const before = this.#conflict(held, claim.policy !== null)
     if (before !== null || claim.policy === null) return before
     const ofPolicy = this.#others(held, this.#byPolicy.get(placesOf(claim)))
     const running = ofPolicy.filter(other => other.stand === 'runs').length

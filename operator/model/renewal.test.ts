@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, it } from '@jest/globals'
+import { X509Certificate } from 'node:crypto'
 import { Authority } from '../../e2e/pki/pki.ts'
 import type { Leaf, LeafOptions } from '../../e2e/pki/pki.ts'
 import { leafOf } from './certificate.ts'
@@ -28,6 +29,13 @@ async function made(begun: number, left: number, of: Partial<LeafOptions> = {}, 
 }
 const of = (served: SecretContent, next: SecretContent, hosts: readonly string[] = NAMES): Renewal | null =>
   renewalOf(served, next, hosts, NOW)
+
+/** Without the identifier of its authority's key: another number in the place of 2.5.29.35. */
+function unknown(of: SecretContent): SecretContent {
+  const der = new X509Certificate(of.chain).raw.toString('hex').replace('0603551d23', '0603551d7f')
+  const pem = `-----BEGIN CERTIFICATE-----\n${Buffer.from(der, 'hex').toString('base64')}\n-----END CERTIFICATE-----\n`
+  return { ...of, chain: pem }
+}
 
 describe('a certificate in the place of another', () => {
   it('that names as much, is of the same kind and ends later speaks for itself', async () => {
@@ -72,6 +80,10 @@ describe('a certificate in the place of another', () => {
     ])
       expect(of(served, next)).toMatchObject({ standing: null, isPlain: false })
     expect(of(await made(1, 80, {}, throwaway), await made(0, 90))?.isPlain).toBe(false)
+    // Of neither is it known who that is.
+    const [first, second] = [await made(60, 30, {}, authority), await made(0, 90, {}, authority)]
+    expect(of(first, second)?.isPlain).toBe(true)
+    expect(of(unknown(first), unknown(second))).toMatchObject({ standing: 'valid', isPlain: false })
     const own = { kind: 'Secret', chain: authority.pem, privateKey: served.privateKey } as const
     expect(of(own, await made(0, 900, { hosts: ['renewals'] }), [])).toMatchObject({
       standing: 'valid',
