@@ -148,7 +148,10 @@ export class Authority {
           new BasicConstraintsExtension(true, undefined, true),
           new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
           await SubjectKeyIdentifierExtension.create(keys.publicKey, false, crypto),
-          await AuthorityKeyIdentifierExtension.create(signer.keys.publicKey as never, false, crypto),
+          // As roots are without one (RFC 5280 4.2.1.1).
+          ...(issuer === null
+            ? []
+            : [await AuthorityKeyIdentifierExtension.create(signer.keys.publicKey as never, false, crypto)]),
         ],
       },
       crypto,

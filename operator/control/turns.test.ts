@@ -85,6 +85,7 @@ describe('Turns', () => {
     expect(turns.obstacle('u2', 1)).toBeNull()
     turns.move('u2', 'runs')
     turns.claim('u3', { ...secret('c', ['c.example']), policy: null }, 'waits')
+    turns.claim('null', { ...secret('n', ['n.example']), policy: 'null' }, 'runs')
     expect(turns.obstacle('u3', 1)).toBeNull()
     turns.claim('u4', { ...secret('d', ['a.example']), policy: null }, 'waits')
     const runs = 'a rollout of Secret/shop/a is under way and judged by handshakes of a.example'

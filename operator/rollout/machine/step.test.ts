@@ -1024,6 +1024,14 @@ describe('a certificate', () => {
     expect(few.state).toMatchObject({ phase: 'Progressing', index: 1 })
     few.until(state => state.phase === 'RolledBack', 90)
 
+    // More than before, and it may be chance.
+    const doubtful = quiet(plain)
+    doubtful.onUpdate = { requests: 0, handshakes: 5, tlsFailures: 0.3 }
+    doubtful.onStable = { requests: 0, handshakes: 10 }
+    doubtful.until(state => state.step.name === 'baking')
+    doubtful.seconds(14)
+    expect([doubtful.state.index, doubtful.state.verdicts.at(-1)?.reason]).toEqual([1, 'NotSignificant'])
+
     // Of whom nobody gets through anywhere: that is not the certificate.
     const scanned = quiet(plain)
     scanned.onUpdate = { requests: 0, handshakes: 0.3, tlsFailures: 0.3 }
