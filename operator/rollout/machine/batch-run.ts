@@ -199,13 +199,9 @@ function baking(state: State, judged: Judgement, observation: Observation, setti
   }
   if (judged.isOutageOver) return bakesAgain(state, observation, settings)
   const message = outcome.because.message
-  if (isPlain(settings, observation) && lacksTraffic(outcome) && acknowledged.verdict === 'pass') {
-    return passed(
-      state,
-      observation,
-      settings,
-      `a renewal by the same authority needs no more than its bake (${message})`,
-    )
+  if (isPlain(settings, observation) && lacksTraffic(outcome)) {
+    const why = `a renewal by the same authority needs no more than its bake (${message})`
+    return passed(state, observation, settings, why)
   }
   if (now - state.batchSince < settings.deadlineMs) {
     return result({ ...state, message: `${batchWords(state, settings)}: ${message}` })
