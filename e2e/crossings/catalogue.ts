@@ -3,18 +3,12 @@ import { EDIT_IN_PLACE, TEMPORARY, certificate } from './certificates.ts'
 import { releases } from './helm.ts'
 import { deletion } from './names.ts'
 import { phases } from './phases.ts'
-import { besideTakenBack, manyAtOnce } from './renewals.ts'
+import { besideTakenBack, manyAtOnce, manyFree } from './renewals.ts'
 import { copied, withoutObjects, withoutStore } from './restore.ts'
 import type { Scenario, Within } from './scenario.ts'
-import { DEADLINE_SECONDS } from './setup.ts'
 
-const BATCHES = 3
 const ISSUING: Within = { by: 'seconds', seconds: 60 }
 const beside = (scenario: string): Within => ({ by: 'beside', scenario })
-/** A renewal that nobody looks at waits for its deadline in each batch: the served certificate is good for weeks. */
-const quietRenewal = (scenario: string, rounds = 1): Within => ({
-  ...{ by: 'policy', scenario, seconds: rounds * BATCHES * (DEADLINE_SECONDS + 10) },
-})
 
 const CERTIFICATES: readonly Scenario[] = [
   certificate({
@@ -73,7 +67,15 @@ const CERTIFICATES: readonly Scenario[] = [
   }),
   certificate({
     ...{ name: 'renewal-quiet', what: 'a renewal, governed, quiet', act: 'renewal', policy: 'usual' },
-    within: quietRenewal('renewal-free'),
+    within: beside('renewal-free'),
+  }),
+  certificate({
+    ...{ name: 'renewal-readme', what: "a renewal, README's own policy, quiet", act: 'renewal', policy: 'readme' },
+    within: beside('renewal-free'),
+  }),
+  certificate({
+    ...{ name: 'renewal-pauses', what: 'a renewal, a policy with `pause: {}`, quiet', act: 'renewal' },
+    ...{ policy: 'pauses', within: beside('renewal-free') },
   }),
   certificate({
     ...{ name: 'host-added-free', what: 'a host is added to a certificate, nobody governs', act: 'another host' },
@@ -93,7 +95,7 @@ const CERTIFICATES: readonly Scenario[] = [
   }),
   certificate({
     ...{ name: 'deleted-quiet', what: 'its Secret is deleted, governed, quiet', act: 'Secret deleted' },
-    ...{ policy: 'usual', within: quietRenewal('deleted-free') },
+    ...{ policy: 'usual', within: beside('deleted-free') },
   }),
   {
     ...{ name: 'renewal-beside-rollback', what: 'edit in place, a renewal after a change was taken back, busy' },
@@ -101,9 +103,14 @@ const CERTIFICATES: readonly Scenario[] = [
     play: world => besideTakenBack('renewal-beside-rollback', world),
   },
   {
+    ...{ name: 'renewals-25-free', what: '25 quiet hosts are renewed at once, nobody governs' },
+    ...{ program: 'cert-manager', within: { by: 'seconds', seconds: 180 } },
+    play: world => manyFree('renewals-25-free', world),
+  },
+  {
     ...{ name: 'renewals-25', what: '25 quiet hosts are renewed at once, and a busy one is changed' },
-    // A policy has 20 places (`maxConcurrent`): the last five begin when others have ended.
-    ...{ program: 'cert-manager', within: quietRenewal('renewal-free', 2) },
+    // More than a policy has places (`maxConcurrent`).
+    ...{ program: 'cert-manager', within: beside('renewals-25-free') },
     play: world => manyAtOnce('renewals-25', world),
   },
 ]

@@ -8,6 +8,7 @@ import { EDIT_IN_PLACE, manifestOf, renew, served, serialInSecret, siteOf } from
 import type { Site } from './certificates.ts'
 import { check } from './scenario.ts'
 import type { Played, World } from './scenario.ts'
+import type { PolicyName } from './setup.ts'
 import { agreed, ingressKey } from './tables.ts'
 
 const FIRST_MS = 240_000
@@ -75,10 +76,44 @@ export async function besideTakenBack(name: string, world: World): Promise<Playe
   }
 }
 
-/** So many certificates of quiet hosts at once; and a change of a busy host, which does not have to wait for them. */
+/** So many certificates of quiet hosts at once, where nobody governs: what they take by themselves. */
+export async function manyFree(name: string, world: World): Promise<Played> {
+  const { cluster } = world
+  const sites = manySites(name, 'none')
+  await cluster.kubectl.apply(...sites.map(site => manifestOf(site)))
+  const serials = new Map<Site, string>()
+  for (const site of sites) serials.set(site, (await served(world, site, null, FIRST_MS)).serial)
+  await sleep(10_000)
+  const started = performance.now()
+  await Promise.all(sites.map(site => renew(cluster, site)))
+  return ended(world, sites, serials, started)
+}
+
+function manySites(name: string, policy: PolicyName): readonly Site[] {
+  return Array.from({ length: MANY }, (_, i) => siteOf(`${name}-${i}`, policy))
+}
+
+async function ended(
+  world: World,
+  sites: readonly Site[],
+  serials: ReadonlyMap<Site, string>,
+  started: number,
+): Promise<Played> {
+  const ends = await Promise.all(
+    sites.map(site => served(world, site, serials.get(site) ?? null, PATIENCE_MS).catch(() => null)),
+  )
+  const missing = sites.filter((_, i) => ends[i] === null).map(site => site.name)
+  const last = ends.reduce((latest, end) => Math.max(latest, end?.at ?? 0), 0)
+  return {
+    seconds: missing.length > 0 ? null : (last - started) / 1_000,
+    checks: [check(`all ${MANY} are on all pods`, missing.length === 0, missing.join(', '))],
+  }
+}
+
+/** The same where a policy governs; and a change of a busy host, which does not have to wait for them. */
 export async function manyAtOnce(name: string, world: World): Promise<Played> {
   const { cluster } = world
-  const sites = Array.from({ length: MANY }, (_, i) => siteOf(`${name}-${i}`, 'many'))
+  const sites = manySites(name, 'many')
   const busy = siteOf(`${name}-busy`, 'many')
   await cluster.kubectl.apply(...sites.map(site => manifestOf(site)), manifestOf(busy))
   const serials = new Map<Site, string>()
@@ -89,7 +124,8 @@ export async function manyAtOnce(name: string, world: World): Promise<Played> {
     await sleep(10_000)
     const started = performance.now()
     await Promise.all(sites.map(site => renew(cluster, site)))
-    // As soon as all of them are in their Secrets, and wait for traffic.
+    const ending = ended(world, sites, serials, started)
+    // As soon as all of them are in their Secrets.
     const renewed = async (): Promise<number> => {
       const found = await Promise.all(sites.map(site => serialInSecret(cluster, site)))
       return found.filter((serial, i) => serial !== null && serial !== serials.get(sites[i] as Site)).length
@@ -102,15 +138,11 @@ export async function manyAtOnce(name: string, world: World): Promise<Played> {
     await cluster.api.patch('ingresses', busy.name, busy.namespace, pointAt(busy.host, 'v2'))
     const rollout = await rollouts.next(busy.name)
     const passed = await rollouts.reaches(rollout, ['Complete'], 120_000).catch(() => null)
-    const ends = await Promise.all(
-      sites.map(site => served(world, site, serials.get(site) ?? null, PATIENCE_MS).catch(() => null)),
-    )
-    const missing = sites.filter((_, i) => ends[i] === null).map(site => site.name)
-    const last = ends.reduce((latest, end) => Math.max(latest, end?.at ?? 0), 0)
+    const { seconds, checks } = await ending
     return {
-      seconds: missing.length > 0 ? null : (last - started) / 1_000,
+      seconds,
       checks: [
-        check(`all ${MANY} are on all pods`, missing.length === 0, missing.join(', ')),
+        ...checks,
         check(
           'a change of a busy host passes meanwhile',
           passed !== null,

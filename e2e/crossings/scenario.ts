@@ -12,8 +12,6 @@ export type Within =
   | { readonly by: 'seconds'; readonly seconds: number }
   /** As long as the scenario of this name, and 30 s. */
   | { readonly by: 'beside'; readonly scenario: string }
-  /** What is rolled out waits for its policy: as long as that scenario, and so many seconds. */
-  | { readonly by: 'policy'; readonly scenario: string; readonly seconds: number }
 
 /** Something that has to be so, and what was seen. */
 export interface Check {

@@ -14,7 +14,7 @@ export const namespaceOf = (name: string): string => `crossings-${name}`
 /** Those of the README, as the first look at these programs had them. */
 const GATES = { successRate: { min: 99, maxDrop: 0.5 }, notFoundRate: { maxRise: 0.5 }, tlsFailureRate: { maxRise: 1 } }
 const BATCHES = [{ pods: 1 }, { pods: '50%' }, { pods: '100%' }]
-export const DEADLINE_SECONDS = 60
+const DEADLINE_SECONDS = 60
 const analysis = { interval: '5s', minRequests: 100, ...GATES }
 
 const USUAL = { batches: BATCHES, bakeTime: '5s', analysis: { ...analysis, deadline: `${DEADLINE_SECONDS}s` } }

@@ -21,11 +21,6 @@ describe('the verdict on a crossing', () => {
     })
   })
 
-  it('allows what a policy waits for where that is said', () => {
-    const within = { by: 'policy', scenario: 'free', seconds: 200 } as const
-    expect(judge({ within }, seen(219), free)).toMatchObject({ fine: true, allowed: 220 })
-  })
-
   it('wants an end without a person', () => {
     const { fine, problems } = judge({ within: { by: 'seconds', seconds: 60 } }, seen(null), free)
     expect([fine, problems]).toEqual([false, ['it did not end without a person']])

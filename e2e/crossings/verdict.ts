@@ -38,5 +38,5 @@ function allowedOf(within: Scenario['within'], others: ReadonlyMap<string, numbe
   if (within.by === 'seconds') return within.seconds
   const other = others.get(within.scenario) ?? null
   if (other === null) return null
-  return other + (within.by === 'beside' ? GRACE_SECONDS : within.seconds)
+  return other + GRACE_SECONDS
 }

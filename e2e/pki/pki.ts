@@ -131,8 +131,8 @@ export class Authority {
     const keys = await newKeys(keyType)
     const signer =
       issuer === null
-        ? { subject: `CN=${name}`, key: keys.privateKey, keyType }
-        : { subject: issuer.#certificate.subject, key: issuer.#keys.privateKey, keyType: issuer.#keyType }
+        ? { subject: `CN=${name}`, keys, keyType }
+        : { subject: issuer.#certificate.subject, keys: issuer.#keys, keyType: issuer.#keyType }
     const now = Date.now()
     const certificate = await X509CertificateGenerator.create(
       {
@@ -142,12 +142,16 @@ export class Authority {
         notBefore: new Date(now - HOUR_MS),
         notAfter: new Date(now + 365 * DAY_MS),
         publicKey: keys.publicKey as never,
-        signingKey: signer.key,
+        signingKey: signer.keys.privateKey,
         signingAlgorithm: SIGNING[signer.keyType] as never,
         extensions: [
           new BasicConstraintsExtension(true, undefined, true),
           new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
           await SubjectKeyIdentifierExtension.create(keys.publicKey, false, crypto),
+          // As roots are without one (RFC 5280 4.2.1.1).
+          ...(issuer === null
+            ? []
+            : [await AuthorityKeyIdentifierExtension.create(signer.keys.publicKey as never, false, crypto)]),
         ],
       },
       crypto,

@@ -113,8 +113,8 @@ export class Driver {
     for (const rollout of this.#options.rollouts.open()) {
       const view = this.#options.pipeline.view(rollout.object)
       const stand = !isUnderWay(rollout) ? 'waits' : rollout.status?.phase === 'Paused' ? 'rests' : 'runs'
-      if (stand !== 'waits') this.#of(rollout, view)
-      this.#claim(rollout, view, stand)
+      const begun = stand === 'waits' ? null : this.#of(rollout, view).state.settings
+      this.#claim(rollout, view, stand, begun?.renewal === 'plain')
     }
   }
 
@@ -159,8 +159,7 @@ export class Driver {
     const source = view?.source ?? null
     const renewal = view?.source?.revision === rollout.spec.revision ? renewalIn(pipeline, view) : null
     const settlesMs = state.phase === 'Pending' ? this.#settlesMs(rollout, view, driven) : 0
-    const isUrgent = renewal?.standing === 'urgent'
-    const obstacle = this.#obstacle(rollout, view, state, isUrgent) ?? (settlesMs > 0 ? SETTLES : null)
+    const obstacle = this.#obstacle(rollout, view, state, renewal) ?? (settlesMs > 0 ? SETTLES : null)
     const hosts = view === null ? driven.hosts : this.#hosts(view, rollout)
     driven.hosts = hosts
     const observation = observe({
@@ -267,11 +266,17 @@ export class Driver {
   }
 
   /** Why it is not its turn; null: it is. */
-  #obstacle(rollout: Rollout, view: ObjectView | null, { phase }: State, isUrgent: boolean): string | null {
+  #obstacle(
+    rollout: Rollout,
+    view: ObjectView | null,
+    { phase }: State,
+    renewal: Observation['renewal'],
+  ): string | null {
     const { turns } = this.#options
     const policy = view?.policy
+    const isUrgent = renewal?.standing === 'urgent'
     if (phase === 'Pending' && policy) {
-      this.#claim(rollout, view, 'waits')
+      this.#claim(rollout, view, 'waits', renewal?.isPlain === true)
       return isUrgent ? turns.sibling(rollout.uid) : turns.obstacle(rollout.uid, policy.maxConcurrent)
     }
     return phase === 'Paused' && !isUrgent && turns.stand(rollout.uid) === 'rests' ? turns.conflict(rollout.uid) : null
@@ -283,7 +288,7 @@ export class Driver {
   }
 
   /** Its place among the others follows from its phase, in the same turn of the event loop in which it was asked for. */
-  #stand(rollout: Rollout, view: ObjectView | null, { phase }: State): void {
+  #stand(rollout: Rollout, view: ObjectView | null, { phase, settings }: State): void {
     const { turns, turnFree } = this.#options
     if (phase === 'Pending') return
     if (ENDED.has(phase)) {
@@ -293,13 +298,14 @@ export class Driver {
     }
     const before = turns.stand(rollout.uid)
     const stand = phase === 'Paused' ? 'rests' : 'runs'
-    if (before === null || before === 'waits') this.#claim(rollout, view, stand)
+    if (before === null || before === 'waits') this.#claim(rollout, view, stand, settings?.renewal === 'plain')
     else turns.move(rollout.uid, stand)
     if (stand === 'rests' && before !== 'rests') turnFree()
   }
 
-  #claim(rollout: Rollout, view: ObjectView | null, stand: Stand): void {
-    const policy = view?.policy?.name ?? rollout.status?.policy ?? ''
+  #claim(rollout: Rollout, view: ObjectView | null, stand: Stand, isPlain: boolean): void {
+    // A plain renewal takes no place: a few seconds, and a site may have hundreds at once.
+    const policy = isPlain ? null : (view?.policy?.name ?? rollout.status?.policy ?? '')
     const hosts = view === null ? [] : this.#hosts(view, rollout)
     const moves = movesOf(rollout.object, view, rollout.spec.revision)
     const claim = {
@@ -386,8 +392,8 @@ export class Driver {
 }
 
 function renewalIn(pipeline: Pick<Pipeline, 'renewal'>, view: ObjectView): Observation['renewal'] {
-  const { standing = null, why = '' } = pipeline.renewal(view) ?? {}
-  return standing === null ? null : { standing, why }
+  const { standing = null, isPlain = false, why = '' } = pipeline.renewal(view) ?? {}
+  return standing === null ? null : { standing, isPlain: isPlain && view.policy?.creation !== 'Gradual', why }
 }
 
 /** What rested for time or approval, and passed, may be withdrawn; what was taken back or lacked evidence never is. */

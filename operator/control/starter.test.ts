@@ -195,7 +195,7 @@ describe('Starter', () => {
     ['is rolled out where the policy says so', { useless: 'it expired' }, 'Gradual', true, false],
     ['that no pod serves anything with goes out at once', {}, 'Gradual', false, true],
   ])('a certificate %s', async (_what, of, creation, used, atOnce) => {
-    renewal = { useless: null, standing: 'valid', why: '', ...of }
+    renewal = { useless: null, standing: 'valid', isPlain: false, why: '', ...of }
     isInUse = used
     const view = changed()
     const policy = view.policy === null ? null : { ...view.policy, creation }
@@ -211,7 +211,7 @@ describe('Starter', () => {
   })
 
   it('a path is never renewed: an Ingress is rolled out, whatever is said of certificates', async () => {
-    renewal = { useless: 'it expired', standing: 'urgent', why: '' }
+    renewal = { useless: 'it expired', standing: 'urgent', isPlain: false, why: '' }
     isInUse = false
     await starter.start(changed())
     expect([stored, find() === null]).toEqual([[], false])

@@ -78,6 +78,27 @@ describe('Turns', () => {
     expect(turns.sibling('nobody')).toBeNull()
   })
 
+  it('one that takes no place waits for none, and keeps none from others', () => {
+    const turns = new Turns()
+    turns.claim('u1', { ...secret('a', ['a.example']), policy: null }, 'runs')
+    turns.claim('u2', secret('b', ['b.example']), 'waits')
+    expect(turns.obstacle('u2', 1)).toBeNull()
+    turns.move('u2', 'runs')
+    turns.claim('u3', { ...secret('c', ['c.example']), policy: null }, 'waits')
+    turns.claim('null', { ...secret('n', ['n.example']), policy: 'null' }, 'runs')
+    expect(turns.obstacle('u3', 1)).toBeNull()
+    turns.claim('u4', { ...secret('d', ['a.example']), policy: null }, 'waits')
+    const runs = 'a rollout of Secret/shop/a is under way and judged by handshakes of a.example'
+    expect(turns.obstacle('u4', 1)).toBe(runs)
+    turns.release('u1')
+    // One that is older and waits for a place on the same host.
+    turns.claim('u0', secret('e', ['a.example']), 'waits')
+    expect(turns.obstacle('u0', 1)).toBe('1 of 1 Secret rollouts of policy p is under way')
+    expect(turns.obstacle('u4', 1)).toBeNull()
+    turns.claim('u5', { ...secret('d', ['d.example']), policy: null }, 'rests')
+    expect(turns.obstacle('u4', 1)).toBe('another rollout of Secret/shop/d is under way')
+  })
+
   it('those that the same requests judge one after another, whatever their policies', () => {
     const turns = new Turns()
     turns.claim('u1', claim('a', ['a.example', 'shared.example']), 'runs')

@@ -9,7 +9,8 @@ import type { ObjectKey } from '../../protocol/objects.ts'
 
 export interface Claim {
   readonly object: ObjectKey
-  readonly policy: string
+  /** Null: it takes none of a policy's places. */
+  readonly policy: string | null
   /** Hosts whose requests judge it. */
   readonly requests: readonly string[]
   /** Hosts whose handshakes do. */
@@ -51,7 +52,7 @@ export class Turns {
     this.#held.set(rollout, { rollout, claim, stand })
     this.#byObject.add(claim.object, rollout)
     for (const thing of judged(claim)) this.#byHost.add(thing, rollout)
-    this.#byPolicy.add(placesOf(claim), rollout)
+    if (claim.policy !== null) this.#byPolicy.add(placesOf(claim), rollout)
   }
 
   /** On the claim that it has. */
@@ -67,8 +68,9 @@ export class Turns {
     const { claim } = held
     const sibling = this.sibling(rollout)
     if (sibling !== null) return sibling
-    const before = this.#conflict(held, true)
-    if (before !== null) return before
+    // Whoever waits for a place does not keep a host from what needs none.
+    const before = this.#conflict(held, claim.policy !== null)
+    if (before !== null || claim.policy === null) return before
     const ofPolicy = this.#others(held, this.#byPolicy.get(placesOf(claim)))
     const running = ofPolicy.filter(other => other.stand === 'runs').length
     if (running >= maxConcurrent) {
@@ -106,7 +108,7 @@ export class Turns {
     const { claim } = held
     this.#byObject.remove(claim.object, rollout)
     for (const thing of judged(claim)) this.#byHost.remove(thing, rollout)
-    this.#byPolicy.remove(placesOf(claim), rollout)
+    if (claim.policy !== null) this.#byPolicy.remove(placesOf(claim), rollout)
     return this.#held.delete(rollout)
   }
 

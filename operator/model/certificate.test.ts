@@ -8,7 +8,7 @@ import { createSecureContext } from 'node:tls'
 import { promisify } from 'node:util'
 import { Authority, mismatched } from '../../e2e/pki/pki.ts'
 import type { Leaf } from '../../e2e/pki/pki.ts'
-import { certificateCovers, inspectCertificate, leafSha1, writtenChain } from './certificate.ts'
+import { certificateCovers, inspectCertificate, leafOf, leafSha1, writtenChain } from './certificate.ts'
 import { revisionOf } from './revision.ts'
 
 const KEY = 'Secret/shop/tls'
@@ -218,6 +218,39 @@ describe('certificateCovers', () => {
 
   it('is false for what cannot be read', () => {
     expect(certificateCovers('nothing', 'a.example.com')).toBe(false)
+  })
+})
+
+describe('the authority that a client has to know', () => {
+  const anchor = (leaf: Leaf): string | null | undefined => leafOf({ kind: 'Secret', ...leaf })?.anchor
+  const hosts = ['a.example.com']
+
+  it('is who issued the last certificate that is sent, whichever is in between and whether the root is sent, too', async () => {
+    const other = await root.intermediate('Test Intermediate 2')
+    const further = await other.intermediate('Test Issuing')
+    expect(anchor(good)).toMatch(/^CN=Test Root\n[0-9a-f]{40}$/)
+    for (const leaf of [
+      await other.issue({ hosts, keyType: 'RSA' }),
+      await further.issue({ hosts }),
+      await root.issue({ hosts }),
+      { ...good, chain: good.chain + root.pem },
+    ])
+      expect(anchor(leaf)).toBe(anchor(good))
+  })
+
+  it('is another one where it has another name, or another key', async () => {
+    const renamed = await (await Authority.root('Staging Root')).issue({ hosts })
+    const renewed = await (await Authority.root('Test Root')).issue({ hosts })
+    expect(new Set([anchor(good), anchor(renamed), anchor(renewed)]).size).toBe(3)
+  })
+
+  it('is not known of what signed itself, nor without an identifier of its key', async () => {
+    expect(leafOf({ kind: 'Secret', ...good, chain: root.pem })).toMatchObject({ isSelfSigned: true, anchor: null })
+    const { chain, privateKey } = await root.issue({ hosts })
+    // Another number in the place of 2.5.29.35.
+    const der = new X509Certificate(chain).raw.toString('hex').replace('0603551d23', '0603551d7f')
+    const pem = `-----BEGIN CERTIFICATE-----\n${Buffer.from(der, 'hex').toString('base64')}\n-----END CERTIFICATE-----\n`
+    expect(leafOf({ kind: 'Secret', privateKey, chain: pem })).toMatchObject({ names: hosts, anchor: null })
   })
 })
 

@@ -1,7 +1,13 @@
 /** TLS certificates and keys: what can be said against one before any client sees it. Messages never quote key material. */
+import '../../protocol/reflect-metadata.ts'
 import { X509Certificate, createPrivateKey } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import { createSecureContext } from 'node:tls'
+import {
+  AuthorityKeyIdentifierExtension,
+  SubjectKeyIdentifierExtension,
+  X509Certificate as Parsed,
+} from '@peculiar/x509'
 import type { Certificate, ObjectKey } from '../../protocol/objects.ts'
 import type { Problem, SecretContent } from './types.ts'
 
@@ -72,6 +78,12 @@ export interface LeafFacts {
   readonly isAlone: boolean
   /** What cert-manager puts into a Secret until there is a real one (`issue-temporary-certificate`): its issuer is thrown away at once. */
   readonly isTemporary: boolean
+  /**
+   * The authority that a client has to know: name and key identifier (RFC 5280 4.2.1.1) of who issued the last certificate that is sent.
+   * Those in between may change with every renewal (Let's Encrypt draws one of several), what they lead to does not. Null: it
+   * is self-signed, or the identifier is not there; a name alone may be anybody's.
+   */
+  readonly anchor: string | null
 }
 
 const TEMPORARY_ISSUER = 'CN=cert-manager.local'
@@ -90,9 +102,24 @@ export function leafOf(content: SecretContent): LeafFacts | null {
           ...{ ...validity, keyType, names: namesOf(leaf), isSelfSigned: issued(leaf, leaf) },
           isAlone: chain.split('-----BEGIN CERTIFICATE-----').length === 2,
           isTemporary: leaf.issuer === TEMPORARY_ISSUER,
+          anchor: issued(leaf, leaf) ? null : anchorOf(readBlocks(chain)?.at(-1) ?? leaf),
         }
   leaves.set(content, facts)
   return facts
+}
+
+/** A root that is sent, too, stands for itself: it is who issued the one below it. */
+function anchorOf(top: X509Certificate): string | null {
+  try {
+    const parsed = new Parsed(top.raw)
+    const key = issued(top, top)
+      ? parsed.getExtension(SubjectKeyIdentifierExtension)?.keyId
+      : parsed.getExtension(AuthorityKeyIdentifierExtension)?.keyId
+    return key === undefined ? null : `${top.issuer}\n${key}`
+  } catch {
+    // An extension that cannot be read says nothing.
+    return null
+  }
 }
 
 function namesOf({ subjectAltName, subject }: X509Certificate): readonly string[] {

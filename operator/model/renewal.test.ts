@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, it } from '@jest/globals'
+import { X509Certificate } from 'node:crypto'
 import { Authority } from '../../e2e/pki/pki.ts'
 import type { Leaf, LeafOptions } from '../../e2e/pki/pki.ts'
 import { leafOf } from './certificate.ts'
@@ -29,6 +30,13 @@ async function made(begun: number, left: number, of: Partial<LeafOptions> = {}, 
 const of = (served: SecretContent, next: SecretContent, hosts: readonly string[] = NAMES): Renewal | null =>
   renewalOf(served, next, hosts, NOW)
 
+/** Without the identifier of its authority's key: another number in the place of 2.5.29.35. */
+function unknown(of: SecretContent): SecretContent {
+  const der = new X509Certificate(of.chain).raw.toString('hex').replace('0603551d23', '0603551d7f')
+  const pem = `-----BEGIN CERTIFICATE-----\n${Buffer.from(der, 'hex').toString('base64')}\n-----END CERTIFICATE-----\n`
+  return { ...of, chain: pem }
+}
+
 describe('a certificate in the place of another', () => {
   it('that names as much, is of the same kind and ends later speaks for itself', async () => {
     const served = await made(60, 30)
@@ -46,6 +54,41 @@ describe('a certificate in the place of another', () => {
     // The certificates in between were forgotten.
     expect(of(served, await made(0, 90, {}, authority))?.standing).toBeNull()
     expect(of(await made(60, 30, {}, authority), await made(0, 90))?.standing).toBe('valid')
+  })
+
+  it('is plain where the same authority vouches for it, by whichever of its intermediates', async () => {
+    const served = await made(60, 30)
+    expect(of(served, await made(0, 90))).toMatchObject({ standing: 'valid', isPlain: true })
+    const second = await authority.intermediate('Middle 2')
+    expect(of(served, await made(0, 90, {}, second))).toMatchObject({ standing: 'valid', isPlain: true })
+    // What is urgent is plain all the same.
+    expect(of(await made(89, 1), await made(0, 90))).toMatchObject({ standing: 'urgent', isPlain: true })
+  })
+
+  it('is not plain by another authority, nor where a client may miss something, nor in the place of a placeholder', async () => {
+    const served = await made(60, 30)
+    const another = await (await Authority.root('Staging')).intermediate('Middle')
+    const namesake = await (await Authority.root('Renewals')).intermediate('Middle')
+    for (const by of [another, namesake])
+      expect(of(served, await made(0, 90, {}, by))).toMatchObject({ standing: 'valid', isPlain: false })
+    expect(of(await made(89, 1), await made(0, 90, {}, another))).toMatchObject({ standing: 'urgent', isPlain: false })
+    for (const next of [
+      await made(0, 30),
+      await made(0, 90, { hosts: [HOST] }),
+      await made(0, 90, { keyType: 'RSA' }),
+      await made(0, 90, {}, authority),
+    ])
+      expect(of(served, next)).toMatchObject({ standing: null, isPlain: false })
+    expect(of(await made(1, 80, {}, throwaway), await made(0, 90))?.isPlain).toBe(false)
+    // Of neither is it known who that is.
+    const [first, second] = [await made(60, 30, {}, authority), await made(0, 90, {}, authority)]
+    expect(of(first, second)?.isPlain).toBe(true)
+    expect(of(unknown(first), unknown(second))).toMatchObject({ standing: 'valid', isPlain: false })
+    const own = { kind: 'Secret', chain: authority.pem, privateKey: served.privateKey } as const
+    expect(of(own, await made(0, 900, { hosts: ['renewals'] }), [])).toMatchObject({
+      standing: 'valid',
+      isPlain: false,
+    })
   })
 
   it.each([

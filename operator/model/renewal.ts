@@ -10,6 +10,11 @@ export interface Renewal {
    * `urgent`: the old one ends soon: whatever waits, it may not wait for that. Null: a change like any other.
    */
   readonly standing: 'valid' | 'urgent' | null
+  /**
+   * `valid`, and by the same authority: nothing is new to a client that knows it. Also of one that is urgent: that it may not wait is
+   * no reason to wait longer.
+   */
+  readonly isPlain: boolean
   /** For people: of what is served. */
   readonly why: string
 }
@@ -48,7 +53,9 @@ export function renewalOf(
         : null
   const isLater = fresh.to > old.to
   const isUrgent = isLater && now >= old.to - Math.min(URGENT_MS, (old.to - old.from) * URGENT_SHARE)
-  return { useless, standing: isUrgent ? 'urgent' : isLater && isAlike(old, fresh, next) ? 'valid' : null, why: ends }
+  const isValid = isLater && isAlike(old, fresh, next)
+  const isPlain = isValid && old.anchor !== null && old.anchor === fresh.anchor
+  return { useless, standing: isUrgent ? 'urgent' : isValid ? 'valid' : null, isPlain, why: ends }
 }
 
 type Leaf = NonNullable<ReturnType<typeof leafOf>>

@@ -51,4 +51,16 @@ export interface Settings {
   readonly automaticRollback: boolean
   /** A deletion waits while it is asked for more often. Absent: a record from before there was a choice. */
   readonly idleRequestsPerMinute?: number
+  /** `plain`: a certificate that needs no traffic when its bake is over (model/renewal.ts). Absent: a change like any other. */
+  readonly renewal?: 'plain'
+}
+
+/** So long a plain renewal is seen on the pods of a batch, at most. Two or three reports of a pod. Milliseconds. */
+const PLAIN_BAKE_MS = 10_000
+
+/** What a plain renewal begins with: first batch and all, as a policy has them, without pauses (docs/adr/0029-renewals.md). */
+export function plainSettings(policy: Settings): Settings {
+  const [first, ...others] = policy.batches.map(({ pods }): Batch => ({ pods, pause: { type: 'none' } }))
+  const batches = [first, others.at(-1)].filter(batch => batch !== undefined)
+  return { ...policy, batches, bakeMs: Math.min(policy.bakeMs, PLAIN_BAKE_MS), renewal: 'plain' }
 }

@@ -66,7 +66,16 @@ describe('toStatus', () => {
     run.silent.add(1)
     expect(status(run)).toMatchObject({
       ...{ phase: 'Progressing', message: 'batch 2 of 3 bakes for 30 s, 2 pods up to ordinal 1' },
-      ...{ observedGeneration: 4, attempt: 1, policy: 'default', observedRetry: 0, batch: 2, batches: 3, summary: '2/3', index: 2 },
+      ...{
+        observedGeneration: 4,
+        attempt: 1,
+        policy: 'default',
+        observedRetry: 0,
+        batch: 2,
+        batches: 3,
+        summary: '2/3',
+        index: 2,
+      },
       pods: { ready: 4, updated: 2, acknowledged: 1, summary: '2/4' },
       stableRevision: OLD,
       startedAt: '2026-01-01T00:00:01.000Z',

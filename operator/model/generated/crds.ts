@@ -536,7 +536,7 @@ export interface IngressRolloutPolicySpec {
    */
   readonly historyLimit: number
   /**
-   * What becomes of an object that is new. Auto: released at once if it takes no request from anything that is served, else rolled out; Gradual: always rolled out; Immediate: always released at once.
+   * What becomes of an object that is new. Auto: released at once if it takes no request from anything that is served, else rolled out; Gradual: always rolled out; Immediate: always released at once. A certificate that its own authority renewed goes to the first batch and to all, without pauses, unless it is Gradual.
    */
   readonly creation: 'Auto' | 'Gradual' | 'Immediate'
   /**

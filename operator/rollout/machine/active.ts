@@ -1,4 +1,5 @@
 /** A rollout on its way: commands first, then evidence, then the next move. */
+import { plainSettings } from '../../model/settings.ts'
 import { batchRun, failing } from './batch-run.ts'
 import { confirming, newAttempt, release, supersede, takeBack } from './ending.ts'
 import { event, result, widest } from './outcome.ts'
@@ -24,11 +25,13 @@ export function active(state: State, observation: Observation, settings: Setting
   return settle(current, byHandOr(current, observation, settings), observation, settings)
 }
 
-function pending(state: State, observation: Observation, settings: Settings): StepResult {
+function pending(state: State, observation: Observation, policy: Settings): StepResult {
   if (!observation.isItsTurn) {
     return result({ ...state, message: 'waits for its turn' }, { type: 'requeue', afterMs: PENDING_LOOK_MS })
   }
-  const { now, wall } = observation
+  const { now, wall, renewal } = observation
+  const isPlain = renewal?.isPlain === true
+  const settings = isPlain ? plainSettings(policy) : policy
   const started: State = {
     ...state,
     phase: 'Progressing',
@@ -44,7 +47,8 @@ function pending(state: State, observation: Observation, settings: Settings): St
   }
   const next = settle(started, byHandOr(started, observation, settings), observation, settings)
   const from = observation.stable ?? 'nothing'
-  const begins: Command = event('Normal', 'Started', `${observation.revision} goes out in batches, from ${from}`)
+  const how = isPlain ? ': a renewal by the same authority, which waits neither for traffic nor for pauses' : ''
+  const begins: Command = event('Normal', 'Started', `${observation.revision} goes out in batches, from ${from}${how}`)
   return result(next.state, begins, ...next.commands)
 }
 

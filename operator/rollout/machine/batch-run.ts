@@ -2,7 +2,7 @@
 import { batchReach, fleetView, loweredIndex } from './batches.ts'
 import { release, takeBack } from './ending.ts'
 import { baselineOf, failures, tlsAttempts } from './figures.ts'
-import type { Baseline } from './figures.ts'
+import type { Aggregate, Baseline } from './figures.ts'
 import { cut } from './gates/acknowledgement.ts'
 import { onlyTrafficIsMissing } from './gates/chain.ts'
 import { closedWords } from './gates/closed.ts'
@@ -202,6 +202,10 @@ function baking(state: State, judged: Judgement, observation: Observation, setti
   }
   if (judged.isOutageOver) return bakesAgain(state, observation, settings)
   const message = outcome.because.message
+  if (isPlain(settings, observation) && lacksTraffic(outcome)) {
+    const why = `a renewal by the same authority needs no more than its bake (${message})`
+    return passed(state, observation, settings, why)
+  }
   if (now - state.batchSince < settings.deadlineMs) {
     return result({ ...state, message: `${batchWords(state, settings)}: ${message}` })
   }
@@ -217,6 +221,15 @@ function baking(state: State, judged: Judgement, observation: Observation, setti
 /** Nobody came, or too few: nothing looks bad. */
 function lacksTraffic(outcome: Judgement['outcome']): boolean {
   return outcome.verdict === 'inconclusive' && NO_TRAFFIC.has(outcome.because.reason)
+}
+
+/**
+ * Nobody has to come at all, but those few who came must not be refused: most of their handshakes, and not on the stable pods,
+ * too, is nothing that a scanner does. Then it waits for more of them, as others do.
+ */
+function isPlain({ renewal }: Settings, { renewal: now, figures: { update, stable } }: Observation): boolean {
+  const mostFail = (of: Aggregate): boolean => of.tlsFailures > 0 && of.tlsFailures * 2 >= tlsAttempts(of)
+  return renewal === 'plain' && now !== null && (!mostFail(update) || mostFail(stable))
 }
 
 const NO_TRAFFIC: ReadonlySet<string> = new Set(['TooFewHandshakes', 'TooFewRequests', 'NoReference'])

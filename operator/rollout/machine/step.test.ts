@@ -968,7 +968,7 @@ describe('a deletion', () => {
 })
 
 describe('a certificate', () => {
-  const valid = { standing: 'valid', why: 'the certificate that is served expires on Friday' } as const
+  const valid = { standing: 'valid', isPlain: false, why: 'the certificate that is served expires on Friday' } as const
   const urgent = { ...valid, standing: 'urgent' } as const
   const secret = { kind: 'Secret', moves: { requests: false, handshakes: true } } as const
   const quiet = (renewal: Observation['renewal'], change: Partial<Settings> = {}): World => {
@@ -986,6 +986,98 @@ describe('a certificate', () => {
     expect(run.now - begun).toBeGreaterThanOrEqual(600_000)
     run.until(state => state.phase === 'Complete')
     expect(run.log).not.toContain('Inconclusive')
+  })
+
+  const plain = { ...valid, isPlain: true } as const
+
+  it('that is a plain renewal goes to the first batch and to all, a bake of ten seconds each, without pauses or traffic', () => {
+    const run = quiet(plain, { batches: [...paused({ type: 'approval' }).batches.slice(0, 1), ...SETTINGS.batches] })
+    const begun = run.now
+    run.until(state => state.index === 1)
+    expect(run.state.settings).toMatchObject({
+      ...{ renewal: 'plain', bakeMs: 10_000, deadlineMs: 600_000 },
+      batches: [
+        { pods: { count: 1 }, pause: { type: 'none' } },
+        { pods: { percent: 100 }, pause: { type: 'none' } },
+      ],
+    })
+    run.until(state => state.index === 5)
+    expect(run.now - begun).toBeGreaterThanOrEqual(10_000)
+    run.until(state => state.phase === 'Complete')
+    expect(run.now - begun).toBeGreaterThanOrEqual(20_000)
+    expect(run.now - begun).toBeLessThan(26_000)
+    expect(run.takeLog()).toEqual([
+      ...['Started', 'index 1', 'BatchStarted', 'BatchPassed', 'index 5', 'BatchStarted', 'BatchPassed'],
+      ...['release', 'Released', 'Complete'],
+    ])
+    const said = run.results.flatMap(({ commands }) => commands).filter(({ type }) => type === 'event')
+    expect(said[0]).toMatchObject({
+      message:
+        'r2 goes out in batches, from r1: a renewal by the same authority, which waits neither for traffic nor for pauses',
+    })
+  })
+
+  it('that is a plain renewal bakes no longer than its policy says, and has no more batches', () => {
+    const run = quiet(plain, { batches: SETTINGS.batches.slice(-1), bakeMs: 2_000 })
+    const begun = run.now
+    run.until(state => state.phase === 'Complete', 8)
+    expect(run.now - begun).toBeGreaterThanOrEqual(2_000)
+    expect(run.state.settings?.batches).toHaveLength(1)
+  })
+
+  it('that is a plain renewal is taken back when clients refuse it, and waits where most of few do', () => {
+    const failing = quiet(plain)
+    failing.onUpdate = { requests: 0, handshakes: 10, tlsFailures: 5 }
+    failing.onStable = { requests: 0, handshakes: 10 }
+    failing.until(state => state.phase === 'RolledBack', 12)
+
+    const few = quiet(plain)
+    few.onUpdate = { requests: 0, handshakes: 0.3, tlsFailures: 0.3 }
+    few.onStable = { requests: 0, handshakes: 10 }
+    few.until(state => state.index === 1)
+    few.seconds(30)
+    expect(few.state).toMatchObject({ phase: 'Progressing', index: 1 })
+    few.until(state => state.phase === 'RolledBack', 90)
+
+    // More than before, and it may be chance.
+    const doubtful = quiet(plain)
+    doubtful.onUpdate = { requests: 0, handshakes: 5, tlsFailures: 0.3 }
+    doubtful.onStable = { requests: 0, handshakes: 10 }
+    doubtful.until(state => state.step.name === 'baking')
+    doubtful.seconds(14)
+    expect([doubtful.state.index, doubtful.state.verdicts.at(-1)?.reason]).toEqual([1, 'NotSignificant'])
+
+    // Of whom nobody gets through anywhere: that is not the certificate.
+    const scanned = quiet(plain)
+    scanned.onUpdate = { requests: 0, handshakes: 0.3, tlsFailures: 0.3 }
+    scanned.onStable = { requests: 0, handshakes: 0.3, tlsFailures: 0.3 }
+    scanned.until(state => state.index === 5, 15)
+  })
+
+  it('that is a plain renewal waits where pods are silent, where a person stopped it, and where its failure is for a person', () => {
+    const silent = quiet(plain)
+    silent.stuck.add(0)
+    silent.silent.add(0)
+    silent.seconds(120)
+    expect([silent.state.phase, silent.record.index]).toEqual(['Paused', 1])
+    const stopped = quiet(plain)
+    stopped.commands = { ...stopped.commands, paused: true }
+    stopped.seconds(60)
+    expect([stopped.state.phase, stopped.record.index]).toEqual(['Paused', 0])
+    const failing = quiet(plain, { automaticRollback: false })
+    failing.onUpdate = { requests: 0, handshakes: 10, tlsFailures: 5 }
+    failing.onStable = { requests: 0, handshakes: 10 }
+    failing.until(state => state.blocked?.reason === 'GateFailed', 60)
+    failing.seconds(700)
+    expect(failing.record.index).toBe(1)
+  })
+
+  it('that begun as a plain renewal stays one with a new leader, and when it becomes urgent', () => {
+    const run = quiet(plain)
+    run.until(state => state.index === 1)
+    run.newLeader(null)
+    run.change = { ...secret, renewal: { ...valid, standing: 'urgent' } }
+    run.until(state => state.phase === 'Complete', 30)
   })
 
   it('that is not waits for somebody', () => {

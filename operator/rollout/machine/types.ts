@@ -180,11 +180,18 @@ export interface Observation {
    */
   readonly lacksCertificates: string | null
   /** Of a certificate: what it is to the one that is served (model/renewal.ts). Null: a change like any other. */
-  readonly renewal: { readonly standing: 'valid' | 'urgent'; readonly why: string } | null
+  readonly renewal: RenewalObservation | null
   /** The index annotation, if it is another than the machine wrote; null: it is ours. */
   readonly manualIndex: number | null
   /** It is this rollout's turn (concurrency, other rollouts on the same hosts). Only asked while Pending, or Paused. */
   readonly isItsTurn: boolean
+}
+
+export interface RenewalObservation {
+  readonly standing: 'valid' | 'urgent'
+  /** Its policy lets it go out as a plain one. Only what has not begun is asked. */
+  readonly isPlain: boolean
+  readonly why: string
 }
 
 export interface Commands {
