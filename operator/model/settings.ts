@@ -1,5 +1,7 @@
 /** What a policy says of a rollout's course, in the form that the rollout machine works with. */
 
+import type { Probe } from '../../protocol/messages.ts'
+
 /** How many pods serve the update when a batch is out, earlier batches included. */
 export type BatchSize = { readonly count: number } | { readonly percent: number }
 
@@ -51,4 +53,6 @@ export interface Settings {
   readonly automaticRollback: boolean
   /** A deletion waits while it is asked for more often. Absent: a record from before there was a choice. */
   readonly idleRequestsPerMinute?: number
+  /** Absent: none, or a record from before there were any. */
+  readonly probes?: readonly Probe[]
 }
