@@ -168,6 +168,7 @@ function metricsOf(
     logDropped: () => ({ access: 7, own: 1 }),
     workerStates: () => [{ number: 3, lagSeconds: 0.5, heapBytes: 1_024 }],
     ticketsOfFleet: () => true,
+    probes: () => ({ ok: 5, failed: 2 }),
     stream: () => ({ stateHash: '', source: 'none', connected: true, refusals: 2, diskError: null }),
   })
 }
