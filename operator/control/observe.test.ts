@@ -41,7 +41,13 @@ function look(of: ViewOf | null, change: Partial<ObserveInput> = {}): Observatio
     state: state(),
     view: of === null ? null : viewOf(of),
     pods: [],
-    figures: { serving: () => EMPTY_AGGREGATE, baseline: () => null, before: () => null, use: () => null },
+    figures: {
+      serving: () => EMPTY_AGGREGATE,
+      probed: () => [],
+      baseline: () => null,
+      before: () => null,
+      use: () => null,
+    },
     hosts: [],
     endpoints: new Map(),
     ...{ lacksCertificates: null, renewal: null },
@@ -157,6 +163,7 @@ describe('figures, pods, endpoints', () => {
         asked.push([revision, hosts.join(), since])
         return EMPTY_AGGREGATE
       },
+      probed: () => [],
       baseline: () => null,
       before: () => null,
       use: () => null,
@@ -186,6 +193,7 @@ describe('figures, pods, endpoints', () => {
     }
     const figures: FigureSource = {
       serving: () => EMPTY_AGGREGATE,
+      probed: () => [],
       baseline: () => baseline,
       before: () => null,
       use: () => null,
@@ -198,6 +206,7 @@ describe('figures, pods, endpoints', () => {
     const before = { pods: new Map(), ms: 0, dispersion: EVEN, slowestMs: null }
     const figures: FigureSource = {
       serving: () => EMPTY_AGGREGATE,
+      probed: () => [],
       baseline: () => null,
       before: () => before,
       use: () => null,
@@ -217,7 +226,7 @@ describe('figures, pods, endpoints', () => {
     })
     const seen = (own: Before | null, handedOn: Before | null): Before | null => {
       const figures: FigureSource = {
-        ...{ serving: () => EMPTY_AGGREGATE, baseline: () => null, use: () => null },
+        ...{ serving: () => EMPTY_AGGREGATE, probed: () => [], baseline: () => null, use: () => null },
         before: () => own,
       }
       const measure = { baseline: null, before: handedOn }
