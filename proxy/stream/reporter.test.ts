@@ -70,6 +70,17 @@ afterEach(() => {
 })
 
 describe('reports', () => {
+  it('say what probes came to, where there are any', async () => {
+    const r = await rig()
+    r.reporter.leader(A)
+    await pass(50)
+    expect(r.sent.at(-1)?.report).not.toHaveProperty('probes')
+    const counters = { ok: 1, failed: 0, own: 1, failedInRow: 0, status: 200, error: null }
+    r.probed = { 'Ingress/ns/web': { revision: 'r1', probes: { p: counters } } }
+    await pass(10_000)
+    expect(r.sent.at(-1)?.report.probes).toEqual(r.probed)
+  })
+
   it('wait for a leader, and say all there is to say', async () => {
     const r = await rig()
     await pass(60_000)
