@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals'
 import type { Probe } from '../../protocol/messages.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import { parsePolicy } from '../model/policy.ts'
-import { probeId } from '../model/probes.ts'
+import { probeId, probeWords } from '../model/probes.ts'
 import type { IngressContent } from '../model/types.ts'
 import { policy } from '../pipeline/testing.ts'
 import { observedProbes, probesFor } from './probes.ts'
@@ -88,4 +88,9 @@ describe('what pods are told to probe', () => {
     expect(asked(rollout('Progressing', ABSENT_REVISION))).toEqual([])
     expect(observedProbes([rollout('Progressing')], () => null)).toEqual([])
   })
+})
+
+it('is named without its query, and never longer than a message', () => {
+  expect(probeWords({ ...A, path: '/login?token=x' })).toBe('GET http://a.example/login')
+  expect(probeWords({ ...A, path: `/${'x'.repeat(1_000)}` }).length).toBeLessThan(200)
 })

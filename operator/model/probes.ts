@@ -43,9 +43,13 @@ export function probeId(probe: Probe): string {
   return createHash('sha256').update(text).digest('hex').slice(0, 12)
 }
 
-/** For people: `GET https://shop.example.com/healthz`. */
+/** Of a path, in messages that have room for 1024 letters. */
+const SHOWN = 100
+
+/** For people: `GET https://shop.example.com/healthz`. Without the query: more people read a rollout than its policy. */
 export function probeWords({ method, scheme, host, path }: Probe): string {
-  return `${method} ${scheme}://${host}${path}`
+  const [plain = ''] = path.split('?')
+  return `${method} ${scheme}://${host}${plain.length > SHOWN ? `${plain.slice(0, SHOWN)}…` : plain}`
 }
 
 /** @param hosts of the object's rules. One without a host answers for everybody's hosts, and a probe would be about theirs. */

@@ -94,7 +94,7 @@ function probed(): readonly Verdict[] {
   ]
   return ways.flatMap(([update, stable]) => {
     const seen = [{ words: 'GET http://a.example/', passed: false, update, stable }]
-    return evaluate(input({ probes: { seen, ready: ['p0'] } }))
+    return evaluate(input({ probes: { seen, ready: ['p0', ...update.map(({ pod: name }) => name)] } }))
   })
 }
 
