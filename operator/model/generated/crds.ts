@@ -450,7 +450,7 @@ export interface IngressRolloutPolicyAnalysisProbe {
   /**
    * Header fields beside those that every probe has.
    *
-   * @maxItems 16
+   * @maxItems 8
    *
    * Items: One header field.
    */

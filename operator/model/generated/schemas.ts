@@ -393,7 +393,7 @@ export const ingressRolloutPolicySpecSchema = {
               path: {
                 type: 'string',
                 minLength: 1,
-                maxLength: 1024,
+                maxLength: 512,
                 pattern: '^/[!-"$-~]*$',
                 description: 'The path, and a query if need be, percent-encoded.',
               },
@@ -407,7 +407,7 @@ export const ingressRolloutPolicySpecSchema = {
               },
               headers: {
                 type: 'array',
-                maxItems: 16,
+                maxItems: 8,
                 description: 'Header fields beside those that every probe has.',
                 items: {
                   type: 'object',
@@ -423,7 +423,7 @@ export const ingressRolloutPolicySpecSchema = {
                     },
                     value: {
                       type: 'string',
-                      maxLength: 1024,
+                      maxLength: 256,
                       pattern: '^([!-~]([ -~]*[!-~])?)?$',
                       description: 'Its value. It is no place for credentials, whoever reads the policy reads it.',
                     },
