@@ -43,6 +43,18 @@ describe('probes', () => {
     ],
     ['a pod that failed before', 'inconclusive FailsEverywhere', { update: [bad('p0', 9, 'failed')] }, ['p0']],
     ['one bad pod of two', 'inconclusive NotOnAllPods', { update: [bad('p0'), pod('p2')] }, ['p0', 'p2']],
+    [
+      'a pod that always fails, and a good one',
+      'inconclusive NotOnAllPods',
+      { update: [bad('p0', 9, 'failed'), pod('p2')] },
+      ['p0', 'p2'],
+    ],
+    [
+      'a pod that always fails, and one that fails with the update',
+      'fail ProbeFailed',
+      { update: [bad('p0', 9, 'failed'), bad('p2')] },
+      ['p0', 'p2'],
+    ],
     ['two bad pods of three', 'fail ProbeFailed', { update: [bad('p0'), bad('p2'), pod('p3')] }, ['p0', 'p2', 'p3']],
     ['no stable pod, and a good past', 'fail ProbeFailed', { update: [bad('p0')], stable: [] }, ['p0']],
     [

@@ -58,7 +58,7 @@ function judged({ words, update, stable, passed }: ProbeSeen, ready: readonly st
     if (everywhere) return say(FAILS_EVERYWHERE, `${seen}, and without the update on ${names(badStable)}`)
     if (alike.length === pods.length) return say(FAILS_EVERYWHERE, `${seen}, and did before the update`)
     if (certain.length === 0 && failing.length > 0) return say(FAILING, seen)
-    if (certain.length * 2 <= pods.length) return say('NotOnAllPods', `${seen}, and not on others with the update`)
+    if (certain.length * 2 <= pods.length - alike.length) return say('NotOnAllPods', `${seen}, and not on others with the update`)
     if (stable.length > 0) return failed(words, `${seen} and not on ${stable.length} without the update`)
     if (passed) return say(FAILS_EVERYWHERE, `${seen}, after the update had passed it, and no pod is without it`)
     if (certain.every(({ before }) => before === 'passed'))
