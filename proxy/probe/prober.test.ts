@@ -89,6 +89,7 @@ describe('Prober', () => {
     await pass(5_000)
     expect(world.asked).toHaveLength(2)
     expect(world.prober.take()).toEqual({})
+    expect(world.prober.totals).toEqual({ ok: 0, failed: 0 })
   })
 
   it('begins anew with another revision, failures in a row too', async () => {

@@ -1,6 +1,7 @@
 /** Hosts without clients: what probes are for. */
 import { describe, expect, it } from '@jest/globals'
-import { NEW, SETTINGS, World } from './testing.ts'
+import { ABSENT_REVISION } from '../../../protocol/objects.ts'
+import { OLD, SETTINGS, World } from './testing.ts'
 import type { Observation, PodProbe, ProbeSeen, Settings } from './types.ts'
 
 class Quiet extends World {
@@ -21,7 +22,7 @@ class Quiet extends World {
     if (!this.probed) return seen
     const on = (isUpdate: boolean): readonly PodProbe[] =>
       seen.pods
-        .filter(({ serves }) => (serves === NEW) === isUpdate)
+        .filter(({ serves }) => (serves !== OLD) === isUpdate)
         .map(({ name, ordinal, serves }) => {
           const good = isUpdate ? this.update : this.stable
           const [revision, ok, failed] = this.#inRow.get(ordinal) ?? [null, 0, 0]
@@ -83,6 +84,16 @@ describe('a change of a host without clients', () => {
     expect(run.state.message).toContain('and without the update on')
     run.update = run.stable = true
     run.until(state => state.phase === 'Complete', 120)
+  })
+
+  it('is not held against what leaves: that is to fail', () => {
+    const run = new Quiet()
+    run.revision = ABSENT_REVISION
+    run.record = { ...run.record, update: ABSENT_REVISION }
+    run.change = { use: 0, takenOver: true }
+    run.update = false
+    run.until(state => state.phase === 'Complete', 200)
+    expect(run.state.verdicts.map(({ name }) => name)).not.toContain('probes')
   })
 
   it('is not promoted in an outage, whatever the policy says of missing evidence', () => {

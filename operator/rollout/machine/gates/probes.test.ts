@@ -152,6 +152,14 @@ describe('outcome with probes', () => {
         gates: { ...input().gates, successRate: null, notFoundRate: null },
       },
     ],
+    [
+      'inconclusive tlsFailureRate NoReference',
+      'nor for what handshakes are compared with',
+      {
+        ...with_(PASSES),
+        ...{ gates: { ...input().gates, successRate: null, notFoundRate: null }, update: { handshakes: 50 } },
+      },
+    ],
   ])('%s: %s', (said, _name, of) => {
     expect(end(of)).toBe(said)
   })
