@@ -39,6 +39,8 @@ export const PROBE_AGENT = 'sluice-probe'
 /** So much of a body is waited for: an answer without end passes, one that breaks off early does not. Bytes. */
 const BODY_BYTES = 65_536
 
+const BROKEN_OFF = 'the answer broke off'
+
 const TLS = { version: 'TLSv1.3', cipher: '', resumed: false } as const
 
 /** Never rejects. */
@@ -63,7 +65,7 @@ export function askSelf(probe: ProbeRequest, { table, accept, maxHeadBytes }: Se
     headers: [...headers.flat(), 'Host', host, 'User-Agent', PROBE_AGENT],
     createConnection: (): Duplex => client,
   })
-  request.on('error', error => say(status, errorCode(error) || describe(error)))
+  request.on('error', error => say(status, status === null ? errorCode(error) || describe(error) : BROKEN_OFF))
   request.on('response', (response: IncomingMessage) => {
     status = response.statusCode ?? null
     let bytes = 0
@@ -71,8 +73,8 @@ export function askSelf(probe: ProbeRequest, { table, accept, maxHeadBytes }: Se
       bytes += piece.length
       if (bytes >= BODY_BYTES) say(status, null)
     })
-    response.on('end', () => say(status, response.complete ? null : 'the answer broke off'))
-    response.on('error', () => say(status, 'the answer broke off'))
+    response.on('end', () => say(status, null))
+    response.on('error', () => say(status, BROKEN_OFF))
   })
   request.end()
   return promise
