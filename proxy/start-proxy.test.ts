@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { connect } from 'node:tls'
 import { BroadcastChannel, Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, it } from '@jest/globals'
+import type { ObservedProbe } from '../protocol/messages.ts'
 import { Authority } from '../e2e/pki/pki.ts'
 import { dataPlaneConfig } from './config.ts'
 import { startProxy, type RunningProxy } from './start-proxy.ts'
@@ -150,10 +151,10 @@ describe('a proxy with worker threads', () => {
 
   it('probes itself by its workers, and counts that apart from what clients get', async () => {
     const proxy = await start()
-    const probe = {
+    const probe: Omit<ObservedProbe, 'path'> = {
       ...{ object: 'Ingress/ns/web', id: 'p', method: 'GET', scheme: 'http', host: 'a.example', headers: [] },
       ...{ expect: [[200, 299]], timeoutMs: 1_000, intervalMs: 100 },
-    } as const
+    }
     // Before the first table nobody could say anything.
     proxy.probes.observe([{ ...probe, path: '/' }])
     await new Promise(resolve => setTimeout(resolve, 300))
