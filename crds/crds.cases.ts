@@ -28,6 +28,10 @@ const MD5 = 'd41d8cd98f00b204e9800998ecf8427e'
 const checksum = { timestamp: '2026-01-01T00:00:00Z', checksum: MD5 }
 const gate = { successRate: { min: 99 } }
 const minimal = { batches: [{ pods: 1 }], analysis: gate }
+const withProbe = (change: Spec): Spec => ({
+  ...minimal,
+  analysis: { ...gate, probes: [{ host: 'a.example', path: '/', ...change }] },
+})
 const objectRef = { kind: 'Ingress', name: 'web', uid: '0b9c4f1e-0000-4000-8000-000000000001' }
 const rollout = { objectRef, revision: 'abcdef0123' }
 
@@ -159,6 +163,12 @@ const policies: readonly Case[] = [
       connectFailureRate: { maxRise: 100 },
       latencyP99: { maxRise: '50%' },
       tlsFailureRate: { maxRise: 0.5, minHandshakes: 5 },
+      probes: [
+        {
+          ...{ host: 'a.example', path: '/x?y=1', method: 'HEAD', scheme: 'https', expectStatus: [204, '4xx'] },
+          ...{ headers: [{ name: 'X-A', value: 'b c' }], timeoutSeconds: 30, intervalSeconds: 300 },
+        },
+      ],
       onInconclusive: 'Promote',
       deadline: '2h',
     },
@@ -180,6 +190,50 @@ const policies: readonly Case[] = [
         deadline: '10m',
       },
     },
+  ),
+  accepted('IngressRolloutPolicy', 'a probe, with its defaults', withProbe({}), {
+    analysis: {
+      ...{ ...gate, clientErrorRate: { maxRise: 25 }, connectFailureRate: { maxRise: 1 }, interval: '5s' },
+      ...{ minRequests: 100, onInconclusive: 'Pause', deadline: '10m' },
+      probes: [
+        {
+          ...{ host: 'a.example', path: '/', method: 'GET', scheme: 'http', expectStatus: ['2xx', '3xx'] },
+          ...{ timeoutSeconds: 5, intervalSeconds: 5 },
+        },
+      ],
+    },
+  }),
+  refused('IngressRolloutPolicy', 'a probe of a wildcard', withProbe({ host: '*.example' }), [
+    'spec.analysis.probes[0].host',
+    'should match',
+  ]),
+  refused('IngressRolloutPolicy', 'a probe without a path', withProbe({ path: undefined }), [
+    'spec.analysis.probes[0].path',
+    'Required value',
+  ]),
+  refused('IngressRolloutPolicy', 'a probe of a path with a space', withProbe({ path: '/a b' }), [
+    'spec.analysis.probes[0].path',
+    'should match',
+  ]),
+  refused('IngressRolloutPolicy', 'a probe that would change something', withProbe({ method: 'POST' }), [
+    'spec.analysis.probes[0].method',
+    'Unsupported value',
+  ]),
+  refused('IngressRolloutPolicy', 'a probe that expects what is none', withProbe({ expectStatus: ['1xx'] }), [
+    'spec.analysis.probes[0].expectStatus[0]',
+    'should match',
+  ]),
+  refused(
+    'IngressRolloutPolicy',
+    'a probe with a host of its own',
+    withProbe({ headers: [{ name: 'Host', value: 'b' }] }),
+    ['spec.analysis.probes[0].headers[0].name', 'this header field belongs to the probe itself or to its connection'],
+  ),
+  refused(
+    'IngressRolloutPolicy',
+    'eleven probes',
+    { ...minimal, analysis: { ...gate, probes: Array.from({ length: 11 }, () => ({ host: 'a.example', path: '/' })) } },
+    ['spec.analysis.probes', 'must have at most 10 items'],
   ),
   accepted('IngressRolloutPolicy', 'numbers, then percentages', {
     ...minimal,

@@ -14,6 +14,7 @@ import { Keeper } from './control/keeper.ts'
 import { Leader, sayCondition } from './control/leader.ts'
 import { ObjectWriter } from './control/object-writer.ts'
 import { Policies } from './control/policies.ts'
+import { observedProbes } from './control/probes.ts'
 import { hostsOfRollout } from './control/observe.ts'
 import { Rollouts } from './control/rollouts.ts'
 import { Starter } from './control/starter.ts'
@@ -482,6 +483,8 @@ export class SluiceOperator extends OperatorBase {
       if (view === null) continue
       for (const host of hostsOfRollout(view, spec.revision, this.pipeline.hostsOfSecret(object))) hosts.add(host)
     }
-    return { objects: [...objects].sort(), hosts: [...hosts].sort(), intervalMs }
+    const probes = observedProbes(this.#rollouts.open(), key => this.pipeline.view(key))
+    const asked = probes.length === 0 ? {} : { probes }
+    return { objects: [...objects].sort(), hosts: [...hosts].sort(), intervalMs, ...asked }
   }
 }

@@ -79,6 +79,31 @@ export interface ObserveMessage {
   readonly hosts: readonly string[]
   /** Time between reports, in milliseconds. */
   readonly intervalMs: number
+  /** What pods are to ask themselves for, and to report. Absent: an operator that has no probes. */
+  readonly probes?: readonly ObservedProbe[]
+}
+
+/** A request that a proxy sends through its own routing, again and again. Times in milliseconds. */
+export interface Probe {
+  readonly method: 'GET' | 'HEAD'
+  /** `https`: as if it had come over TLS. */
+  readonly scheme: 'http' | 'https'
+  readonly host: string
+  /** With the query. */
+  readonly path: string
+  readonly headers: readonly (readonly [name: string, value: string])[]
+  /** Ranges of statuses that pass, both ends included. */
+  readonly expect: readonly (readonly [from: number, to: number])[]
+  /** For the whole answer. */
+  readonly timeoutMs: number
+  readonly intervalMs: number
+}
+
+/** A probe for an object that is rolled out. */
+export interface ObservedProbe extends Probe {
+  readonly object: ObjectKey
+  /** The same for the same probe, whatever the object; what a report calls it. */
+  readonly id: string
 }
 
 /** This replica refuses an update (its own checksum differs from the published one); relayed in reports so that the leader can name it. Null: resolved. */
@@ -170,6 +195,28 @@ export interface ObjectCounters {
   readonly closed?: number
 }
 
+/** What a pod's probes for an object came to, all of them while it served the same revision. */
+export interface ProbedObject {
+  /** Null: it serves none. */
+  readonly revision: Revision | null
+  /** By id. Probes without an answer since the last report are left out. */
+  readonly probes: Readonly<Record<string, ProbeCounters>>
+}
+
+/** Counts since the last report. A probe of which it is not known what a client would have got is in none. */
+export interface ProbeCounters {
+  readonly ok: number
+  readonly failed: number
+  /** Of both, those that the table sent to the object itself; the others are another one's, or nobody's. */
+  readonly own: number
+  /** Failures in a row, up to now and since the pod serves the revision: older than the last report, too. */
+  readonly failedInRow: number
+  /** The last status; null: there was none. */
+  readonly status: number | null
+  /** Why there was none, or not all of an answer; null: that was not so. */
+  readonly error: string | null
+}
+
 /** What one pod says of itself: every `intervalMs`, and at once when an observed object changed. */
 export interface Report {
   readonly type: 'report'
@@ -193,6 +240,8 @@ export interface Report {
   readonly hosts: Readonly<Record<string, HostCounters>>
   /** Governed objects that answered requests. */
   readonly objects: Readonly<Record<ObjectKey, ObjectCounters>>
+  /** Absent: nothing was probed, or by a proxy that has no probes. */
+  readonly probes?: Readonly<Record<ObjectKey, ProbedObject>>
 }
 
 export interface Refusal {

@@ -49,3 +49,43 @@ it('says of a path without a backend whether that protects something; older oper
   const read = parseStreamMessage(JSON.stringify({ type: 'snapshot-items', ...items }))
   expect(read).toMatchObject({ fragments: [fragment] })
 })
+
+describe('probes', () => {
+  const PROBE = {
+    ...{ object: 'Ingress/shop/web', id: 'p', method: 'GET', scheme: 'http', host: 'a.example', path: '/?a=1' },
+    ...{ headers: [['X-A', 'b']], expect: [[200, 299]], timeoutMs: 1_000, intervalMs: 5_000 },
+  }
+  const observe = (more: object): string =>
+    JSON.stringify({ type: 'observe', objects: [], hosts: [], intervalMs: 1_000, ...more })
+  const counters = { ok: 1, failed: 2, own: 3, failedInRow: 2, status: null, error: 'ECONNRESET' }
+
+  it('may be asked for, or not: older operators have none, and older proxies read what they know', () => {
+    expect(parseStreamMessage(observe({}))).not.toHaveProperty('probes')
+    expect(parseStreamMessage(observe({ probes: [PROBE] }))).toMatchObject({ probes: [PROBE] })
+    // As a peer that knows nothing of a field takes it.
+    expect(parseStreamMessage(observe({ unheardOf: [PROBE] }))).toMatchObject({ objects: [] })
+  })
+
+  it.each([
+    ['a host that breaks the line', { host: 'a.example\r\nX: y' }],
+    ['a path that does', { path: '/ HTTP/1.1\r\nX: y' }],
+    ['a field that does', { headers: [['X', 'a\r\nY: b']] }],
+    ['a name that does', { headers: [['X: a\r\nY', 'b']] }],
+    ['no path', { path: 'health' }],
+    ['another method', { method: 'POST' }],
+    ['a range of one end', { expect: [[200]] }],
+    ['no time between two', { intervalMs: 0 }],
+    ['a Secret of no name', { object: 'Secret' }],
+  ])('are refused with %s', (_name, change) => {
+    expect(() => parseStreamMessage(observe({ probes: [{ ...PROBE, ...change }] }))).toThrow(/^observe: \/probes\/0/)
+  })
+
+  it('may be in a report, or not', () => {
+    const probes = { 'Ingress/shop/web': { revision: null, probes: { p: counters } } }
+    const plain = JSON.parse(report({})) as Report
+    expect(parseReport(JSON.stringify({ ...plain, probes })).probes).toEqual(probes)
+    expect(parseReport(JSON.stringify(plain))).not.toHaveProperty('probes')
+    const bad = { 'Ingress/shop/web': { revision: null, probes: { p: { ...counters, ok: -1 } } } }
+    expect(() => parseReport(JSON.stringify({ ...plain, probes: bad }))).toThrow(/\/probes\//)
+  })
+})

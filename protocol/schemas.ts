@@ -75,6 +75,24 @@ const certificate = object(
 )
 const mismatch = object({ expected: text, actual: text, missing: list(text), unexpected: list(text), message: text })
 
+const status0to999: Schema = { type: 'integer', minimum: 0, maximum: 999 }
+const pair = (first: Schema, second: Schema): Schema => ({
+  ...{ type: 'array', items: [first, second], minItems: 2, maxItems: 2, additionalItems: false },
+})
+const probe = object({
+  object: objectKey,
+  id: { type: 'string', minLength: 1 },
+  method: { enum: ['GET', 'HEAD'] },
+  scheme: { enum: ['http', 'https'] },
+  // What breaks a line would be another request.
+  host: { type: 'string', pattern: '^[!-~]+$' },
+  path: { type: 'string', pattern: '^/[!-~]*$' },
+  headers: list(pair({ type: 'string', pattern: '^[A-Za-z0-9-]+$' }, { type: 'string', pattern: '^[ -~]*$' })),
+  expect: list(pair(status0to999, status0to999)),
+  timeoutMs: { type: 'number', minimum: 1 },
+  intervalMs: { type: 'number', minimum: 100 },
+})
+
 const messages: Readonly<Record<StreamMessage['type'], Schema>> = {
   hello: object({
     protocol: count,
@@ -102,7 +120,10 @@ const messages: Readonly<Record<StreamMessage['type'], Schema>> = {
     stateHash: hex(64),
   }),
   endpoints: object({ upsert: endpoints, remove: list(text) }),
-  observe: object({ objects: list(objectKey), hosts: list(text), intervalMs: { type: 'number', minimum: 1 } }),
+  observe: object(
+    { objects: list(objectKey), hosts: list(text), intervalMs: { type: 'number', minimum: 1 } },
+    { probes: list(probe) },
+  ),
   held: object({ kind: { enum: ['Ingress', 'Secret'] }, mismatch: nullable(mismatch) }),
   tickets: object({
     secrets: {
@@ -115,7 +136,13 @@ const messages: Readonly<Record<StreamMessage['type'], Schema>> = {
 
 const status: Schema = { ...list(count), minItems: 5, maxItems: 5 }
 const buckets = LATENCY_BUCKETS_MS.length + 1
-const report = object({
+const probed = object({
+  revision: nullable(revision),
+  probes: record(
+    object({ ok: count, failed: count, own: count, failedInRow: count, status: nullable(count), error: textOrNull }),
+  ),
+})
+const reportFields: Readonly<Record<string, Schema>> = {
   protocol: count,
   pod: { type: 'string', minLength: 1 },
   instance: { type: 'string', minLength: 1 },
@@ -155,7 +182,8 @@ const report = object({
     ),
   ),
   objects: record(object({ revision, requests: count, status }, { closed: count })),
-})
+}
+const report = object(reportFields, { probes: record(probed) })
 
 const ajv = new Ajv({ strict: true, allowUnionTypes: true })
 // Requests are compared with it as it is: one of another form would never match, or match what it should not.

@@ -6,11 +6,13 @@ import { join } from 'node:path'
 import { connect } from 'node:tls'
 import { BroadcastChannel, Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, it } from '@jest/globals'
+import type { ObservedProbe } from '../protocol/messages.ts'
 import { Authority } from '../e2e/pki/pki.ts'
 import { dataPlaneConfig } from './config.ts'
 import { startProxy, type RunningProxy } from './start-proxy.ts'
 import { certificate, certificates, endpoints, fragment, host, path, tls, upsert } from './table/testing/fixtures.ts'
 import { ownSecrets } from './frontdoor/ticket-keys.ts'
+import type { ProbeSource } from './probe/prober.ts'
 import type { CounterSource } from './report/counter-source.ts'
 import type { StreamHandle } from './stream/contract.ts'
 import type { TableSink, TicketSink } from './table/update.ts'
@@ -42,6 +44,7 @@ interface Running extends RunningProxy {
   readonly sink: TableSink
   readonly tickets: TicketSink
   readonly counters: CounterSource
+  readonly probes: ProbeSource
   /** The threads, those that were replaced too. */
   readonly threads: readonly Worker[]
   readonly logged: readonly string[]
@@ -55,7 +58,7 @@ interface Running extends RunningProxy {
 async function start(env: Environment = {}, threads: Worker[] = [], scripts: readonly string[] = []): Promise<Running> {
   const logged: string[] = []
   const log = (_fields: object, message: string): number => logged.push(message)
-  let parts: Pick<Running, 'sink' | 'tickets' | 'counters'> | null = null
+  let parts: Pick<Running, 'sink' | 'tickets' | 'counters' | 'probes'> | null = null
   let closed = false
   const stream: StreamHandle = {
     status: () => ({
@@ -86,13 +89,13 @@ async function start(env: Environment = {}, threads: Worker[] = [], scripts: rea
     },
   })
   ends.add(() => running.shutdown())
-  const { sink, tickets, counters } = parts as unknown as Pick<Running, 'sink' | 'tickets' | 'counters'>
+  const { sink, tickets, counters, probes } = parts as unknown as NonNullable<typeof parts>
   return {
     get ports() {
       return running.ports
     },
     shutdown: () => running.shutdown(),
-    ...{ sink, tickets, counters, threads, logged, streamClosed: () => closed },
+    ...{ sink, tickets, counters, probes, threads, logged, streamClosed: () => closed },
   }
 }
 
@@ -144,6 +147,31 @@ describe('a proxy with worker threads', () => {
       revisions: { 'Ingress/ns/web': 'r1', 'Secret/ns/s': 'r1' },
     })
     expect(JSON.stringify(table)).not.toContain('PRIVATE')
+  }, 15_000)
+
+  it('probes itself by its workers, and counts that apart from what clients get', async () => {
+    const proxy = await start()
+    const probe: Omit<ObservedProbe, 'path'> = {
+      ...{ object: 'Ingress/ns/web', id: 'p', method: 'GET', scheme: 'http', host: 'a.example', headers: [] },
+      ...{ expect: [[200, 299]], timeoutMs: 1_000, intervalMs: 100 },
+    }
+    // Before the first table nobody could say anything.
+    proxy.probes.observe([{ ...probe, path: '/' }])
+    await new Promise(resolve => setTimeout(resolve, 300))
+    expect(proxy.probes.take()).toEqual({})
+    await configure(proxy, await Authority.root('test'))
+    proxy.probes.observe([
+      { ...probe, path: '/' },
+      { ...probe, id: 'q', path: '/500' },
+    ])
+    let seen = await metrics(proxy)
+    const counted = (result: string): number => seen.get(`sluice_probes_total{result="${result}"}`) ?? 0
+    while (counted('ok') < 3 || counted('failed') < 3) seen = await metrics(proxy)
+    expect(proxy.probes.take()).toMatchObject({
+      'Ingress/ns/web': { revision: 'r1', probes: { p: { failed: 0, status: 200 }, q: { ok: 0, status: 500 } } },
+    })
+    expect([...seen.keys()].filter(name => name.startsWith('sluice_requests_total'))).toEqual([])
+    expect(await proxy.counters.take()).toEqual({ hosts: {}, objects: {} })
   }, 15_000)
 
   it('says where a request goes, with what all workers see of the endpoints', async () => {

@@ -10,6 +10,7 @@ import { TICKET_SECRET_BYTES, ownSecrets } from './frontdoor/ticket-keys.ts'
 import { ReportCounts } from './report/aggregate.ts'
 import { Output } from './log/output.ts'
 import type { CounterSource } from './report/counter-source.ts'
+import { Prober, type ProbeSource } from './probe/prober.ts'
 import { createMetrics } from './report/metrics.ts'
 import { TotalCounts } from './report/totals.ts'
 import { UpstreamTotals } from './report/upstream-totals.ts'
@@ -33,6 +34,7 @@ export interface ProxyParts {
     readonly sink: TableSink
     readonly tickets: TicketSink
     readonly counters: CounterSource
+    readonly probes: ProbeSource
   }) => StreamHandle
 }
 
@@ -88,6 +90,10 @@ export async function startProxy({ config, version, log, ...parts }: ProxyParts)
         done()
       }),
   })
+  const prober = new Prober({
+    ask: probe => fleet.probe(probe),
+    revision: object => fleet.table.revision(object),
+  })
   let stream: StreamHandle | null = null
   let draining = false
   const status = (): StreamStatus => stream?.status() ?? NO_STREAM
@@ -103,6 +109,7 @@ export async function startProxy({ config, version, log, ...parts }: ProxyParts)
     table: () => fleet.table.sizes,
     appliedAt: () => fleet.appliedAt,
     ticketsOfFleet: () => fleet.ticketsOfFleet,
+    probes: () => prober.totals,
     stream: status,
   })
   const admin = createAdminServer({
@@ -150,11 +157,12 @@ export async function startProxy({ config, version, log, ...parts }: ProxyParts)
   }
   log.info({ port: adminPort, workers: config.workers }, 'started; connections are refused until there is a table')
   void fleet.opened.then(() => log.info({ ports: ports(), workers: config.workers }, 'serving'))
-  const started = parts.startStream({ sink: fleet, tickets: fleet, counters: reports })
+  const started = parts.startStream({ sink: fleet, tickets: fleet, counters: reports, probes: prober })
   stream = started
 
   const end = (): Promise<void> => {
     draining = true
+    prober.end()
     return shutDown({ config, log, fleet, stream: started, admin, accessLog })
   }
   let ended: Promise<void> | null = null

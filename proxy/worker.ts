@@ -72,6 +72,9 @@ async function main(): Promise<void> {
       case 'explain':
         say({ type: 'explained', sequence: message.sequence, explained: plane.explain(message.question) })
         return
+      case 'probe':
+        say({ type: 'probed', sequence: message.sequence, answer: await plane.probe(message.probe) })
+        return
       case 'announce-drain':
         plane.announceDrain()
         return

@@ -211,6 +211,7 @@ export function startProxySide(
   }
   const stream = startStream({
     ...{ config, log, sink, tickets, counters: { take: () => Promise.resolve(NO_COUNTS) } },
+    probes: { observe: () => undefined, take: () => ({}) },
     ...more,
     clientTimings: { retryFirst: 20, retryMost: 200, ...more.clientTimings },
     reporterTimings: { retryFirst: 20, retryMost: 200, ...more.reporterTimings },

@@ -104,7 +104,8 @@ export function begin(record: ReleaseRecord | null, object: SourceObject): Relea
   }
   // Content that is released already keeps the name under which it is.
   const update = current !== null && hashOf(base, current) === revision ? current : revision
-  const { rollout: _before, takenBack: _last, ...bound } = bind(base, update, object)
+  // Of what went before nothing is to be known any more.
+  const { rollout, takenBack, ...bound } = bind(base, update, object)
   return prune({ ...bound, governed: true, seen: null, current, update, index: 0 })
 }
 

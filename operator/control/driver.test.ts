@@ -212,6 +212,7 @@ describe('a rollout', () => {
     const leader = await new LeaderProcess(api, {
       figures: {
         serving: (_key, revision) => counted({ requests: 1000, failures: bad && revision !== stable ? 500 : 0 }),
+        probed: () => [],
         baseline: () => null,
         use: () => null,
         before: (_hosts, _now, since) => {
@@ -252,7 +253,7 @@ describe('a rollout', () => {
     )
     const leader = await new LeaderProcess(api, {
       figures: {
-        ...{ serving: () => counted({ requests: 1000 }), baseline: () => null, use: () => null },
+        ...{ serving: () => counted({ requests: 1000 }), probed: () => [], baseline: () => null, use: () => null },
         before: (_hosts, _now, since) => {
           asked.push(since)
           return null
@@ -339,6 +340,7 @@ describe('on a single pod', () => {
         // Every pod is out: nothing is stable in the same window.
         serving: (_key, revision) => (revision === stable ? EMPTY_AGGREGATE : counted({ requests: 60, notFound: 60 })),
         baseline: (_hosts, _now, since) => (since === began ? baselineOf(counted({ requests: 60 })) : null),
+        probed: () => [],
         before: () => null,
         use: () => null,
       },

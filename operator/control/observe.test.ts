@@ -41,7 +41,13 @@ function look(of: ViewOf | null, change: Partial<ObserveInput> = {}): Observatio
     state: state(),
     view: of === null ? null : viewOf(of),
     pods: [],
-    figures: { serving: () => EMPTY_AGGREGATE, baseline: () => null, before: () => null, use: () => null },
+    figures: {
+      serving: () => EMPTY_AGGREGATE,
+      probed: () => [],
+      baseline: () => null,
+      before: () => null,
+      use: () => null,
+    },
     hosts: [],
     endpoints: new Map(),
     ...{ lacksCertificates: null, renewal: null },
@@ -156,6 +162,7 @@ describe('figures, pods, endpoints', () => {
         asked.push([revision, hosts.join(), since])
         return EMPTY_AGGREGATE
       },
+      probed: () => [],
       baseline: () => null,
       before: () => null,
       use: () => null,
@@ -185,6 +192,7 @@ describe('figures, pods, endpoints', () => {
     }
     const figures: FigureSource = {
       serving: () => EMPTY_AGGREGATE,
+      probed: () => [],
       baseline: () => baseline,
       before: () => null,
       use: () => null,
@@ -197,6 +205,7 @@ describe('figures, pods, endpoints', () => {
     const before = { pods: new Map(), ms: 0, dispersion: EVEN, slowestMs: null }
     const figures: FigureSource = {
       serving: () => EMPTY_AGGREGATE,
+      probed: () => [],
       baseline: () => null,
       before: () => before,
       use: () => null,
@@ -216,7 +225,7 @@ describe('figures, pods, endpoints', () => {
     })
     const seen = (own: Before | null, handedOn: Before | null): Before | null => {
       const figures: FigureSource = {
-        ...{ serving: () => EMPTY_AGGREGATE, baseline: () => null, use: () => null },
+        ...{ serving: () => EMPTY_AGGREGATE, probed: () => [], baseline: () => null, use: () => null },
         before: () => own,
       }
       const measure = { baseline: null, before: handedOn }

@@ -15,13 +15,18 @@ import { joinBefore } from '../rollout/machine/figures.ts'
 import type { Aggregate, Baseline, Before } from '../rollout/machine/figures.ts'
 import { RECENT_MS } from '../rollout/machine/judge.ts'
 import { isLeaving } from '../rollout/machine/outcome.ts'
-import type { Observation, State } from '../rollout/machine/types.ts'
+import type { Observation, ProbeSeen, State } from '../rollout/machine/types.ts'
+import type { Question } from '../rollout/analysis/probed.ts'
+import { probeId, probeWords } from '../model/probes.ts'
+import { contentOf } from './content.ts'
+import { probesFor } from './probes.ts'
 import type { Measure } from './taken-back.ts'
 
 export interface FigureSource {
   serving(key: ObjectView['key'], revision: Revision | null, hosts: readonly string[], sinceMs: number): Aggregate
   baseline(hosts: readonly string[], nowMs: number, sinceMs: number): Baseline | null
   before(hosts: readonly string[], nowMs: number, sinceMs: number): Before | null
+  probed(question: Question): readonly ProbeSeen[]
   use(key: ObjectView['key'], pods: Iterable<string>, nowMs: number): number | null
 }
 
@@ -86,6 +91,7 @@ export function observe(input: ObserveInput): Observation {
     })),
     figures: window(since),
     recent: now - since > RECENT_MS ? window(now - RECENT_MS) : null,
+    ...probedIn(input, stable),
     baseline:
       state.baseline === null
         ? richer(figures.baseline(hosts, now, cleanSince), input.handedOn?.baseline ?? null)
@@ -116,6 +122,18 @@ export function observe(input: ObserveInput): Observation {
     manualIndex: manualIndexOf(input),
     isItsTurn,
   }
+}
+
+function probedIn(
+  { key, spec, state, view, figures, now }: ObserveInput,
+  stable: Revision | null,
+): Partial<Observation> {
+  const { revision } = spec
+  const probes = probesFor(state.settings, [contentOf(revision, view), contentOf(stable, view)])
+  if (probes.length === 0) return {}
+  const asked = probes.map(probe => ({ ...probe, id: probeId(probe), words: probeWords(probe) }))
+  const question = { key, update: revision, stable, probes: asked, sinceMs: state.batchSince, nowMs: now }
+  return { probes: figures.probed(question) }
 }
 
 /** A few seconds since something was taken back say less than what that was compared with. */
@@ -217,12 +235,6 @@ function manualIndexOf({ state, view, upToDate, spec }: ObserveInput): number | 
   if (!ours || index.state !== 'valid') return null
   // A write of ours whose answer was lost is in the record, too.
   return index.value === state.index || index.value === record.index ? null : index.value
-}
-
-function contentOf(revision: Revision | null, view: ObjectView | null): Content | null {
-  if (revision === null || revision === ABSENT_REVISION || view === null) return null
-  if (view.source?.revision === revision) return view.source.content
-  return view.record?.revisions[revision]?.content ?? null
 }
 
 function servicesWithout(

@@ -190,6 +190,7 @@ export class LeaderProcess {
       pods: () => this.fleet(),
       figures: options.figures ?? {
         serving: (key, revision) => figure(this.figuresOf(revision, key)),
+        probed: () => [],
         baseline: () => null,
         before: () => null,
         use: () => this.use,

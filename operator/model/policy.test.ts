@@ -100,6 +100,68 @@ describe('parsePolicy', () => {
     expect(settings).toMatchObject({ deadlineMs: 5_400_000, automaticRollback: false })
   })
 
+  it('reads probes, with their defaults', () => {
+    const probes = [
+      { host: 'a.example', path: '/' },
+      {
+        ...{ host: 'b.example', path: '/x?y=1', method: 'HEAD', scheme: 'https', expectStatus: [204, '4xx'] },
+        ...{ headers: [{ name: 'X-A', value: 'b' }], timeoutSeconds: 1, intervalSeconds: 300 },
+      },
+    ]
+    expect(policy('p', { analysis: { ...spec.analysis, probes } }).settings.probes).toEqual([
+      {
+        ...{ method: 'GET', scheme: 'http', host: 'a.example', path: '/', headers: [] },
+        expect: [
+          [200, 299],
+          [300, 399],
+        ],
+        ...{ timeoutMs: 5_000, intervalMs: 5_000 },
+      },
+      {
+        ...{ method: 'HEAD', scheme: 'https', host: 'b.example', path: '/x?y=1', headers: [['X-A', 'b']] },
+        expect: [
+          [204, 204],
+          [400, 499],
+        ],
+        ...{ timeoutMs: 1_000, intervalMs: 300_000 },
+      },
+    ])
+    expect(policy('p', { analysis: { ...spec.analysis, probes: [] } }).settings).not.toHaveProperty('probes')
+  })
+
+  it.each<[object, string]>([
+    [{ host: undefined }, 'IngressRolloutPolicy p: spec.analysis.probes.0'],
+    [{ host: '*.a.example' }, 'spec.analysis.probes.0.host'],
+    [{ host: 'A.example' }, 'spec.analysis.probes.0.host'],
+    [{ path: 'x' }, 'spec.analysis.probes.0.path'],
+    [{ path: '/ x' }, 'spec.analysis.probes.0.path'],
+    [{ path: '/x#y' }, 'spec.analysis.probes.0.path'],
+    [{ method: 'POST' }, 'spec.analysis.probes.0.method'],
+    [{ scheme: 'ws' }, 'spec.analysis.probes.0.scheme'],
+    [{ expectStatus: [] }, 'spec.analysis.probes.0.expectStatus'],
+    [{ expectStatus: [200, 100] }, 'spec.analysis.probes'],
+    [{ expectStatus: ['1xx'] }, 'spec.analysis.probes'],
+    [{ timeoutSeconds: 31 }, 'spec.analysis.probes.0.timeoutSeconds'],
+    [{ intervalSeconds: 0 }, 'spec.analysis.probes.0.intervalSeconds'],
+    [{ headers: [{ name: 'X Y', value: '' }] }, 'spec.analysis.probes.0.headers.0.name'],
+    [{ headers: [{ name: 'X', value: 'a\nb' }] }, 'spec.analysis.probes.0.headers.0.value'],
+    [
+      { headers: [{ name: 'hOst', value: 'x' }] },
+      'spec.analysis.probes[0].headers[0].name belongs to the probe itself or to its connection',
+    ],
+  ])('names the field of the probe %j', (change, message) => {
+    const probes = [{ host: 'a.example', path: '/', ...change }]
+    expect(() => policy('p', { analysis: { ...spec.analysis, probes } })).toThrow(message)
+  })
+
+  it('takes ten probes at most', () => {
+    const probes = Array.from({ length: 11 }, (_, i) => ({ host: 'a.example', path: `/${i}` }))
+    const of = (count: number): Policy =>
+      policy('p', { analysis: { ...spec.analysis, probes: probes.slice(0, count) } })
+    expect(of(10).settings.probes).toHaveLength(10)
+    expect(() => of(11)).toThrow('spec.analysis.probes')
+  })
+
   it.each<[object, string]>([
     [{ batches: [] }, 'IngressRolloutPolicy p: spec.batches'],
     [{ batches: [{ pods: '101%' }] }, 'spec.batches.0.pods'],

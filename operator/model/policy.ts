@@ -12,6 +12,7 @@ import type {
 } from './generated/crds.ts'
 import { ingressRolloutPolicySpecSchema } from './generated/schemas.ts'
 import { checked, compileSchema, millisecondsOf } from './metadata.ts'
+import { parseProbe } from './probes.ts'
 import { labelCount, selects } from './selectors.ts'
 import type { Batch, BatchSize, Pause, Settings } from './settings.ts'
 import type { SourceObject } from './types.ts'
@@ -123,6 +124,9 @@ export function parsePolicy(raw: unknown): Policy {
       deadlineMs: ms('spec.analysis.deadline', analysis.deadline),
       automaticRollback: spec.rollback.automatic,
       idleRequestsPerMinute: spec.deletion.idleRequestsPerMinute,
+      ...(analysis.probes === undefined || analysis.probes.length === 0
+        ? {}
+        : { probes: analysis.probes.map((one, i) => parseProbe(object, i, one)) }),
     },
     maxConcurrent: spec.maxConcurrent,
     historyLimit: spec.historyLimit,

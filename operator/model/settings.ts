@@ -1,5 +1,7 @@
 /** What a policy says of a rollout's course, in the form that the rollout machine works with. */
 
+import type { Probe } from '../../protocol/messages.ts'
+
 /** How many pods serve the update when a batch is out, earlier batches included. */
 export type BatchSize = { readonly count: number } | { readonly percent: number }
 
@@ -53,6 +55,8 @@ export interface Settings {
   readonly idleRequestsPerMinute?: number
   /** `plain`: a certificate that needs no traffic when its bake is over (model/renewal.ts). Absent: a change like any other. */
   readonly renewal?: 'plain'
+  /** Absent: none, or a record from before there were any. */
+  readonly probes?: readonly Probe[]
 }
 
 /** So long a plain renewal is seen on the pods of a batch, at most. Two or three reports of a pod. Milliseconds. */

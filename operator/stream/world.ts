@@ -1,5 +1,5 @@
 /** What the pipeline hands to the stream: the released world, and which parts of it may have changed. */
-import type { Checksums, HeldMessage } from '../../protocol/messages.ts'
+import type { Checksums, HeldMessage, ObservedProbe } from '../../protocol/messages.ts'
 import type { Assignment, Certificate, Fragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
 
 export interface WorldEntry {
@@ -13,6 +13,8 @@ export interface Observation {
   readonly hosts: readonly string[]
   /** Milliseconds between reports. */
   readonly intervalMs: number
+  /** Absent: none. */
+  readonly probes?: readonly ObservedProbe[]
 }
 
 /**

@@ -57,6 +57,8 @@ export interface MetricsSource {
   readonly appliedAt: () => number | null
   /** Session tickets are those of the whole fleet. */
   readonly ticketsOfFleet: () => boolean
+  /** Requests that the proxy sent itself for rollouts. */
+  readonly probes: () => { readonly ok: number; readonly failed: number }
   readonly stream: () => {
     readonly stateHash: string
     readonly source: string
@@ -362,6 +364,15 @@ function stateMetrics(registry: Registry, source: MetricsSource): void {
       return at === null ? Number.NaN : (Date.now() - at) / 1000
     },
   )
+  new Counter({
+    name: 'sluice_probes_total',
+    help: 'Requests that the proxy sent itself for rollouts (probes of a policy), by result; in no other count of requests.',
+    ...{ labelNames: ['result'], registers: [registry] },
+    collect() {
+      this.reset()
+      for (const [result, count] of Object.entries(source.probes())) this.inc({ result }, count)
+    },
+  })
   gauge('sluice_stream_connected', '1 while a stream to an operator is open.', () => Number(source.stream().connected))
   gauge(
     'sluice_tls_tickets_of_fleet',

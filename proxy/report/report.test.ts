@@ -168,6 +168,7 @@ function metricsOf(
     logDropped: () => ({ access: 7, own: 1 }),
     workerStates: () => [{ number: 3, lagSeconds: 0.5, heapBytes: 1_024 }],
     ticketsOfFleet: () => true,
+    probes: () => ({ ok: 5, failed: 2 }),
     stream: () => ({ stateHash: '', source: 'none', connected: true, refusals: 2, diskError: null }),
   })
 }
@@ -261,6 +262,7 @@ describe('metrics', () => {
     expect(text).toContain('\nsluice_worker_heap_limit_bytes 256\n')
     expect(text).toContain('\nsluice_access_log_dropped_total 7\n')
     expect(text).toContain('\nsluice_log_dropped_total 1\n')
+    expect(text).toContain('\nsluice_probes_total{result="ok"} 5\nsluice_probes_total{result="failed"} 2\n')
     expect(text).toContain('\nsluice_worker_event_loop_lag_seconds{worker="3"} 0.5\n')
     expect(text).toContain('\nsluice_worker_heap_bytes{worker="3"} 1024\n')
     expect(text).toContain('# TYPE sluice_request_duration_seconds histogram')

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals'
 import type { Refusal } from '../../protocol/messages.ts'
-import type { Report } from '../../protocol/messages.ts'
+import type { ProbedObject, Report } from '../../protocol/messages.ts'
 import { parseReport } from '../../protocol/schemas.ts'
 import type { Counts } from '../report/counter-source.ts'
 import type { Address } from './address.ts'
@@ -24,10 +24,12 @@ class Rig {
   readonly log = new FakeLog()
   readonly refusals: Refusal[] = []
   readonly counted: Counts[] = []
+  probed: Readonly<Record<string, ProbedObject>> = {}
   reply: (to: string) => Reply = () => OK
   takes = 0
   readonly reporter = new Reporter({
     ...{ pod: 'sluice-proxy-0', instance: 'i', served: this.served, log: this.log, refusals: () => this.refusals },
+    probes: { take: () => this.probed },
     counters: { take: () => Promise.resolve(this.#take()) },
     transport: { report: (to, body, signal) => this.#report(to, body, signal) },
   })
@@ -68,6 +70,17 @@ afterEach(() => {
 })
 
 describe('reports', () => {
+  it('say what probes came to, where there are any', async () => {
+    const r = await rig()
+    r.reporter.leader(A)
+    await pass(50)
+    expect(r.sent.at(-1)?.report).not.toHaveProperty('probes')
+    const counters = { ok: 1, failed: 0, own: 1, failedInRow: 0, status: 200, error: null }
+    r.probed = { 'Ingress/ns/web': { revision: 'r1', probes: { p: counters } } }
+    await pass(10_000)
+    expect(r.sent.at(-1)?.report.probes).toEqual(r.probed)
+  })
+
   it('wait for a leader, and say all there is to say', async () => {
     const r = await rig()
     await pass(60_000)

@@ -6,6 +6,7 @@ import { PROTOCOL_VERSION } from '../../protocol/messages.ts'
 import type { ObserveMessage, Refusal, Report } from '../../protocol/messages.ts'
 import type { ObjectKey, Revision } from '../../protocol/objects.ts'
 import { describe } from '../errors.ts'
+import type { ProbeSource } from '../probe/prober.ts'
 import type { CounterSource } from '../report/counter-source.ts'
 import { parseAddress } from './address.ts'
 import type { Address } from './address.ts'
@@ -40,6 +41,7 @@ export interface ReporterParts {
   /** Different for every start of the process. */
   readonly instance: string
   readonly counters: CounterSource
+  readonly probes: Pick<ProbeSource, 'take'>
   readonly served: Served
   readonly refusals: () => readonly Refusal[]
   readonly transport: Pick<Transport, 'report'>
@@ -166,10 +168,11 @@ export class Reporter {
   }
 
   async #make(): Promise<Pending> {
-    const { pod, instance, counters, served } = this.#parts
+    const { pod, instance, counters, probes, served } = this.#parts
     const counts = await counters.take()
     // From here to the end without a pause: what happens later makes the next report due.
     this.#dueAt = performance.now() + this.#interval
+    const probed = probes.take()
     const report: Report = {
       type: 'report',
       protocol: PROTOCOL_VERSION,
@@ -183,6 +186,7 @@ export class Reporter {
       revisions: Object.fromEntries([...this.#observed].map(key => [key, served.revision(key)])),
       hosts: counts.hosts,
       objects: counts.objects,
+      ...(Object.keys(probed).length === 0 ? {} : { probes: probed }),
     }
     this.#pending = { sequence: report.sequence, body: JSON.stringify(report) }
     return this.#pending

@@ -6,6 +6,7 @@ import { LastTable } from '../disk/last-table.ts'
 import { describe } from '../errors.ts'
 import type { CounterSource } from '../report/counter-source.ts'
 import type { TableSink, TicketSink } from '../table/update.ts'
+import type { ProbeSource } from '../probe/prober.ts'
 import { StreamClient } from './client.ts'
 import type { ClientTimings } from './client.ts'
 import type { StreamConfig } from './config.ts'
@@ -25,26 +26,30 @@ export interface StreamParts {
   readonly sink: TableSink
   readonly tickets: TicketSink
   readonly counters: CounterSource
+  readonly probes: ProbeSource
   readonly clientTimings?: Partial<ClientTimings>
   readonly reporterTimings?: Partial<ReporterTimings>
 }
 
 /** Serves what is on disk first, then what the operator says. */
-export function startStream({ config, log, sink, tickets, counters, ...timings }: StreamParts): StreamHandle {
+export function startStream({ config, log, sink, tickets, counters, probes, ...timings }: StreamParts): StreamHandle {
   const transport = new HttpsTransport(config)
   const receiver = new Receiver({
     ...{ sink, log },
     events: {
       served: revisions => reporter.served(revisions),
       refusals: () => reporter.refused(),
-      observe: message => reporter.observe(message),
+      observe: message => {
+        probes.observe(message.probes ?? [])
+        reporter.observe(message)
+      },
       leader: leader => reporter.leader(leader),
       tickets: secret => tickets.setTicketSecrets(secret),
       changed: () => copy?.changed(),
     },
   })
   const reporter = new Reporter({
-    ...{ pod: config.pod, instance: randomUUID(), counters, served: receiver.served, transport, log },
+    ...{ pod: config.pod, instance: randomUUID(), counters, probes, served: receiver.served, transport, log },
     refusals: () => receiver.refusals,
     ...(timings.reporterTimings ? { timings: timings.reporterTimings } : {}),
   })

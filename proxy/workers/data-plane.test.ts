@@ -20,6 +20,7 @@ async function metric(totals: TotalCounts, name: string): Promise<number> {
     ...{ logDropped: () => ({ access: 0, own: 0 }), workerStates: () => [], appliedAt: () => null },
     table: () => ({ ingresses: 0, hosts: 0, certificates: 0, services: 0 }),
     ticketsOfFleet: () => false,
+    probes: () => ({ ok: 0, failed: 0 }),
     stream: () => ({ stateHash: '', source: 'none', connected: false, refusals: 0, diskError: null }),
   })
   let text = ''

@@ -16,12 +16,13 @@ import { Contexts, type KeyPair } from '../frontdoor/contexts.ts'
 import type { TicketSecrets } from '../frontdoor/ticket-keys.ts'
 import { FrontDoor } from '../frontdoor/frontdoor.ts'
 import { FullPath } from '../gateway/full-path.ts'
-import { Gateway } from '../gateway/gateway.ts'
+import { Gateway, type GatewayParts } from '../gateway/gateway.ts'
 import type { Transport } from '../gateway/transport.ts'
 import type { LineSink } from '../log/lines.ts'
 import { Output } from '../log/output.ts'
 import type { CountsDelta } from '../report/counts.ts'
 import { Recorder } from '../report/recorder.ts'
+import { askSelf, type ProbeAnswer, type ProbeRequest } from '../probe/self.ts'
 import { MapTable } from '../table/map-table.ts'
 import type { TableUpdate } from '../table/update.ts'
 import { explain, type Explained, type Question } from './explain.ts'
@@ -51,6 +52,8 @@ const BUFFER_TIME_MS = 250
 interface Parts {
   readonly config: DataPlaneConfig
   readonly recorder: Recorder
+  readonly context: ForwardContext
+  readonly gatewayParts: Omit<GatewayParts, 'context' | 'transport'>
   readonly accessLog: AccessLog
   readonly clusters: ClusterSet
   readonly table: MapTable
@@ -67,6 +70,9 @@ export class DataPlane {
   readonly recorder: Recorder
   readonly connections: Connections
   readonly #parts: Parts
+  readonly #probeRecorder = new Recorder()
+  /** Takes what this worker asks itself; null: it has not yet. */
+  #probes: Promise<{ readonly gateway: Gateway; readonly transport: FullPath }> | null = null
 
   static async create(setup: DataPlaneSetup): Promise<DataPlane> {
     const { config, defaultCertificate, ticketSecrets, onDefect, onWarning, lines, memory = memoryReader() } = setup
@@ -94,8 +100,8 @@ export class DataPlane {
       },
     }
     const transport = await FullPath.create(context)
-    const gateway = new Gateway({
-      ...{ context, transport, maxConnections: config.maxConnections, maxRequests: config.maxRequests },
+    const gatewayParts: Parts['gatewayParts'] = {
+      ...{ maxConnections: config.maxConnections, maxRequests: config.maxRequests },
       maxConnectionsPerClient: config.maxConnectionsPerClient,
       memoryHighWater: config.memoryHighWater / 100,
       limits: {
@@ -112,7 +118,8 @@ export class DataPlane {
         maxRequests: config.keepAliveRequests,
         maxAge: config.keepAliveAge,
       },
-    })
+    }
+    const gateway = new Gateway({ ...gatewayParts, context, transport })
     const contexts = new Contexts({
       ...{ fallback: defaultCertificate, ticketSecrets, memory: config.tlsContextMemory },
       events: {
@@ -143,7 +150,21 @@ export class DataPlane {
     )
     const looking = config.memoryHighWater === 0 ? null : setInterval(() => gateway.relieve(memory()), BEAT_MS).unref()
     return new DataPlane({
-      ...{ config, recorder, accessLog, clusters, table, contexts, transport, gateway, frontDoor, plain, looking },
+      ...{
+        config,
+        recorder,
+        context,
+        gatewayParts,
+        accessLog,
+        clusters,
+        table,
+        contexts,
+        transport,
+        gateway,
+        frontDoor,
+        plain,
+        looking,
+      },
     })
   }
 
@@ -159,6 +180,8 @@ export class DataPlane {
    */
   flushCounts(): CountsDelta | null {
     const delta = this.recorder.flush()
+    // What probes counted is nobody's; but it must not outlive the numbers of its routes.
+    this.#probeRecorder.flush()
     this.#parts.table.reclaim()
     return delta
   }
@@ -172,6 +195,27 @@ export class DataPlane {
   explain(question: Question): Explained {
     const { table, clusters } = this.#parts
     return explain(question, { table, endpoints: service => clusters.describe(service) })
+  }
+
+  /** Asks itself: as a client's request is routed, rewritten and answered, and in none of its counts and logs. */
+  async probe(probe: ProbeRequest): Promise<ProbeAnswer> {
+    this.#probes ??= this.#openProbes()
+    const { gateway } = await this.#probes
+    const { table, config } = this.#parts
+    return askSelf(probe, {
+      ...{ table, maxHeadBytes: config.maxResponseHeaderBytes },
+      accept: (socket, peer) => gateway.accept(socket, peer, true),
+    })
+  }
+
+  /** The same gateway once more: its clients are ourselves, and no limit on clients is theirs. */
+  async #openProbes(): Promise<{ readonly gateway: Gateway; readonly transport: FullPath }> {
+    const { context: clients, gatewayParts } = this.#parts
+    const accessLog: AccessLog = { write: () => undefined, flush: () => undefined }
+    const context: ForwardContext = { ...clients, recorder: this.#probeRecorder, accessLog }
+    const transport = await FullPath.create(context)
+    const unlimited = { maxConnections: 0, maxRequests: 0, maxConnectionsPerClient: 0 }
+    return { gateway: new Gateway({ ...gatewayParts, ...unlimited, context, transport }), transport }
   }
 
   /** Open and idle connections to backends, for tests. */
@@ -224,6 +268,9 @@ export class DataPlane {
     frontDoor.server.close()
     frontDoor.end()
     this.connections.destroyAll()
+    const probes = await this.#probes
+    probes?.gateway.connections.destroyAll()
+    await probes?.transport.close()
     clusters.destroy()
     await transport.close()
     accessLog.flush()

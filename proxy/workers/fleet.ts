@@ -6,6 +6,7 @@ import type { CountsDelta } from '../report/counts.ts'
 import type { TicketSecrets } from '../frontdoor/ticket-keys.ts'
 import type { TableSink, TableUpdate, TicketSink } from '../table/update.ts'
 import type { UpstreamCounts } from '../upstream/endpoint-counters.ts'
+import type { ProbeAnswer, ProbeRequest } from '../probe/self.ts'
 import { planPortions } from '../table/portions.ts'
 import { inPortions } from '../turns.ts'
 import type { Explained, Question } from './explain.ts'
@@ -72,6 +73,9 @@ interface Slot {
   retry: NodeJS.Timeout | null
 }
 
+/** A worker's answer to a probe comes so much later than that of its backend at most, in milliseconds. */
+const PROBE_SLACK_MS = 1_000
+
 /** A worker that died this soon after its start is replaced only after a pause, in milliseconds. */
 const CRASH_LOOP_MS = 1_000
 
@@ -86,6 +90,8 @@ export class WorkerFleet implements TableSink, TicketSink {
   #flushSequence = 0
   #questionSequence = 0
   readonly #questions = new Map<number, (slot: Slot, explained: Explained) => void>()
+  #probeSequence = 0
+  readonly #probes = new Map<number, (answer: ProbeAnswer) => void>()
   #crashes = 0
   #stalls = 0
   #outOfMemory = 0
@@ -241,6 +247,25 @@ export class WorkerFleet implements TableSink, TicketSink {
     )
     this.#questions.delete(sequence)
     return { asked: asked.length, explained: asked.flatMap(({ explained }) => explained ?? []) }
+  }
+
+  /**
+   * Lets a worker ask itself, the next one each time. What was applied before is in what it serves.
+   * @returns null: there is none that serves, or it did not say anything: no word of the backend
+   */
+  async probe(probe: ProbeRequest): Promise<ProbeAnswer | null> {
+    const serving = this.#slots.filter(
+      ({ worker, listening, loading, stalled }) => worker && listening && !loading && !stalled,
+    )
+    const sequence = ++this.#probeSequence
+    const { worker = null } = serving[sequence % Math.max(1, serving.length)] ?? {}
+    if (worker === null || this.#draining === 'draining') return null
+    let answer: ProbeAnswer | null = null
+    this.#probes.set(sequence, said => (answer = said))
+    post(worker, { type: 'probe', sequence, probe })
+    await this.#within(probe.timeoutMs + PROBE_SLACK_MS, () => answer !== null || this.#stopped)
+    this.#probes.delete(sequence)
+    return answer
   }
 
   /** Callers that wait for something of workers, for tests. */
@@ -443,6 +468,9 @@ export class WorkerFleet implements TableSink, TicketSink {
         break
       case 'explained':
         this.#questions.get(message.sequence)?.(slot, message.explained)
+        break
+      case 'probed':
+        this.#probes.get(message.sequence)?.(message.answer)
         break
       case 'drained':
         slot.drained = true

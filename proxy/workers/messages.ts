@@ -4,6 +4,7 @@ import type { DataPlaneConfig } from '../config.ts'
 import type { TicketSecrets } from '../frontdoor/ticket-keys.ts'
 import type { CountsDelta } from '../report/counts.ts'
 import type { TableUpdate } from '../table/update.ts'
+import type { ProbeAnswer, ProbeRequest } from '../probe/self.ts'
 import type { Explained, Question } from './explain.ts'
 import type { UpstreamCounts } from '../upstream/endpoint-counters.ts'
 
@@ -30,6 +31,8 @@ export type ToWorker =
   | { readonly type: 'flush'; readonly sequence: number }
   /** Say where a request would go. */
   | { readonly type: 'explain'; readonly sequence: number; readonly question: Question }
+  /** Ask yourself for this. */
+  | { readonly type: 'probe'; readonly sequence: number; readonly probe: ProbeRequest }
   /** Answers say Connection: close from now on. */
   | { readonly type: 'announce-drain' }
   /** Accept no more, close what is idle, say when the rest is done. */
@@ -47,6 +50,7 @@ export type FromWorker =
   /** All counts up to the flush of this number were sent. */
   | { readonly type: 'flushed'; readonly sequence: number }
   | { readonly type: 'explained'; readonly sequence: number; readonly explained: Explained }
+  | { readonly type: 'probed'; readonly sequence: number; readonly answer: ProbeAnswer }
   | { readonly type: 'drained' }
   /** Lines of the access log. The data is handed over, not copied. */
   | { readonly type: 'lines'; readonly data: Uint8Array<ArrayBuffer>; readonly lines: number }

@@ -409,6 +409,71 @@ export interface IngressRolloutPolicyAnalysisTlsFailureRate {
   readonly minHandshakes: number
 }
 /**
+ * One header field.
+ *
+ * This interface was referenced by `Container`'s JSON-Schema
+ * via the `definition` "IngressRolloutPolicyAnalysisProbeHeader".
+ */
+export interface IngressRolloutPolicyAnalysisProbeHeader {
+  /**
+   * Name of the field.
+   */
+  readonly name: string
+  /**
+   * Its value. It is no place for credentials, whoever reads the policy reads it.
+   */
+  readonly value: string
+}
+/**
+ * One request, repeated.
+ *
+ * This interface was referenced by `Container`'s JSON-Schema
+ * via the `definition` "IngressRolloutPolicyAnalysisProbe".
+ */
+export interface IngressRolloutPolicyAnalysisProbe {
+  /**
+   * The host that is asked for, without a wildcard. Ignored for Ingresses that do not have it.
+   */
+  readonly host: string
+  /**
+   * The path, and a query if need be, percent-encoded.
+   */
+  readonly path: string
+  /**
+   * The method.
+   */
+  readonly method: 'GET' | 'HEAD'
+  /**
+   * Whether the request is treated as one that came over TLS. There is no handshake: certificates are not judged by it.
+   */
+  readonly scheme: 'http' | 'https'
+  /**
+   * Header fields beside those that every probe has.
+   *
+   * @maxItems 8
+   *
+   * Items: One header field.
+   */
+  readonly headers?: readonly IngressRolloutPolicyAnalysisProbeHeader[]
+  /**
+   * Statuses that pass, each a number or a class like `2xx`.
+   *
+   * @minItems 1
+   * @maxItems 16
+   *
+   * Items: A status, or a class of them.
+   */
+  readonly expectStatus: readonly (number | string)[]
+  /**
+   * An answer that is not complete by then fails.
+   */
+  readonly timeoutSeconds: number
+  /**
+   * Time between two requests of the same pod. Three answers of every pod are needed for a verdict.
+   */
+  readonly intervalSeconds: number
+}
+/**
  * What a batch is judged by. At least one gate.
  *
  * This interface was referenced by `Container`'s JSON-Schema
@@ -451,6 +516,14 @@ export interface IngressRolloutPolicyAnalysis {
    * Gate on TLS handshakes that failed, or after which the client closed without a request: what clients do with a certificate that they refuse. The gate that counts for Secrets.
    */
   readonly tlsFailureRate?: IngressRolloutPolicyAnalysisTlsFailureRate
+  /**
+   * Requests that the pods send themselves, through their own routing, while an Ingress with the host is rolled out. Where they pass on every pod with the update, requests of clients need not be waited for.
+   *
+   * @maxItems 10
+   *
+   * Items: One request, repeated.
+   */
+  readonly probes?: readonly IngressRolloutPolicyAnalysisProbe[]
   /**
    * What happens to a batch whose gates are still inconclusive at the deadline.
    */

@@ -372,6 +372,98 @@ export const ingressRolloutPolicySpecSchema = {
           },
           additionalProperties: false,
         },
+        probes: {
+          type: 'array',
+          maxItems: 10,
+          description:
+            'Requests that the pods send themselves, through their own routing, while an Ingress with the host is rolled out. Where they pass on every pod with the update, requests of clients need not be waited for.',
+          items: {
+            type: 'object',
+            description: 'One request, repeated.',
+            required: ['host', 'path'],
+            properties: {
+              host: {
+                type: 'string',
+                minLength: 1,
+                maxLength: 253,
+                pattern: '^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$',
+                description:
+                  'The host that is asked for, without a wildcard. Ignored for Ingresses that do not have it.',
+              },
+              path: {
+                type: 'string',
+                minLength: 1,
+                maxLength: 512,
+                pattern: '^/[!-"$-~]*$',
+                description: 'The path, and a query if need be, percent-encoded.',
+              },
+              method: { type: 'string', enum: ['GET', 'HEAD'], default: 'GET', description: 'The method.' },
+              scheme: {
+                type: 'string',
+                enum: ['http', 'https'],
+                default: 'http',
+                description:
+                  'Whether the request is treated as one that came over TLS. There is no handshake: certificates are not judged by it.',
+              },
+              headers: {
+                type: 'array',
+                maxItems: 8,
+                description: 'Header fields beside those that every probe has.',
+                items: {
+                  type: 'object',
+                  description: 'One header field.',
+                  required: ['name', 'value'],
+                  properties: {
+                    name: {
+                      type: 'string',
+                      minLength: 1,
+                      maxLength: 64,
+                      pattern: '^[A-Za-z0-9-]+$',
+                      description: 'Name of the field.',
+                    },
+                    value: {
+                      type: 'string',
+                      maxLength: 256,
+                      pattern: '^([!-~]([ -~]*[!-~])?)?$',
+                      description: 'Its value. It is no place for credentials, whoever reads the policy reads it.',
+                    },
+                  },
+                  additionalProperties: false,
+                },
+              },
+              expectStatus: {
+                type: 'array',
+                minItems: 1,
+                maxItems: 16,
+                default: ['2xx', '3xx'],
+                description: 'Statuses that pass, each a number or a class like `2xx`.',
+                items: {
+                  description: 'A status, or a class of them.',
+                  anyOf: [
+                    { type: 'integer', minimum: 200, maximum: 599 },
+                    { type: 'string', pattern: '^[2-5]xx$', maxLength: 3 },
+                  ],
+                },
+              },
+              timeoutSeconds: {
+                type: 'integer',
+                minimum: 1,
+                maximum: 30,
+                default: 5,
+                description: 'An answer that is not complete by then fails.',
+              },
+              intervalSeconds: {
+                type: 'integer',
+                minimum: 1,
+                maximum: 300,
+                default: 5,
+                description:
+                  'Time between two requests of the same pod. Three answers of every pod are needed for a verdict.',
+              },
+            },
+            additionalProperties: false,
+          },
+        },
         onInconclusive: {
           type: 'string',
           enum: ['Pause', 'Promote'],

@@ -4,10 +4,13 @@ import { ABSENT_REVISION } from '../../../protocol/objects.ts'
 import type { ObjectKey, Revision } from '../../../protocol/objects.ts'
 import { EMPTY_AGGREGATE, addAggregates, baselineOf, tlsAttempts } from '../machine/figures.ts'
 import type { Aggregate, Baseline, Before, PodBefore } from '../machine/figures.ts'
+import type { ProbeSeen } from '../machine/types.ts'
 import { BLOCK_MS, dispersionOf, slowestOf } from './dispersion.ts'
 import type { Blocks } from './dispersion.ts'
 import { KEPT_MS, Samples, agreed } from './samples.ts'
 import type { Sample } from './samples.ts'
+import { Probed } from './probed.ts'
+import type { Question } from './probed.ts'
 import { Use } from './use.ts'
 
 export { percentile } from '../machine/figures.ts'
@@ -33,6 +36,7 @@ interface Heard {
 export class Figures {
   readonly #pods = new Map<string, Heard>()
   readonly #use = new Use()
+  readonly #probed = new Probed()
 
   /** A report that was counted before (same instance, not a higher sequence) is ignored: false. */
   add(pod: string, ordinal: number, report: Report, nowMs: number): boolean {
@@ -40,6 +44,7 @@ export class Figures {
     if (before === undefined) this.#forgetSilent(nowMs)
     if (before !== undefined && isOld(report, before)) return false
     this.#use.add(pod, report, nowMs)
+    this.#probed.add(pod, report, nowMs)
     const { instance, sequence } = report
     const same = before?.instance === instance
     const revisions = revisionsOf(report, before?.revisions)
@@ -71,6 +76,11 @@ export class Figures {
   /** Requests that these pods answered for the object in the last minute; null: it was not counted for so long on all of them. */
   use(key: ObjectKey, pods: Iterable<string>, nowMs: number): number | null {
     return this.#use.of(key, pods, nowMs)
+  }
+
+  /** What pods saw of their probes for an object. */
+  probed(question: Question): readonly ProbeSeen[] {
+    return this.#probed.of(question)
   }
 
   /** The last minute before `nowMs` on all pods, not before `sinceMs`; null: nobody counted anything. */
@@ -118,6 +128,7 @@ export class Figures {
       if (at >= nowMs - KEPT_MS) continue
       this.#pods.delete(pod)
       this.#use.forget(pod)
+      this.#probed.forget(pod)
     }
   }
 }

@@ -197,7 +197,7 @@ function baking(state: State, judged: Judgement, observation: Observation, setti
     return result({ ...state, message: `${bakeWords(state, settings)}${closedToo(observation)}` })
   }
   if (outcome.verdict === 'pass') {
-    const why = observation.closed === null ? 'all gates pass' : closedWords(observation.closed)
+    const why = observation.closed === null ? passes(outcome) : closedWords(observation.closed)
     return passed(state, observation, settings, why)
   }
   if (judged.isOutageOver) return bakesAgain(state, observation, settings)
@@ -216,6 +216,10 @@ function baking(state: State, judged: Judgement, observation: Observation, setti
     return passed(state, observation, settings, `nothing speaks against it at the deadline (${message})`)
   }
   return result(blockOn(state, observation, 'Inconclusive', `not enough evidence at the deadline: ${message}`))
+}
+
+function passes({ excused }: Extract<Judgement['outcome'], { verdict: 'pass' }>): string {
+  return excused === undefined ? 'all gates pass' : `probes pass on every pod that serves it (${excused.message})`
 }
 
 /** Nobody came, or too few: nothing looks bad. */

@@ -11,7 +11,16 @@ import { FEWEST } from './gates/rise.ts'
 import { NO_GATES, idlePerMinute } from '../../model/settings.ts'
 import { isIdle, isLeaving } from './outcome.ts'
 import { LATE_CHANCES, batchChances } from './statistics.ts'
-import type { GateSettings, Observation, Settings, Spent, State, Verdict, WindowFigures } from './types.ts'
+import type {
+  GateSettings,
+  Observation,
+  PodObservation,
+  Settings,
+  Spent,
+  State,
+  Verdict,
+  WindowFigures,
+} from './types.ts'
 
 /** What `recent` covers. Figures older than this may hide a fault that came late. Milliseconds. */
 export const RECENT_MS = 60_000
@@ -139,6 +148,7 @@ function gateInput(
     update: figures.update,
     stable: figures.stable,
     baseline: state.baseline,
+    probes: probesOf(observation, below),
     past: pastOf(state, observation, figures.update.requests / Math.max(1, ms)),
     pods: podsInWords(below.map(pod => pod.ordinal)),
     baked: false,
@@ -146,6 +156,12 @@ function gateInput(
     chances: batchChances(settings.batches.length),
     late: false,
   }
+}
+
+/** Null: nothing is probed. What leaves is to fail. */
+function probesOf(observation: Observation, below: readonly PodObservation[]): GateInput['probes'] {
+  const { probes = [] } = observation
+  return probes.length === 0 || isLeaving(observation) ? null : { seen: probes, ready: below.map(({ name }) => name) }
 }
 
 /** 404 that a few who still ask for what leaves may get on so many pods in so many milliseconds; null: too many ask, or it stays. */

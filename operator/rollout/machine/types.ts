@@ -119,6 +119,28 @@ export interface PodObservation {
   readonly refuses: string | null
 }
 
+/** What pods saw of one probe since the batch was raised; only of pods that said something of it lately. */
+export interface ProbeSeen {
+  /** `GET https://shop.example.com/healthz` */
+  readonly words: string
+  /** The update passed it on some pod, at any time. */
+  readonly passed: boolean
+  readonly update: readonly PodProbe[]
+  readonly stable: readonly PodProbe[]
+}
+
+export interface PodProbe {
+  readonly pod: string
+  readonly ok: number
+  readonly failed: number
+  /** Failures in a row, up to the last answer. */
+  readonly failedInRow: number
+  /** What came last, for people. */
+  readonly last: string
+  /** What this pod showed last on the stable revision; null: not known. */
+  readonly before: 'passed' | 'failed' | null
+}
+
 /** Figures of one window of time, of the pods that confirmed serving the update throughout, and of those on stable. */
 export interface WindowFigures {
   readonly update: Aggregate
@@ -151,6 +173,8 @@ export interface Observation {
   readonly figures: WindowFigures
   /** The last minute of it; null: the batch is younger. A late fault must not drown in hours of good figures. */
   readonly recent: WindowFigures | null
+  /** Probes that concern the object. Absent: the policy has none, or none of them does. */
+  readonly probes?: readonly ProbeSeen[]
   /** The last minute before now on the stable revision; the machine keeps the one of the rollout's start. */
   readonly baseline: Baseline | null
   /** What each pod counted until now; only asked while Pending. Null: not known. */

@@ -4,10 +4,12 @@ import { ALARMING, NOT_SIGNIFICANT } from './gate.ts'
 import type { Gate, GateInput } from './gate.ts'
 import { closedPaths } from './closed.ts'
 import { clientErrorRate, connectFailureRate, redirectRate } from './answer-classes.ts'
+import { failures } from '../figures.ts'
 import { latencyP99 } from './latency-p99.ts'
 import { NOT_FOUND_RATE, notFoundRate } from './not-found-rate.ts'
+import { FAILING, NOT_PROBED, PROBES_NAME, probes } from './probes.ts'
 import { successRate } from './success-rate.ts'
-import { tlsFailureRate } from './tls-failure-rate.ts'
+import { TLS_FAILURE_RATE, tlsFailureRate } from './tls-failure-rate.ts'
 
 const GATES: readonly Gate[] = [
   closedPaths,
@@ -18,6 +20,7 @@ const GATES: readonly Gate[] = [
   connectFailureRate,
   latencyP99,
   tlsFailureRate,
+  probes,
 ]
 
 /** The verdicts of all gates that the policy asks for, in order; of a closed revision first that it is closed. */
@@ -38,14 +41,20 @@ export function required(kind: GateInput['kind'], deletion: boolean): readonly s
 }
 
 export type Outcome =
-  | { readonly verdict: 'pass' }
+  /** `excused`: what is missing, and what probes stand in for; absent: nothing is. */
+  | { readonly verdict: 'pass'; readonly excused?: Verdict }
   | { readonly verdict: 'fail'; readonly because: Verdict }
   | { readonly verdict: 'inconclusive'; readonly because: Verdict }
 
-const DOUBTS: ReadonlySet<string> = new Set([NOT_SIGNIFICANT, ALARMING])
+const DOUBTS: ReadonlySet<string> = new Set([NOT_SIGNIFICANT, ALARMING, FAILING])
 
 /** More requests would tell, of the update or of what it is compared with. */
-const MISSING: ReadonlySet<string> = new Set(['TooFewRequests', 'TooFewHandshakes', 'NoReference', NOT_SIGNIFICANT])
+const MISSING: ReadonlySet<string> = new Set([
+  ...['TooFewRequests', 'TooFewHandshakes', 'NoReference', NOT_SIGNIFICANT, NOT_PROBED],
+])
+
+/** What requests of probes can stand in for. */
+const PROBED_INSTEAD: ReadonlySet<string> = new Set(['TooFewRequests', 'NoReference'])
 
 /** Nothing but traffic is missing: what a policy may excuse at the deadline. */
 export function onlyTrafficIsMissing(verdicts: readonly Verdict[]): boolean {
@@ -68,5 +77,15 @@ export function outcome(input: GateInput, verdicts: readonly Verdict[]): Outcome
     .map(name => verdicts.find(one => one.name === name))
     .find(one => one !== undefined)
   if (decisive === undefined || decisive.verdict === 'pass') return { verdict: 'pass' }
-  return { verdict: 'inconclusive', because: decisive }
+  if (isProbedInstead(input, verdicts, decisive)) return { verdict: 'pass', excused: decisive }
+  const probed = verdicts.find(one => one.name === PROBES_NAME)
+  const isWorse = probed?.verdict === 'inconclusive' && probed.reason !== NOT_PROBED
+  return { verdict: 'inconclusive', because: isWorse && PROBED_INSTEAD.has(decisive.reason) ? probed : decisive }
+}
+
+/** Too few clients came, every pod with the update passes every probe, and none of the few got a failure. */
+function isProbedInstead({ update }: GateInput, verdicts: readonly Verdict[], { name, reason }: Verdict): boolean {
+  const passes = verdicts.some(one => one.name === PROBES_NAME && one.verdict === 'pass')
+  // There is no handshake in a probe.
+  return passes && name !== TLS_FAILURE_RATE && PROBED_INSTEAD.has(reason) && failures(update) === 0
 }

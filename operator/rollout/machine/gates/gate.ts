@@ -2,7 +2,7 @@
 import type { ObjectKind } from '../../../../protocol/objects.ts'
 import type { Aggregate, Baseline, Dispersion } from '../figures.ts'
 import type { Chances } from '../statistics.ts'
-import type { GateSettings, Look, Verdict } from '../types.ts'
+import type { GateSettings, Look, ProbeSeen, Verdict } from '../types.ts'
 
 /** Before the rollout: the pods that serve the update now, and those that do not. */
 export interface Past {
@@ -29,6 +29,8 @@ export interface GateInput {
   readonly baseline: Baseline | null
   /** Null: not known. */
   readonly past: Past | null
+  /** What probes showed, and the names of the ready pods that are to serve the update; null: nothing is probed. */
+  readonly probes: { readonly seen: readonly ProbeSeen[]; readonly ready: readonly string[] } | null
   /** The pods that serve the update, for messages: `pod 0`, `pods 0-3`. */
   readonly pods: string
   /** The bake time is over: what is likely decides, at few looks. Before, only what is certain fails. */

@@ -6,7 +6,7 @@ import { parsePolicy } from '../../../model/policy.ts'
 import { policy } from '../../../pipeline/testing.ts'
 import { SETTINGS, NEW, OLD, pod } from '../testing.ts'
 import type { Counted } from '../testing.ts'
-import type { Verdict } from '../types.ts'
+import type { PodProbe, Verdict } from '../types.ts'
 import { LATE_CHANCES, batchChances } from '../statistics.ts'
 import { acknowledgement } from './acknowledgement.ts'
 import { evaluate, required } from './chain.ts'
@@ -75,7 +75,27 @@ function verdicts(): readonly Verdict[] {
   all.push(...evaluate(input({ closed: 'login is not supported' })))
   const older = input({ closed: 'login is not supported' })
   all.push(...evaluate({ ...older, update: { ...older.update, closed: null } }))
-  return [...all, ...acknowledgements()]
+  return [...all, ...probed(), ...acknowledgements()]
+}
+
+function probed(): readonly Verdict[] {
+  const on = (pod: string, failedInRow: number, before: PodProbe['before'] = 'passed', ok = 3): PodProbe => ({
+    ...{ pod, ok, failed: failedInRow, failedInRow, last: 'status 500', before },
+  })
+  const ways: readonly (readonly [update: readonly PodProbe[], stable: readonly PodProbe[]])[] = [
+    [[], []],
+    [[on('p0', 0)], []],
+    [[{ ...on('p0', 0), failed: 3 }], []],
+    [[on('p0', 1)], []],
+    [[on('p0', 3)], [on('p1', 0)]],
+    [[on('p0', 3)], [on('p1', 3)]],
+    [[on('p0', 3, null)], []],
+    [[on('p0', 3), on('p2', 0)], []],
+  ]
+  return ways.flatMap(([update, stable]) => {
+    const seen = [{ words: 'GET http://a.example/', passed: false, update, stable }]
+    return evaluate(input({ probes: { seen, ready: ['p0', ...update.map(({ pod: name }) => name)] } }))
+  })
 }
 
 /** Nothing is ever certain. */

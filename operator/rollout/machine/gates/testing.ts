@@ -26,7 +26,7 @@ export function input({ update = {}, stable = {}, before, ...rest }: Inputs = {}
       baked: false,
     },
     ...{ update: counted(update), stable: counted(stable), baseline },
-    ...{ past: null, looks: {}, chances: batchChances(1), late: false },
+    ...{ probes: null, past: null, looks: {}, chances: batchChances(1), late: false },
     ...rest,
   }
 }

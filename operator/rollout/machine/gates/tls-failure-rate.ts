@@ -4,8 +4,10 @@
  */
 import { riseGate } from './rise-gate.ts'
 
+export const TLS_FAILURE_RATE = 'tlsFailureRate'
+
 export const tlsFailureRate = riseGate({
-  name: 'tlsFailureRate',
+  name: TLS_FAILURE_RATE,
   what: 'TLS failures',
   unit: 'handshakes',
   tooFew: 'TooFewHandshakes',
