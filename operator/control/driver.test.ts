@@ -119,6 +119,16 @@ describe('a rollout', () => {
     })
   })
 
+  it('holds its place from the first moment of a new leader, though no status says so', async () => {
+    const [api, leader] = await governed({ bakeTime: '1h' })
+    api.deny(what => (what.startsWith('status of IngressRollout') ? new KubeError('KUBE_FORBIDDEN', what) : null))
+    change(api, 'b.example')
+    await leader.seconds(1)
+    expect([(await outcomeOf(api)).record?.index, found(api).status]).toEqual([1, undefined])
+    leader.driver.start()
+    expect(leader.turns.stand(api.all('ingressrollouts')[0]?.metadata.uid ?? '')).toBe('runs')
+  })
+
   it('stands still while nobody may write, and goes on from there', async () => {
     const [api, leader] = await governed()
     change(api, 'b.example')

@@ -30,7 +30,6 @@ import type { Records } from './keeper.ts'
 import type { ObjectWriter } from './object-writer.ts'
 import { hostsOfRollout, movesOf, observe, shrinks } from './observe.ts'
 import type { FigureSource } from './observe.ts'
-import { isUnderWay } from './rollouts.ts'
 import type { Rollout, Rollouts } from './rollouts.ts'
 import { TakenBack } from './taken-back.ts'
 import type { Stand, Turns } from './turns.ts'
@@ -112,9 +111,9 @@ export class Driver {
     this.#options.turns.clear()
     for (const rollout of this.#options.rollouts.open()) {
       const view = this.#options.pipeline.view(rollout.object)
-      const stand = !isUnderWay(rollout) ? 'waits' : rollout.status?.phase === 'Paused' ? 'rests' : 'runs'
-      const begun = stand === 'waits' ? null : this.#of(rollout, view).state.settings
-      this.#claim(rollout, view, stand, begun?.renewal === 'plain')
+      const { phase, settings } = this.#of(rollout, view).state
+      const stand = phase === 'Pending' ? 'waits' : phase === 'Paused' ? 'rests' : 'runs'
+      this.#claim(rollout, view, stand, settings?.renewal === 'plain')
     }
   }
 
