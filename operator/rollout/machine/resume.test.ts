@@ -341,6 +341,21 @@ describe('a new leader', () => {
     expect(run.state.attempt).toBe(2)
   })
 
+  it('does not send out again what was taken back in the attempt of which only the beginning was told', () => {
+    const run = world()
+    run.onUpdate = BROKEN
+    run.until(state => state.phase === 'RolledBack')
+    run.commands = { ...run.commands, retry: 1 }
+    run.look()
+    const remembered = status(run)
+    expect(remembered).toMatchObject({ phase: 'Pending', attempt: 2 })
+    run.until(state => state.phase === 'RolledBack')
+    run.newLeader(remembered)
+    expect(run.state).toMatchObject({ phase: 'RollingBack', attempt: 2 })
+    run.until(state => state.phase === 'RolledBack', 3)
+    expect(run.record.refused).toEqual([NEW])
+  })
+
   it('releases nothing that is refused because its rollout was forgotten', () => {
     const run = world()
     run.record = { current: OLD, update: OLD, index: -1, refused: [NEW] }

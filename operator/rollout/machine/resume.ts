@@ -54,8 +54,9 @@ export function resume(
   if (remembered !== null && ENDED.has(remembered.phase))
     return { ...shown, index: record.index, reached: record.index }
   if (record.current === revision) return released(shown, clock)
-  // Told to go out again, which it has not yet: that it was refused was said of the attempt before.
-  const isToldAgain = remembered?.phase === 'Pending' && remembered.attempt > 1
+  // Told to go out again, which it has not yet: that it was refused was said of the attempt before. Unless the record says of which.
+  const last = record.takenBack?.revision === revision ? record.takenBack.attempt : 1
+  const isToldAgain = remembered?.phase === 'Pending' && remembered.attempt > last
   if (record.update !== revision) {
     const isRefused = record.refused.includes(revision) && !isToldAgain
     return isRefused ? rollingBack(shown, record, revision, clock) : pending(shown)
