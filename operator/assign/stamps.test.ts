@@ -75,7 +75,10 @@ describe('restoreStamps', () => {
       expect(restoreStamps(ingress('v2', texts), POLICY, now, 'x', true)).toBeNull()
       expect(restoreStamps(ingress('v2', texts), HAND, now, 'x')).toBeNull()
     }
-    // A person moved it meanwhile, or wrote something of his own.
+    // A person moved it meanwhile, or wrote something of his own; or the leader before saw that he did.
+    const blocked = { reason: 'ManualIndex', message: '', approvedBefore: 0 } as const
+    const asked = record({ update: 'v2', index: 3, rollout: { ...moved.rollout!, blocked } })
+    expect(restoreStamps(ingress('v2', texts), POLICY, asked, 'x')).toBeNull()
     expect(restoreStamps(ingress('v2', { ...texts, index: '5' }), POLICY, moved, 'x')).toBeNull()
     expect(restoreStamps(ingress('v2', { ...texts, update: 'mine' }), POLICY, back, 'x')).toBeNull()
   })

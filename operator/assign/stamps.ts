@@ -64,7 +64,10 @@ function isOurs({ stamp: { current, update, index } }: SourceObject, record: Rel
     const isSame = current.state === 'valid' && current.value === record.current && index.value === record.index
     return update.value === record.update ? !isSame : record.refused.includes(update.value)
   }
-  return update.value === record.update && index.value !== record.index && index.value === record.rollout?.indexBefore
+  const { indexBefore, blocked = null } = record.rollout ?? {}
+  // A leader saw that a person moved it, and asked.
+  if (blocked?.reason === 'ManualIndex') return false
+  return update.value === record.update && index.value !== record.index && index.value === indexBefore
 }
 
 /** What differs from the record. The flag is a person's: it asks for opting out. */

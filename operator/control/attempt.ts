@@ -1,5 +1,6 @@
 /** A revision goes out again: what is written on its IngressRollout first. */
 import type { KubeClient } from '../kube/client.ts'
+import type { KubeObject } from '../kube/objects.ts'
 import { resources } from '../kube/resources.ts'
 import type { IngressRolloutStatus } from '../model/generated/crds.ts'
 import { forKstatus } from '../rollout/conditions.ts'
@@ -8,7 +9,8 @@ import type { Rollout } from './rollouts.ts'
 
 /**
  * The commands of the attempt before are consumed, then its status gives way to that of the attempt to come: whoever stops between
- * the two finds an ended rollout, and does both again. All of it precedes the stamp, so a waiting `kubectl wait` sees no old Complete.
+ * the two finds the rollout as it was, and does both again. All of it precedes the stamp, so a waiting `kubectl wait` sees no old Complete.
+ * @returns the IngressRollout as it is then
  */
 export async function resetForAttempt(
   client: Pick<KubeClient, 'applyStatus' | 'mergePatch'>,
@@ -17,7 +19,7 @@ export async function resetForAttempt(
   stable: string | null,
   wall: Date,
   supersededBefore = 0,
-): Promise<void> {
+): Promise<KubeObject> {
   const { namespace, name } = rollout
   const spec = { approvedBatches: 0, abort: false, promote: false }
   const annotations = { [SUPERSEDED_ANNOTATION]: supersededBefore === 0 ? null : String(supersededBefore) }
@@ -48,5 +50,5 @@ export async function resetForAttempt(
       ...['Progressing', 'Complete', 'RolledBack', 'Paused'].map(type => condition(type)),
     ],
   }
-  await client.applyStatus(resources.ingressRollouts, { namespace, name }, status)
+  return await client.applyStatus(resources.ingressRollouts, { namespace, name }, status)
 }

@@ -119,6 +119,32 @@ describe('a rollout', () => {
     })
   })
 
+  it.each(['goes on', 'dies'])(
+    'judges on what was told to try again, where the record could not be written and its leader %s',
+    async what => {
+      const [api, leader] = await governed({ rollback: { automatic: false } })
+      change(api, 'b.example')
+      await leader.seconds(1)
+      leader.onUpdate = { requests: 1000, failures: 500 }
+      await leader.seconds(4)
+      expect((await outcomeOf(api)).record?.rollout).toMatchObject({ attempt: 1, blocked: { reason: 'GateFailed' } })
+      api.deny(call => (call.startsWith('update Secret') ? new KubeError('KUBE_FORBIDDEN', call) : null))
+      command(api, { retry: 1 })
+      await leader.settle()
+      api.deny(() => null)
+      expect(found(api).status).toMatchObject({ attempt: 2 })
+      let next = leader
+      if (what === 'dies') {
+        leader.crash()
+        next = await new LeaderProcess(api, { clock: leader.clock }).start()
+      }
+      next.onUpdate = { requests: 1000, failures: 500 }
+      await next.seconds(4)
+      expect(found(api).status).toMatchObject({ phase: 'Paused', attempt: 2, observedRetry: 1 })
+      expect((await outcomeOf(api)).record?.rollout).toMatchObject({ attempt: 2, blocked: { reason: 'GateFailed' } })
+    },
+  )
+
   it('holds its place from the first moment of a new leader, though no status says so', async () => {
     const [api, leader] = await governed({ bakeTime: '1h' })
     api.deny(what => (what.startsWith('status of IngressRollout') ? new KubeError('KUBE_FORBIDDEN', what) : null))

@@ -21,7 +21,7 @@ import type { ObjectView, Pipeline } from '../pipeline/pipeline.ts'
 import { BEFORE_MS } from '../rollout/analysis/window.ts'
 import { resume } from '../rollout/machine/resume.ts'
 import { ENDED } from '../rollout/machine/state.ts'
-import { step, initialState } from '../rollout/machine/step.ts'
+import { step } from '../rollout/machine/step.ts'
 import type { Command, Observation, Settings, State } from '../rollout/machine/types.ts'
 import { fromStatus, toStatus } from '../rollout/status.ts'
 import { resetForAttempt } from './attempt.ts'
@@ -239,7 +239,8 @@ export class Driver {
   }
 
   async #newAttempt(rollout: Rollout, attempt: number, record: ReleaseRecord | null): Promise<void> {
-    await resetForAttempt(this.#options.client, rollout, attempt, record?.current ?? null, this.#options.clock.wall())
+    const { client, clock, rollouts } = this.#options
+    rollouts.put(await resetForAttempt(client, rollout, attempt, record?.current ?? null, clock.wall()))
   }
 
   #of(rollout: Rollout, view: ObjectView | null): Driven {
@@ -248,13 +249,10 @@ export class Driver {
     const { attempt = 1 } = rollout.status ?? {}
     if (known !== undefined && known.state.attempt >= attempt) return known
     const policy = view?.policy?.settings ?? known?.policy ?? NO_POLICY
-    const { retry: retries, revision } = rollout.spec
-    const remembered = fromStatus(rollout.status)
     const record = view?.record ?? { current: null, update: null, index: -1, refused: [] }
-    const state =
-      known !== undefined
-        ? initialState(attempt, retries)
-        : resume(remembered, record, revision, policy, { now: clock.now(), wall: clock.wall().getTime() })
+    const state = resume(fromStatus(rollout.status), record, rollout.spec.revision, policy, {
+      ...{ now: clock.now(), wall: clock.wall().getTime() },
+    })
     const driven: Driven = { state, policy, hosts: [], since: clock.now(), written: null }
     this.#driven.set(rollout.uid, driven)
     return driven

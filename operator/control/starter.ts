@@ -110,7 +110,7 @@ export class Starter {
     this.#assertLeading()
     const { client, wall } = this.#options
     const before = this.#supersededBefore(view, wantedName)
-    await resetForAttempt(client, existing, attempt + 1, releasedOf(record), wall(), before)
+    rollouts.put(await resetForAttempt(client, existing, attempt + 1, releasedOf(record), wall(), before))
     const begins = `${wantedName} begins attempt ${attempt + 1} of ${whatOf(source)}`
     this.#say(view, source, 'RolloutCreated', `${begins}; ${howToWait(namespace, wantedName)}`)
     this.#saySuperseded(view, existing, before)

@@ -238,7 +238,7 @@ export type Command =
   | { readonly type: 'release' }
   /** Record and annotations: index 0, update := current; `refuse`: the revision joins the refused ones. */
   | { readonly type: 'takeBack'; readonly refuse: boolean }
-  /** New attempt: spec.attempt, approvedBatches 0, abort and promote false, and fresh conditions first; then not refused, update := revision, index 0. */
+  /** New attempt: approvedBatches 0, abort and promote false, then its status with fresh conditions; then not refused, update := revision, index 0. */
   | { readonly type: 'begin'; readonly attempt: number }
   | {
       readonly type: 'event'
