@@ -34,9 +34,11 @@ const ROWS = rowsOf(readFileSync(PAGE, 'utf8'))
 
 const DAY_MS = 86_400_000
 let authority: Authority
+let another: Authority
 
 beforeAll(async () => {
   authority = await Authority.root('Which revision')
+  another = await Authority.root('Another one')
 })
 
 /** An API server and the operator that leads; the rollout of a change stays in its first batch, which is pod 0. */
@@ -90,9 +92,9 @@ class Scene {
     return scene
   }
 
-  issue(days: number, from = -60): Promise<Leaf> {
+  issue(days: number, from = -60, by = authority): Promise<Leaf> {
     const now = this.leader.clock.wall().getTime()
-    return authority.issue({
+    return by.issue({
       hosts: ['shop.example'],
       notBefore: new Date(now + from * DAY_MS),
       notAfter: new Date(now + days * DAY_MS),
@@ -218,6 +220,8 @@ const PHRASES: Readonly<Record<string, readonly string[]>> = {
   'the last good certificate': ALL_OLD,
   'the last good certificate; the new one when its time comes (governed: its rollout begins then)': ALL_OLD,
   'the new one, at once, unless the policy says `creation: Gradual` ([certificates.md](certificates.md))': ALL_NEW,
+  'the new one, on the first batch and then on all, within seconds, unless the policy says `creation: Gradual` ([certificates.md](certificates.md#renewals))':
+    ALL_NEW,
   'what the record says; write a new name': FIRST_NEW,
   'as governed; the flag is written again': FIRST_NEW,
   'the new one, as soon as it would have to wait for evidence, approval or others': ALL_NEW,
@@ -638,10 +642,22 @@ const scenarios: readonly Scenario[] = [
     },
   },
   {
+    of: 'renewed by the authority of the served one',
+    play: async () => {
+      const scene = await Scene.secured({ analysis: TLS_GATE }, 30)
+      await scene.renew(await scene.issue(60))
+      expect(scene.serves()).toEqual(FIRST_NEW)
+      await scene.leader.seconds(5)
+      return scene
+    },
+  },
+  {
     of: 'renewed while the served one ends soon (7 days, or a sixth of its life)',
     play: async () => {
       const scene = await Scene.secured({ analysis: TLS_GATE }, 3)
-      await scene.renew(await scene.issue(60))
+      await scene.renew(await scene.issue(60, -60, another))
+      await scene.leader.seconds(3)
+      expect(scene.serves()).toEqual(FIRST_NEW)
       await scene.leader.seconds(15)
       return scene
     },
