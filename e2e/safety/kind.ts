@@ -11,7 +11,7 @@ export type Family = (typeof FAMILIES)[number]
 export type Caught =
   /** A first batch goes out, and one of these gates has it taken back. */
   | { readonly by: 'gate'; readonly gates: readonly Gate[] }
-  /** The content is refused: no pod ever gets it, and a condition of the object names this reason. */
+  /** The content is refused: no pod ever gets it, and a condition of the Ingress names this reason. */
   | { readonly by: 'refused'; readonly reason: string }
   /** It is a rollout, but no batch begins: the message says what it waits for. */
   | { readonly by: 'waits'; readonly says: string }

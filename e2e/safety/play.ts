@@ -114,9 +114,10 @@ async function follow(kind: Kind, scene: Scene, out: () => void): Promise<void> 
   ).catch(() => undefined)
 }
 
+/** What is wrong with a Secret stands at the Ingress that names it: nobody writes to Secrets (docs/adr/0026). */
 async function conditionsIn({ cluster, place }: Scene, object: string): Promise<readonly string[]> {
-  const plural = object === place.secret ? 'secrets' : 'ingresses'
-  const found = await cluster.api.get(plural, object, place.namespace).catch(() => null)
+  const ingress = object === place.secret ? place.name : object
+  const found = await cluster.api.get('ingresses', ingress, place.namespace).catch(() => null)
   return conditionsOf(found?.metadata.annotations).map(({ reason, message }) => `${reason} ${message}`)
 }
 

@@ -6,6 +6,7 @@ import type { Caught, Kind, Place } from '../kind.ts'
 import { web } from '../shop.ts'
 
 const judged: Caught = { by: 'gate', gates: ['tlsFailureRate'] }
+const waits = (says: string): Caught => ({ by: 'waits', says })
 const refused = (reason: string): Caught => ({ by: 'refused', reason })
 const hosts = (at: Place): { readonly hosts: readonly string[] } => ({ hosts: [at.host] })
 const secret = (at: Place, leaf: Leaf): ReturnType<typeof tlsSecret> => tlsSecret(at.namespace, at.secret, leaf)
@@ -86,7 +87,7 @@ export const CERTIFICATES: readonly Kind[] = [
     ),
     web(at, { secret: `${at.name}-else` }),
   ]),
-  section('no-secret', 'the Ingress names a Secret that does not exist', judged, at => [
+  section('no-secret', 'the Ingress names a Secret that does not exist', waits('does not exist'), at => [
     web(at, { secret: `${at.name}-nowhere` }),
   ]),
 ]
