@@ -7,7 +7,7 @@ import { besideTakenBack, manyAtOnce, manyFree } from './renewals.ts'
 import { copied, withoutObjects, withoutStore } from './restore.ts'
 import type { Scenario, Within } from './scenario.ts'
 
-const ISSUING: Within = { by: 'seconds', seconds: 120 }
+const ISSUING: Within = { by: 'seconds', seconds: 60 }
 const beside = (scenario: string): Within => ({ by: 'beside', scenario })
 
 const CERTIFICATES: readonly Scenario[] = [

@@ -66,7 +66,7 @@ export function certificate(options: CertificateOptions): Scenario {
   return { name, what, within, program: 'cert-manager', play: world => play(options, world) }
 }
 
-/** Where nobody governs. How long it takes to issue is cert-manager's own: it waits longer after each failed try. */
+/** Where nobody governs, from the Secret to the last pod: what is before it is cert-manager's and Pebble's time. */
 const SOON_SECONDS = 5
 
 async function play(options: CertificateOptions, world: World): Promise<Played> {

@@ -87,7 +87,7 @@ export const CERTIFICATES: readonly Kind[] = [
     ),
     web(at, { secret: `${at.name}-else` }),
   ]),
-  section('no-secret', 'the Ingress names a Secret that does not exist', waits('does not exist'), at => [
+  section('no-secret', 'the Ingress names a Secret that does not exist', waits('-nowhere does not exist'), at => [
     web(at, { secret: `${at.name}-nowhere` }),
   ]),
 ]
