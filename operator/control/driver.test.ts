@@ -7,6 +7,7 @@ import { parseIngress } from '../model/ingress.ts'
 import { ingress, ingressClass, policy, service, slice } from '../pipeline/testing.ts'
 import { EMPTY_AGGREGATE, baselineOf } from '../rollout/machine/figures.ts'
 import { counted } from '../rollout/machine/testing.ts'
+import { figureSource } from './testing-figures.ts'
 import { LeaderProcess, cluster, found, governed, outcomeOf } from './testing.ts'
 
 const INDEX = 'nginx.ingress.kubernetes.io/ingress-rollout-index-id'
@@ -172,12 +173,12 @@ describe('a rollout', () => {
     expect(found(api).status.phase).toBe('Complete')
   })
 
-  it('writes its status again for new figures alone, but not more often than every ten seconds', async () => {
-    const [api, leader] = await governed({ bakeTime: '60s' })
+  it('writes its status again for new figures alone, but not more often than every thirty seconds', async () => {
+    const [api, leader] = await governed({ bakeTime: '100s' })
     change(api, 'b.example')
     await leader.seconds(3)
     const before = api.log.filter(line => line.startsWith('status')).length
-    for (let i = 0; i < 50; i++) {
+    for (let i = 0; i < 150; i++) {
       leader.onUpdate = { requests: 1000 + i }
       leader.clock.freeze(500)
       leader.deliver()
@@ -186,6 +187,26 @@ describe('a rollout', () => {
     const written = api.log.filter(line => line.startsWith('status')).length - before
     expect(written).toBeGreaterThanOrEqual(2)
     expect(written).toBeLessThanOrEqual(3)
+  })
+
+  it('says that a batch is raised at once, and what becomes of it in a second with one more write', async () => {
+    const [api, leader] = await governed({ bakeTime: '20s' })
+    const statuses = (): number => api.log.filter(line => line.startsWith('status of IngressRollout')).length
+    change(api, 'b.example')
+    await leader.settle()
+    expect(statuses()).toBe(1)
+    expect(found(api).status).toMatchObject({ index: 1, batch: 1 })
+    for (let i = 0; i < 3; i++) {
+      leader.clock.freeze(300)
+      leader.deliver()
+      await leader.look()
+    }
+    expect(statuses()).toBe(1)
+    await leader.seconds(1)
+    expect(statuses()).toBe(2)
+    expect(found(api).status).toMatchObject({ message: expect.stringContaining('bakes'), pods: { acknowledged: 1 } })
+    await leader.seconds(10)
+    expect(statuses()).toBe(2)
   })
 
   it('goes on as it began, whatever becomes of its policy, under the next leader, too; the next one begins with what is new', async () => {
@@ -250,16 +271,13 @@ describe('a rollout', () => {
     const began = new FakeClock().now()
     const stable = parseIngress(ingress(), { classes: [ingressClass()] }).revision
     const leader = await new LeaderProcess(api, {
-      figures: {
+      figures: figureSource({
         serving: (_key, revision) => counted({ requests: 1000, failures: bad && revision !== stable ? 500 : 0 }),
-        probed: () => [],
-        baseline: () => null,
-        use: () => null,
         before: (_hosts, _now, since) => {
           asked.push(since)
           return null
         },
-      },
+      }),
     }).start()
     api.put('ingressrolloutpolicies', policy())
     await leader.settle()
@@ -292,13 +310,13 @@ describe('a rollout', () => {
       ['endpointslices', slice('web', '198.18.0.1')],
     )
     const leader = await new LeaderProcess(api, {
-      figures: {
-        ...{ serving: () => counted({ requests: 1000 }), probed: () => [], baseline: () => null, use: () => null },
+      figures: figureSource({
+        serving: () => counted({ requests: 1000 }),
         before: (_hosts, _now, since) => {
           asked.push(since)
           return null
         },
-      },
+      }),
     }).start()
     api.put('ingressrolloutpolicies', policy({ spec: { batches: [{ pods: 1, pause }, { pods: '100%' }] } }))
     await leader.settle()
@@ -376,14 +394,11 @@ describe('on a single pod', () => {
     const stable = parseIngress(ingress(), { classes: [ingressClass()] }).revision
     const leader = await new LeaderProcess(api, {
       pods: 1,
-      figures: {
+      figures: figureSource({
         // Every pod is out: nothing is stable in the same window.
         serving: (_key, revision) => (revision === stable ? EMPTY_AGGREGATE : counted({ requests: 60, notFound: 60 })),
         baseline: (_hosts, _now, since) => (since === began ? baselineOf(counted({ requests: 60 })) : null),
-        probed: () => [],
-        before: () => null,
-        use: () => null,
-      },
+      }),
     }).start()
     const analysis = { interval: '1s', minRequests: 50, successRate: { min: 99 }, notFoundRate: { maxRise: 0.5 } }
     api.put('ingressrolloutpolicies', policy({ spec: { analysis } }))

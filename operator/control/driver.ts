@@ -61,7 +61,6 @@ export interface DriverOptions {
 interface Written {
   readonly status: IngressRolloutStatus
   readonly text: string
-  readonly essence: string
   readonly at: number
 }
 
@@ -90,7 +89,9 @@ const NO_POLICY: Settings = {
   automaticRollback: true,
 }
 /** Figures change with every report; a status that differs in nothing else is written no more often than this. */
-const FIGURES_MS = 10_000
+const FIGURES_MS = 30_000
+/** A batch is raised, confirmed, and bakes, all within a tenth of a second: one write says it. */
+const WORDS_MS = 1_000
 const SETTLES = 'it takes paths away, and lets first go what was changed with it'
 
 export class Driver {
@@ -197,10 +198,10 @@ export class Driver {
       this.#takenBack.withdraw(noteOf(rollout.uid, next, false))
     }
     if (ENDED.has(next.phase)) this.#stand(rollout, view, next)
-    await this.#write(rollout, view, driven, observation, obstacle)
+    const writesAfter = await this.#write(rollout, view, driven, observation, obstacle)
     // A record or annotation that was written shows by itself, and this is looked at again then.
     const after = made.commands.findLast(command => command.type === 'requeue')?.afterMs ?? Infinity
-    return settlesMs > 0 ? Math.min(after, settlesMs) : after
+    return Math.min(after, writesAfter, settlesMs > 0 ? settlesMs : Infinity)
   }
 
   /** What a new attempt begins with comes first, events come last. */
@@ -314,13 +315,14 @@ export class Driver {
     this.#options.turns.claim(rollout.uid, claim, stand)
   }
 
+  /** Milliseconds after which it is to be written what was not yet; Infinity: nothing that anybody waits for. @throws KubeError */
   async #write(
     rollout: Rollout,
     view: ObjectView | null,
     driven: Driven,
     observation: Observation,
     obstacle: string | null,
-  ): Promise<void> {
+  ): Promise<number> {
     const { clock } = this.#options
     const { status: previous, generation } = rollout
     // It runs to its end under that.
@@ -330,11 +332,13 @@ export class Driver {
     const status = toStatus(shown, observation, shown.settings ?? driven.policy, context)
     const text = JSON.stringify(status)
     const { written } = driven
-    if (written?.text === text) return
-    const essence = essenceOf(status)
-    if (written?.essence === essence && clock.now() - written.at < FIGURES_MS) return
+    if (written?.text === text) return Infinity
+    const news = written === null ? 'landmark' : newsIn(written.status, status)
+    const left = written === null ? 0 : written.at + EVERY_MS[news] - clock.now()
+    if (left > 0) return news === 'figures' ? Infinity : left
     await this.#apply(rollout.namespace, rollout.name, status)
-    driven.written = { status, text, essence, at: clock.now() }
+    driven.written = { status, text, at: clock.now() }
+    return Infinity
   }
 
   /**
@@ -351,8 +355,7 @@ export class Driver {
     const conditions = (status.conditions ?? []).map(one => ({ ...one, observedGeneration: generation }))
     const observed: IngressRolloutStatus = { ...status, observedGeneration: generation, conditions }
     await this.#apply(namespace, name, observed)
-    const [text, essence] = [JSON.stringify(observed), essenceOf(observed)]
-    driven.written = { status: observed, text, essence, at: this.#options.clock.now() }
+    driven.written = { status: observed, text: JSON.stringify(observed), at: this.#options.clock.now() }
   }
 
   async #apply(namespace: string, name: string, status: IngressRolloutStatus): Promise<void> {
@@ -421,11 +424,24 @@ function waitsFor({ phase, message }: State, obstacle: string): string {
   return phase === 'Paused' ? `${message}; not judged meanwhile: ${obstacle}` : message
 }
 
-/** All but figures, also those in the words. */
-function essenceOf(status: IngressRolloutStatus): string {
-  const { phase, message, attempt, batch, index, pods, conditions = [], observedRetry, observedGeneration } = status
-  const kinds = conditions.map(({ type, status, reason }) => [type, status, reason])
+type News = 'landmark' | 'words' | 'figures'
+
+const EVERY_MS: Readonly<Record<News, number>> = { landmark: 0, words: WORDS_MS, figures: FIGURES_MS }
+
+/** What others wait for, what only people read, or nothing but figures, also those in the words. */
+function newsIn(before: IngressRolloutStatus, now: IngressRolloutStatus): News {
+  if (landmarkOf(before) !== landmarkOf(now)) return 'landmark'
+  return wordsOf(before) === wordsOf(now) ? 'figures' : 'words'
+}
+
+function landmarkOf(status: IngressRolloutStatus): string {
+  const { phase, attempt, batch, index, conditions = [], observedRetry, observedGeneration } = status
+  // While it goes on the reason is the step inside the batch.
+  const kinds = conditions.map(one => [one.type, one.status, phase === 'Progressing' ? '' : one.reason])
+  return JSON.stringify([phase, attempt, batch, index, observedRetry, observedGeneration, kinds])
+}
+
+function wordsOf({ message, pods, conditions = [] }: IngressRolloutStatus): string {
   const words = message?.replace(/(?<![\w-])\d[\d.]*/g, '#')
-  const commands = [observedRetry, observedGeneration]
-  return JSON.stringify([phase, attempt, batch, index, pods?.summary, pods?.acknowledged, commands, kinds, words])
+  return JSON.stringify([words, pods?.summary, pods?.acknowledged, conditions.map(({ reason }) => reason)])
 }

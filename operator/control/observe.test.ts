@@ -11,7 +11,8 @@ import { EVEN } from '../rollout/machine/testing.ts'
 import { initialState } from '../rollout/machine/step.ts'
 import type { Observation, State } from '../rollout/machine/types.ts'
 import { hostsOfRollout, observe } from './observe.ts'
-import type { FigureSource, ObserveInput } from './observe.ts'
+import type { ObserveInput } from './observe.ts'
+import { figureSource } from './testing-figures.ts'
 import { viewOf } from './testing-views.ts'
 import type { ViewOf } from './testing-views.ts'
 
@@ -41,13 +42,7 @@ function look(of: ViewOf | null, change: Partial<ObserveInput> = {}): Observatio
     state: state(),
     view: of === null ? null : viewOf(of),
     pods: [],
-    figures: {
-      serving: () => EMPTY_AGGREGATE,
-      probed: () => [],
-      baseline: () => null,
-      before: () => null,
-      use: () => null,
-    },
+    figures: figureSource(),
     hosts: [],
     endpoints: new Map(),
     ...{ lacksCertificates: null, renewal: null },
@@ -157,16 +152,12 @@ describe('commands', () => {
 describe('figures, pods, endpoints', () => {
   it('asks for both revisions from the batch on, and for the last minute of a long one', () => {
     const asked: unknown[] = []
-    const figures: FigureSource = {
+    const figures = figureSource({
       serving: (_key, revision, hosts, since) => {
         asked.push([revision, hosts.join(), since])
         return EMPTY_AGGREGATE
       },
-      probed: () => [],
-      baseline: () => null,
-      before: () => null,
-      use: () => null,
-    }
+    })
     const of = { figures, hosts: ['a', 'b'] }
     expect(look(ON_ITS_WAY, { ...of, state: state({ batchSince: 70_000 }) }).recent).toBeNull()
     expect(asked).toEqual([
@@ -190,26 +181,14 @@ describe('figures, pods, endpoints', () => {
       tlsFailureRate: 0,
       latencyP99Ms: 1,
     }
-    const figures: FigureSource = {
-      serving: () => EMPTY_AGGREGATE,
-      probed: () => [],
-      baseline: () => baseline,
-      before: () => null,
-      use: () => null,
-    }
+    const figures = figureSource({ baseline: () => baseline })
     expect(look(ON_ITS_WAY, { figures }).baseline).toBe(baseline)
     expect(look(ON_ITS_WAY, { figures, state: state({ baseline }) }).baseline).toBeNull()
   })
 
   it('asks what each pod showed before only when the rollout may begin', () => {
-    const before = { pods: new Map(), ms: 0, dispersion: EVEN, slowestMs: null }
-    const figures: FigureSource = {
-      serving: () => EMPTY_AGGREGATE,
-      probed: () => [],
-      baseline: () => null,
-      before: () => before,
-      use: () => null,
-    }
+    const before = { pods: new Map(), ms: 0, dispersion: EVEN, slowestMs: null, others: EMPTY_AGGREGATE }
+    const figures = figureSource({ before: () => before })
     const seen = (change: Partial<State>, isItsTurn = true): unknown =>
       look(ON_ITS_WAY, { figures, isItsTurn, state: state(change) }).before
     expect(seen({ phase: 'Pending' })).toBe(before)
@@ -222,17 +201,16 @@ describe('figures, pods, endpoints', () => {
     const past = (ms: number, requests: number): Before => ({
       pods: new Map([['p-0', { ordinal: 0, counted: { ...EMPTY_AGGREGATE, requests } }]]),
       ...{ ms, dispersion: { ...EVEN, slow: requests }, slowestMs: ms < 60_000 ? null : ms },
+      others: { ...EMPTY_AGGREGATE, requests: requests * 10 },
     })
     const seen = (own: Before | null, handedOn: Before | null): Before | null => {
-      const figures: FigureSource = {
-        ...{ serving: () => EMPTY_AGGREGATE, probed: () => [], baseline: () => null, use: () => null },
-        before: () => own,
-      }
+      const figures = figureSource({ before: () => own })
       const measure = { baseline: null, before: handedOn }
       return look(ON_ITS_WAY, { figures, handedOn: measure, state: state({ phase: 'Pending' }) }).before
     }
     const both = seen(past(30_000, 10), past(60_000, 20))
     expect(both?.pods.get('p-0')?.counted.requests).toBe(30)
+    expect(both?.others.requests).toBe(300)
     expect(both).toMatchObject({ ms: 90_000, slowestMs: 60_000, dispersion: { failures: 1, slow: 20 } })
     expect(seen(past(30_000, 10), null)?.ms).toBe(30_000)
     expect(seen(null, past(30_000, 10))?.ms).toBe(30_000)

@@ -27,7 +27,6 @@ import { PREFIX, WEB, ingress, ingressClass, policy, service, slice } from '../p
 import { kubeShardApi } from '../records/kube.ts'
 import { KeyRing, storeKey } from '../records/seal.ts'
 import { ReleaseStore } from '../records/store.ts'
-import type { Aggregate } from '../rollout/machine/figures.ts'
 import type { Figures } from '../rollout/analysis/window.ts'
 import { counted } from '../rollout/machine/testing.ts'
 import type { Counted } from '../rollout/machine/testing.ts'
@@ -42,6 +41,7 @@ import type { FigureSource } from './observe.ts'
 import { Policies } from './policies.ts'
 import { Rollouts } from './rollouts.ts'
 import { Starter } from './starter.ts'
+import { figureSource } from './testing-figures.ts'
 import { Turns } from './turns.ts'
 
 /** The same in every process of a test. */
@@ -182,19 +182,17 @@ export class LeaderProcess {
     this.starter = new Starter({
       ...{ client, rollouts: this.rollouts, records, mayWrite, wall, pipeline: this.pipeline, events },
     })
-    const figure = (of: Counted): Aggregate => counted(of)
     this.driver = new Driver({
       ...{ client, rollouts: this.rollouts, records, writer: this.writer, pipeline: this.pipeline, events, mayWrite },
       ...{ turns: this.turns, clock: this.clock, annotationPrefix: PREFIX },
       settleMs: options.settleMs ?? 0,
       pods: () => this.fleet(),
-      figures: options.figures ?? {
-        serving: (key, revision) => figure(this.figuresOf(revision, key)),
-        probed: () => [],
-        baseline: () => null,
-        before: () => null,
-        use: () => this.use,
-      },
+      figures:
+        options.figures ??
+        figureSource({
+          serving: (key, revision) => counted(this.figuresOf(revision, key)),
+          use: () => this.use,
+        }),
       turnFree: () => undefined,
       ended: phase => this.said.push(`ended ${phase}`),
     })

@@ -15,6 +15,8 @@ export interface Sample {
   readonly serves: ReadonlyMap<ObjectKey, Revision | null>
   /** Of every host that was counted. */
   readonly hosts: ReadonlyMap<string, Aggregate>
+  /** The sum of them. */
+  readonly all: Aggregate
 }
 
 /** Older samples are forgotten: the longest bake time, and some. Milliseconds. */
@@ -79,7 +81,8 @@ function merged(first: Sample, second: Sample): Sample {
     const before = hosts.get(host)
     hosts.set(host, before === undefined ? counts : addAggregates(before, counts))
   }
-  return { begin: first.begin, end: second.end, serves: agreed(first.serves, second.serves), hosts }
+  const all = addAggregates(first.all, second.all)
+  return { begin: first.begin, end: second.end, serves: agreed(first.serves, second.serves), hosts, all }
 }
 
 /** What both say alike: a pod served an object from end to end only if it did so at both ends. */

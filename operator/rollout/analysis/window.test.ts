@@ -1,7 +1,9 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
+import { LATENCY_BUCKETS_MS } from '../../../protocol/messages.ts'
 import type { HostCounters, Report } from '../../../protocol/messages.ts'
 import { EMPTY_AGGREGATE } from '../machine/figures.ts'
+import type { Aggregate } from '../machine/figures.ts'
 import { counters, report } from './testing.ts'
 import { Figures } from './window.ts'
 
@@ -20,12 +22,15 @@ function heard(...reports: readonly (readonly [Report['revisions'], number])[]):
   return figures
 }
 
+const serving = (figures: Figures, revision: string | null, hosts: readonly string[], since = 0): Aggregate =>
+  figures.window(KEY, { update: revision, stable: 'another' }, hosts, since).update
+
 const requests = (figures: Figures, revision: string | null, since = 0): number =>
-  figures.serving(KEY, revision, [HOST], since).requests
+  serving(figures, revision, [HOST], since).requests
 
 describe('serving', () => {
   it('is empty where nothing was heard', () => {
-    expect(new Figures().serving(KEY, 'r1', [HOST], 0)).toEqual(EMPTY_AGGREGATE)
+    expect(serving(new Figures(), 'r1', [HOST])).toEqual(EMPTY_AGGREGATE)
   })
 
   it('counts only from the second report on: of the first nobody knows when it began', () => {
@@ -67,11 +72,11 @@ describe('serving', () => {
         figures.add(pod, 0, report(sequence, OLD, hosts), sequence)
       }
     }
-    expect(figures.serving(KEY, 'r1', [HOST, 'www.example', HOST], 0)).toMatchObject({
+    expect(serving(figures, 'r1', [HOST, 'www.example', HOST])).toMatchObject({
       requests: 220,
       status: [0, 220, 0, 0, 0],
     })
-    expect(figures.serving(KEY, 'r1', ['constructor', '__proto__'], 0)).toEqual(EMPTY_AGGREGATE)
+    expect(serving(figures, 'r1', ['constructor', '__proto__'])).toEqual(EMPTY_AGGREGATE)
   })
 
   it('adds up every counter', () => {
@@ -86,7 +91,7 @@ describe('serving', () => {
     } as const
     figures.add('proxy-0', 0, report(0, OLD, {}), 0)
     figures.add('proxy-0', 0, report(1, OLD, { [HOST]: counters(10, change) }), 1)
-    expect(figures.serving(KEY, 'r1', [HOST], 0)).toEqual({
+    expect(serving(figures, 'r1', [HOST])).toEqual({
       ...{ requests: 10, ...change },
       latency: [10, ...EMPTY_AGGREGATE.latency.slice(1)],
     })
@@ -102,7 +107,7 @@ describe('answers of closed paths', () => {
       const sent = JSON.parse(JSON.stringify({ [HOST]: counted })) as Report['hosts']
       figures.add('proxy-0', 0, report(i + 1, OLD, sent), i + 1)
     })
-    return figures.serving(KEY, 'r1', [HOST], 0).closed
+    return serving(figures, 'r1', [HOST]).closed
   }
 
   it('add up where every proxy counts them apart, and are not known where one does not', () => {
@@ -233,4 +238,41 @@ it('counts a request at most once, and only for what its pod served at both ends
       expect(found.reduce((sum, count) => sum + count, 0)).toBeLessThanOrEqual(all)
     }),
   )
+})
+
+describe('a window', () => {
+  const LAST = LATENCY_BUCKETS_MS.length
+  /** Two pods, 2 s apart: pod 0 on the update, pod 1 on what is stable; a slow answer where it says so. */
+  const busy = (sequence: number, slow = 0): Report['hosts'] => ({
+    [HOST]: counters(100, {
+      latency: counters(100).latency.map((count, i) => (i === LAST ? slow : count - (i === 0 ? slow : 0))),
+    }),
+    [`other-${sequence}.example`]: counters(7),
+    'www.example': counters(3),
+  })
+  const figures = new Figures()
+  for (let i = 0; i <= 10; i++) {
+    figures.add('proxy-0', 0, report(i, NEW, busy(i)), i * 2_000)
+    figures.add('proxy-1', 1, { ...report(i, OLD, busy(i, i === 3 ? 50 : 0)), pod: 'proxy-1' }, i * 2_000)
+  }
+  const seen = figures.window(KEY, { update: 'r2', stable: 'r1' }, [HOST, 'www.example'], 2_000)
+
+  it('has what each report of a pod on the update said of the latency, all hosts of the rollout together', () => {
+    expect(seen.updateReports).toHaveLength(1)
+    expect(seen.updateReports[0]).toHaveLength(9)
+    expect(seen.updateReports[0]?.[0]).toEqual(counters(103).latency)
+    expect(seen.update.requests).toBe(9 * 103)
+  })
+
+  it('has what all pods counted on all other hosts, and nothing else', () => {
+    expect(seen.others.requests).toBe(2 * 9 * 7)
+    expect(figures.before([HOST, 'www.example'], 20_000)?.others.requests).toBe(2 * 10 * 7)
+    expect(figures.window(KEY, { update: 'r2', stable: 'r1' }, [HOST], 2_000).others.requests).toBe(2 * 9 * 10)
+  })
+
+  it('knows how slow the stable pods were at their slowest', () => {
+    expect(seen.stableSlowestMs).toBe(LATENCY_BUCKETS_MS.at(-1))
+    expect(figures.window(KEY, { update: 'r1', stable: 'r2' }, [HOST], 2_000).stableSlowestMs).toBeLessThan(2)
+    expect(figures.window(KEY, { update: 'r2', stable: 'r0' }, [HOST], 2_000).stableSlowestMs).toBeNull()
+  })
 })

@@ -2,9 +2,9 @@
 import type { Report } from '../../../protocol/messages.ts'
 import { ABSENT_REVISION } from '../../../protocol/objects.ts'
 import type { ObjectKey, Revision } from '../../../protocol/objects.ts'
-import { EMPTY_AGGREGATE, addAggregates, baselineOf, tlsAttempts } from '../machine/figures.ts'
-import type { Aggregate, Baseline, Before, PodBefore } from '../machine/figures.ts'
-import type { ProbeSeen } from '../machine/types.ts'
+import { EMPTY_AGGREGATE, addAggregates, baselineOf, tlsAttempts, withoutAggregate } from '../machine/figures.ts'
+import type { Aggregate, Baseline, Before, Histogram, PodBefore } from '../machine/figures.ts'
+import type { ProbeSeen, WindowFigures } from '../machine/types.ts'
 import { BLOCK_MS, dispersionOf, slowestOf } from './dispersion.ts'
 import type { Blocks } from './dispersion.ts'
 import { KEPT_MS, Samples, agreed } from './samples.ts'
@@ -21,6 +21,12 @@ const BASELINE_MS = 60_000
 export const BEFORE_MS = 15 * 60_000
 /** Of a pod's earlier processes; a report of one of them may still be under way. */
 const FORMER = 8
+
+/** Of the object that is rolled out. */
+interface Revisions {
+  readonly update: Revision | null
+  readonly stable: Revision | null
+}
 
 /** The last report of a pod, and what it counted before. */
 interface Heard {
@@ -52,7 +58,9 @@ export class Figures {
     // A first report says nothing of when it began, and that of a new process nothing of what was served between.
     if (before !== undefined) {
       const serves = same ? agreed(before.revisions, revisions) : new Map<ObjectKey, null>()
-      samples.add({ begin: before.at, end: nowMs, serves, hosts: hostsOf(report) })
+      const hosts = hostsOf(report)
+      const all = [...hosts.values()].reduce(addAggregates, EMPTY_AGGREGATE)
+      samples.add({ begin: before.at, end: nowMs, serves, hosts, all })
     }
     const former = before === undefined || same ? (before?.former ?? []) : [before.instance, ...before.former]
     this.#pods.set(pod, {
@@ -62,10 +70,38 @@ export class Figures {
     return true
   }
 
-  /** What pods counted while they served this revision of the object from end to end of a report, since `sinceMs`. */
-  serving(key: ObjectKey, revision: Revision | null, hosts: readonly string[], sinceMs: number): Aggregate {
-    const wanted = revision === ABSENT_REVISION ? null : revision
-    return this.#sum(hosts, sinceMs, sample => sample.serves.get(key) === wanted)
+  /**
+   * What pods counted since `sinceMs`, while they served the update of the object, or what is stable, from end to end of a report.
+   * @param revisions null: it does not exist
+   */
+  window(key: ObjectKey, revisions: Revisions, hosts: readonly string[], sinceMs: number): WindowFigures {
+    const [onUpdate, onStable] = [revisions.update, revisions.stable].map(one => (one === ABSENT_REVISION ? null : one))
+    const asked = [...new Set(hosts)]
+    let [update, stable, all, mine] = [EMPTY_AGGREGATE, EMPTY_AGGREGATE, EMPTY_AGGREGATE, EMPTY_AGGREGATE]
+    const updateReports: (readonly Histogram[])[] = []
+    const stableBlocks: Blocks[] = []
+    for (const { samples } of this.#pods.values()) {
+      const reports: Histogram[] = []
+      const onStableHere: Sample[] = []
+      for (const sample of samples.since(sinceMs)) {
+        const counted = countedOf(sample, asked)
+        all = addAggregates(all, sample.all)
+        mine = addAggregates(mine, counted)
+        const serves = sample.serves.get(key)
+        if (serves === onUpdate) {
+          update = addAggregates(update, counted)
+          reports.push(counted.latency)
+        }
+        if (serves === onStable) {
+          stable = addAggregates(stable, counted)
+          onStableHere.push(sample)
+        }
+      }
+      if (reports.length > 0) updateReports.push(reports)
+      stableBlocks.push(blocksOf(onStableHere, asked))
+    }
+    const others = withoutAggregate(all, mine)
+    return { update, stable, updateReports, stableSlowestMs: slowestOf(stableBlocks), others }
   }
 
   /** More pods than before serve the object and count its requests. */
@@ -85,7 +121,7 @@ export class Figures {
 
   /** The last minute before `nowMs` on all pods, not before `sinceMs`; null: nobody counted anything. */
   baseline(hosts: readonly string[], nowMs: number, sinceMs = -Infinity): Baseline | null {
-    const sum = this.#sum(hosts, Math.max(sinceMs, nowMs - BASELINE_MS), () => true)
+    const sum = this.#sum(hosts, Math.max(sinceMs, nowMs - BASELINE_MS))
     return sum.requests === 0 && tlsAttempts(sum) === 0 ? null : baselineOf(sum)
   }
 
@@ -95,32 +131,27 @@ export class Figures {
     const asked = [...new Set(hosts)]
     const pods = new Map<string, PodBefore>()
     const blocks: Blocks[] = []
-    let begin = nowMs
+    let [begin, all, mine] = [nowMs, EMPTY_AGGREGATE, EMPTY_AGGREGATE]
     for (const [pod, { ordinal, samples }] of this.#pods) {
-      const ofPod = blocksOf(samples.since(from), asked)
+      const seen = samples.since(from)
+      all = seen.reduce((sum, one) => addAggregates(sum, one.all), all)
+      const ofPod = blocksOf(seen, asked)
       if (ofPod.size === 0) continue
-      pods.set(pod, { ordinal, counted: [...ofPod.values()].reduce(addAggregates) })
-      begin = Math.min(begin, ...samples.since(from).map(one => one.begin))
+      const counted = [...ofPod.values()].reduce(addAggregates)
+      mine = addAggregates(mine, counted)
+      pods.set(pod, { ordinal, counted })
+      begin = Math.min(begin, ...seen.map(one => one.begin))
       blocks.push(ofPod)
     }
-    return pods.size === 0
-      ? null
-      : { pods, ms: nowMs - begin, dispersion: dispersionOf(blocks), slowestMs: slowestOf(blocks) }
+    if (pods.size === 0) return null
+    const others = withoutAggregate(all, mine)
+    return { pods, ms: nowMs - begin, dispersion: dispersionOf(blocks), slowestMs: slowestOf(blocks), others }
   }
 
-  #sum(hosts: readonly string[], since: number, counts: (sample: Sample) => boolean): Aggregate {
+  #sum(hosts: readonly string[], since: number): Aggregate {
     const asked = [...new Set(hosts)]
-    let sum = EMPTY_AGGREGATE
-    for (const { samples } of this.#pods.values()) {
-      for (const sample of samples.since(since)) {
-        if (!counts(sample)) continue
-        for (const host of asked) {
-          const counted = sample.hosts.get(host)
-          if (counted !== undefined) sum = addAggregates(sum, counted)
-        }
-      }
-    }
-    return sum
+    const samples = [...this.#pods.values()].flatMap(one => one.samples.since(since))
+    return samples.reduce((sum, sample) => addAggregates(sum, countedOf(sample, asked)), EMPTY_AGGREGATE)
   }
 
   #forgetSilent(nowMs: number): void {
@@ -131,6 +162,12 @@ export class Figures {
       this.#probed.forget(pod)
     }
   }
+}
+
+/** Of these hosts, each once. */
+function countedOf({ hosts }: Sample, asked: readonly string[]): Aggregate {
+  const [first, ...rest] = asked.flatMap(host => hosts.get(host) ?? [])
+  return first === undefined ? EMPTY_AGGREGATE : rest.reduce(addAggregates, first)
 }
 
 function blocksOf(samples: readonly Sample[], hosts: readonly string[]): Blocks {

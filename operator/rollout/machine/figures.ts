@@ -51,6 +51,30 @@ export const EMPTY_AGGREGATE: Aggregate = {
   closed: 0,
 }
 
+/** One count per LATENCY_BUCKETS_MS and one for slower. */
+export type Histogram = Aggregate['latency']
+
+/** `b` was counted as part of `a`. */
+export function withoutAggregate(a: Aggregate, b: Aggregate): Aggregate {
+  return {
+    requests: a.requests - b.requests,
+    status: [
+      ...([a.status[0] - b.status[0], a.status[1] - b.status[1], a.status[2] - b.status[2]] as const),
+      ...([a.status[3] - b.status[3], a.status[4] - b.status[4]] as const),
+    ],
+    notFound: a.notFound - b.notFound,
+    upstreamErrors: a.upstreamErrors - b.upstreamErrors,
+    tlsHandshakes: a.tlsHandshakes - b.tlsHandshakes,
+    tlsFailures: a.tlsFailures - b.tlsFailures,
+    latency: withoutHistogram(a.latency, b.latency),
+    closed: a.closed === null || b.closed === null ? null : a.closed - b.closed,
+  }
+}
+
+export function withoutHistogram(a: Histogram, b: Histogram): Histogram {
+  return a.map((count, i) => count - (b[i] ?? 0))
+}
+
 export function addAggregates(a: Aggregate, b: Aggregate): Aggregate {
   return {
     requests: a.requests + b.requests,
@@ -132,6 +156,8 @@ export interface Before {
   /** The time that they cover, in milliseconds. */
   readonly ms: number
   readonly dispersion: Dispersion
+  /** What all pods counted on all other hosts. */
+  readonly others: Aggregate
   /** The 99th percentile of the slowest stretch of it on all pods, in milliseconds; null: none had enough requests to say. */
   readonly slowestMs: number | null
 }
@@ -152,11 +178,14 @@ export function joinBefore(earlier: Before, later: Before): Before {
       ...{ redirects: most('redirects'), connectFailures: most('connectFailures') },
       ...{ tlsFailures: most('tlsFailures'), slow: most('slow') },
     },
-    slowestMs:
-      earlier.slowestMs === null || later.slowestMs === null
-        ? (earlier.slowestMs ?? later.slowestMs)
-        : Math.max(earlier.slowestMs, later.slowestMs),
+    others: addAggregates(earlier.others, later.others),
+    slowestMs: slower(earlier.slowestMs, later.slowestMs),
   }
+}
+
+/** The larger one; null: neither is known. */
+export function slower(a: number | null, b: number | null): number | null {
+  return a === null || b === null ? (a ?? b) : Math.max(a, b)
 }
 
 /** Part of whole in percent; 0 of 0 is 0. */
@@ -183,9 +212,9 @@ export function baselineOf(figures: Aggregate): Baseline {
  * The value below which the share `q` (0 to 1) of all counts lies, in milliseconds, linear inside a bucket.
  * The last bucket has no upper bound: its lower bound is the answer. Null: the histogram is empty.
  */
-export function percentile(histogram: readonly number[], q: number): number | null {
-  const total = histogram.reduce((sum, count) => sum + count, 0)
-  if (total === 0) return null
+export function percentile(histogram: Histogram, q: number): number | null {
+  const total = totalOf(histogram)
+  if (total <= 0) return null
   const rank = Math.min(Math.max(q, 0), 1) * total
   let below = 0
   for (const [i, count] of histogram.entries()) {
@@ -199,8 +228,12 @@ export function percentile(histogram: readonly number[], q: number): number | nu
   return LATENCY_BUCKETS_MS.at(-1) ?? null
 }
 
+export function totalOf(histogram: Histogram): number {
+  return histogram.reduce((sum, count) => sum + count, 0)
+}
+
 /** How many counts lie above `ms`, linear inside a bucket; those in the last bucket count as slower than anything below its bound. */
-export function slowerThan(histogram: readonly number[], ms: number): number {
+export function slowerThan(histogram: Histogram, ms: number): number {
   let slower = 0
   for (const [i, count] of histogram.entries()) {
     const low = i === 0 ? 0 : (LATENCY_BUCKETS_MS[i - 1] ?? 0)

@@ -3,7 +3,7 @@ import { EMPTY_AGGREGATE } from './figures.ts'
 import type { Before, PodBefore } from './figures.ts'
 import { judge } from './judge.ts'
 import { initialState } from './step.ts'
-import { EVEN, NEW, NO_COMMANDS, OLD, SETTINGS, counted, pod } from './testing.ts'
+import { EVEN, NEW, NO_COMMANDS, OLD, SETTINGS, counted, pod, windowOf } from './testing.ts'
 import type { Counted } from './testing.ts'
 import type { Observation, State, WindowFigures } from './types.ts'
 
@@ -14,10 +14,7 @@ const BROKEN: Counted = { requests: 240, failures: 240 }
 const STABLE: Counted = { requests: 960, failures: 8 }
 const MINUTE = 60_000
 
-const window = (update: Counted, stable = STABLE): WindowFigures => ({
-  update: counted(update),
-  stable: counted(stable),
-})
+const window = (update: Counted, stable = STABLE): WindowFigures => windowOf(counted(update), counted(stable))
 
 const WAITING: State = {
   ...initialState(1, 0),
@@ -163,9 +160,25 @@ describe('looks after the bake', () => {
   })
 })
 
+describe('what stable pods showed beside the update', () => {
+  const before: Before = { pods: new Map(), ms: 60_000, dispersion: EVEN, slowestMs: 40, others: EMPTY_AGGREGATE }
+  const after = (stableSlowestMs: number | null, from: Before | null = before): number | null | undefined => {
+    const figures = windowOf(counted(GOOD), counted(STABLE), { stableSlowestMs })
+    return judge({ ...WAITING, before: from }, observed({ figures }), SETTINGS).state.before?.slowestMs
+  }
+
+  it('is drift that later batches know of, where it was more than what was before', () => {
+    expect(after(90)).toBe(90)
+    expect(after(30)).toBe(40)
+    expect(after(null)).toBe(40)
+    expect(after(90, { ...before, slowestMs: null })).toBe(90)
+    expect(after(90, null)).toBeUndefined()
+  })
+})
+
 describe('what the pods showed before', () => {
   /** As many requests per second as now. */
-  const REST = { ms: 150_000, dispersion: EVEN, slowestMs: null }
+  const REST = { ms: 150_000, dispersion: EVEN, slowestMs: null, others: EMPTY_AGGREGATE }
   const BAKING: State = { ...WAITING, phase: 'Progressing', step: { name: 'baking', since: 0 } }
   const outcome = (before: Before | null, index = 1, fleet: Partial<Observation> = {}): string => {
     const bad = { requests: 1_000, failures: 42 }
@@ -224,6 +237,6 @@ it('an empty window is no evidence', () => {
       {},
     ),
   ).toEqual([])
-  const empty = { update: EMPTY_AGGREGATE, stable: EMPTY_AGGREGATE }
+  const empty = windowOf(EMPTY_AGGREGATE, EMPTY_AGGREGATE)
   expect(judge(WAITING, observed({ figures: empty }), SETTINGS).outcome.verdict).toBe('inconclusive')
 })

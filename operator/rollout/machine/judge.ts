@@ -53,7 +53,8 @@ export function judge(state: State, observation: Observation, settings: Settings
     one.verdict === 'fail' ? one : (late.failures.find(other => other.name === one.name) ?? one),
   )
   const next = { ...spent, looks: baked ? looksAfter(spent.looks, all, settings) : spent.looks, late: late.next }
-  const judged: State = { ...state, owing, verdicts: [acknowledged, ...verdicts], spent: next }
+  const before = withDrift(state.before, observation.figures)
+  const judged: State = { ...state, owing, verdicts: [acknowledged, ...verdicts], spent: next, before }
   const result: Outcome =
     acknowledged.verdict === 'fail'
       ? { verdict: 'fail', because: acknowledged }
@@ -64,6 +65,12 @@ export function judge(state: State, observation: Observation, settings: Settings
     outcome: result,
     isOutageOver: outageIsOver(state, observation, settings, result),
   }
+}
+
+/** In the last batch there are no stable pods. What they were for a moment in the batches before is what all may be without the update. */
+function withDrift(before: State['before'], { stableSlowestMs }: WindowFigures): State['before'] {
+  if (before === null || stableSlowestMs === null || stableSlowestMs <= (before.slowestMs ?? 0)) return before
+  return { ...before, slowestMs: stableSlowestMs }
 }
 
 function outageIsOver(state: State, observation: Observation, settings: Settings, of: Outcome): boolean {
@@ -145,8 +152,7 @@ function gateInput(
     closed,
     gates: gatesFor(settings.gates, observation),
     minRequests: settings.minRequests,
-    update: figures.update,
-    stable: figures.stable,
+    ...figures,
     baseline: state.baseline,
     probes: probesOf(observation, below),
     past: pastOf(state, observation, figures.update.requests / Math.max(1, ms)),
@@ -196,6 +202,7 @@ function pastOf({ before, index }: State, { pods }: Observation, pace: number): 
     stable: sum((_, ordinal) => !isBelow(ordinal)),
     dispersion: before.dispersion,
     slowestMs: before.slowestMs,
+    others: before.others,
     busier: pace > 0 ? Math.max(1, paced / pace) : 1,
   }
 }

@@ -1,13 +1,22 @@
 /** Settings, figures and a fleet for the tests of the rollout. */
 import type { Revision } from '../../../protocol/objects.ts'
 import { ABSENT_REVISION } from '../../../protocol/objects.ts'
-import { EMPTY_AGGREGATE, addAggregates } from './figures.ts'
+import { EMPTY_AGGREGATE, addAggregates, withoutAggregate } from './figures.ts'
 import type { Aggregate, Dispersion } from './figures.ts'
 import { memoryOf } from './memory.ts'
 import { resume } from './resume.ts'
 import type { RecordView, Remembered } from './resume.ts'
 import { initialState, step } from './step.ts'
-import type { Command, Commands, Observation, PodObservation, Settings, State, StepResult } from './types.ts'
+import type {
+  Command,
+  Commands,
+  Observation,
+  PodObservation,
+  Settings,
+  State,
+  StepResult,
+  WindowFigures,
+} from './types.ts'
 
 export const OLD: Revision = 'r1'
 export const NEW: Revision = 'r2'
@@ -66,12 +75,17 @@ export function counted(of: Counted): Aggregate {
   }
 }
 
-/** What every pod counts in a second. */
 /** Nothing comes in bunches. */
 export const EVEN: Dispersion = {
   ...{ failures: 1, notFound: 1, clientErrors: 1, redirects: 1, connectFailures: 1, tlsFailures: 1, slow: 1 },
 }
 
+/** A window in which nothing else is known. */
+export function windowOf(update: Aggregate, stable: Aggregate, change: Partial<WindowFigures> = {}): WindowFigures {
+  return { update, stable, updateReports: [], stableSlowestMs: null, others: EMPTY_AGGREGATE, ...change }
+}
+
+/** What every pod counts in a second. */
 export const HEALTHY: Counted = { requests: 50, handshakes: 10 }
 export const BROKEN: Counted = { requests: 50, failures: 10, handshakes: 10 }
 
@@ -263,15 +277,11 @@ export class World {
     this.#totals.push({ at: this.now, update, stable })
   }
 
-  #window(since: number): { readonly update: Aggregate; readonly stable: Aggregate } {
+  #window(since: number): WindowFigures {
     const before = this.#totals.findLast(one => one.at <= since) ?? NOTHING
     const { update, stable } = this.#totals.at(-1) ?? NOTHING
-    return { update: difference(update, before.update), stable: difference(stable, before.stable) }
+    return windowOf(withoutAggregate(update, before.update), withoutAggregate(stable, before.stable))
   }
-}
-
-function difference(a: Aggregate, b: Aggregate): Aggregate {
-  return addAggregates(a, scaled(b, -1))
 }
 
 function scaled(of: Aggregate, factor: number): Aggregate {

@@ -4,7 +4,7 @@
  */
 import type { ObjectKind, Revision } from '../../../protocol/objects.ts'
 import type { Settings } from '../../model/settings.ts'
-import type { Aggregate, Baseline, Before } from './figures.ts'
+import type { Aggregate, Baseline, Before, Histogram } from './figures.ts'
 
 export type { Batch, BatchSize, GateSettings, Pause, Settings } from '../../model/settings.ts'
 
@@ -145,6 +145,12 @@ export interface PodProbe {
 export interface WindowFigures {
   readonly update: Aggregate
   readonly stable: Aggregate
+  /** Latency of the update by pod, one histogram for each report, in their order. */
+  readonly updateReports: readonly (readonly Histogram[])[]
+  /** The 99th percentile of the slowest ten seconds of all stable pods together, in milliseconds; null: never enough requests to say. */
+  readonly stableSlowestMs: number | null
+  /** All other hosts, on all pods, whatever those serve. */
+  readonly others: Aggregate
 }
 
 export interface Observation {

@@ -2,15 +2,17 @@
 import type { ObjectKind } from '../../../../protocol/objects.ts'
 import type { Aggregate, Baseline, Dispersion } from '../figures.ts'
 import type { Chances } from '../statistics.ts'
-import type { GateSettings, Look, ProbeSeen, Verdict } from '../types.ts'
+import type { GateSettings, Look, ProbeSeen, Verdict, WindowFigures } from '../types.ts'
 
 /** Before the rollout: the pods that serve the update now, and those that do not. */
 export interface Past {
   readonly update: Aggregate
   readonly stable: Aggregate
   readonly dispersion: Dispersion
-  /** Before.slowestMs */
+  /** Before.slowestMs, and what stable pods showed since. */
   readonly slowestMs: number | null
+  /** Before.others */
+  readonly others: Aggregate
   /** So many times the requests per second that the update's pods have now they had then; at least 1. */
   readonly busier: number
 }
@@ -26,6 +28,10 @@ export interface GateInput {
   readonly minRequests: number
   readonly update: Aggregate
   readonly stable: Aggregate
+  /** WindowFigures.updateReports */
+  readonly updateReports: WindowFigures['updateReports']
+  /** WindowFigures.others */
+  readonly others: Aggregate
   readonly baseline: Baseline | null
   /** Null: not known. */
   readonly past: Past | null
@@ -45,7 +51,7 @@ export interface GateInput {
 /** Reason of the verdict that figures are beyond the limit, but chance may have done that. */
 export const NOT_SIGNIFICANT = 'NotSignificant'
 
-/** Reason of the verdict that an absolute limit is exceeded, and on the stable pods, too. */
+/** Reason of the verdict that a limit is exceeded, and not by the update alone: on the stable pods, or on all other hosts, too. */
 export const FAILS_EVERYWHERE = 'FailsEverywhere'
 
 /** Reason of the verdict that figures look bad, and nothing is there to compare them with. */

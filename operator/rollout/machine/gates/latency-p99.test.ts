@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { EMPTY_AGGREGATE } from '../figures.ts'
+import { EMPTY_AGGREGATE, addAggregates } from '../figures.ts'
 import type { Aggregate } from '../figures.ts'
 import { EVEN, counted } from '../testing.ts'
 import { latencyP99 } from './latency-p99.ts'
@@ -67,7 +67,7 @@ describe('latencyP99', () => {
 
   it('against before the rollout takes for drift what all pods were for a while, and only there', () => {
     const pods = counted({ requests: 5_000, bucket: 4 })
-    const past = { update: pods, stable: pods, dispersion: EVEN, busier: 1 }
+    const past = { update: pods, stable: pods, dispersion: EVEN, busier: 1, others: EMPTY_AGGREGATE }
     const slower = (slowestMs: number | null, than: Inputs): string => {
       const found = latencyP99(baked({ ...than, update: { requests: 200, bucket: 7 }, past: { ...past, slowestMs } }))
       return `${found?.verdict ?? ''} ${found?.reason ?? ''}`
@@ -88,6 +88,70 @@ describe('latencyP99', () => {
     const moment = { update: { requests: 200, bucket: 7 } }
     expect(latencyP99(input({ ...moment, before: STABLE }))).toMatchObject({ reason: 'NotSignificant' })
     expect(latencyP99(input({ ...moment, stable: STABLE }))).toMatchObject({ reason: 'Slower' })
+  })
+
+  describe('what only one pod showed in one moment', () => {
+    const FAST = mixed(100, 0)
+    /** Of each of these pods what its reports said. */
+    const of = (pods: readonly (readonly Aggregate[])[], stable: Inputs['stable'] = STABLE): string => {
+      const update = pods.flat().reduce(addAggregates, EMPTY_AGGREGATE)
+      const updateReports = pods.map(reports => reports.map(({ latency }) => latency))
+      const found = latencyP99({ ...baked({ stable }), update, updateReports })
+      return `${found?.verdict ?? ''} ${found?.reason ?? ''}`
+    }
+
+    it.each<[string, string, readonly (readonly Aggregate[])[]]>([
+      ['pass WithinLimits', 'one report', [[FAST, FAST, mixed(40, 60), FAST, FAST]]],
+      ['pass WithinLimits', 'two reports in a row', [[FAST, mixed(40, 60), mixed(40, 60), FAST]]],
+      ['fail Slower', 'two that are apart', [[FAST, mixed(40, 60), FAST, mixed(40, 60)]]],
+      ['fail Slower', 'three in a row', [[mixed(40, 60), mixed(40, 60), mixed(40, 60), FAST]]],
+      [
+        'fail Slower',
+        'one report of each of two pods',
+        [
+          [FAST, mixed(40, 60)],
+          [FAST, mixed(40, 60)],
+        ],
+      ],
+      ['inconclusive TooFewRequests', 'there is no other moment', [[mixed(0, 200)]]],
+      [
+        'fail Slower',
+        'a slow pod shows it in every moment',
+        [[mixed(0, 50), mixed(0, 50), mixed(0, 50), mixed(0, 50)]],
+      ],
+    ])('%s: %s', (expected, _, pods) => {
+      expect(of(pods)).toBe(expected)
+    })
+
+    it('is said', () => {
+      const update = [FAST, FAST, mixed(40, 60)].reduce(addAggregates)
+      const updateReports = [[FAST.latency, FAST.latency, mixed(40, 60).latency]]
+      const found = latencyP99({ ...baked({ stable: STABLE }), update, updateReports })
+      expect(found?.message).toBe(
+        'p99 243 ms of 300 requests on pod 0, 25 ms but for one moment of one pod (stable pods: 25 ms)',
+      )
+    })
+  })
+
+  describe('where all other hosts on the pods became slower as well', () => {
+    const pods = counted({ requests: 5_000, bucket: 4 })
+    const past = { update: pods, stable: pods, dispersion: EVEN, busier: 1, slowestMs: null }
+    const before = counted({ requests: 5_000, bucket: 4 })
+    const of = (others: Aggregate, change: Inputs = { before: STABLE }): string => {
+      const found = latencyP99({
+        ...baked({ update: { requests: 200, bucket: 7 }, past: { ...past, others: before }, ...change }),
+        others,
+      })
+      return `${found?.verdict ?? ''} ${found?.reason ?? ''}`
+    }
+
+    it('says nothing of the update where no pod is stable', () => {
+      expect(of(counted({ requests: 500, bucket: 4 }))).toBe('fail Slower')
+      expect(of(counted({ requests: 500, bucket: 5 }))).toBe('fail Slower')
+      expect(of(counted({ requests: 500, bucket: 7 }))).toBe('inconclusive FailsEverywhere')
+      expect(of(counted({ requests: 99, bucket: 7 }))).toBe('fail Slower')
+      expect(of(counted({ requests: 500, bucket: 7 }), { stable: STABLE })).toBe('fail Slower')
+    })
   })
 
   it('says what it saw and what the limit is', () => {
