@@ -90,8 +90,9 @@ export async function goodChanges(options: GoodOptions): Promise<GoodOutcome> {
   const results: GoodChange[] = []
   let begun = 0
   try {
-    // What pods showed before is known for a while: a client that is stuck does not come with the change.
-    await sleep(20_000)
+    // What pods showed before is known for a while: a client that is stuck does not come with the change. The gates look back for a quarter of
+    // an hour; of a minute it shows on a pod with six requests a second.
+    await sleep(60_000)
     const drive = async (host: number): Promise<void> => {
       for (let n = 1; begun < changes && !options.ending.aborted; n++) {
         begun++
