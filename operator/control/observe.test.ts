@@ -187,7 +187,7 @@ describe('figures, pods, endpoints', () => {
   })
 
   it('asks what each pod showed before only when the rollout may begin', () => {
-    const before = { pods: new Map(), ms: 0, dispersion: EVEN, slowestMs: null, others: EMPTY_AGGREGATE }
+    const before = { pods: new Map(), ms: 0, dispersion: EVEN, slowestMs: null }
     const figures = figureSource({ before: () => before })
     const seen = (change: Partial<State>, isItsTurn = true): unknown =>
       look(ON_ITS_WAY, { figures, isItsTurn, state: state(change) }).before
@@ -201,7 +201,6 @@ describe('figures, pods, endpoints', () => {
     const past = (ms: number, requests: number): Before => ({
       pods: new Map([['p-0', { ordinal: 0, counted: { ...EMPTY_AGGREGATE, requests } }]]),
       ...{ ms, dispersion: { ...EVEN, slow: requests }, slowestMs: ms < 60_000 ? null : ms },
-      others: { ...EMPTY_AGGREGATE, requests: requests * 10 },
     })
     const seen = (own: Before | null, handedOn: Before | null): Before | null => {
       const figures = figureSource({ before: () => own })
@@ -210,7 +209,6 @@ describe('figures, pods, endpoints', () => {
     }
     const both = seen(past(30_000, 10), past(60_000, 20))
     expect(both?.pods.get('p-0')?.counted.requests).toBe(30)
-    expect(both?.others.requests).toBe(300)
     expect(both).toMatchObject({ ms: 90_000, slowestMs: 60_000, dispersion: { failures: 1, slow: 20 } })
     expect(seen(past(30_000, 10), null)?.ms).toBe(30_000)
     expect(seen(null, past(30_000, 10))?.ms).toBe(30_000)

@@ -15,8 +15,6 @@ export interface Sample {
   readonly serves: ReadonlyMap<ObjectKey, Revision | null>
   /** Of every host that was counted. */
   readonly hosts: ReadonlyMap<string, Aggregate>
-  /** The sum of them. */
-  readonly all: Aggregate
 }
 
 /** Older samples are forgotten: the longest bake time, and some. Milliseconds. */
@@ -81,8 +79,7 @@ function merged(first: Sample, second: Sample): Sample {
     const before = hosts.get(host)
     hosts.set(host, before === undefined ? counts : addAggregates(before, counts))
   }
-  const all = addAggregates(first.all, second.all)
-  return { begin: first.begin, end: second.end, serves: agreed(first.serves, second.serves), hosts, all }
+  return { begin: first.begin, end: second.end, serves: agreed(first.serves, second.serves), hosts }
 }
 
 /** What both say alike: a pod served an object from end to end only if it did so at both ends. */

@@ -2,9 +2,9 @@
 import type { Report } from '../../../protocol/messages.ts'
 import { ABSENT_REVISION } from '../../../protocol/objects.ts'
 import type { ObjectKey, Revision } from '../../../protocol/objects.ts'
-import { EMPTY_AGGREGATE, addAggregates, baselineOf, tlsAttempts, withoutAggregate } from '../machine/figures.ts'
-import type { Aggregate, Baseline, Before, Histogram, PodBefore } from '../machine/figures.ts'
-import type { ProbeSeen, WindowFigures } from '../machine/types.ts'
+import { EMPTY_AGGREGATE, addAggregates, baselineOf, tlsAttempts } from '../machine/figures.ts'
+import type { Aggregate, Baseline, Before, PodBefore } from '../machine/figures.ts'
+import type { LatencyReport, ProbeSeen, WindowFigures } from '../machine/types.ts'
 import { BLOCK_MS, dispersionOf, slowestOf } from './dispersion.ts'
 import type { Blocks } from './dispersion.ts'
 import { KEPT_MS, Samples, agreed } from './samples.ts'
@@ -58,9 +58,7 @@ export class Figures {
     // A first report says nothing of when it began, and that of a new process nothing of what was served between.
     if (before !== undefined) {
       const serves = same ? agreed(before.revisions, revisions) : new Map<ObjectKey, null>()
-      const hosts = hostsOf(report)
-      const all = [...hosts.values()].reduce(addAggregates, EMPTY_AGGREGATE)
-      samples.add({ begin: before.at, end: nowMs, serves, hosts, all })
+      samples.add({ begin: before.at, end: nowMs, serves, hosts: hostsOf(report) })
     }
     const former = before === undefined || same ? (before?.former ?? []) : [before.instance, ...before.former]
     this.#pods.set(pod, {
@@ -77,31 +75,23 @@ export class Figures {
   window(key: ObjectKey, revisions: Revisions, hosts: readonly string[], sinceMs: number): WindowFigures {
     const [onUpdate, onStable] = [revisions.update, revisions.stable].map(one => (one === ABSENT_REVISION ? null : one))
     const asked = [...new Set(hosts)]
-    let [update, stable, all, mine] = [EMPTY_AGGREGATE, EMPTY_AGGREGATE, EMPTY_AGGREGATE, EMPTY_AGGREGATE]
-    const updateReports: (readonly Histogram[])[] = []
-    const stableBlocks: Blocks[] = []
+    let [update, stable] = [EMPTY_AGGREGATE, EMPTY_AGGREGATE]
+    const updateReports: (readonly LatencyReport[])[] = []
     for (const { samples } of this.#pods.values()) {
-      const reports: Histogram[] = []
-      const onStableHere: Sample[] = []
+      const reports: LatencyReport[] = []
       for (const sample of samples.since(sinceMs)) {
-        const counted = countedOf(sample, asked)
-        all = addAggregates(all, sample.all)
-        mine = addAggregates(mine, counted)
         const serves = sample.serves.get(key)
-        if (serves === onUpdate) {
-          update = addAggregates(update, counted)
-          reports.push(counted.latency)
-        }
-        if (serves === onStable) {
-          stable = addAggregates(stable, counted)
-          onStableHere.push(sample)
-        }
+        if (serves !== onUpdate && serves !== onStable) continue
+        const { begin, end } = sample
+        const counted = countedOf(sample, asked)
+        if (serves === onStable) stable = addAggregates(stable, counted)
+        if (serves !== onUpdate) continue
+        update = addAggregates(update, counted)
+        reports.push({ begin, end, latency: counted.latency })
       }
       if (reports.length > 0) updateReports.push(reports)
-      stableBlocks.push(blocksOf(onStableHere, asked))
     }
-    const others = withoutAggregate(all, mine)
-    return { update, stable, updateReports, stableSlowestMs: slowestOf(stableBlocks), others }
+    return { update, stable, updateReports }
   }
 
   /** More pods than before serve the object and count its requests. */
@@ -131,21 +121,17 @@ export class Figures {
     const asked = [...new Set(hosts)]
     const pods = new Map<string, PodBefore>()
     const blocks: Blocks[] = []
-    let [begin, all, mine] = [nowMs, EMPTY_AGGREGATE, EMPTY_AGGREGATE]
+    let begin = nowMs
     for (const [pod, { ordinal, samples }] of this.#pods) {
-      const seen = samples.since(from)
-      all = seen.reduce((sum, one) => addAggregates(sum, one.all), all)
-      const ofPod = blocksOf(seen, asked)
+      const ofPod = blocksOf(samples.since(from), asked)
       if (ofPod.size === 0) continue
-      const counted = [...ofPod.values()].reduce(addAggregates)
-      mine = addAggregates(mine, counted)
-      pods.set(pod, { ordinal, counted })
-      begin = Math.min(begin, ...seen.map(one => one.begin))
+      pods.set(pod, { ordinal, counted: [...ofPod.values()].reduce(addAggregates) })
+      begin = Math.min(begin, ...samples.since(from).map(one => one.begin))
       blocks.push(ofPod)
     }
-    if (pods.size === 0) return null
-    const others = withoutAggregate(all, mine)
-    return { pods, ms: nowMs - begin, dispersion: dispersionOf(blocks), slowestMs: slowestOf(blocks), others }
+    return pods.size === 0
+      ? null
+      : { pods, ms: nowMs - begin, dispersion: dispersionOf(blocks), slowestMs: slowestOf(blocks) }
   }
 
   #sum(hosts: readonly string[], since: number): Aggregate {

@@ -1,5 +1,4 @@
 import { describe, expect, it } from '@jest/globals'
-import { EMPTY_AGGREGATE } from './figures.ts'
 import { EVEN, BROKEN, HEALTHY, NEW, OLD, SETTINGS, World } from './testing.ts'
 
 /** Two pods serve the update and bake. */
@@ -150,7 +149,7 @@ describe('spec.retry', () => {
       },
       latencyP99Ms: 20,
     }
-    const before = { pods: new Map(), ms: 900_000, dispersion: EVEN, slowestMs: null, others: EMPTY_AGGREGATE }
+    const before = { pods: new Map(), ms: 900_000, dispersion: EVEN, slowestMs: null }
     run.change = { baseline, before }
     run.onUpdate = BROKEN
     run.until(state => state.phase === 'RolledBack')

@@ -55,22 +55,6 @@ export const EMPTY_AGGREGATE: Aggregate = {
 export type Histogram = Aggregate['latency']
 
 /** `b` was counted as part of `a`. */
-export function withoutAggregate(a: Aggregate, b: Aggregate): Aggregate {
-  return {
-    requests: a.requests - b.requests,
-    status: [
-      ...([a.status[0] - b.status[0], a.status[1] - b.status[1], a.status[2] - b.status[2]] as const),
-      ...([a.status[3] - b.status[3], a.status[4] - b.status[4]] as const),
-    ],
-    notFound: a.notFound - b.notFound,
-    upstreamErrors: a.upstreamErrors - b.upstreamErrors,
-    tlsHandshakes: a.tlsHandshakes - b.tlsHandshakes,
-    tlsFailures: a.tlsFailures - b.tlsFailures,
-    latency: withoutHistogram(a.latency, b.latency),
-    closed: a.closed === null || b.closed === null ? null : a.closed - b.closed,
-  }
-}
-
 export function withoutHistogram(a: Histogram, b: Histogram): Histogram {
   return a.map((count, i) => count - (b[i] ?? 0))
 }
@@ -156,8 +140,6 @@ export interface Before {
   /** The time that they cover, in milliseconds. */
   readonly ms: number
   readonly dispersion: Dispersion
-  /** What all pods counted on all other hosts. */
-  readonly others: Aggregate
   /** The 99th percentile of the slowest stretch of it on all pods, in milliseconds; null: none had enough requests to say. */
   readonly slowestMs: number | null
 }
@@ -178,14 +160,11 @@ export function joinBefore(earlier: Before, later: Before): Before {
       ...{ redirects: most('redirects'), connectFailures: most('connectFailures') },
       ...{ tlsFailures: most('tlsFailures'), slow: most('slow') },
     },
-    others: addAggregates(earlier.others, later.others),
-    slowestMs: slower(earlier.slowestMs, later.slowestMs),
+    slowestMs:
+      earlier.slowestMs === null || later.slowestMs === null
+        ? (earlier.slowestMs ?? later.slowestMs)
+        : Math.max(earlier.slowestMs, later.slowestMs),
   }
-}
-
-/** The larger one; null: neither is known. */
-export function slower(a: number | null, b: number | null): number | null {
-  return a === null || b === null ? (a ?? b) : Math.max(a, b)
 }
 
 /** Part of whole in percent; 0 of 0 is 0. */
@@ -214,7 +193,7 @@ export function baselineOf(figures: Aggregate): Baseline {
  */
 export function percentile(histogram: Histogram, q: number): number | null {
   const total = totalOf(histogram)
-  if (total <= 0) return null
+  if (total === 0) return null
   const rank = Math.min(Math.max(q, 0), 1) * total
   let below = 0
   for (const [i, count] of histogram.entries()) {

@@ -160,25 +160,9 @@ describe('looks after the bake', () => {
   })
 })
 
-describe('what stable pods showed beside the update', () => {
-  const before: Before = { pods: new Map(), ms: 60_000, dispersion: EVEN, slowestMs: 40, others: EMPTY_AGGREGATE }
-  const after = (stableSlowestMs: number | null, from: Before | null = before): number | null | undefined => {
-    const figures = windowOf(counted(GOOD), counted(STABLE), { stableSlowestMs })
-    return judge({ ...WAITING, before: from }, observed({ figures }), SETTINGS).state.before?.slowestMs
-  }
-
-  it('is drift that later batches know of, where it was more than what was before', () => {
-    expect(after(90)).toBe(90)
-    expect(after(30)).toBe(40)
-    expect(after(null)).toBe(40)
-    expect(after(90, { ...before, slowestMs: null })).toBe(90)
-    expect(after(90, null)).toBeUndefined()
-  })
-})
-
 describe('what the pods showed before', () => {
   /** As many requests per second as now. */
-  const REST = { ms: 150_000, dispersion: EVEN, slowestMs: null, others: EMPTY_AGGREGATE }
+  const REST = { ms: 150_000, dispersion: EVEN, slowestMs: null }
   const BAKING: State = { ...WAITING, phase: 'Progressing', step: { name: 'baking', since: 0 } }
   const outcome = (before: Before | null, index = 1, fleet: Partial<Observation> = {}): string => {
     const bad = { requests: 1_000, failures: 42 }

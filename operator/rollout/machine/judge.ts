@@ -53,8 +53,7 @@ export function judge(state: State, observation: Observation, settings: Settings
     one.verdict === 'fail' ? one : (late.failures.find(other => other.name === one.name) ?? one),
   )
   const next = { ...spent, looks: baked ? looksAfter(spent.looks, all, settings) : spent.looks, late: late.next }
-  const before = withDrift(state.before, observation.figures)
-  const judged: State = { ...state, owing, verdicts: [acknowledged, ...verdicts], spent: next, before }
+  const judged: State = { ...state, owing, verdicts: [acknowledged, ...verdicts], spent: next }
   const result: Outcome =
     acknowledged.verdict === 'fail'
       ? { verdict: 'fail', because: acknowledged }
@@ -65,12 +64,6 @@ export function judge(state: State, observation: Observation, settings: Settings
     outcome: result,
     isOutageOver: outageIsOver(state, observation, settings, result),
   }
-}
-
-/** In the last batch there are no stable pods. What they were for a moment in the batches before is what all may be without the update. */
-function withDrift(before: State['before'], { stableSlowestMs }: WindowFigures): State['before'] {
-  if (before === null || stableSlowestMs === null || stableSlowestMs <= (before.slowestMs ?? 0)) return before
-  return { ...before, slowestMs: stableSlowestMs }
 }
 
 function outageIsOver(state: State, observation: Observation, settings: Settings, of: Outcome): boolean {
@@ -202,7 +195,6 @@ function pastOf({ before, index }: State, { pods }: Observation, pace: number): 
     stable: sum((_, ordinal) => !isBelow(ordinal)),
     dispersion: before.dispersion,
     slowestMs: before.slowestMs,
-    others: before.others,
     busier: pace > 0 ? Math.max(1, paced / pace) : 1,
   }
 }

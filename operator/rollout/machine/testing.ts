@@ -1,7 +1,7 @@
 /** Settings, figures and a fleet for the tests of the rollout. */
 import type { Revision } from '../../../protocol/objects.ts'
 import { ABSENT_REVISION } from '../../../protocol/objects.ts'
-import { EMPTY_AGGREGATE, addAggregates, withoutAggregate } from './figures.ts'
+import { EMPTY_AGGREGATE, addAggregates } from './figures.ts'
 import type { Aggregate, Dispersion } from './figures.ts'
 import { memoryOf } from './memory.ts'
 import { resume } from './resume.ts'
@@ -80,9 +80,9 @@ export const EVEN: Dispersion = {
   ...{ failures: 1, notFound: 1, clientErrors: 1, redirects: 1, connectFailures: 1, tlsFailures: 1, slow: 1 },
 }
 
-/** A window in which nothing else is known. */
-export function windowOf(update: Aggregate, stable: Aggregate, change: Partial<WindowFigures> = {}): WindowFigures {
-  return { update, stable, updateReports: [], stableSlowestMs: null, others: EMPTY_AGGREGATE, ...change }
+/** A window of which no single report is known. */
+export function windowOf(update: Aggregate, stable: Aggregate): WindowFigures {
+  return { update, stable, updateReports: [] }
 }
 
 /** What every pod counts in a second. */
@@ -280,8 +280,12 @@ export class World {
   #window(since: number): WindowFigures {
     const before = this.#totals.findLast(one => one.at <= since) ?? NOTHING
     const { update, stable } = this.#totals.at(-1) ?? NOTHING
-    return windowOf(withoutAggregate(update, before.update), withoutAggregate(stable, before.stable))
+    return windowOf(difference(update, before.update), difference(stable, before.stable))
   }
+}
+
+function difference(a: Aggregate, b: Aggregate): Aggregate {
+  return addAggregates(a, scaled(b, -1))
 }
 
 function scaled(of: Aggregate, factor: number): Aggregate {

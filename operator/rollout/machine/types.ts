@@ -145,12 +145,16 @@ export interface PodProbe {
 export interface WindowFigures {
   readonly update: Aggregate
   readonly stable: Aggregate
-  /** Latency of the update by pod, one histogram for each report, in their order. */
-  readonly updateReports: readonly (readonly Histogram[])[]
-  /** The 99th percentile of the slowest ten seconds of all stable pods together, in milliseconds; null: never enough requests to say. */
-  readonly stableSlowestMs: number | null
-  /** All other hosts, on all pods, whatever those serve. */
-  readonly others: Aggregate
+  /** What the pods of `update` said of its latency, by pod, in order of time. */
+  readonly updateReports: readonly (readonly LatencyReport[])[]
+}
+
+/** What a pod counted between two of its reports. */
+export interface LatencyReport {
+  /** Monotonic milliseconds. */
+  readonly begin: number
+  readonly end: number
+  readonly latency: Histogram
 }
 
 export interface Observation {

@@ -191,7 +191,6 @@ function pastOf({ pods, unknownPast }: Scenario, clients: Clients): Past {
     ms: BEFORE_MS,
     dispersion: dispersionOf(blocks.map(ofPod => new Map(ofPod.entries()))),
     slowestMs: slowestOf(blocks.map(ofPod => new Map(ofPod.entries()))),
-    others: EMPTY_AGGREGATE,
   }
   const lastMinute = blocks.flatMap(ofPod => ofPod.slice(-60_000 / BLOCK_MS)).reduce(addAggregates)
   return { before: unknownPast ? null : before, baseline: baselineOf(lastMinute) }
@@ -241,8 +240,8 @@ function windowOf(ticks: readonly Tick[], since: number): WindowFigures {
   }
   return {
     ...{ update: figures(sums[0], sums[1], sums[2]), stable: figures(sums[3], sums[4], sums[5]) },
-    // Every answer is as fast as any other, and there is no other host.
-    ...{ updateReports: [], stableSlowestMs: null, others: EMPTY_AGGREGATE },
+    // Every answer is as fast as any other.
+    updateReports: [],
   }
 }
 

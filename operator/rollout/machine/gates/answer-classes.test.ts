@@ -1,11 +1,9 @@
 import { describe, expect, it } from '@jest/globals'
 import { clientErrorRate, connectFailureRate, redirectRate } from './answer-classes.ts'
-import { evaluate, outcome } from './chain.ts'
 import type { Past } from './gate.ts'
 import type { Inputs } from './testing.ts'
 import { baked, input } from './testing.ts'
-import { EMPTY_AGGREGATE } from '../figures.ts'
-import { EVEN, SETTINGS, counted } from '../testing.ts'
+import { SETTINGS, counted } from '../testing.ts'
 import type { Counted } from '../testing.ts'
 
 const STABLE = { requests: 1_000, clientErrors: 30 }
@@ -102,14 +100,7 @@ describe('connectFailureRate', () => {
       tlsFailures: 1,
       slow: 1,
     }
-    return {
-      update: counted(update),
-      stable: counted(stable),
-      dispersion,
-      busier: 1,
-      slowestMs: null,
-      others: EMPTY_AGGREGATE,
-    }
+    return { update: counted(update), stable: counted(stable), dispersion, busier: 1, slowestMs: null }
   }
 
   it.each<[string, string, Inputs, boolean]>([
@@ -198,52 +189,5 @@ describe('connectFailureRate', () => {
     expect(connectFailureRate({ ...of, gates })).toBeNull()
     const baseline = of.baseline === null ? null : { ...of.baseline, connectFailureRate: null }
     expect(connectFailureRate({ ...of, baseline })).toMatchObject({ verdict: 'inconclusive', reason: 'NoReference' })
-  })
-})
-
-describe('what happens on all other hosts of the pods as well', () => {
-  const USUAL: Counted = { requests: 5_000, clientErrors: 50 }
-  const dispersion = EVEN
-  const past: Past = {
-    ...{ update: counted(USUAL), stable: counted(USUAL), dispersion, busier: 1, slowestMs: null },
-    others: counted(USUAL),
-  }
-  const seen = (others: Counted, change: Inputs = { before: { requests: 1_000, clientErrors: 10 } }): string => {
-    const of = {
-      ...baked({ update: { requests: 1_000, clientErrors: 300 }, past, ...change }),
-      others: counted(others),
-    }
-    const found = clientErrorRate(of)
-    return `${found?.verdict ?? ''} ${found?.reason ?? ''}`
-  }
-
-  it('is none of the update’s where no pod is stable: it waits, and is not taken back', () => {
-    expect(seen(USUAL)).toBe('fail Rose')
-    expect(seen({ requests: 5_000, clientErrors: 1_500 })).toBe('inconclusive FailsEverywhere')
-    // Most of it is the update's.
-    expect(seen({ requests: 5_000, clientErrors: 150 })).toBe('fail Rose')
-    // Too few to say anything.
-    expect(seen({ requests: 99, clientErrors: 90 })).toBe('fail Rose')
-    // Of the same moment: pods that have the others, too.
-    expect(seen({ requests: 5_000, clientErrors: 1_500 }, { stable: USUAL })).toBe('fail Rose')
-  })
-
-  it('keeps the batch waiting, whatever else passes', () => {
-    const of = {
-      ...baked({ update: { requests: 1_000, clientErrors: 300 }, before: { requests: 1_000, clientErrors: 10 }, past }),
-      others: counted({ requests: 5_000, clientErrors: 1_500 }),
-    }
-    expect(outcome(of, evaluate(of))).toMatchObject({ verdict: 'inconclusive', because: { name: 'clientErrorRate' } })
-    expect(outcome({ ...of, closed: 'it is closed' }, evaluate(of)).verdict).toBe('pass')
-  })
-
-  it('says how much it was', () => {
-    const of = {
-      ...baked({ update: { requests: 1_000, clientErrors: 300 }, before: { requests: 1_000, clientErrors: 10 }, past }),
-      others: counted({ requests: 5_000, clientErrors: 1_500 }),
-    }
-    expect(clientErrorRate(of)?.message).toBe(
-      '4xx answers 30.0 % of 1000 requests on pod 0 is too high, and not by the update alone (before the rollout: 1.0 % of 1000); all other hosts on these pods: 29.00 points more than before',
-    )
   })
 })

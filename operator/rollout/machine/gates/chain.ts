@@ -1,6 +1,6 @@
 /** The gates in order, and what their verdicts mean together. */
 import type { Verdict } from '../types.ts'
-import { ALARMING, FAILS_EVERYWHERE, NOT_SIGNIFICANT } from './gate.ts'
+import { ALARMING, NOT_SIGNIFICANT } from './gate.ts'
 import type { Gate, GateInput } from './gate.ts'
 import { closedPaths } from './closed.ts'
 import { clientErrorRate, connectFailureRate, redirectRate } from './answer-classes.ts'
@@ -73,9 +73,6 @@ export function outcome(input: GateInput, verdicts: readonly Verdict[]): Outcome
   if (doubtful !== undefined) return { verdict: 'inconclusive', because: doubtful }
   // Closed: whatever is missing will not come, and others who fail on the same host are no reason to stay open.
   if (input.closed !== null || isMissedByFew) return { verdict: 'pass' }
-  // Of a probe it says that it asks for what is not.
-  const shared = told.find(one => one.reason === FAILS_EVERYWHERE && one.name !== PROBES_NAME)
-  if (shared !== undefined) return { verdict: 'inconclusive', because: shared }
   const decisive = required(input.kind, input.deletion)
     .map(name => verdicts.find(one => one.name === name))
     .find(one => one !== undefined)

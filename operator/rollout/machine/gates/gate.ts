@@ -9,10 +9,8 @@ export interface Past {
   readonly update: Aggregate
   readonly stable: Aggregate
   readonly dispersion: Dispersion
-  /** Before.slowestMs, and what stable pods showed since. */
+  /** Before.slowestMs */
   readonly slowestMs: number | null
-  /** Before.others */
-  readonly others: Aggregate
   /** So many times the requests per second that the update's pods have now they had then; at least 1. */
   readonly busier: number
 }
@@ -30,8 +28,6 @@ export interface GateInput {
   readonly stable: Aggregate
   /** WindowFigures.updateReports */
   readonly updateReports: WindowFigures['updateReports']
-  /** WindowFigures.others */
-  readonly others: Aggregate
   readonly baseline: Baseline | null
   /** Null: not known. */
   readonly past: Past | null
@@ -51,7 +47,7 @@ export interface GateInput {
 /** Reason of the verdict that figures are beyond the limit, but chance may have done that. */
 export const NOT_SIGNIFICANT = 'NotSignificant'
 
-/** Reason of the verdict that a limit is exceeded, and not by the update alone: on the stable pods, or on all other hosts, too. */
+/** Reason of the verdict that an absolute limit is exceeded, and on the stable pods, too. */
 export const FAILS_EVERYWHERE = 'FailsEverywhere'
 
 /** Reason of the verdict that figures look bad, and nothing is there to compare them with. */

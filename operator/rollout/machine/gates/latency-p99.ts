@@ -3,8 +3,8 @@ import { failures, percentile, slowerThan, totalOf, withoutHistogram } from '../
 import type { Histogram } from '../figures.ts'
 import { chanceAbove, chanceOfRise, thinned } from '../statistics.ts'
 import type { Sample } from '../statistics.ts'
-import type { Verdict } from '../types.ts'
-import { FAILS_EVERYWHERE, NOT_SIGNIFICANT, verdict } from './gate.ts'
+import type { LatencyReport, Verdict } from '../types.ts'
+import { NOT_SIGNIFICANT, verdict } from './gate.ts'
 import type { Gate, GateInput } from './gate.ts'
 import { FEWEST, evidenceOf, ownPast } from './rise.ts'
 import { round } from './success-rate.ts'
@@ -23,8 +23,6 @@ interface SlowReference {
   readonly worst: number
   /** Its requests above a limit. */
   readonly slow: (limitMs: number) => Sample
-  /** So many times as slow as before are all other hosts on the pods; 1: no more than that, or it is of the same moment. */
-  readonly everywhere: number
 }
 
 export const latencyP99: Gate = input => {
@@ -69,90 +67,84 @@ function compared(input: GateInput, against: SlowReference, { maxRise, p99, seen
       ...figures,
       ...{ referenceP99Ms: round(against.p99), limitMs: round(failing) },
     })
-  const calm = withoutItsSlowestMoment(update.latency, input.updateReports, failing)
-  const calmP99 = percentile(calm, 0.99)
-  const rise = riseOver(input, against, calm)
-  const isSlow = (over: number): boolean =>
-    rise.isCertain(over) || (calmP99 !== null && calmP99 > over && rise.isLikely(over))
-  if (isSlow(failing)) {
-    const { everywhere } = against
-    if (everywhere > 1 && !isSlow(failing * everywhere)) {
-      const message = `${seen} is too slow, and not by the update alone (${compared}; all other hosts on these pods: ${everywhere.toFixed(1)} times as slow as before)`
-      return say('inconclusive', FAILS_EVERYWHERE, message)
-    }
+  if (isSlower(input, against, failing, p99 > failing) && isSlowAllTheTime(input, against, failing)) {
     const message = `${seen} is above ${inMs(failing)}, which is ${maxRise} % more than the reference (${compared})`
     return say('fail', 'Slower', message)
   }
   if (update.requests < minRequests) return say('inconclusive', 'TooFewRequests', tooFew)
-  if (calmP99 === null) return say('inconclusive', 'TooFewRequests', `${seen}, all of one moment`)
-  if (calmP99 > limit) {
-    return say('inconclusive', NOT_SIGNIFICANT, `${seen} is too slow, but chance may have done that (${compared})`)
-  }
-  const but = p99 > limit ? `, ${inMs(calmP99)} but for one moment of one pod` : ''
-  return say('pass', 'WithinLimits', `${seen}${but} (${compared})`)
+  if (p99 <= limit) return say('pass', 'WithinLimits', `${seen} (${compared})`)
+  return say('inconclusive', NOT_SIGNIFICANT, `${seen} is too slow, but chance may have done that (${compared})`)
 }
 
-/** Is the percentile above a limit, and by more than chance? It is exactly if more than 1 % of the requests are: a share, and compared as such. */
-function riseOver(
-  input: GateInput,
-  against: SlowReference,
-  calm: Histogram,
-): { readonly isCertain: (over: number) => boolean; readonly isLikely: (over: number) => boolean } {
+/**
+ * By more than chance? The percentile is above a limit exactly if more than 1 % of the requests are: a share, and compared as such.
+ * @param isAbove the percentile is above the limit
+ */
+function isSlower(input: GateInput, against: SlowReference, over: number, isAbove: boolean): boolean {
   const { update, stable, past, minRequests } = input
+  const slow = (latency: Histogram): Sample => ({ count: slowerThan(latency, over), total: totalOf(latency) })
   const evidence = evidenceOf(input, NAME, 'slow', update.requests, minRequests)
-  const total = totalOf(calm)
-  const isSlower = (over: number, chance: number): boolean => {
-    const slow = (latency: Histogram): Sample => ({ count: slowerThan(latency, over), total: totalOf(latency) })
-    const own =
-      past === null
-        ? null
-        : ownPast(slow(calm), slow(stable.latency), slow(past.update.latency), slow(past.stable.latency), past.busier)
-    const share = thinned(slow(calm), evidence.dispersion)
-    const rose = (than: Sample): boolean => chanceOfRise(share, thinned(than, evidence.dispersion)) <= chance
-    return rose(against.slow(over)) && (own === null || rose(own.expected))
-  }
+  const own =
+    past === null
+      ? null
+      : ownPast(
+          ...([slow(update.latency), slow(stable.latency)] as const),
+          ...([slow(past.update.latency), slow(past.stable.latency), past.busier] as const),
+        )
+  const share = thinned(slow(update.latency), evidence.dispersion)
+  const rose = (chance: number): boolean =>
+    [against.slow(over), ...(own === null ? [] : [own.expected])].every(
+      than => chanceOfRise(share, thinned(than, evidence.dispersion)) <= chance,
+    )
   const { certain, likely } = evidence.chances
-  return {
-    // A moment in which everything stands still looks like the update's doing where there are no others: not before the bake is over.
-    isCertain: over =>
-      against.isConcurrent &&
-      total >= Math.min(minRequests, FEWEST) &&
-      chanceAbove(thinned({ count: slowerThan(calm, over), total }, evidence.dispersion), TAIL) <= certain &&
-      isSlower(over, certain),
-    isLikely: over => evidence.decisive && isSlower(over, likely),
-  }
+  // A moment in which everything stands still looks like the update's doing where there are no others: not before the bake is over.
+  const isCertain =
+    against.isConcurrent && update.requests >= Math.min(minRequests, FEWEST) && chanceAbove(share, TAIL) <= certain
+  return (isCertain && rose(certain)) || (evidence.decisive && isAbove && rose(likely))
+}
+
+/** A chance that is no more than that says that the rest is slow as well: a slow backend is, a pod that stood still is not. */
+const AS_WELL = 0.05
+
+function isSlowAllTheTime({ update, updateReports }: GateInput, against: SlowReference, over: number): boolean {
+  const calm = withoutItsSlowestMoment(update.latency, updateReports, over)
+  const share: Sample = { count: slowerThan(calm, over), total: totalOf(calm) }
+  return chanceAbove(share, TAIL) <= AS_WELL && chanceOfRise(share, against.slow(over)) <= AS_WELL
 }
 
 /**
  * A pod that stood still for a moment (a garbage collection, a neighbour on its node) tells nothing of the update, which is slow in
- * every moment: what counts has to hold without the worst of them. Two reports in a row, as a moment may lie between two.
+ * every moment. Reports that say what happened in more than a moment leave nothing out.
  */
 function withoutItsSlowestMoment(latency: Histogram, reports: GateInput['updateReports'], limitMs: number): Histogram {
   let [worst, most] = [NO_MOMENT, 0]
   for (const ofPod of reports) {
-    for (const [i, report] of ofPod.entries()) {
-      const moment = [report, ...ofPod.slice(i + 1, i + 2)]
-      const slow = moment.reduce((sum, one) => sum + slowerThan(one, limitMs), 0)
-      if (slow > most) [worst, most] = [moment, slow]
+    const slow = ofPod.map(one => slowerThan(one.latency, limitMs))
+    for (const [i, { begin }] of ofPod.entries()) {
+      const moment = ofPod.slice(i, i + MOST_IN_A_MOMENT).filter(({ end }) => end - begin <= MOMENT_MS)
+      const ofMoment = slow.slice(i, i + moment.length).reduce((sum, one) => sum + one, 0)
+      if (ofMoment > most) [worst, most] = [moment, ofMoment]
     }
   }
-  return worst.reduce(withoutHistogram, latency)
+  return worst.reduce((rest, one) => withoutHistogram(rest, one.latency), latency)
 }
 
-const NO_MOMENT: readonly Histogram[] = []
+/** Two reports in a row, which come every 2 s while something is rolled out: a moment may lie between two. And some, for a late one. */
+const MOMENT_MS = 5_000
+/** Reports also come when something changes, as soon as 0.2 s after the last one. */
+const MOST_IN_A_MOMENT = MOMENT_MS / 200
+const NO_MOMENT: readonly LatencyReport[] = []
 
 /**
  * A reference that answered mostly 404 or 5xx is none: it did not do the work. A new host has its 404 from the stable
  * pods in no time, and a repaired backend is slower than one that refuses.
  */
-function referenceOf(input: GateInput): SlowReference | null {
-  const { stable, baseline, past, minRequests } = input
+function referenceOf({ stable, baseline, past, minRequests }: GateInput): SlowReference | null {
   const p99 = percentile(stable.latency, 0.99)
   const worked = stable.requests - stable.notFound - failures(stable)
   if (p99 !== null && stable.requests >= minRequests) {
     const slow = (limit: number): Sample => ({ count: slowerThan(stable.latency, limit), total: stable.requests })
-    if (worked * 2 < stable.requests) return null
-    return { name: 'stable pods', isConcurrent: true, p99, worst: p99, slow, everywhere: 1 }
+    return worked * 2 >= stable.requests ? { name: 'stable pods', isConcurrent: true, p99, worst: p99, slow } : null
   }
   if (baseline?.latencyP99Ms == null || baseline.requests < minRequests) return null
   // Of its requests no more is known than that one of a hundred was above the percentile.
@@ -160,14 +152,7 @@ function referenceOf(input: GateInput): SlowReference | null {
   if (baseline.successRate - baseline.notFoundRate < 50) return null
   // Nobody is there who would be slow for the same reason: what all pods were for a while before, they may be again.
   const worst = Math.max(baseline.latencyP99Ms, past?.slowestMs ?? 0)
-  const everywhere = slowerEverywhere(input)
-  return { name: 'before the rollout', isConcurrent: false, p99: baseline.latencyP99Ms, worst, slow, everywhere }
-}
-
-function slowerEverywhere({ others, past, minRequests }: GateInput): number {
-  if (past === null || Math.min(others.requests, past.others.requests) < minRequests) return 1
-  const [now, before] = [percentile(others.latency, 0.99), percentile(past.others.latency, 0.99)]
-  return now === null || before === null || before <= 0 ? 1 : Math.max(1, now / before)
+  return { name: 'before the rollout', isConcurrent: false, p99: baseline.latencyP99Ms, worst, slow }
 }
 
 function inMs(value: number): string {

@@ -4,7 +4,7 @@ import { describe, expect, it } from '@jest/globals'
 import { NO_GATES } from '../../../model/settings.ts'
 import { parsePolicy } from '../../../model/policy.ts'
 import { policy } from '../../../pipeline/testing.ts'
-import { EVEN, SETTINGS, NEW, OLD, counted, pod } from '../testing.ts'
+import { SETTINGS, NEW, OLD, pod } from '../testing.ts'
 import type { Counted } from '../testing.ts'
 import type { PodProbe, Verdict } from '../types.ts'
 import { LATE_CHANCES, batchChances } from '../statistics.ts'
@@ -66,13 +66,6 @@ function verdicts(): readonly Verdict[] {
               const figures = { update: of(way, update, bucket), stable: of(way, stable, 4), baked }
               all.push(...evaluate(input({ ...figures, gates: { ...SETTINGS.gates, successRate } })))
             }
-  // As bad as all other hosts on the pods, where no pod is stable.
-  for (const way of ways) {
-    const [good, bad] = [of(way, [1_000, 0], 4), of(way, [1_000, 500], 7)]
-    const before = { update: counted(good), stable: counted(good), others: counted(good) }
-    const past = { ...before, dispersion: EVEN, busier: 1, slowestMs: null }
-    all.push(...evaluate({ ...input({ update: bad, before: good, past, baked: true }), others: counted(bad) }))
-  }
   // Slow, and perhaps only by chance.
   for (const slow of [
     { requests: 200, bucket: 7 },

@@ -2,9 +2,9 @@
 import { SHARES, percent } from '../figures.ts'
 import type { Baseline, Share } from '../figures.ts'
 import type { Sample } from '../statistics.ts'
-import { ALARMING, FAILS_EVERYWHERE, NOT_SIGNIFICANT, inPercent, verdict } from './gate.ts'
+import { ALARMING, NOT_SIGNIFICANT, inPercent, verdict } from './gate.ts'
 import type { Gate, GateInput } from './gate.ts'
-import { compareRise, elsewhere, evidenceOf, referenceOf, rise } from './rise.ts'
+import { compareRise, evidenceOf, ownOf, reference, rise } from './rise.ts'
 import { round } from './success-rate.ts'
 
 export interface RiseGate {
@@ -29,7 +29,8 @@ export function riseGate(gate: RiseGate): Gate {
     const { maxRise, enough } = threshold
     const sample = SHARES[gate.share]
     const before = input.baseline === null ? null : gate.before(input.baseline)
-    const against = referenceOf(input, gate.share, before, enough)
+    const past = input.past === null ? null : sample(input.past.update)
+    const against = reference(sample(input.update), sample(input.stable), before, enough, ownOf(input, sample), past)
     // The figures from before know nothing of answers of closed paths; a revision that closes all had none of them then.
     const like = against?.name === 'before the rollout' && input.closed === null
     const update = sample(like ? { ...input.update, closed: 0 } : input.update)
@@ -53,10 +54,6 @@ export function riseGate(gate: RiseGate): Gate {
         const points = rise(update, against).toFixed(2)
         const message = `${seen}: ${points} points above ${maxRise === 0 ? 'the reference, no rise is' : `the reference, ${maxRise} are`} allowed (${compared})`
         return verdict(gate.name, 'fail', 'Rose', message, all)
-      }
-      case 'shared': {
-        const message = `${seen} is too high, and not by the update alone (${compared})${elsewhere(against)}`
-        return verdict(gate.name, 'inconclusive', FAILS_EVERYWHERE, message, all)
       }
       case 'unsure':
         if (update.total < enough) break

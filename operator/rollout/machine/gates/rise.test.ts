@@ -94,16 +94,11 @@ describe('difference in differences', () => {
 
   it('an absolute limit counts what the update added', () => {
     const own = ownPast(sample(42, 1_000), FINE, sample(420, 10_000), sample(80, 40_000))
+    expect(compareShare(sample(42, 1_000), { ...FINE, name: 'stable pods', isThin: false, own }, 1, DECISIVE)).toBe(
+      'within',
+    )
     expect(
-      compareShare(sample(42, 1_000), { ...FINE, name: 'stable pods', isThin: false, moved: 0, own }, 1, DECISIVE),
-    ).toBe('within')
-    expect(
-      compareShare(
-        sample(42, 1_000),
-        { ...FINE, name: 'stable pods', isThin: false, moved: 0, own: null },
-        1,
-        DECISIVE,
-      ),
+      compareShare(sample(42, 1_000), { ...FINE, name: 'stable pods', isThin: false, own: null }, 1, DECISIVE),
     ).toBe('above')
   })
 
@@ -144,7 +139,7 @@ describe('looks', () => {
   it('bunched events are fewer', () => {
     const [update, against] = [
       sample(30, 1_000),
-      { ...sample(20, 4_000), name: 'stable pods', isThin: false, moved: 0, own: null },
+      { ...sample(20, 4_000), name: 'stable pods', isThin: false, own: null },
     ]
     expect(compareRise(update, against, 0.5, DECISIVE)).toBe('above')
     expect(compareRise(update, against, 0.5, { ...DECISIVE, dispersion: 5 })).toBe('unsure')

@@ -1,6 +1,5 @@
 /** The one comparison behind the relative gates: is a share of bad events higher than on the stable pods? */
-import { SHARES } from '../figures.ts'
-import type { Share } from '../figures.ts'
+import type { Aggregate, Share } from '../figures.ts'
 import { chanceAbove, chanceOfRise, shareOf, thinned } from '../statistics.ts'
 import type { Chances, Sample } from '../statistics.ts'
 import type { GateInput } from './gate.ts'
@@ -26,8 +25,6 @@ export interface Reference extends Sample {
   readonly own: Own | null
   /** It is enough to see that something is much worse, and not that nothing is. */
   readonly isThin: boolean
-  /** By how much the share of all other hosts on the pods rose since; 0 to 1. Of the same moment: 0. */
-  readonly moved: number
 }
 
 /** What is known of the same pods without the update. */
@@ -43,7 +40,6 @@ export interface Own {
  * whatever there is most of: a few requests without an error say enough against a hundred that all fail. Null: hardly any.
  * @param before the last minute on all pods
  * @param past the last quarter of an hour on the update's pods
- * @param moved Reference.moved
  */
 export function reference(
   update: Sample,
@@ -52,15 +48,14 @@ export function reference(
   enough: number,
   own: Own | null,
   past: Sample | null = null,
-  moved = 0,
 ): Reference | null {
   const called = (name: string, sample: Sample | null): readonly Reference[] =>
-    sample === null ? [] : [{ ...sample, name, own, isThin: sample.total < enough, moved }]
+    sample === null ? [] : [{ ...sample, name, own, isThin: sample.total < enough }]
   const [minute] = called('before the rollout', before)
   const isEnough = minute !== undefined && minute.total >= enough
   if (stable.total >= enough) {
     const isMoment = stable.total < update.total * A_MOMENT && isEnough && minute.total > stable.total
-    return isMoment ? minute : { ...stable, name: 'stable pods', own, isThin: false, moved: 0 }
+    return isMoment ? minute : { ...stable, name: 'stable pods', own, isThin: false }
   }
   if (isEnough) return minute
   const most = [...called('before the rollout', past), ...called('before the rollout', before)]
@@ -69,13 +64,9 @@ export function reference(
   return most !== undefined && most.total >= FEWEST ? most : null
 }
 
-/** The reference for a share of the gates' figures. */
-export function referenceOf(input: GateInput, share: Share, before: Sample | null, enough: number): Reference | null {
-  const of = SHARES[share]
-  const { update, stable, past } = input
-  const own = past === null ? null : ownPast(of(update), of(stable), of(past.update), of(past.stable), past.busier)
-  const pastOfUpdate = past === null ? null : of(past.update)
-  return reference(of(update), of(stable), before, enough, own, pastOfUpdate, movedOf(input, share))
+/** The `own` of a reference, for a share of the gates' figures. */
+export function ownOf({ update, stable, past }: GateInput, of: (figures: Aggregate) => Sample): Own | null {
+  return past === null ? null : ownPast(of(update), of(stable), of(past.update), of(past.stable), past.busier)
 }
 
 /**
@@ -111,30 +102,10 @@ export function ownPast(
 }
 
 /**
- * By how much the share of all hosts that the update does not concern rose since before the rollout; 0 to 1. An outage everywhere, a
- * machine that is busy with something else: none of it is the update's, and where no pod is stable nobody else can tell.
+ * `above` or not `within` the limit; `unsure`: above by the plain figures, but chance may have done it.
+ * `early`: evidence suffices to fail before the bake time is over.
  */
-export function movedOf({ others, past, minRequests }: GateInput, share: Share): number {
-  if (past === null) return 0
-  const [now, before] = [SHARES[share](others), SHARES[share](past.others)]
-  if (now.total < minRequests || before.total < minRequests) return 0
-  const dispersion = past.dispersion[share]
-  return chanceOfRise(thinned(now, dispersion), thinned(before, dispersion)) > DIFFERENT
-    ? 0
-    : shareOf(now) - shareOf(before)
-}
-
-/**
- * `above` or not `within` the limit; `unsure`: above by the plain figures, but chance may have done it; `shared`: above, and so is
- * what the update did not cause. That is no evidence against it, and a rollback to what is as bad would help nobody.
- */
-export type Comparison = 'within' | 'unsure' | 'above' | 'shared'
-
-/** For messages. */
-export function elsewhere(against: Reference | null): string {
-  const { moved = 0 } = against ?? {}
-  return moved > 0 ? `; all other hosts on these pods: ${(moved * 100).toFixed(2)} points more than before` : ''
-}
+export type Comparison = 'within' | 'unsure' | 'above'
 
 /** Percentage points by which the update's share is above the reference's. */
 export function rise(update: Sample, against: Sample): number {
@@ -171,27 +142,29 @@ export function evidenceOf(
 /** Compares with a reference; the limit in percentage points, which themselves are allowed. */
 export function compareRise(update: Sample, against: Reference, limit: number, evidence: Evidence): Comparison {
   const { chances, decisive } = evidence
-  const found = (chance: number, beyond: number): Comparison =>
-    isAlsoElsewhere(update, against, chance, evidence, beyond) ? 'shared' : 'above'
-  if (mayBeCertain(update, evidence) && isWorse(update, against, chances.certain, evidence, limit)) {
-    return found(chances.certain, limit)
-  }
+  if (mayBeCertain(update, evidence) && isWorse(update, against, chances.certain, evidence, limit)) return 'above'
   if (!exceeds(rise(update, against) - excessOf(against), limit)) return 'within'
-  return decisive && isWorse(update, against, chances.likely, evidence) ? found(chances.likely, 0) : 'unsure'
+  return decisive && isWorse(update, against, chances.likely, evidence) ? 'above' : 'unsure'
 }
 
 /**
  * Compares with a fixed limit in percent, which itself is allowed. Like every limit it is exceeded only where chance would not
  * do that: two errors among a hundred requests are no 2 %.
+ *
+ * `shared`: above, and so may the reference be. What the update did not cause is no evidence against it, and a rollback to
+ * what is as bad would help nobody.
  * @param against null: there is nothing to compare with, the limit stands alone
  */
-export function compareShare(update: Sample, against: Reference | null, limit: number, evidence: Evidence): Comparison {
+export function compareShare(
+  update: Sample,
+  against: Reference | null,
+  limit: number,
+  evidence: Evidence,
+): Comparison | 'shared' {
   if (update.total === 0 || !exceeds(shareOf(update) * 100 - excessOf(against), limit)) return 'within'
   const { chances, decisive, enough, dispersion } = evidence
   const isAbove = (chance: number): boolean => chanceAbove(thinned(update, dispersion), limit / 100) <= chance
-  const worse = (chance: number): boolean =>
-    against === null ||
-    (isWorse(update, against, chance, evidence) && !isAlsoElsewhere(update, against, chance, evidence))
+  const worse = (chance: number): boolean => against === null || isWorse(update, against, chance, evidence)
   const beyondHope = update.count > (limit / 100) * Math.max(update.total, enough)
   const certain = mayBeCertain(update, evidence) && beyondHope && isAbove(chances.certain)
   if (certain && worse(chances.certain)) return 'above'
@@ -205,12 +178,6 @@ function isWorse(update: Sample, against: Reference, chance: number, { dispersio
   const rose = (over: Sample): boolean => chanceOfRise(thinned(update, dispersion), thinned(over, dispersion)) <= chance
   const allowed = { count: against.count + (limit / 100) * against.total, total: against.total }
   return rose(allowed) && (against.own === null || rose(against.own.expected))
-}
-
-/** Worse than it was, and not than it would be if it had moved as all other hosts did. */
-function isAlsoElsewhere(update: Sample, against: Reference, chance: number, evidence: Evidence, limit = 0): boolean {
-  const { moved, count, total } = against
-  return moved > 0 && !isWorse(update, { ...against, count: count + moved * total }, chance, evidence, limit)
 }
 
 /** Percentage points that the same pods had before, and that nobody can hold against the update. */

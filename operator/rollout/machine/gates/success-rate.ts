@@ -1,11 +1,10 @@
 /** Answers without a 5xx status: absolute, and against the pods still on stable. */
 import { SHARES, percent } from '../figures.ts'
-import type { Baseline } from '../figures.ts'
 import type { Sample } from '../statistics.ts'
 import type { Verdict } from '../types.ts'
 import { FAILS_EVERYWHERE, NOT_SIGNIFICANT, inPercent, verdict } from './gate.ts'
-import type { Gate } from './gate.ts'
-import { compareRise, compareShare, elsewhere, evidenceOf, referenceOf, rise } from './rise.ts'
+import type { Gate, GateInput } from './gate.ts'
+import { compareRise, compareShare, evidenceOf, ownOf, reference, rise } from './rise.ts'
 import type { Reference } from './rise.ts'
 
 const NAME = 'successRate'
@@ -19,7 +18,7 @@ export const successRate: Gate = input => {
     return verdict(NAME, 'inconclusive', 'ClosedNotCounted', message, {})
   }
   const update = SHARES.failures(input.update)
-  const against = referenceOf(input, 'failures', before(input.baseline), input.minRequests)
+  const against = referenceOf(input)
   const evidence = evidenceOf(input, NAME, 'failures', update.total, input.minRequests)
   const figures = figuresOf(update, against)
   const rate = inPercent(successPercent(update))
@@ -43,15 +42,8 @@ export const successRate: Gate = input => {
     )
   }
   if (absolute === 'shared') {
-    const message = `${seen} is below the minimum ${min ?? 0} %, and not by the update alone${compared}${elsewhere(against)}`
+    const message = `${seen} is below the minimum ${min ?? 0} %, and not by the update alone${compared}`
     return say('inconclusive', FAILS_EVERYWHERE, message)
-  }
-  if (relative === 'shared') {
-    return say(
-      'inconclusive',
-      FAILS_EVERYWHERE,
-      `${seen} is too low, and not by the update alone${compared}${elsewhere(against)}`,
-    )
   }
   if (update.total < input.minRequests) {
     return say(
@@ -82,10 +74,20 @@ function successPercent(sample: Sample): number {
   return sample.total === 0 ? 100 : 100 - percent(sample.count, sample.total)
 }
 
-function before(baseline: Baseline | null): Sample | null {
-  if (baseline === null) return null
-  const { successRate: rate, requests } = baseline
-  return { count: ((100 - rate) / 100) * requests, total: requests }
+function referenceOf(input: GateInput): Reference | null {
+  const { stable, baseline, minRequests } = input
+  const before =
+    baseline === null
+      ? null
+      : { count: ((100 - baseline.successRate) / 100) * baseline.requests, total: baseline.requests }
+  return reference(
+    SHARES.failures(input.update),
+    SHARES.failures(stable),
+    before,
+    minRequests,
+    ownOf(input, SHARES.failures),
+    input.past === null ? null : SHARES.failures(input.past.update),
+  )
 }
 
 function figuresOf(update: Sample, against: Reference | null): Record<string, number> {
