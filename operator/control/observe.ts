@@ -12,10 +12,10 @@ import type { Content } from '../model/types.ts'
 import type { ObjectView } from '../pipeline/pipeline.ts'
 import { BEFORE_MS } from '../rollout/analysis/window.ts'
 import { joinBefore } from '../rollout/machine/figures.ts'
-import type { Baseline, Before } from '../rollout/machine/figures.ts'
+import type { Aggregate, Baseline, Before } from '../rollout/machine/figures.ts'
 import { RECENT_MS } from '../rollout/machine/judge.ts'
 import { isLeaving } from '../rollout/machine/outcome.ts'
-import type { Observation, ProbeSeen, State, WindowFigures } from '../rollout/machine/types.ts'
+import type { Observation, ProbeSeen, State } from '../rollout/machine/types.ts'
 import type { Question } from '../rollout/analysis/probed.ts'
 import { probeId, probeWords } from '../model/probes.ts'
 import { contentOf } from './content.ts'
@@ -23,12 +23,7 @@ import { probesFor } from './probes.ts'
 import type { Measure } from './taken-back.ts'
 
 export interface FigureSource {
-  window(
-    key: ObjectView['key'],
-    revisions: { readonly update: Revision | null; readonly stable: Revision | null },
-    hosts: readonly string[],
-    sinceMs: number,
-  ): WindowFigures
+  serving(key: ObjectView['key'], revision: Revision | null, hosts: readonly string[], sinceMs: number): Aggregate
   baseline(hosts: readonly string[], nowMs: number, sinceMs: number): Baseline | null
   before(hosts: readonly string[], nowMs: number, sinceMs: number): Before | null
   probed(question: Question): readonly ProbeSeen[]
@@ -69,7 +64,10 @@ export function observe(input: ObserveInput): Observation {
   const { revision } = spec
   const stable = stableOf(input)
   const since = state.batchSince
-  const window = (from: number): WindowFigures => figures.window(key, { update: revision, stable }, hosts, from)
+  const window = (from: number): Observation['figures'] => ({
+    update: figures.serving(key, revision, hosts, from),
+    stable: figures.serving(key, stable, hosts, from),
+  })
   const content = contentOf(revision, view)
   const closed = content === null ? null : closedBy(key, content)
   const mine = source !== null && source.uid === spec.objectRef.uid

@@ -2,7 +2,6 @@ import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import type { HostCounters, Report } from '../../../protocol/messages.ts'
 import { EMPTY_AGGREGATE } from '../machine/figures.ts'
-import type { Aggregate } from '../machine/figures.ts'
 import { counters, report } from './testing.ts'
 import { Figures } from './window.ts'
 
@@ -21,15 +20,12 @@ function heard(...reports: readonly (readonly [Report['revisions'], number])[]):
   return figures
 }
 
-const serving = (figures: Figures, revision: string | null, hosts: readonly string[], since = 0): Aggregate =>
-  figures.window(KEY, { update: revision, stable: 'another' }, hosts, since).update
-
 const requests = (figures: Figures, revision: string | null, since = 0): number =>
-  serving(figures, revision, [HOST], since).requests
+  figures.serving(KEY, revision, [HOST], since).requests
 
 describe('serving', () => {
   it('is empty where nothing was heard', () => {
-    expect(serving(new Figures(), 'r1', [HOST])).toEqual(EMPTY_AGGREGATE)
+    expect(new Figures().serving(KEY, 'r1', [HOST], 0)).toEqual(EMPTY_AGGREGATE)
   })
 
   it('counts only from the second report on: of the first nobody knows when it began', () => {
@@ -71,11 +67,11 @@ describe('serving', () => {
         figures.add(pod, 0, report(sequence, OLD, hosts), sequence)
       }
     }
-    expect(serving(figures, 'r1', [HOST, 'www.example', HOST])).toMatchObject({
+    expect(figures.serving(KEY, 'r1', [HOST, 'www.example', HOST], 0)).toMatchObject({
       requests: 220,
       status: [0, 220, 0, 0, 0],
     })
-    expect(serving(figures, 'r1', ['constructor', '__proto__'])).toEqual(EMPTY_AGGREGATE)
+    expect(figures.serving(KEY, 'r1', ['constructor', '__proto__'], 0)).toEqual(EMPTY_AGGREGATE)
   })
 
   it('adds up every counter', () => {
@@ -90,7 +86,7 @@ describe('serving', () => {
     } as const
     figures.add('proxy-0', 0, report(0, OLD, {}), 0)
     figures.add('proxy-0', 0, report(1, OLD, { [HOST]: counters(10, change) }), 1)
-    expect(serving(figures, 'r1', [HOST])).toEqual({
+    expect(figures.serving(KEY, 'r1', [HOST], 0)).toEqual({
       ...{ requests: 10, ...change },
       latency: [10, ...EMPTY_AGGREGATE.latency.slice(1)],
     })
@@ -106,7 +102,7 @@ describe('answers of closed paths', () => {
       const sent = JSON.parse(JSON.stringify({ [HOST]: counted })) as Report['hosts']
       figures.add('proxy-0', 0, report(i + 1, OLD, sent), i + 1)
     })
-    return serving(figures, 'r1', [HOST]).closed
+    return figures.serving(KEY, 'r1', [HOST], 0).closed
   }
 
   it('add up where every proxy counts them apart, and are not known where one does not', () => {
@@ -237,20 +233,4 @@ it('counts a request at most once, and only for what its pod served at both ends
       expect(found.reduce((sum, count) => sum + count, 0)).toBeLessThanOrEqual(all)
     }),
   )
-})
-
-describe('a window', () => {
-  it('has what each report of a pod on the update said of the latency, all hosts of the rollout together', () => {
-    const figures = new Figures()
-    const busy = { [HOST]: counters(100), 'www.example': counters(3), 'other.example': counters(7) }
-    for (let i = 0; i <= 4; i++) {
-      figures.add('proxy-0', 0, report(i, NEW, busy), i * 2_000)
-      figures.add('proxy-1', 1, { ...report(i, OLD, busy), pod: 'proxy-1' }, i * 2_000)
-    }
-    const seen = figures.window(KEY, { update: 'r2', stable: 'r1' }, [HOST, 'www.example', HOST], 2_000)
-    expect(seen.updateReports).toEqual([
-      [2_000, 4_000, 6_000].map(begin => ({ begin, end: begin + 2_000, latency: counters(103).latency })),
-    ])
-    expect([seen.update.requests, seen.stable.requests]).toEqual([309, 309])
-  })
 })

@@ -4,7 +4,7 @@ import { ABSENT_REVISION } from '../../../protocol/objects.ts'
 import type { ObjectKey, Revision } from '../../../protocol/objects.ts'
 import { EMPTY_AGGREGATE, addAggregates, baselineOf, tlsAttempts } from '../machine/figures.ts'
 import type { Aggregate, Baseline, Before, PodBefore } from '../machine/figures.ts'
-import type { LatencyReport, ProbeSeen, WindowFigures } from '../machine/types.ts'
+import type { ProbeSeen } from '../machine/types.ts'
 import { BLOCK_MS, dispersionOf, slowestOf } from './dispersion.ts'
 import type { Blocks } from './dispersion.ts'
 import { KEPT_MS, Samples, agreed } from './samples.ts'
@@ -21,12 +21,6 @@ const BASELINE_MS = 60_000
 export const BEFORE_MS = 15 * 60_000
 /** Of a pod's earlier processes; a report of one of them may still be under way. */
 const FORMER = 8
-
-/** Of the object that is rolled out. */
-interface Revisions {
-  readonly update: Revision | null
-  readonly stable: Revision | null
-}
 
 /** The last report of a pod, and what it counted before. */
 interface Heard {
@@ -68,30 +62,10 @@ export class Figures {
     return true
   }
 
-  /**
-   * What pods counted since `sinceMs`, while they served the update of the object, or what is stable, from end to end of a report.
-   * @param revisions null: it does not exist
-   */
-  window(key: ObjectKey, revisions: Revisions, hosts: readonly string[], sinceMs: number): WindowFigures {
-    const [onUpdate, onStable] = [revisions.update, revisions.stable].map(one => (one === ABSENT_REVISION ? null : one))
-    const asked = [...new Set(hosts)]
-    let [update, stable] = [EMPTY_AGGREGATE, EMPTY_AGGREGATE]
-    const updateReports: (readonly LatencyReport[])[] = []
-    for (const { samples } of this.#pods.values()) {
-      const reports: LatencyReport[] = []
-      for (const sample of samples.since(sinceMs)) {
-        const serves = sample.serves.get(key)
-        if (serves !== onUpdate && serves !== onStable) continue
-        const { begin, end } = sample
-        const counted = countedOf(sample, asked)
-        if (serves === onStable) stable = addAggregates(stable, counted)
-        if (serves !== onUpdate) continue
-        update = addAggregates(update, counted)
-        reports.push({ begin, end, latency: counted.latency })
-      }
-      if (reports.length > 0) updateReports.push(reports)
-    }
-    return { update, stable, updateReports }
+  /** What pods counted while they served this revision of the object from end to end of a report, since `sinceMs`. */
+  serving(key: ObjectKey, revision: Revision | null, hosts: readonly string[], sinceMs: number): Aggregate {
+    const wanted = revision === ABSENT_REVISION ? null : revision
+    return this.#sum(hosts, sinceMs, sample => sample.serves.get(key) === wanted)
   }
 
   /** More pods than before serve the object and count its requests. */
@@ -111,7 +85,7 @@ export class Figures {
 
   /** The last minute before `nowMs` on all pods, not before `sinceMs`; null: nobody counted anything. */
   baseline(hosts: readonly string[], nowMs: number, sinceMs = -Infinity): Baseline | null {
-    const sum = this.#sum(hosts, Math.max(sinceMs, nowMs - BASELINE_MS))
+    const sum = this.#sum(hosts, Math.max(sinceMs, nowMs - BASELINE_MS), () => true)
     return sum.requests === 0 && tlsAttempts(sum) === 0 ? null : baselineOf(sum)
   }
 
@@ -134,10 +108,19 @@ export class Figures {
       : { pods, ms: nowMs - begin, dispersion: dispersionOf(blocks), slowestMs: slowestOf(blocks) }
   }
 
-  #sum(hosts: readonly string[], since: number): Aggregate {
+  #sum(hosts: readonly string[], since: number, counts: (sample: Sample) => boolean): Aggregate {
     const asked = [...new Set(hosts)]
-    const samples = [...this.#pods.values()].flatMap(one => one.samples.since(since))
-    return samples.reduce((sum, sample) => addAggregates(sum, countedOf(sample, asked)), EMPTY_AGGREGATE)
+    let sum = EMPTY_AGGREGATE
+    for (const { samples } of this.#pods.values()) {
+      for (const sample of samples.since(since)) {
+        if (!counts(sample)) continue
+        for (const host of asked) {
+          const counted = sample.hosts.get(host)
+          if (counted !== undefined) sum = addAggregates(sum, counted)
+        }
+      }
+    }
+    return sum
   }
 
   #forgetSilent(nowMs: number): void {
@@ -148,12 +131,6 @@ export class Figures {
       this.#probed.forget(pod)
     }
   }
-}
-
-/** Of these hosts, each once. */
-function countedOf({ hosts }: Sample, asked: readonly string[]): Aggregate {
-  const [first, ...rest] = asked.flatMap(host => hosts.get(host) ?? [])
-  return first === undefined ? EMPTY_AGGREGATE : rest.reduce(addAggregates, first)
 }
 
 function blocksOf(samples: readonly Sample[], hosts: readonly string[]): Blocks {

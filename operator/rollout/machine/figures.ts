@@ -51,14 +51,6 @@ export const EMPTY_AGGREGATE: Aggregate = {
   closed: 0,
 }
 
-/** One count per LATENCY_BUCKETS_MS and one for slower. */
-export type Histogram = Aggregate['latency']
-
-/** `b` was counted as part of `a`. */
-export function withoutHistogram(a: Histogram, b: Histogram): Histogram {
-  return a.map((count, i) => count - (b[i] ?? 0))
-}
-
 export function addAggregates(a: Aggregate, b: Aggregate): Aggregate {
   return {
     requests: a.requests + b.requests,
@@ -191,8 +183,8 @@ export function baselineOf(figures: Aggregate): Baseline {
  * The value below which the share `q` (0 to 1) of all counts lies, in milliseconds, linear inside a bucket.
  * The last bucket has no upper bound: its lower bound is the answer. Null: the histogram is empty.
  */
-export function percentile(histogram: Histogram, q: number): number | null {
-  const total = totalOf(histogram)
+export function percentile(histogram: readonly number[], q: number): number | null {
+  const total = histogram.reduce((sum, count) => sum + count, 0)
   if (total === 0) return null
   const rank = Math.min(Math.max(q, 0), 1) * total
   let below = 0
@@ -207,12 +199,8 @@ export function percentile(histogram: Histogram, q: number): number | null {
   return LATENCY_BUCKETS_MS.at(-1) ?? null
 }
 
-export function totalOf(histogram: Histogram): number {
-  return histogram.reduce((sum, count) => sum + count, 0)
-}
-
 /** How many counts lie above `ms`, linear inside a bucket; those in the last bucket count as slower than anything below its bound. */
-export function slowerThan(histogram: Histogram, ms: number): number {
+export function slowerThan(histogram: readonly number[], ms: number): number {
   let slower = 0
   for (const [i, count] of histogram.entries()) {
     const low = i === 0 ? 0 : (LATENCY_BUCKETS_MS[i - 1] ?? 0)

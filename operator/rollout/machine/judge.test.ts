@@ -3,7 +3,7 @@ import { EMPTY_AGGREGATE } from './figures.ts'
 import type { Before, PodBefore } from './figures.ts'
 import { judge } from './judge.ts'
 import { initialState } from './step.ts'
-import { EVEN, NEW, NO_COMMANDS, OLD, SETTINGS, counted, pod, windowOf } from './testing.ts'
+import { EVEN, NEW, NO_COMMANDS, OLD, SETTINGS, counted, pod } from './testing.ts'
 import type { Counted } from './testing.ts'
 import type { Observation, State, WindowFigures } from './types.ts'
 
@@ -14,7 +14,10 @@ const BROKEN: Counted = { requests: 240, failures: 240 }
 const STABLE: Counted = { requests: 960, failures: 8 }
 const MINUTE = 60_000
 
-const window = (update: Counted, stable = STABLE): WindowFigures => windowOf(counted(update), counted(stable))
+const window = (update: Counted, stable = STABLE): WindowFigures => ({
+  update: counted(update),
+  stable: counted(stable),
+})
 
 const WAITING: State = {
   ...initialState(1, 0),
@@ -221,6 +224,6 @@ it('an empty window is no evidence', () => {
       {},
     ),
   ).toEqual([])
-  const empty = windowOf(EMPTY_AGGREGATE, EMPTY_AGGREGATE)
+  const empty = { update: EMPTY_AGGREGATE, stable: EMPTY_AGGREGATE }
   expect(judge(WAITING, observed({ figures: empty }), SETTINGS).outcome.verdict).toBe('inconclusive')
 })

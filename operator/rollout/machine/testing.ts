@@ -7,16 +7,7 @@ import { memoryOf } from './memory.ts'
 import { resume } from './resume.ts'
 import type { RecordView, Remembered } from './resume.ts'
 import { initialState, step } from './step.ts'
-import type {
-  Command,
-  Commands,
-  Observation,
-  PodObservation,
-  Settings,
-  State,
-  StepResult,
-  WindowFigures,
-} from './types.ts'
+import type { Command, Commands, Observation, PodObservation, Settings, State, StepResult } from './types.ts'
 
 export const OLD: Revision = 'r1'
 export const NEW: Revision = 'r2'
@@ -75,17 +66,12 @@ export function counted(of: Counted): Aggregate {
   }
 }
 
+/** What every pod counts in a second. */
 /** Nothing comes in bunches. */
 export const EVEN: Dispersion = {
   ...{ failures: 1, notFound: 1, clientErrors: 1, redirects: 1, connectFailures: 1, tlsFailures: 1, slow: 1 },
 }
 
-/** A window of which no single report is known. */
-export function windowOf(update: Aggregate, stable: Aggregate): WindowFigures {
-  return { update, stable, updateReports: [] }
-}
-
-/** What every pod counts in a second. */
 export const HEALTHY: Counted = { requests: 50, handshakes: 10 }
 export const BROKEN: Counted = { requests: 50, failures: 10, handshakes: 10 }
 
@@ -277,10 +263,10 @@ export class World {
     this.#totals.push({ at: this.now, update, stable })
   }
 
-  #window(since: number): WindowFigures {
+  #window(since: number): { readonly update: Aggregate; readonly stable: Aggregate } {
     const before = this.#totals.findLast(one => one.at <= since) ?? NOTHING
     const { update, stable } = this.#totals.at(-1) ?? NOTHING
-    return windowOf(difference(update, before.update), difference(stable, before.stable))
+    return { update: difference(update, before.update), stable: difference(stable, before.stable) }
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import type { ObjectKind, Revision } from '../../../protocol/objects.ts'
 import type { Settings } from '../../model/settings.ts'
-import type { Aggregate, Baseline, Before, Histogram } from './figures.ts'
+import type { Aggregate, Baseline, Before } from './figures.ts'
 
 export type { Batch, BatchSize, GateSettings, Pause, Settings } from '../../model/settings.ts'
 
@@ -145,16 +145,6 @@ export interface PodProbe {
 export interface WindowFigures {
   readonly update: Aggregate
   readonly stable: Aggregate
-  /** What the pods of `update` said of its latency, by pod, in order of time. */
-  readonly updateReports: readonly (readonly LatencyReport[])[]
-}
-
-/** What a pod counted between two of its reports. */
-export interface LatencyReport {
-  /** Monotonic milliseconds. */
-  readonly begin: number
-  readonly end: number
-  readonly latency: Histogram
 }
 
 export interface Observation {

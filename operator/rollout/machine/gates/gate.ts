@@ -2,7 +2,7 @@
 import type { ObjectKind } from '../../../../protocol/objects.ts'
 import type { Aggregate, Baseline, Dispersion } from '../figures.ts'
 import type { Chances } from '../statistics.ts'
-import type { GateSettings, Look, ProbeSeen, Verdict, WindowFigures } from '../types.ts'
+import type { GateSettings, Look, ProbeSeen, Verdict } from '../types.ts'
 
 /** Before the rollout: the pods that serve the update now, and those that do not. */
 export interface Past {
@@ -26,8 +26,6 @@ export interface GateInput {
   readonly minRequests: number
   readonly update: Aggregate
   readonly stable: Aggregate
-  /** WindowFigures.updateReports */
-  readonly updateReports: WindowFigures['updateReports']
   readonly baseline: Baseline | null
   /** Null: not known. */
   readonly past: Past | null

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { EMPTY_AGGREGATE, addAggregates } from '../figures.ts'
+import { EMPTY_AGGREGATE } from '../figures.ts'
 import type { Aggregate } from '../figures.ts'
 import { EVEN, counted } from '../testing.ts'
 import { latencyP99 } from './latency-p99.ts'
@@ -67,7 +67,7 @@ describe('latencyP99', () => {
 
   it('against before the rollout takes for drift what all pods were for a while, and only there', () => {
     const pods = counted({ requests: 5_000, bucket: 4 })
-    const past = { update: pods, stable: pods, dispersion: EVEN, busier: 1, others: EMPTY_AGGREGATE }
+    const past = { update: pods, stable: pods, dispersion: EVEN, busier: 1 }
     const slower = (slowestMs: number | null, than: Inputs): string => {
       const found = latencyP99(baked({ ...than, update: { requests: 200, bucket: 7 }, past: { ...past, slowestMs } }))
       return `${found?.verdict ?? ''} ${found?.reason ?? ''}`
@@ -88,60 +88,6 @@ describe('latencyP99', () => {
     const moment = { update: { requests: 200, bucket: 7 } }
     expect(latencyP99(input({ ...moment, before: STABLE }))).toMatchObject({ reason: 'NotSignificant' })
     expect(latencyP99(input({ ...moment, stable: STABLE }))).toMatchObject({ reason: 'Slower' })
-  })
-
-  describe('what only one pod showed in one moment', () => {
-    const FAST = mixed(100, 0)
-    const STALL = mixed(40, 60)
-    /** Of each of these pods what its reports said, one after the other. */
-    const of = (pods: readonly (readonly Aggregate[])[], everyMs = 2_000): string => {
-      const update = pods.flat().reduce(addAggregates, EMPTY_AGGREGATE)
-      const updateReports = pods.map(reports =>
-        reports.map(({ latency }, i) => ({ begin: i * everyMs, end: (i + 1) * everyMs, latency })),
-      )
-      const found = latencyP99({ ...baked({ stable: STABLE }), update, updateReports })
-      return `${found?.verdict ?? ''} ${found?.reason ?? ''}`
-    }
-
-    it.each<[string, string, readonly (readonly Aggregate[])[], number]>([
-      ['inconclusive NotSignificant', 'one report', [[FAST, FAST, STALL, FAST, FAST]], 2_000],
-      ['inconclusive NotSignificant', 'two reports in a row', [[FAST, STALL, STALL, FAST]], 2_000],
-      ['inconclusive NotSignificant', 'there is no other moment', [[mixed(0, 200)]], 2_000],
-      ['inconclusive NotSignificant', 'many reports in a second', [Array.from({ length: 20 }, () => STALL)], 200],
-      [
-        'pass WithinLimits',
-        'enough that was fast beside it',
-        [[STALL, ...Array.from({ length: 70 }, () => FAST)]],
-        2_000,
-      ],
-      ['fail Slower', 'two that are apart', [[FAST, STALL, FAST, STALL]], 2_000],
-      ['fail Slower', 'three in a row', [[STALL, STALL, STALL, FAST]], 2_000],
-      [
-        'fail Slower',
-        'one report of each of two pods',
-        [
-          [FAST, STALL],
-          [FAST, STALL],
-        ],
-        2_000,
-      ],
-      ['fail Slower', 'a slow pod shows it in every moment', [Array.from({ length: 4 }, () => mixed(0, 50))], 2_000],
-      [
-        'fail Slower',
-        'a dozen of another moment that are all slow',
-        [[mixed(0, 12), FAST, FAST, mixed(0, 100)]],
-        2_000,
-      ],
-      ['fail Slower', 'ten seconds are more than a moment', [[FAST, STALL]], 10_000],
-    ])('%s: %s', (expected, _, pods, everyMs) => {
-      expect(of(pods, everyMs)).toBe(expected)
-    })
-
-    it('does not fail what is within the limit, however the rest compares', () => {
-      // The moment with most slow requests is the busiest one: 0.6 % of it, and 1.5 % of the rest.
-      const pods = [mixed(9_940, 60), mixed(2_463, 37), mixed(2_462, 38)]
-      expect(of([pods], 4_000)).toBe('pass WithinLimits')
-    })
   })
 
   it('says what it saw and what the limit is', () => {

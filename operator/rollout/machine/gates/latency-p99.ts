@@ -1,9 +1,8 @@
 /** The 99th percentile of the latency against that of the stable pods, from histograms. */
-import { failures, percentile, slowerThan, totalOf, withoutHistogram } from '../figures.ts'
-import type { Histogram } from '../figures.ts'
+import { failures, percentile, slowerThan } from '../figures.ts'
+import type { Aggregate } from '../figures.ts'
 import { chanceAbove, chanceOfRise, thinned } from '../statistics.ts'
 import type { Sample } from '../statistics.ts'
-import type { LatencyReport, Verdict } from '../types.ts'
 import { NOT_SIGNIFICANT, verdict } from './gate.ts'
 import type { Gate, GateInput } from './gate.ts'
 import { FEWEST, evidenceOf, ownPast } from './rise.ts'
@@ -32,108 +31,56 @@ export const latencyP99: Gate = input => {
   const p99 = percentile(update.latency, 0.99)
   const against = referenceOf(input)
   const figures = { requests: update.requests, ...(p99 === null ? {} : { p99Ms: round(p99) }) }
-  const say = (result: Verdict['verdict'], reason: string, message: string): Verdict =>
-    verdict(NAME, result, reason, message, figures)
-  const tooFew = `${update.requests} of ${minRequests} requests seen on ${input.pods}`
-  if (p99 === null) return say('inconclusive', 'TooFewRequests', tooFew)
+  const tooFew = verdict(
+    NAME,
+    'inconclusive',
+    'TooFewRequests',
+    `${update.requests} of ${minRequests} requests seen on ${input.pods}`,
+    figures,
+  )
+  if (p99 === null) return tooFew
   const seen = `p99 ${inMs(p99)} of ${update.requests} requests on ${input.pods}`
   if (against === null) {
-    if (update.requests < minRequests) return say('inconclusive', 'TooFewRequests', tooFew)
+    if (update.requests < minRequests) return tooFew
     const message = `${seen}; nothing to compare it with: too few requests that the stable revision served`
-    return say('inconclusive', 'NoReference', message)
+    return verdict(NAME, 'inconclusive', 'NoReference', message, figures)
   }
-  return compared(input, against, { maxRise: threshold.maxRise, p99, seen, tooFew, figures })
-}
-
-interface Seen {
-  /** Percent. */
-  readonly maxRise: number
-  readonly p99: number
-  /** For messages. */
-  readonly seen: string
-  readonly tooFew: string
-  readonly figures: Verdict['figures']
-}
-
-function compared(input: GateInput, against: SlowReference, { maxRise, p99, seen, tooFew, figures }: Seen): Verdict {
-  const { update, minRequests } = input
-  const limitOver = (p99_: number): number => Math.max(p99_ * (1 + maxRise / 100), p99_ + LEAST_MS)
+  const limitOver = (p99_: number): number => Math.max(p99_ * (1 + threshold.maxRise / 100), p99_ + LEAST_MS)
   const limit = limitOver(against.p99)
   const failing = limitOver(against.worst)
+  const all = { ...figures, referenceP99Ms: round(against.p99), limitMs: round(failing) }
   const atWorst = against.worst === against.p99 ? '' : `, ${inMs(against.worst)} at its slowest`
   const compared = `${against.name}: ${inMs(against.p99)}${atWorst}`
-  const say = (result: Verdict['verdict'], reason: string, message: string): Verdict =>
-    verdict(NAME, result, reason, message, {
-      ...figures,
-      ...{ referenceP99Ms: round(against.p99), limitMs: round(failing) },
-    })
-  if (isSlower(input, against, failing, p99 > failing) && isSlowAllTheTime(input, against, failing)) {
-    const message = `${seen} is above ${inMs(failing)}, which is ${maxRise} % more than the reference (${compared})`
-    return say('fail', 'Slower', message)
-  }
-  if (update.requests < minRequests) return say('inconclusive', 'TooFewRequests', tooFew)
-  if (p99 <= limit) return say('pass', 'WithinLimits', `${seen} (${compared})`)
-  return say('inconclusive', NOT_SIGNIFICANT, `${seen} is too slow, but chance may have done that (${compared})`)
-}
-
-/**
- * By more than chance? The percentile is above a limit exactly if more than 1 % of the requests are: a share, and compared as such.
- * @param isAbove the percentile is above the limit
- */
-function isSlower(input: GateInput, against: SlowReference, over: number, isAbove: boolean): boolean {
-  const { update, stable, past, minRequests } = input
-  const slow = (latency: Histogram): Sample => ({ count: slowerThan(latency, over), total: totalOf(latency) })
-  const evidence = evidenceOf(input, NAME, 'slow', update.requests, minRequests)
+  // The percentile is above the limit exactly if more than 1 % of the requests are: a share, and compared as such.
+  const slow = ({ latency, requests }: Aggregate): Sample => ({ count: slowerThan(latency, failing), total: requests })
   const own =
-    past === null
+    input.past === null
       ? null
-      : ownPast(
-          ...([slow(update.latency), slow(stable.latency)] as const),
-          ...([slow(past.update.latency), slow(past.stable.latency), past.busier] as const),
-        )
-  const share = thinned(slow(update.latency), evidence.dispersion)
-  const rose = (chance: number): boolean =>
-    [against.slow(over), ...(own === null ? [] : [own.expected])].every(
-      than => chanceOfRise(share, thinned(than, evidence.dispersion)) <= chance,
-    )
+      : ownPast(slow(update), slow(input.stable), slow(input.past.update), slow(input.past.stable), input.past.busier)
+  const evidence = evidenceOf(input, NAME, 'slow', update.requests, minRequests)
+  const share = thinned(slow(update), evidence.dispersion)
+  const isSlower = (chance: number): boolean => {
+    const rose = (over: Sample): boolean => chanceOfRise(share, thinned(over, evidence.dispersion)) <= chance
+    return rose(against.slow(failing)) && (own === null || rose(own.expected))
+  }
   const { certain, likely } = evidence.chances
   // A moment in which everything stands still looks like the update's doing where there are no others: not before the bake is over.
   const isCertain =
-    against.isConcurrent && update.requests >= Math.min(minRequests, FEWEST) && chanceAbove(share, TAIL) <= certain
-  return (isCertain && rose(certain)) || (evidence.decisive && isAbove && rose(likely))
-}
-
-/** A chance that is no more than that says that the rest is slow as well: a slow backend is, a pod that stood still is not. */
-const AS_WELL = 0.05
-
-function isSlowAllTheTime({ update, updateReports }: GateInput, against: SlowReference, over: number): boolean {
-  const calm = withoutItsSlowestMoment(update.latency, updateReports, over)
-  const share: Sample = { count: slowerThan(calm, over), total: totalOf(calm) }
-  return chanceAbove(share, TAIL) <= AS_WELL && chanceOfRise(share, against.slow(over)) <= AS_WELL
-}
-
-/**
- * A pod that stood still for a moment (a garbage collection, a neighbour on its node) tells nothing of the update, which is slow in
- * every moment. Reports that say what happened in more than a moment leave nothing out.
- */
-function withoutItsSlowestMoment(latency: Histogram, reports: GateInput['updateReports'], limitMs: number): Histogram {
-  let [worst, most] = [NO_MOMENT, 0]
-  for (const ofPod of reports) {
-    const slow = ofPod.map(one => slowerThan(one.latency, limitMs))
-    for (const [i, { begin }] of ofPod.entries()) {
-      const moment = ofPod.slice(i, i + MOST_IN_A_MOMENT).filter(({ end }) => end - begin <= MOMENT_MS)
-      const ofMoment = slow.slice(i, i + moment.length).reduce((sum, one) => sum + one, 0)
-      if (ofMoment > most) [worst, most] = [moment, ofMoment]
-    }
+    against.isConcurrent &&
+    update.requests >= Math.min(minRequests, FEWEST) &&
+    chanceAbove(share, TAIL) <= certain &&
+    isSlower(certain)
+  if (isCertain || (evidence.decisive && p99 > failing && isSlower(likely))) {
+    const message = `${seen} is above ${inMs(failing)}, which is ${threshold.maxRise} % more than the reference (${compared})`
+    return verdict(NAME, 'fail', 'Slower', message, all)
   }
-  return worst.reduce((rest, one) => withoutHistogram(rest, one.latency), latency)
+  if (update.requests < minRequests) return { ...tooFew, figures: all }
+  if (p99 > limit) {
+    const message = `${seen} is too slow, but chance may have done that (${compared})`
+    return verdict(NAME, 'inconclusive', NOT_SIGNIFICANT, message, all)
+  }
+  return verdict(NAME, 'pass', 'WithinLimits', `${seen} (${compared})`, all)
 }
-
-/** Two reports in a row, which come every 2 s while something is rolled out: a moment may lie between two. And some, for a late one. */
-const MOMENT_MS = 5_000
-/** Reports also come when something changes, as soon as 0.2 s after the last one. */
-const MOST_IN_A_MOMENT = MOMENT_MS / 200
-const NO_MOMENT: readonly LatencyReport[] = []
 
 /**
  * A reference that answered mostly 404 or 5xx is none: it did not do the work. A new host has its 404 from the stable

@@ -2,7 +2,7 @@
 import { baselineOf } from '../figures.ts'
 import { batchChances } from '../statistics.ts'
 import type { Baseline } from '../figures.ts'
-import { SETTINGS, counted, windowOf } from '../testing.ts'
+import { SETTINGS, counted } from '../testing.ts'
 import type { Counted } from '../testing.ts'
 import type { GateInput } from './gate.ts'
 
@@ -25,8 +25,7 @@ export function input({ update = {}, stable = {}, before, ...rest }: Inputs = {}
       pods: 'pod 0',
       baked: false,
     },
-    ...windowOf(counted(update), counted(stable)),
-    baseline,
+    ...{ update: counted(update), stable: counted(stable), baseline },
     ...{ probes: null, past: null, looks: {}, chances: batchChances(1), late: false },
     ...rest,
   }
