@@ -202,6 +202,9 @@ describe('a rollout', () => {
       await leader.look()
     }
     expect(statuses()).toBe(1)
+    // Nobody else would look again in time.
+    const { requeueAfterMs } = await leader.driver.drive('Ingress/shop/web')
+    expect(requeueAfterMs).toBeLessThanOrEqual(100)
     await leader.seconds(1)
     expect(statuses()).toBe(2)
     expect(found(api).status).toMatchObject({ message: expect.stringContaining('bakes'), pods: { acknowledged: 1 } })
