@@ -6,7 +6,7 @@
 import { fileURLToPath } from 'node:url'
 import { Cluster as Node } from '../demo/cluster.ts'
 import { Space } from '../node/harness/space.ts'
-import { randomOf } from '../load/random.ts'
+import { randomOf } from '../../protocol/testing/random.ts'
 import { chaos } from './chaos.ts'
 import { problemsOf, textOf } from './outcome.ts'
 

@@ -40,11 +40,11 @@ describe('UpstreamTotals', () => {
     expect(read(totals.endpoints(), FAILURES)).toEqual({ 'service="ns/web:80",endpoint="10.0.0.1:80"': 1 })
   })
 
-  it('keeps of each worker what is open and idle now, and forgets it with the worker', () => {
+  it('keeps of each worker what is open and idle now, from what changed, and forgets it with the worker', () => {
     const totals = new UpstreamTotals(() => true)
     const said = (open: number, idle: number): UpstreamCounts => counts(['a 1', { [OPEN]: open, [IDLE]: idle }])
     totals.add(0, counts(['a 1', { [LEASES]: 1, [OPEN]: 9 }]))
-    totals.add(0, said(2, 1))
+    totals.add(0, said(-7, 1))
     totals.add(1, said(3, 4))
     for (let scrape = 0; scrape < 2; scrape++) {
       expect(read(totals.endpoints(), OPEN)).toEqual({ 'service="a",endpoint="1"': 5 })
@@ -52,7 +52,7 @@ describe('UpstreamTotals', () => {
     }
     totals.forget(1)
     expect(read(totals.endpoints(), OPEN)).toEqual({ 'service="a",endpoint="1"': 2 })
-    totals.add(0, said(0, 0))
+    totals.add(0, said(-2, -1))
     expect(read(totals.endpoints(), OPEN)).toEqual({})
     expect(read(totals.endpoints(), LEASES)).toEqual({ 'service="a",endpoint="1"': 1 })
   })

@@ -1,6 +1,6 @@
 /**
  * Totals of Services and endpoints for /metrics: of the busiest, the rest is one, `other`, as with hosts (totals.ts).
- * What is lent and idle is a state, not a count: of each worker the last that it said is kept, and a worker that ends takes
+ * What is lent and idle is a state, not a count: of each worker the sum of its changes is kept, and a worker that ends takes
  * its own with it.
  */
 import {
@@ -27,6 +27,8 @@ interface State {
   readonly open: number
   readonly idle: number
 }
+
+const NOTHING: State = { open: 0, idle: 0 }
 
 export interface UpstreamTotalOptions {
   /** Services, and endpoints, with series of their own. */
@@ -57,8 +59,10 @@ class Family {
     const series = (activity > 0 ? this.#busiest.note(name, activity) : this.#busiest.get(name)) ?? this.#other
     for (const column of COUNTS) series.add(column, at(column))
     const states = this.#states.get(worker) ?? new Map<string, State>()
-    if (at(OPEN) + at(IDLE) === 0) states.delete(name)
-    else states.set(name, { open: at(OPEN), idle: at(IDLE) })
+    const before = states.get(name) ?? NOTHING
+    const state = { open: before.open + at(OPEN), idle: before.idle + at(IDLE) }
+    if (state.open === 0 && state.idle === 0) states.delete(name)
+    else states.set(name, state)
     this.#states.set(worker, states)
   }
 

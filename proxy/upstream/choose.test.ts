@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import * as fc from 'fast-check'
 import { MOST_LOOKS, powerOfTwoChoices, type Admission } from './choose.ts'
+import { randomOf } from '../../protocol/testing/random.ts'
 
 interface Server {
   readonly id: number
@@ -9,17 +10,6 @@ interface Server {
 
 const servers = (count: number): Server[] => Array.from({ length: count }, (_, id) => ({ id, open: 0 }))
 const everyone: Admission<Server> = { admits: () => true }
-
-/** Reproducible: Mulberry32. */
-function randomOf(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
-}
 
 describe('powerOfTwoChoices', () => {
   it('finds nobody among none, and the only one', () => {

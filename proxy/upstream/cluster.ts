@@ -46,6 +46,8 @@ export class EndpointCluster implements Cluster, Tallied {
   readonly address = null
   readonly idle = 0
   row = -1
+  toldOpen = 0
+  toldIdle = 0
   /** Follows the operator; a new list whenever it changes. */
   endpoints: readonly Endpoint[] = []
   /** Who holds it, and whether the operator names it: see ClusterSet. */

@@ -87,7 +87,7 @@ describe('what a worker says of Services and endpoints', () => {
     expect(start('10.0.0.1:80', '10.0.0.2:80').flush()).toBeNull()
   })
 
-  it('is what came since the last time, and what is open and idle now', async () => {
+  it('is what came since the last time, and what changed of what is open and idle', async () => {
     const set = start('10.0.0.1:80')
     const first = await lend(set)
     expect(read(set.flush())).toEqual({
@@ -95,15 +95,37 @@ describe('what a worker says of Services and endpoints', () => {
       '10.0.0.1:80': { leases: 1, connects: 1, open: 1 },
     })
     first?.done('reusable')
-    expect(read(set.flush())).toEqual({ 'ns/web:80': {}, '10.0.0.1:80': { idle: 1 } })
+    expect(read(set.flush())).toEqual({ 'ns/web:80': { open: -1 }, '10.0.0.1:80': { open: -1, idle: 1 } })
     const again = await lend(set)
     expect(set.hold('ns/web:80').mayRetry()).toBe(true)
     again?.done('failed')
     expect(read(set.flush())).toEqual({
       'ns/web:80': { leases: 1, failures: 1, retries: 1 },
-      '10.0.0.1:80': { leases: 1, failures: 1 },
+      '10.0.0.1:80': { leases: 1, failures: 1, idle: -1 },
     })
     expect(set.flush()).toBeNull()
+  })
+
+  it('sums up to what is open, where an address leaves and comes back while a connection to it is lent', async () => {
+    const set = start('10.0.0.1:80')
+    const name = (...addresses: readonly string[]): void => {
+      set.apply({ ...EMPTY_UPDATE, endpoints: { upsert: new Map([['ns/web:80', addresses]]), remove: [] } })
+    }
+    const leases = [await lend(set)]
+    name()
+    name('10.0.0.1:80')
+    leases.push(await lend(set))
+    let open = 0
+    const flush = (): number => {
+      const { names = [], figures = [] } = set.flush() ?? {}
+      names.forEach(({ endpoint }, i) => (open += endpoint === null ? 0 : (figures[i * TALLY_WIDTH + OPEN] ?? 0)))
+      return open
+    }
+    expect(flush()).toBe(2)
+    leases[0]?.done('close')
+    expect(flush()).toBe(1)
+    leases[1]?.done('close')
+    expect(flush()).toBe(0)
   })
 
   it('tells of connections that could not be opened, and that an endpoint rests', async () => {

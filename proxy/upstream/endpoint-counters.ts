@@ -5,7 +5,10 @@
 import type { ServiceKey } from '../../protocol/objects.ts'
 import { Rows } from '../report/rows.ts'
 
-/** Columns. The last two are states, all others are counts. */
+/**
+ * Columns. The last two are states, told as what they changed by: an address that leaves a Service while a connection is
+ * lent and comes back is two endpoints of one name, and neither knows the state of both.
+ */
 export const LEASES = 0
 /** Exchanges that the backend broke or did not answer in time. */
 export const FAILURES = 1
@@ -16,9 +19,9 @@ export const CONNECT_FAILURES = 3
 export const RETRIES = 4
 /** Times that it was taken for unwell, a probe that failed included. Of endpoints only. */
 export const RESTS = 5
-/** Lent or awaited, now. */
+/** Lent or awaited, more or fewer than told before. */
 export const OPEN = 6
-/** Now. Of endpoints only. */
+/** More or fewer than told before. Of endpoints only. */
 export const IDLE = 7
 export const TALLY_WIDTH = 8
 
@@ -42,6 +45,9 @@ export interface Tallied {
   readonly idle: number
   /** Its row since the last flush; -1: none. The tally's alone. */
   row: number
+  /** The states that the last flush told. The tally's alone. */
+  toldOpen: number
+  toldIdle: number
 }
 
 export class Tally {
@@ -66,8 +72,11 @@ export class Tally {
     if (touched.length === 0) return null
     this.#touched = []
     for (const of of touched) {
-      this.#rows.add(of.row, OPEN, of.open)
-      this.#rows.add(of.row, IDLE, of.idle)
+      const { open, idle } = of
+      this.#rows.add(of.row, OPEN, open - of.toldOpen)
+      this.#rows.add(of.row, IDLE, idle - of.toldIdle)
+      of.toldOpen = open
+      of.toldIdle = idle
       of.row = -1
     }
     const names = touched.map(({ service, address }) => ({ service, endpoint: address }))

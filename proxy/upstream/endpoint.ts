@@ -64,6 +64,8 @@ export class Endpoint implements Candidate, ConnectionOwner, Tallied {
   /** Connections lent or awaited. */
   open = 0
   row = -1
+  toldOpen = 0
+  toldIdle = 0
   readonly #near: Surroundings
   /** Most endpoints of a large table have none. */
   #pool: IdleConnections | null = null
@@ -192,7 +194,9 @@ export class Endpoint implements Candidate, ConnectionOwner, Tallied {
 
   /** No Service names it any more. What is lent goes when it is given back. */
   retire(): void {
-    this.#pool?.closeAll()
+    if (this.#pool === null) return
+    this.#near.tally.touch(this)
+    this.#pool.closeAll()
   }
 
   opened(connection: Connection): void {

@@ -5,20 +5,10 @@ import { ClusterSet } from './cluster-set.ts'
 import { EndpointCluster } from './cluster.ts'
 import { UPSTREAM_DEFAULTS } from './settings.ts'
 import { warmth } from './slow-start.ts'
+import { randomOf } from '../../protocol/testing/random.ts'
 
 const SERVICE = 'ns/web:80'
 const REQUEST = { exclude: null, fresh: false, on: null, unrepeatable: false }
-
-/** Reproducible: Mulberry32. */
-function randomOf(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
-}
 
 const addressesOf = (count: number): readonly string[] => Array.from({ length: count }, (_, i) => `10.0.0.${i + 1}:80`)
 

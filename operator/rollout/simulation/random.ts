@@ -1,4 +1,5 @@
 /** Random numbers that are the same on every machine for the same seed. */
+import { randomOf } from '../../../protocol/testing/random.ts'
 
 export interface Random {
   /** 0 up to, but not, 1. */
@@ -8,14 +9,7 @@ export interface Random {
 }
 
 export function seeded(seed: number): Random {
-  let state = seed | 0
-  // mulberry32
-  const next = (): number => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
-  }
+  const next = randomOf(seed)
   const poisson = (mean: number): number => {
     if (mean > 40) {
       // The normal curve is near enough in the middle; the events that are judged are rare ones, and come below.
