@@ -71,6 +71,7 @@ function content(host: number, n: number): Manifest {
 export function goodBefore(image: string): readonly Manifest[] {
   const env = { ECHO_ERRORS_PER_MILLE: '5', ECHO_BURST_MS: '200' }
   return [
+    ...backend({ namespace: GOOD_NAMESPACE, image, version: 'v1', replicas: 2 }),
     ...VERSIONS.flatMap(version => backend({ namespace: GOOD_NAMESPACE, image, version, replicas: 2, env })),
     ...Array.from({ length: HOSTS }, (_, host) => content(host, 0)),
   ]

@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { Cluster as Node } from '../demo/cluster.ts'
 import { randomOf } from '../../protocol/testing/random.ts'
+import type { Manifest } from '../echo/manifests.ts'
 import { Cluster, SYSTEM } from '../node/harness/cluster.ts'
 import { Proxies } from '../node/harness/proxies.ts'
 import { Rollouts } from '../node/harness/rollouts.ts'
@@ -87,14 +88,33 @@ async function addresses(cluster: Cluster): Promise<Addresses> {
   return { tlsGo: { address: host, port: Number(port) }, tlsNode: { address, port: 8_443 } }
 }
 
-async function setUp(cluster: Cluster, parts: readonly Part[]): Promise<World> {
-  say('', `== setting up: backends, ${parts.length} kinds, their Ingresses and certificates, a policy`)
+/** What is there before anything is changed, and what of it has to be served. */
+interface Stage {
+  readonly what: string
+  readonly manifests: readonly Manifest[]
+  readonly served: readonly { readonly host: string; readonly path: string }[]
+}
+
+async function badStage(cluster: Cluster, parts: readonly Part[]): Promise<Stage> {
+  const backends = shop(NAMESPACE, cluster.echoImage, await addresses(cluster))
+  return {
+    what: `${parts.length} kinds`,
+    manifests: [...backends, ...(await beforeOf(parts))],
+    served: parts.map(({ kind, place }) => ({ host: place.host, path: kind.path ?? '/' })),
+  }
+}
+
+function goodStage({ echoImage }: Cluster): Stage {
+  const served = goodHosts.map(host => ({ host, path: '/' }))
+  return { what: `${served.length} hosts`, manifests: goodBefore(echoImage), served }
+}
+
+async function setUp(cluster: Cluster, { what, manifests, served }: Stage): Promise<World> {
+  say('', `== setting up: backends, ${what}, their Ingresses and certificates, a policy`)
   await clear(cluster)
   const labels = { 'pod-security.kubernetes.io/enforce': 'restricted' }
   await cluster.kubectl.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: NAMESPACE, labels } })
-  const backends = shop(NAMESPACE, cluster.echoImage, await addresses(cluster))
-  await cluster.kubectl.apply(...backends, ...(await beforeOf(parts)))
-  if (good > 0) await cluster.kubectl.apply(...goodBefore(cluster.echoImage))
+  await cluster.kubectl.apply(...manifests)
   await cluster.kubectl.ok([
     'wait',
     '--for=condition=Available',
@@ -105,8 +125,7 @@ async function setUp(cluster: Cluster, parts: readonly Part[]): Promise<World> {
     '--timeout=180s',
   ])
   const proxies = new Proxies(cluster)
-  const served = parts.map(({ kind, place }) => ({ host: place.host, path: kind.path ?? '/' }))
-  for (const { host, path } of [...served, ...(good > 0 ? goodHosts : []).map(one => ({ host: one, path: '/' }))]) {
+  for (const { host, path } of served) {
     // A backend with errors may answer one, and be asked again.
     const all = (words: readonly string[]): boolean => words.every(word => !/^[0-9E]/.test(word))
     await waitFor(`every proxy serves ${host}${path}`, () => proxies.served(host, path), all, { timeoutMs: 60_000 })
@@ -158,36 +177,49 @@ async function run(cluster: Cluster): Promise<boolean> {
   const wanted = CATALOGUE.filter(kind => only.length === 0 || only.some(word => kind.name.includes(word)))
   if (wanted.length === 0 && good === 0) throw new Error(`no kind is called ${only.join(', ')}`)
   const parts = await partsOf(shuffled(wanted, random), NAMESPACE)
-  const world = await setUp(cluster, parts)
+  // Each with the machine for itself: the backends of the one are no noise of the other.
+  const bad =
+    parts.length === 0 || (await onStage(cluster, await badStage(cluster, parts), world => playBad(parts, world)))
+  if (good === 0 || ending.aborted) return bad
+  return (await onStage(cluster, goodStage(cluster), world => playGood(world, random))) && bad
+}
+
+async function onStage(cluster: Cluster, stage: Stage, act: (world: World) => Promise<boolean>): Promise<boolean> {
+  const world = await setUp(cluster, stage)
   try {
-    const rows = parts.length === 0 ? [] : await playAll(parts, world)
-    let fine = rows.every(row => row.verdict.outcome !== 'failed')
-    let text = await readFile(document, 'utf8').catch(() => '')
-    const write = env['WRITE'] === '1'
-    if (rows.length > 0) {
-      say('', summaryOf(rows))
-      if (write) text = withSection(text, BAD, markdownOf(rows, NAMES, sectionOf(text, BAD)))
-    }
-    if (good > 0 && !ending.aborted) {
-      say('', `== ${good} good changes on noisy backends`)
-      const { rollouts } = world
-      const outcome = await goodChanges({
-        ...{ cluster, rollouts, changes: good, random, ending },
-        onChange: (change, done) => {
-          if (change.phase !== 'Complete') say(`  good-${change.host}: ${change.phase}: ${change.message}`)
-          if (done % 10 === 0) say(`  ${done} of ${good}`)
-        },
-      })
-      say('', goodText(outcome))
-      fine &&= outcome.changes.every(change => change.phase === 'Complete' || change.phase === 'Paused')
-      if (write) text = withSection(text, 'good changes', `${goodText(outcome)}.`)
-    }
-    if (write) await writeFile(document, text)
-    return fine
+    return await act(world)
   } finally {
     world.rollouts.close()
     if (env['KEEP'] !== '1') await clear(cluster)
   }
+}
+
+async function playBad(parts: readonly Part[], world: World): Promise<boolean> {
+  const rows = await playAll(parts, world)
+  say('', summaryOf(rows))
+  await write(BAD, text => markdownOf(rows, NAMES, sectionOf(text, BAD)))
+  return rows.every(row => row.verdict.outcome !== 'failed')
+}
+
+async function playGood({ cluster, rollouts }: World, random: () => number): Promise<boolean> {
+  say('', `== ${good} good changes on noisy backends`)
+  const outcome = await goodChanges({
+    ...{ cluster, rollouts, changes: good, random, ending },
+    onChange: (change, done) => {
+      if (change.phase !== 'Complete') say(`  good-${change.host}: ${change.phase}: ${change.message}`)
+      if (done % 10 === 0) say(`  ${done} of ${good}`)
+    },
+  })
+  say('', goodText(outcome))
+  await write('good changes', () => `${goodText(outcome)}.`)
+  return outcome.changes.every(change => change.phase === 'Complete' || change.phase === 'Paused')
+}
+
+/** A section of docs/safety.md, where WRITE=1 asks for it. */
+async function write(section: string, contentOf: (text: string) => string): Promise<void> {
+  if (env['WRITE'] !== '1') return
+  const text = await readFile(document, 'utf8')
+  await writeFile(document, withSection(text, section, contentOf(text)))
 }
 
 async function main(): Promise<number> {
