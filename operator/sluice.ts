@@ -66,6 +66,8 @@ const FASTEST_REPORT_MS = 1_000
 /** Certificates begin and end without an event. A clock that is set is noticed after this time, too. */
 const LONGEST_SLEEP_MS = 3_600_000
 const REOPEN_MS = 200
+/** Events are for people; what they tell of is on its way to pods just then. */
+const EVENTS_AFTER_MS = 250
 /** After which a difference from the published checksum counts as lasting, and a little more. */
 const HELD_CHECK_MS = 2_100
 
@@ -113,7 +115,7 @@ export class SluiceOperator extends OperatorBase {
     const mayWrite = (): boolean => options.isLeader() && this.leader.leading
     const clock = options.clock ?? systemClock
     this.#clock = clock
-    this.events = new KubeEventRecorder({ client, instance: config.podName, log })
+    this.events = new KubeEventRecorder({ client, instance: config.podName, log, afterMs: EVENTS_AFTER_MS })
     this.fleet = new Fleet(config.fleet)
     this.store = new ReleaseStore(kubeShardApi(client, config.namespace), {
       mayWrite,

@@ -206,3 +206,21 @@ describe('stop', () => {
     expect(clock.timers).toBe(0)
   })
 })
+
+describe('events that may wait', () => {
+  it('are written a moment later, equal ones at once', async () => {
+    const recorder = recorderOf({ afterMs: 250 })
+    for (let i = 0; i < 3; i++) recorder.event(WEB, 'Normal', 'RolloutCreated', 'x')
+    await clock.advance(249)
+    expect(created).toEqual([])
+    await clock.advance(1)
+    expect(created.map(({ count }) => count)).toEqual([3])
+  })
+
+  it('are written before the recorder stops', async () => {
+    const recorder = recorderOf({ afterMs: 250 })
+    recorder.event(WEB, 'Normal', 'RolloutCreated', 'x')
+    await recorder.stop()
+    expect(created).toHaveLength(1)
+  })
+})

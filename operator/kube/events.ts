@@ -26,6 +26,8 @@ export interface RecorderOptions {
   readonly component?: string
   /** The pod's name. */
   readonly instance: string
+  /** So much later than they came: what machines wait for is written first. Milliseconds; default 0. */
+  readonly afterMs?: number
   /** Events that wait for the API server; above, the oldest are dropped. Default 1 000. */
   readonly queueLimit?: number
   /** Different events of one object at once, Warnings and others each; default 25. */
@@ -71,6 +73,8 @@ export class KubeEventRecorder implements EventRecorder {
   readonly #buckets = new Map<string, Bucket>()
   readonly #queue: Series[] = []
   readonly #abort = new AbortController()
+  /** Nothing waits any more. */
+  readonly #hurry = new AbortController()
   #sending: Promise<void> | null = null
   #dropped = 0
   #sent = 0
@@ -96,6 +100,7 @@ export class KubeEventRecorder implements EventRecorder {
 
   /** Sends what waits, for at most `ms`, then drops the rest. */
   async stop(ms = 2_000): Promise<void> {
+    this.#hurry.abort()
     const sending = this.#sending
     if (sending !== null) await Promise.race([sending, sleep(this.#clock, ms, this.#abort.signal)])
     this.#abort.abort()
@@ -176,8 +181,10 @@ export class KubeEventRecorder implements EventRecorder {
   /** Never rejects. */
   async #drain(): Promise<void> {
     const { signal } = this.#abort
-    // After the caller's turn, so that a burst of equal events is one write.
-    await Promise.resolve()
+    const { afterMs = 0 } = this.#options
+    // At least after the caller's turn, so that a burst of equal events is one write.
+    if (afterMs > 0) await sleep(this.#clock, afterMs, this.#hurry.signal)
+    else await Promise.resolve()
     for (let series = this.#queue.shift(); series !== undefined; series = this.#queue.shift()) {
       series.queued = false
       await this.#send(series, signal)
