@@ -23,7 +23,7 @@ import { Turns } from './control/turns.ts'
 import { Fleet } from './fleet/fleet.ts'
 import { OperatorBase } from './kube/base.ts'
 import type { OperatorOptions } from './kube/base.ts'
-import { systemClock } from './kube/clock.ts'
+import { sleep, systemClock } from './kube/clock.ts'
 import type { Clock } from './kube/clock.ts'
 import { describeError } from './kube/errors.ts'
 import { KubeEventRecorder } from './kube/events.ts'
@@ -66,6 +66,8 @@ const FASTEST_REPORT_MS = 1_000
 /** Certificates begin and end without an event. A clock that is set is noticed after this time, too. */
 const LONGEST_SLEEP_MS = 3_600_000
 const REOPEN_MS = 200
+/** So long annotations and status wait at most until the checksum of what was stored is published. */
+const PUBLISHED_MS = 250
 /** Events are for people; what they tell of is on its way to pods just then. */
 const EVENTS_AFTER_MS = 250
 /** After which a difference from the published checksum counts as lasting, and a little more. */
@@ -193,6 +195,7 @@ export class SluiceOperator extends OperatorBase {
         ...{ turns: new Turns(), events: this.events, clock, mayWrite, annotationPrefix: config.annotationPrefix },
         settleMs: SETTLE_MS,
         pods: () => this.fleet.pods(),
+        published: key => this.#published(key),
         turnFree: () => this.leader.turnFree(),
         ended: options.rolloutEnded,
       }),
@@ -234,9 +237,9 @@ export class SluiceOperator extends OperatorBase {
   /** A report of a pod came (to the leader). */
   report(pod: PodIdentity, report: Report): void {
     const now = this.#clock.now()
-    this.fleet.heard(pod, report, now)
+    const said = this.fleet.heard(pod, report, now)
     this.#figures.add(pod.name, pod.ordinal, report, now)
-    this.leader.fleetChanged()
+    this.leader.reported(said)
   }
 
   override async close(): Promise<void> {
@@ -441,6 +444,15 @@ export class SluiceOperator extends OperatorBase {
   #publishObserved(differs: boolean): void {
     if (differs && this.#flushed)
       this.#options.publish({ world: this.releases, objects: [], services: [], observe: true })
+  }
+
+  /** What was stored is seen in the next flush, and published after it. */
+  async #published(key: ObjectKey): Promise<void> {
+    await new Promise<void>(resolve => setImmediate(resolve))
+    const late = new AbortController()
+    const settled = this.#checksums[parseObjectKey(key).kind].settled()
+    await Promise.race([settled, sleep(this.#clock, PUBLISHED_MS, late.signal)])
+    late.abort()
   }
 
   /** Tells the gate what counts. Returns the keys that were released. */

@@ -101,6 +101,11 @@ export class Checksums {
     this.#publisher?.reset()
   }
 
+  /** Resolves when what is to be published now is, or could not be. */
+  settled(): Promise<void> {
+    return this.#publisher?.settled() ?? Promise.resolve()
+  }
+
   stop(): void {
     this.#publisher?.stop()
   }

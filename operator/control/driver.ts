@@ -52,6 +52,8 @@ export interface DriverOptions {
   /** So long what takes paths away lets others go first that were changed with it. Milliseconds. */
   readonly settleMs: number
   readonly mayWrite: () => boolean
+  /** Resolves when what a record that was just stored releases is on its way to pods, soon in any case. */
+  readonly published: (key: ObjectKey) => Promise<void>
   /** Rollouts that waited for this one's turn may begin. */
   readonly turnFree: () => void
   /** For metrics. */
@@ -221,7 +223,12 @@ export class Driver {
     if (view !== null && effect.record !== null && (effect.stamp || effect.record !== record)) {
       this.#assertLeading()
       // Written before, and the stamp was not.
-      if (JSON.stringify(effect.record) !== JSON.stringify(record)) await this.#options.records.put(effect.record)
+      if (JSON.stringify(effect.record) !== JSON.stringify(record)) {
+        await this.#options.records.put(effect.record)
+        // Annotations and status are for people: pods come first.
+        await this.#options.published(view.key)
+        this.#assertLeading()
+      }
       if (effect.stamp) await this.#stamp(view, effect.record)
     }
     for (const command of commands) if (command.type === 'event') this.#say(rollout, command)

@@ -26,12 +26,15 @@ let leader: Leader
 /** Its shard; and whether an Ingress names the Secret. */
 let lost: boolean
 let named: boolean
+/** Rollouts under way, by their object. */
+let open: { readonly object: ObjectKey }[]
 
 beforeEach(() => {
   clock = new FakeClock()
   log = []
   ;[leads, stale, empty] = [true, false, false]
   ;[lost, named] = [false, false]
+  open = []
   view = viewOf()
   kept = () => Promise.resolve('settled')
   load = () => Promise.resolve()
@@ -66,10 +69,10 @@ beforeEach(() => {
         return noted('store complete')()
       },
     },
-    rollouts: { of: () => [], all: () => [], open: () => [] },
+    rollouts: { of: () => [], all: () => [], open: () => open },
     policies: { lead: note('policies lead'), writeStatus: () => noted('policy status')() },
     checksums: { Ingress: checksums, Secret: checksums },
-    addresses: { write: noted('addresses') },
+    addresses: { write: noted('addresses'), asked: [] },
     writer: { stale: () => stale, forget: note('forget') },
     keeper: {
       start: () => undefined,
@@ -134,6 +137,7 @@ describe('a leader', () => {
   it('does nothing before it leads, and nothing afterwards', async () => {
     leader.viewed([WEB])
     leader.fleetChanged()
+    leader.reported(new Set([WEB]))
     leader.turnFree()
     leader.statusMayDiffer()
     await clock.advance(10_000)
@@ -144,6 +148,31 @@ describe('a leader', () => {
     leader.viewed([WEB])
     await clock.advance(60_000)
     expect([log, leader.leading]).toEqual([[], false])
+  })
+
+  it('looks at figures a few times a second, however many pods report, and at what a pod says of an object at once', async () => {
+    open = [{ object: WEB }]
+    await begin()
+    const looks = (): number => log.splice(0).filter(line => line === `drive ${WEB}`).length
+    looks()
+    for (let report = 0; report < 100; report++) {
+      leader.reported(new Set())
+      await clock.advance(10)
+    }
+    expect(looks()).toBeLessThanOrEqual(9)
+    await clock.advance(250)
+    looks()
+    leader.reported(new Set())
+    await settle()
+    expect(looks()).toBe(1)
+    leader.reported(new Set())
+    await settle()
+    expect(looks()).toBe(0)
+    leader.reported(new Set([WEB]))
+    await settle()
+    expect(looks()).toBe(1)
+    await clock.advance(250)
+    expect(looks()).toBe(1)
   })
 
   it('does not begin any more if it was stopped while it read', async () => {

@@ -53,6 +53,8 @@ const STATUS_DELAY_MS = 300
 /** What no event tells (a silent pod, a record left over) is looked at again. Milliseconds. */
 const ROUND_MS = 30_000
 const SOON_MS = 50
+/** Between two looks at the figures of all that is under way, in milliseconds: far below the second between two reports of a pod. */
+const FIGURES_EVERY_MS = 250
 
 export class Leader {
   readonly #parts: LeaderParts
@@ -63,6 +65,8 @@ export class Leader {
   #term = 0
   #fresh: ReadonlySet<string> = new Set()
   #round: ReturnType<typeof setInterval> | null = null
+  /** When figures were last looked at, in monotonic milliseconds. */
+  #figuresAt = -Infinity
 
   constructor(parts: LeaderParts) {
     this.#parts = parts
@@ -153,12 +157,30 @@ export class Leader {
     if (any) this.#status.addAfter('policies', STATUS_DELAY_MS)
   }
 
-  /** Pods came, went, or said something: what is under way is judged again. */
+  /** Pods came or went: what is under way is judged again. */
   fleetChanged(): void {
     if (!this.#leading) return
-    for (const { object } of this.#parts.rollouts.open()) this.#objects.add(object)
-    for (const key of this.#parts.addresses.asked) this.#objects.add(key)
+    for (const key of this.#watched()) this.#objects.add(key)
     for (const kind of KINDS) this.#status.addAfter(`checksum/${kind}`, STATUS_DELAY_MS)
+  }
+
+  /**
+   * A pod's report came. What it says of an object is looked at now, and its figures at once where nobody looked at any just before:
+   * a fleet of a hundred, of which each reports every second, is not judged a hundred times a second.
+   */
+  reported(said: ReadonlySet<ObjectKey>): void {
+    if (!this.#leading) return
+    const now = this.#parts.clock.now()
+    const left = this.#figuresAt + FIGURES_EVERY_MS - now
+    if (left <= 0) this.#figuresAt = now
+    for (const key of this.#watched()) this.#objects.addAfter(key, said.has(key) ? 0 : left)
+    for (const kind of KINDS) this.#status.addAfter(`checksum/${kind}`, STATUS_DELAY_MS)
+  }
+
+  /** What pods are asked about. */
+  *#watched(): Iterable<ObjectKey> {
+    for (const { object } of this.#parts.rollouts.open()) yield object
+    yield* this.#parts.addresses.asked
   }
 
   /** Its IngressRollout was deleted. */

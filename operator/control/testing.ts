@@ -193,6 +193,7 @@ export class LeaderProcess {
           serving: (key, revision) => counted(this.figuresOf(revision, key)),
           use: () => this.use,
         }),
+      published: () => Promise.resolve(),
       turnFree: () => undefined,
       ended: phase => this.said.push(`ended ${phase}`),
     })

@@ -47,6 +47,23 @@ describe('Fleet', () => {
     expect(fleet.find('sluice-proxy-0')).toBeNull()
   })
 
+  it('tells of which objects a pod says something else than before', () => {
+    const fleet = new Fleet('sluice-proxy')
+    const said = (uid: string, of: Report): readonly string[] => [...fleet.heard({ name: 'p', uid }, of, 1)].sort()
+    const refusing = (object: string): Report => ({
+      ...report({ a: 'r2', c: null }),
+      refused: [{ reason: 'AssignmentInvalid', object, message: 'x' }],
+    })
+    expect(said('u', report({ a: 'r1', b: 'r1' }))).toEqual(['a', 'b'])
+    expect(said('u', report({ a: 'r1', b: 'r1' }))).toEqual([])
+    expect(said('u', report({ a: 'r2', c: null }))).toEqual(['a', 'b', 'c'])
+    expect(said('u', refusing('d'))).toEqual(['d'])
+    expect(said('u', refusing('d'))).toEqual([])
+    expect(said('u', report({ a: 'r2', c: null }))).toEqual(['d'])
+    // Another pod of that name.
+    expect(said('v', report({ a: 'r2' }))).toEqual(['a'])
+  })
+
   it('forgets what a pod confirmed when it was replaced under the same name', () => {
     const fleet = new Fleet('sluice-proxy')
     fleet.put(pod('sluice-proxy-0', { uid: 'a' }))

@@ -49,8 +49,11 @@ export class Fleet {
     return pod === undefined ? null : { uid: pod.metadata.uid ?? '', statefulSet: controllerOf(pod) }
   }
 
-  heard(pod: { readonly name: string; readonly uid: string }, report: Report, at: number): void {
+  /** @returns the objects of which the pod says something else than before: another revision, or that it refuses it */
+  heard(pod: { readonly name: string; readonly uid: string }, report: Report, at: number): ReadonlySet<ObjectKey> {
+    const before = this.#heard.get(pod.name)
     this.#heard.set(pod.name, { uid: pod.uid, report, at })
+    return newlySaid(before?.uid === pod.uid ? before.report : null, report)
   }
 
   /** In ordinal order, pods without an ordinal last. */
@@ -72,6 +75,20 @@ export class Fleet {
     return pods.sort((a, b) => rank(a) - rank(b) || (a.name < b.name ? -1 : 1))
   }
 }
+
+function newlySaid(before: Report | null, now: Report): ReadonlySet<ObjectKey> {
+  const keys = new Set<ObjectKey>()
+  for (const key of Object.keys({ ...before?.revisions, ...now.revisions })) {
+    if (before?.revisions[key] !== now.revisions[key]) keys.add(key)
+  }
+  const [refusedBefore, refused] = [before?.refused ?? [], now.refused].map(refusals)
+  if (refusedBefore !== refused) {
+    for (const { object } of [...(before?.refused ?? []), ...now.refused]) if (object !== null) keys.add(object)
+  }
+  return keys
+}
+
+const refusals = (refused: Report['refused']): string => JSON.stringify(refused)
 
 /** The revision of the object that the pod says it serves; undefined: it has not said. */
 export function confirmed(pod: FleetPod, key: ObjectKey): Revision | null | undefined {

@@ -54,6 +54,36 @@ describe('ChecksumPublisher', () => {
     expect(written).toEqual(['a', 'c'])
   })
 
+  it('says when what is wanted is written, or could not be', async () => {
+    const { publisher: p, written, control } = publisher()
+    const settled = async (): Promise<readonly string[]> => {
+      await p.settled()
+      return [...written]
+    }
+    expect(await settled()).toEqual([])
+    p.want(() => state('a'))
+    const first = settled()
+    await jest.advanceTimersByTimeAsync(0)
+    expect(await first).toEqual(['a'])
+    p.want(() => state('b'))
+    const second = settled()
+    await jest.advanceTimersByTimeAsync(100)
+    expect(await second).toEqual(['a', 'b'])
+    p.want(() => state('b'))
+    const same = settled()
+    await jest.advanceTimersByTimeAsync(100)
+    expect(await same).toEqual(['a', 'b'])
+    control.fail = true
+    p.want(() => state('c'))
+    const failed = settled()
+    await jest.advanceTimersByTimeAsync(100)
+    expect(await failed).toEqual(['a', 'b'])
+    p.want(() => state('d'))
+    const stopped = settled()
+    p.stop()
+    expect(await stopped).toEqual(['a', 'b'])
+  })
+
   it('writes a few states at once, and goes on at its rate when that is used up', async () => {
     const { publisher: p, written } = publisher({ burst: 3 })
     for (let i = 0; i < 40; i++) {

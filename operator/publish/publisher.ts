@@ -39,6 +39,8 @@ export class ChecksumPublisher {
   #writing = false
   #timer: ReturnType<typeof setTimeout> | null = null
   #stopped = false
+  /** Who waits for the end of the next write. */
+  readonly #waiting: (() => void)[] = []
 
   constructor(options: PublisherOptions) {
     this.#options = options
@@ -71,6 +73,13 @@ export class ChecksumPublisher {
   stop(): void {
     this.#stopped = true
     if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#tell()
+  }
+
+  /** Resolves when what is wanted now was written, or could not be; at once where nothing is. */
+  settled(): Promise<void> {
+    if (this.#stopped || (!this.#writing && this.#timer === null)) return Promise.resolve()
+    return new Promise(resolve => this.#waiting.push(resolve))
   }
 
   /** Milliseconds until the next write; 0: now. */
@@ -89,10 +98,16 @@ export class ChecksumPublisher {
     }, afterMs)
   }
 
+  #tell(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve()
+  }
+
   async #publish(): Promise<void> {
-    if (this.#wanted === null || !this.#options.mayWrite()) return
-    const state = this.#wanted()
-    if (state.checksum === this.#lastChecksum) return
+    const state = this.#wanted !== null && this.#options.mayWrite() ? this.#wanted() : null
+    if (state === null || state.checksum === this.#lastChecksum) {
+      this.#tell()
+      return
+    }
     this.#writing = true
     this.#tokens -= 1
     let again: number | null = null
@@ -105,6 +120,7 @@ export class ChecksumPublisher {
       again = this.#options.retryMs ?? 1000
     } finally {
       this.#writing = false
+      this.#tell()
     }
     // Something newer may have come while this was written; publish() finds out whether it differs.
     this.#schedule(again)

@@ -19,6 +19,8 @@ export class Feed {
   #objects: Set<ObjectKey> | null = new Set()
   #services: Set<ServiceKey> | null = new Set()
   #observe = false
+  /** What this client was asked last. */
+  #asked = ''
   #dirty = false
   #sequence = 0
   readonly #held = new Map<string, string>()
@@ -56,7 +58,7 @@ export class Feed {
   #beginning(world: World): Generator<string, void> {
     const snapshot = this.#state.snapshot(world)
     this.#clear()
-    const observe = observeLine(world)
+    const observe = this.#ask(world)
     const held = [...this.#heldLines(world)]
     const resumed = snapshot.stateHash === this.#clientHash
     const whole = resumed
@@ -70,12 +72,14 @@ export class Feed {
     const delta = this.#state.delta(world, this.#objects)
     const upserts = this.#state.upserts(world, this.#services, delta?.fragments ?? [])
     const removals = this.#state.removals(world, this.#services)
-    const observe = this.#observe ? [observeLine(world)] : []
+    const asked = this.#asked
+    // Nothing where it is asked that already: a rollout's status is written many times, and names no other objects and hosts.
+    const observe = this.#observe && this.#ask(world) !== asked ? [this.#asked] : []
     const held = [...this.#heldLines(world)]
     this.#clear()
     const middle = delta === null ? null : line({ type: 'delta', sequence: ++this.#sequence, ...delta })
     if (middle !== null && middle.length > MAX_DELTA) {
-      return chain(snapshotLines(this.#state.snapshot(world), this.#sequence), [observeLine(world)], held)
+      return chain(snapshotLines(this.#state.snapshot(world), this.#sequence), [this.#ask(world)], held)
     }
     return chain(
       endpointLines(upserts ?? {}, []),
@@ -84,6 +88,11 @@ export class Feed {
       observe,
       held,
     )
+  }
+
+  #ask(world: World): string {
+    this.#asked = line({ type: 'observe', ...world.observe() })
+    return this.#asked
   }
 
   #clear(): void {
@@ -104,10 +113,6 @@ export class Feed {
       yield text
     }
   }
-}
-
-function observeLine(world: World): string {
-  return line({ type: 'observe', ...world.observe() })
 }
 
 function merged<K>(pending: Set<K> | null, more: readonly K[] | null): Set<K> | null {
