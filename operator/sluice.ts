@@ -4,7 +4,7 @@
  */
 import type { Report } from '../protocol/messages.ts'
 import { parseObjectKey } from '../protocol/ids.ts'
-import type { ObjectKey, ObjectKind } from '../protocol/objects.ts'
+import type { ObjectKey, ObjectKind, ServiceKey } from '../protocol/objects.ts'
 import type { Config } from './config.ts'
 import { AddressWriter } from './control/address-writer.ts'
 import { Checksums } from './control/checksums.ts'
@@ -66,6 +66,8 @@ const FASTEST_REPORT_MS = 1_000
 /** Certificates begin and end without an event. A clock that is set is noticed after this time, too. */
 const LONGEST_SLEEP_MS = 3_600_000
 const REOPEN_MS = 200
+/** After which pods are told what to observe where nothing is released to them meanwhile. */
+const ASK_MS = 100
 /** So long annotations and status wait at most until the checksum of what was stored is published. */
 const PUBLISHED_MS = 250
 /** Events are for people; what they tell of is on its way to pods just then. */
@@ -100,6 +102,9 @@ export class SluiceOperator extends OperatorBase {
   /** As the Service in front of the fleet last said. */
   #wanted: readonly Address[] | null = null
   #heldTimer: ReturnType<typeof setTimeout> | null = null
+  /** Pods are to be told what to observe. */
+  #asks = false
+  #askTimer: ReturnType<typeof setTimeout> | null = null
   /** For the next date of a certificate, whichever it is. */
   #dateTimer: ReturnType<typeof setTimeout> | null = null
   readonly #reader: SecretReader
@@ -246,6 +251,7 @@ export class SluiceOperator extends OperatorBase {
     if (this.#heldTimer !== null) clearTimeout(this.#heldTimer)
     if (this.#dateTimer !== null) clearTimeout(this.#dateTimer)
     if (this.#reopening !== null) clearTimeout(this.#reopening)
+    if (this.#askTimer !== null) clearTimeout(this.#askTimer)
     for (const kind of KINDS) this.#checksums[kind].stop()
     await this.leader.stop()
     await super.close()
@@ -382,11 +388,8 @@ export class SluiceOperator extends OperatorBase {
     }
     const waiting = this.#noteAddresses([...change.viewed, ...keys])
     const observed = waiting || change.live.some(({ key }) => this.#isRollingOut(key))
-    this.#options.publish(
-      first
-        ? { world: this.releases, objects: null, services: null, observe: true }
-        : { world: this.releases, objects: keys, services: change.services, observe: observed },
-    )
+    if (first) this.#options.publish({ world: this.releases, objects: null, services: null, observe: true })
+    else this.#give(keys, change.services, observed)
     this.leader.viewed(change.viewed)
     this.#checkHeld()
     this.#checkDefault()
@@ -427,7 +430,7 @@ export class SluiceOperator extends OperatorBase {
     if (!this.#flushed) return
     const keys = this.#gate(kind)
     const waiting = this.#noteAddresses(keys)
-    this.#options.publish({ world: this.releases, objects: keys, services: [], observe: waiting })
+    this.#give(keys, [], waiting)
     if (waiting) this.leader.viewed(this.#addresses.asked)
     this.leader.statusMayDiffer()
     this.#checkHeld()
@@ -442,8 +445,25 @@ export class SluiceOperator extends OperatorBase {
   }
 
   #publishObserved(differs: boolean): void {
-    if (differs && this.#flushed)
+    if (differs && this.#flushed) this.#give([], [], true)
+  }
+
+  /**
+   * To the pods. What they are to observe may differ: they are told with what is released to them, so that one report says both that
+   * they observe it and that they serve it, or a moment later.
+   */
+  #give(objects: readonly ObjectKey[], services: readonly ServiceKey[], observe: boolean): void {
+    this.#asks ||= observe
+    const asks = this.#asks && objects.length > 0
+    this.#options.publish({ world: this.releases, objects, services, observe: asks })
+    if (asks) this.#asks = false
+    if (!this.#asks || this.#askTimer !== null) return
+    this.#askTimer = setTimeout(() => {
+      this.#askTimer = null
+      if (!this.#asks) return
+      this.#asks = false
       this.#options.publish({ world: this.releases, objects: [], services: [], observe: true })
+    }, ASK_MS)
   }
 
   /** What was stored is seen in the next flush, and published after it. */
@@ -467,7 +487,7 @@ export class SluiceOperator extends OperatorBase {
     if (this.#heldTimer !== null || !this.releases.holding) return
     this.#heldTimer = setTimeout(() => {
       this.#heldTimer = null
-      this.#options.publish({ world: this.releases, objects: [], services: [], observe: false })
+      this.#give([], [], false)
       this.leader.statusMayDiffer()
       this.#checkHeld()
     }, HELD_CHECK_MS)
@@ -476,7 +496,7 @@ export class SluiceOperator extends OperatorBase {
   #rolloutChanged(key: ObjectKey, removed: string | null): void {
     if (removed !== null) this.leader.rolloutGone(removed)
     this.leader.viewed([key])
-    if (this.#flushed) this.#options.publish({ world: this.releases, objects: [], services: [], observe: true })
+    if (this.#flushed) this.#give([], [], true)
   }
 
   #isRollingOut(key: ObjectKey): boolean {
