@@ -54,34 +54,35 @@ describe('ChecksumPublisher', () => {
     expect(written).toEqual(['a', 'c'])
   })
 
-  it('says when what is wanted is written, or could not be', async () => {
-    const { publisher: p, written, control } = publisher()
+  it('says when what is wanted is written, or could not be, and lets nobody wait for its turn', async () => {
+    const { publisher: p, written, control } = publisher({ burst: 4 })
     const settled = async (): Promise<readonly string[]> => {
       await p.settled()
       return [...written]
     }
+    const wanted = async (checksum: string): Promise<readonly string[]> => {
+      p.want(() => state(checksum))
+      const answer = settled()
+      await jest.advanceTimersByTimeAsync(1)
+      return answer
+    }
     expect(await settled()).toEqual([])
-    p.want(() => state('a'))
-    const first = settled()
-    await jest.advanceTimersByTimeAsync(0)
-    expect(await first).toEqual(['a'])
-    p.want(() => state('b'))
-    const second = settled()
-    await jest.advanceTimersByTimeAsync(100)
-    expect(await second).toEqual(['a', 'b'])
-    p.want(() => state('b'))
-    const same = settled()
-    await jest.advanceTimersByTimeAsync(100)
-    expect(await same).toEqual(['a', 'b'])
+    expect(await wanted('a')).toEqual(['a'])
+    expect(await wanted('b')).toEqual(['a', 'b'])
+    expect(await wanted('b')).toEqual(['a', 'b'])
     control.fail = true
-    p.want(() => state('c'))
-    const failed = settled()
-    await jest.advanceTimersByTimeAsync(100)
-    expect(await failed).toEqual(['a', 'b'])
-    p.want(() => state('d'))
+    expect(await wanted('c')).toEqual(['a', 'b'])
+    control.fail = false
+    await jest.advanceTimersByTimeAsync(1_000)
+    for (const checksum of ['d', 'e', 'f', 'g']) await wanted(checksum)
+    // Its turn comes later.
+    expect(await wanted('h')).not.toContain('h')
+    await jest.advanceTimersByTimeAsync(1_000)
+    expect(written).toContain('h')
+    p.want(() => state('i'))
     const stopped = settled()
     p.stop()
-    expect(await stopped).toEqual(['a', 'b'])
+    expect(await stopped).not.toContain('i')
   })
 
   it('writes a few states at once, and goes on at its rate when that is used up', async () => {

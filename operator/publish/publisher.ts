@@ -38,6 +38,8 @@ export class ChecksumPublisher {
   #reckonedAt: number
   #writing = false
   #timer: ReturnType<typeof setTimeout> | null = null
+  /** It is written in the next turn of the event loop. */
+  #isNext = false
   #stopped = false
   /** Who waits for the end of the next write. */
   readonly #waiting: (() => void)[] = []
@@ -76,9 +78,12 @@ export class ChecksumPublisher {
     this.#tell()
   }
 
-  /** Resolves when what is wanted now was written, or could not be; at once where nothing is. */
+  /**
+   * Resolves when what is wanted now was written, or could not be; at once where nothing is, or where it has to wait: under constant change
+   * nobody waits longer than for a write.
+   */
   settled(): Promise<void> {
-    if (this.#stopped || (!this.#writing && this.#timer === null)) return Promise.resolve()
+    if (this.#stopped || !(this.#writing || this.#isNext)) return Promise.resolve()
     return new Promise(resolve => this.#waiting.push(resolve))
   }
 
@@ -92,8 +97,10 @@ export class ChecksumPublisher {
 
   #schedule(afterMs: number): void {
     if (this.#stopped || this.#writing || this.#timer !== null) return
+    this.#isNext = afterMs === 0
     this.#timer = setTimeout(() => {
       this.#timer = null
+      this.#isNext = false
       void this.#publish()
     }, afterMs)
   }
