@@ -1,7 +1,6 @@
 /** The stages of `make test`. */
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, rm } from 'node:fs/promises'
-import { availableParallelism } from 'node:os'
 import { delimiter, join } from 'node:path'
 import type { Processes } from './processes.ts'
 import { NOTHING, add, gatesOffProblem, jestOutcome } from './results.ts'
@@ -60,9 +59,7 @@ async function checks(context: Context): Promise<Tally> {
 }
 
 function unit(context: Context): Promise<Tally> {
-  // jest leaves a core to itself, which leaves one of two idle.
-  const workers = `--maxWorkers=${Math.min(4, availableParallelism())}`
-  return jest(context, 'unit', [`--testPathIgnorePatterns=${NEEDS_MORE}`, '--coverage', workers])
+  return jest(context, 'unit', [`--testPathIgnorePatterns=${NEEDS_MORE}`, '--coverage'])
 }
 
 async function apiserver(context: Context): Promise<Tally> {
