@@ -40,8 +40,7 @@ export interface WatchEvents {
   readonly namespace: (name: string) => void
   readonly service: (name: string) => void
   readonly policies: () => void
-  /** @param removed the id of one that is gone */
-  readonly rollouts: (key: ObjectKey, removed: string | null) => void
+  readonly rollouts: (key: ObjectKey, uid: string | null) => void
   readonly fleet: () => void
   /** A watch handed over all that existed. */
   readonly synced: () => void
@@ -124,8 +123,8 @@ export function watchAll(watch: Watch, targets: WatchTargets, events: WatchEvent
       if (key !== null) events.rollouts(key, null)
     },
     remove: object => {
-      const removed = targets.rollouts.remove(object)
-      if (removed !== null) events.rollouts(removed.object, removed.id)
+      const key = targets.rollouts.remove(object)
+      if (key !== null) events.rollouts(key, object.metadata.uid ?? null)
     },
     synced,
   })

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import type { FakeApi } from '../kube/testing/fake-api.ts'
 import { KubeError } from '../kube/errors.ts'
-import { FakeClock, settle } from '../kube/testing/fake-clock.ts'
+import { FakeClock } from '../kube/testing/fake-clock.ts'
 import type { IngressRolloutSpec, IngressRolloutStatus } from '../model/generated/crds.ts'
 import { parseIngress } from '../model/ingress.ts'
 import { ingress, ingressClass, policy, service, slice } from '../pipeline/testing.ts'
@@ -38,82 +38,6 @@ describe('a rollout', () => {
     expect(found(api).status).toMatchObject({ phase: 'Complete', attempt: 1, pods: { summary: '3/3' } })
     expect(leader.said).toContain('ended Complete')
     expect(leader.turns.size).toBe(0)
-  })
-
-  it('is stored while its IngressRollout is being made, where the last of its namespace could be', async () => {
-    const [api, leader] = await governed()
-    change(api, 'b.example')
-    await leader.seconds(8)
-    api.log.length = 0
-    let made = (): void => undefined
-    const making = new Promise<void>(resolve => (made = resolve))
-    api.slow(what => (what.startsWith('create') ? making : null))
-    change(api, 'c.example')
-    leader.deliver()
-    const looking = leader.look()
-    await settle()
-    expect(api.log).toEqual([expect.stringMatching(/^update Secret/)])
-    expect((await outcomeOf(api)).record?.index).toBe(1)
-    made()
-    await looking
-    expect(api.log.map(line => line.replace(/ \S+$/, ''))).toEqual([
-      ...['update Secret', 'create IngressRollout', 'patch Ingress', 'status of IngressRollout'],
-    ])
-    await leader.seconds(8)
-    expect(found(api, 1)).toMatchObject({ status: { phase: 'Complete', observedGeneration: 1 } })
-    expect(leader.events.filter(event => event === 'IngressRollout Normal Complete')).toHaveLength(2)
-    expect([leader.turns.size, leader.errors]).toEqual([0, []])
-  })
-
-  it('is off the pods at once where its IngressRollout cannot be made: nobody would judge it', async () => {
-    const [api, leader] = await governed()
-    change(api, 'b.example')
-    await leader.seconds(8)
-    api.log.length = 0
-    api.deny(what => (what.startsWith('create IngressRollout') ? new KubeError('KUBE_FORBIDDEN', what) : null))
-    let refuse = (): void => undefined
-    const refusing = new Promise<void>(resolve => (refuse = resolve))
-    api.slow(what => (what.startsWith('create') ? refusing : null))
-    change(api, 'c.example')
-    leader.deliver()
-    const looking = leader.look()
-    await settle()
-    expect((await outcomeOf(api)).record?.index).toBe(1)
-    refuse()
-    await looking
-    await leader.settle()
-    const { record } = await outcomeOf(api)
-    expect([record?.update, record?.index]).toEqual([record?.current, 0])
-    // From then on nothing goes out before it is made.
-    api.log.length = 0
-    await leader.seconds(8)
-    expect(api.log).toEqual([])
-    expect([leader.turns.size, leader.said.includes('refused: the IngressRollout of Ingress/shop/web')]).toEqual([
-      0,
-      true,
-    ])
-    api.deny(() => null)
-    await leader.seconds(8)
-    expect(found(api, 1).status.phase).toBe('Complete')
-    expect(api.log[0]).toMatch(/^create IngressRollout/)
-  })
-
-  it('goes on from its record where its leader died while its IngressRollout was being made', async () => {
-    const [api, leader] = await governed()
-    change(api, 'b.example')
-    await leader.seconds(8)
-    api.slow(what => (what.startsWith('create') ? new Promise(() => undefined) : null))
-    change(api, 'c.example')
-    leader.deliver()
-    void leader.look()
-    await settle()
-    expect((await outcomeOf(api)).record?.index).toBe(1)
-    leader.crash()
-    api.slow(() => null)
-    const next = await new LeaderProcess(api, { clock: leader.clock }).start()
-    expect(found(api, 1).status).toMatchObject({ phase: 'Progressing', index: 1 })
-    await next.seconds(8)
-    expect(found(api, 1).status.phase).toBe('Complete')
   })
 
   it('says when it wants to be looked at again, and not once it has ended', async () => {
@@ -229,8 +153,7 @@ describe('a rollout', () => {
     await leader.seconds(1)
     expect([(await outcomeOf(api)).record?.index, found(api).status]).toEqual([1, undefined])
     leader.driver.start()
-    const [{ id } = { id: '' }] = leader.rollouts.of('Ingress/shop/web')
-    expect(leader.turns.stand(id)).toBe('runs')
+    expect(leader.turns.stand(api.all('ingressrollouts')[0]?.metadata.uid ?? '')).toBe('runs')
   })
 
   it('stands still while nobody may write, and goes on from there', async () => {

@@ -125,13 +125,13 @@ export class Driver {
     this.#options.turns.clear()
   }
 
-  forget(id: string): void {
+  forget(uid: string): void {
     const { clock } = this.#options
-    const driven = this.#driven.get(id)
+    const driven = this.#driven.get(uid)
     if (driven !== undefined && isOut(driven.state))
-      this.#takenBack.note(noteOf(id, driven.state, true), driven.hosts, clock.now(), driven.state)
-    this.#driven.delete(id)
-    if (this.#options.turns.release(id)) this.#options.turnFree()
+      this.#takenBack.note(noteOf(uid, driven.state, true), driven.hosts, clock.now(), driven.state)
+    this.#driven.delete(uid)
+    if (this.#options.turns.release(uid)) this.#options.turnFree()
   }
 
   /** Steps every rollout of the object, older ones first: an old one ends before a new one begins. @throws KubeError */
@@ -148,7 +148,7 @@ export class Driver {
   async #step(rollout: Rollout): Promise<number> {
     const { pipeline, clock, pods, figures, writer, rollouts } = this.#options
     // Deleted while an older one of its object was looked at.
-    if (rollouts.get(rollout.namespace, rollout.name)?.id !== rollout.id) return Infinity
+    if (rollouts.get(rollout.namespace, rollout.name)?.uid !== rollout.uid) return Infinity
     const view = pipeline.view(rollout.object)
     const driven = this.#of(rollout, view)
     if (view?.policy) driven.policy = view.policy.settings
@@ -193,15 +193,14 @@ export class Driver {
     // While it rests others may begin: what it shows is no measure for them.
     const isTaken = (hasEnded && next.reached !== 0) || isBack
     if (isTaken || (next.phase === 'Paused' && isOut(next))) {
-      this.#takenBack.note(noteOf(rollout.id, next, isTaken), hosts, clock.now(), state)
+      this.#takenBack.note(noteOf(rollout.uid, next, isTaken), hosts, clock.now(), state)
     }
     // One that a person let through tells nothing good of what it showed.
     if (next.phase === 'Complete' && !rollout.spec.promote) {
-      this.#takenBack.withdraw(noteOf(rollout.id, next, false))
+      this.#takenBack.withdraw(noteOf(rollout.uid, next, false))
     }
     if (ENDED.has(next.phase)) this.#stand(rollout, view, next)
-    const known = rollouts.get(rollout.namespace, rollout.name) ?? rollout
-    const writesAfter = await this.#write(known, view, driven, observation, obstacle)
+    const writesAfter = await this.#write(rollout, view, driven, observation, obstacle)
     // A record or annotation that was written shows by itself, and this is looked at again then.
     const after = made.commands.findLast(command => command.type === 'requeue')?.afterMs ?? Infinity
     return Math.min(after, writesAfter, settlesMs > 0 ? settlesMs : Infinity)
@@ -226,26 +225,13 @@ export class Driver {
       // Written before, and the stamp was not.
       if (JSON.stringify(effect.record) !== JSON.stringify(record)) {
         await this.#options.records.put(effect.record)
-        await this.#made(rollout)
         // Annotations and status are for people: pods come first.
         await this.#options.published(view.key)
         this.#assertLeading()
       }
       if (effect.stamp) await this.#stamp(view, effect.record)
     }
-    await this.#made(rollout)
-    const known = this.#options.rollouts.get(rollout.namespace, rollout.name) ?? rollout
-    for (const command of commands) if (command.type === 'event') this.#say(known, command)
-  }
-
-  /** Its record was stored while it was being made. @throws KubeError where it could not be: nothing of it is kept in mind */
-  async #made(rollout: Rollout): Promise<void> {
-    try {
-      await this.#options.rollouts.made(rollout)
-    } catch (error) {
-      this.forget(rollout.id)
-      throw error
-    }
+    for (const command of commands) if (command.type === 'event') this.#say(rollout, command)
   }
 
   /** The annotations say what the record says; only where a policy governs are they ours to write. */
@@ -267,7 +253,7 @@ export class Driver {
 
   #of(rollout: Rollout, view: ObjectView | null): Driven {
     const { clock } = this.#options
-    const known = this.#driven.get(rollout.id)
+    const known = this.#driven.get(rollout.uid)
     const { attempt = 1 } = rollout.status ?? {}
     if (known !== undefined && known.state.attempt >= attempt) return known
     const policy = view?.policy?.settings ?? known?.policy ?? NO_POLICY
@@ -276,7 +262,7 @@ export class Driver {
       ...{ now: clock.now(), wall: clock.wall().getTime() },
     })
     const driven: Driven = { state, policy, hosts: [], since: clock.now(), written: null }
-    this.#driven.set(rollout.id, driven)
+    this.#driven.set(rollout.uid, driven)
     return driven
   }
 
@@ -296,9 +282,9 @@ export class Driver {
     const isUrgent = renewal?.standing === 'urgent'
     if (phase === 'Pending' && policy) {
       this.#claim(rollout, view, 'waits', renewal?.isPlain === true)
-      return isUrgent ? turns.sibling(rollout.id) : turns.obstacle(rollout.id, policy.maxConcurrent)
+      return isUrgent ? turns.sibling(rollout.uid) : turns.obstacle(rollout.uid, policy.maxConcurrent)
     }
-    return phase === 'Paused' && !isUrgent && turns.stand(rollout.id) === 'rests' ? turns.conflict(rollout.id) : null
+    return phase === 'Paused' && !isUrgent && turns.stand(rollout.uid) === 'rests' ? turns.conflict(rollout.uid) : null
   }
 
   /** What was moved to another object in one go may come a moment later. Milliseconds that are left. */
@@ -312,13 +298,13 @@ export class Driver {
     if (phase === 'Pending') return
     if (ENDED.has(phase)) {
       // Also of one that was to go on again, and did not.
-      if (turns.release(rollout.id)) turnFree()
+      if (turns.release(rollout.uid)) turnFree()
       return
     }
-    const before = turns.stand(rollout.id)
+    const before = turns.stand(rollout.uid)
     const stand = phase === 'Paused' ? 'rests' : 'runs'
     if (before === null || before === 'waits') this.#claim(rollout, view, stand, settings?.renewal === 'plain')
-    else turns.move(rollout.id, stand)
+    else turns.move(rollout.uid, stand)
     if (stand === 'rests' && before !== 'rests') turnFree()
   }
 
@@ -333,7 +319,7 @@ export class Driver {
       requests: moves.requests ? hosts : [],
       handshakes: moves.handshakes ? hosts : [],
     }
-    this.#options.turns.claim(rollout.id, claim, stand)
+    this.#options.turns.claim(rollout.uid, claim, stand)
   }
 
   /** Milliseconds after which it is to be written what was not yet; Infinity: nothing that anybody waits for. @throws KubeError */
@@ -418,9 +404,9 @@ function renewalIn(pipeline: Pick<Pipeline, 'renewal'>, view: ObjectView): Obser
 }
 
 /** What rested for time or approval, and passed, may be withdrawn; what was taken back or lacked evidence never is. */
-function noteOf(id: string, { attempt, blocked }: State, isTaken: boolean): string {
+function noteOf(uid: string, { attempt, blocked }: State, isTaken: boolean): string {
   const kind = isTaken ? 'taken back' : blocked === null ? 'rested' : blocked.reason
-  return `${id} ${attempt} ${kind}`
+  return `${uid} ${attempt} ${kind}`
 }
 
 /** Pods may have it, and it is not what all of them had before. */

@@ -184,8 +184,8 @@ export class Leader {
   }
 
   /** Its IngressRollout was deleted. */
-  rolloutGone(id: string): void {
-    this.#parts.driver.forget(id)
+  rolloutGone(uid: string): void {
+    this.#parts.driver.forget(uid)
   }
 
   /** A turn became free: what waits may begin. */

@@ -48,51 +48,11 @@ describe('Rollouts', () => {
     expect([...rollouts.open()].map(({ name }) => name)).toEqual(['young'])
     rollouts.put(raw('young', { phase: 'Complete' }, 5))
     expect([...rollouts.open()]).toEqual([])
-    expect(rollouts.remove(raw('old', undefined))).toEqual({ object: 'Ingress/shop/web', id: 'uid-old' })
+    expect(rollouts.remove(raw('old', undefined))).toBe('Ingress/shop/web')
     expect(rollouts.remove(raw('old', undefined))).toBeNull()
     expect([...rollouts.all()].map(({ name }) => name)).toEqual(['young'])
     rollouts.remove(raw('young', undefined))
     expect(rollouts.of('Ingress/shop/web')).toEqual([])
-  })
-
-  it('knows one that is being made, under an id that stays', async () => {
-    const rollouts = new Rollouts()
-    const sent = raw('new', undefined)
-    const { uid: _uid, resourceVersion: _version, ...metadata } = sent.metadata
-    let answer: (made: KubeObject) => void = () => undefined
-    rollouts.put(raw('old', undefined, 9))
-    rollouts.begin({ ...sent, metadata }, new Promise(resolve => (answer = resolve)), new Date(0))
-    expect(rollouts.of('Ingress/shop/web').map(({ name }) => name)).toEqual(['old', 'new'])
-    const being = rollouts.get('shop', 'new')!
-    expect(being).toMatchObject({ uid: '', generation: 1 })
-    // Of one that had its name before.
-    expect(rollouts.remove({ ...sent, metadata: { ...sent.metadata, uid: 'before' } })?.id).toBe('before')
-    expect(rollouts.get('shop', 'new')).toBe(being)
-    const made = rollouts.made(being)
-    answer(sent)
-    await made
-    const { id } = being
-    expect(rollouts.get('shop', 'new')).toMatchObject({ id, uid: 'uid-new' })
-    rollouts.put(raw('new', { phase: 'Complete' }))
-    expect(rollouts.get('shop', 'new')).toMatchObject({ id, uid: 'uid-new', status: { phase: 'Complete' } })
-    expect(rollouts.remove(sent)).toEqual({ object: 'Ingress/shop/web', id })
-    rollouts.put({ ...sent, metadata: { ...sent.metadata, uid: 'after' } })
-    expect(rollouts.get('shop', 'new')).toMatchObject({ id: 'after', uid: 'after' })
-  })
-
-  it('forgets one that could not be made, and keeps what came meanwhile', async () => {
-    const rollouts = new Rollouts()
-    for (const comes of [false, true]) {
-      let fail: (why: Error) => void = () => undefined
-      const creating = new Promise<KubeObject>((_resolve, reject) => (fail = reject))
-      rollouts.begin(raw('new', undefined), creating, new Date(0))
-      const making = rollouts.made(rollouts.get('shop', 'new')!)
-      if (comes) rollouts.put(raw('new', undefined))
-      fail(new Error('exists'))
-      await expect(making).rejects.toThrow('exists')
-      expect(rollouts.get('shop', 'new')?.uid).toBe(comes ? 'uid-new' : undefined)
-    }
-    await rollouts.made(rollouts.get('shop', 'new')!)
   })
 
   it('leaves out what it cannot read', () => {

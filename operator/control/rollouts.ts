@@ -17,9 +17,6 @@ export interface Rollout {
   readonly object: ObjectKey
   readonly namespace: string
   readonly name: string
-  /** Of it in this process, from before it has a UID until it is gone. */
-  readonly id: string
-  /** Empty: it is being made. */
   readonly uid: string
   readonly resourceVersion: string
   readonly generation: number
@@ -53,81 +50,36 @@ export function endOf({ status, createdAt }: Rollout): number {
 export class Rollouts {
   readonly #byName = new Map<string, Rollout>()
   readonly #byObject = new Map<ObjectKey, Map<string, Rollout>>()
-  /** By id: what the API server was asked for and has not answered. */
-  readonly #making = new Map<string, Promise<void>>()
 
   /** Returns the key of its object; null: it is not one that we can read. */
   put(raw: KubeObject): ObjectKey | null {
     const rollout = read(raw)
     if (rollout === null) return null
-    const before = this.#byName.get(nameOf(rollout))
-    const isSame = before !== undefined && (before.uid === '' || before.uid === rollout.uid)
-    return this.#set(isSame ? { ...rollout, id: before.id } : rollout)
-  }
-
-  /**
-   * It is being made, and known from now on: what it says can be stored while the API server answers. Ask `made` before anything is
-   * written that needs it.
-   * @param raw as it was sent
-   */
-  begin(raw: KubeObject, creating: Promise<KubeObject>, wall: Date): void {
-    const metadata = { resourceVersion: '', generation: 1, creationTimestamp: wall.toISOString(), ...raw.metadata }
-    const rollout = read({ ...raw, metadata: { ...metadata, uid: '' } })
-    if (rollout === null) return
-    this.#set(rollout)
-    const making = creating.then(
-      created => void this.put(created),
-      (error: unknown) => {
-        const { uid = rollout.uid } = this.#byName.get(nameOf(rollout)) ?? {}
-        if (uid === '') this.#delete(rollout)
-        throw error
-      },
-    )
-    this.#making.set(rollout.id, making)
-    // Whoever asks is told; nobody has to.
-    making.catch(() => undefined).finally(() => this.#making.delete(rollout.id))
-  }
-
-  /** Resolves when the API server has it: at once, but for one that is being made. Rejects with why it could not be made. */
-  made({ id }: Pick<Rollout, 'id'>): Promise<void> {
-    return this.#making.get(id) ?? Promise.resolve()
-  }
-
-  /** @returns its object, and its id; null: it was not known */
-  remove(raw: KubeObject): { readonly object: ObjectKey; readonly id: string } | null {
-    const { namespace = '', name, uid = '' } = raw.metadata
-    const rollout = this.#byName.get(nameOf({ namespace, name }))
-    if (rollout === undefined) return null
-    // Another one has that name by now, or is about to.
-    if (rollout.uid !== uid) return { object: rollout.object, id: uid }
-    this.#delete(rollout)
-    return { object: rollout.object, id: rollout.id }
-  }
-
-  #set(rollout: Rollout): ObjectKey {
-    this.#byName.set(nameOf(rollout), rollout)
+    this.#byName.set(idOf(rollout), rollout)
     const siblings = this.#byObject.get(rollout.object) ?? new Map<string, Rollout>()
     siblings.set(rollout.name, rollout)
     this.#byObject.set(rollout.object, siblings)
     return rollout.object
   }
 
-  #delete(rollout: Rollout): void {
-    this.#byName.delete(nameOf(rollout))
+  remove(raw: KubeObject): ObjectKey | null {
+    const id = `${raw.metadata.namespace ?? ''}/${raw.metadata.name}`
+    const rollout = this.#byName.get(id)
+    if (rollout === undefined) return null
+    this.#byName.delete(id)
     const siblings = this.#byObject.get(rollout.object)
     siblings?.delete(rollout.name)
     if (siblings?.size === 0) this.#byObject.delete(rollout.object)
+    return rollout.object
   }
 
   get(namespace: string, name: string): Rollout | null {
     return this.#byName.get(`${namespace}/${name}`) ?? null
   }
 
-  /** Oldest first; one that is being made is younger than all, whatever our clock says. */
+  /** Oldest first. */
   of(object: ObjectKey): readonly Rollout[] {
-    const later = (a: Rollout, b: Rollout): number =>
-      Number(a.uid === '') - Number(b.uid === '') || a.createdAt - b.createdAt
-    return [...(this.#byObject.get(object)?.values() ?? [])].sort(later)
+    return [...(this.#byObject.get(object)?.values() ?? [])].sort((a, b) => a.createdAt - b.createdAt)
   }
 
   all(): Iterable<Rollout> {
@@ -150,7 +102,7 @@ export function pausedByPolicy(rollouts: Iterable<Rollout>): ReadonlyMap<string,
   return paused
 }
 
-function nameOf({ namespace, name }: Pick<Rollout, 'namespace' | 'name'>): string {
+function idOf({ namespace, name }: Pick<Rollout, 'namespace' | 'name'>): string {
   return `${namespace}/${name}`
 }
 
@@ -163,8 +115,6 @@ function read(raw: KubeObject): Rollout | null {
   if (ref === undefined || namespace === undefined || uid === undefined || resourceVersion === undefined) return null
   return {
     object: objectKey(ref.kind, namespace, ref.name),
-    // One without a UID has to be told from the one that had its name before.
-    id: uid === '' ? `${namespace}/${name} of ${creationTimestamp}` : uid,
     ...{ namespace, name, uid, resourceVersion, generation, spec, status },
     createdAt: Date.parse(creationTimestamp),
     owned: ownerReferences.some(owner => owner.uid === ref.uid),

@@ -68,8 +68,6 @@ export function isRollingOut(view: ObjectView, rollouts: readonly Rollout[]): bo
 
 export class Starter {
   readonly #options: StarterOptions
-  /** Namespaces in which the last IngressRollout could be made: the next one is not waited for. */
-  readonly #makes = new Set<string>()
 
   constructor(options: StarterOptions) {
     this.#options = options
@@ -86,7 +84,6 @@ export class Starter {
     }
     if (wanted === 'nothing' || source === null || record === null) return this.#forgetOld(view)
     const { rollouts, records } = this.#options
-    for (const rollout of rollouts.of(view.key)) await rollouts.made(rollout)
     const open = rollouts.of(view.key).filter(rollout => !isTerminal(rollout))
     if (wanted === 'go back') {
       // The rollout under way sees it and ends; without one (somebody deleted it) nobody else would.
@@ -156,53 +153,39 @@ export class Starter {
     return pipeline.takes(view) === null ? 'it is new and takes nothing from what is served' : null
   }
 
-  /**
-   * Where the last one of the namespace could be made this one is not waited for: what it says is stored meanwhile, in the record that a
-   * new leader goes on from with or without it (docs/adr/0037-made-while-it-begins.md).
-   * @throws KubeError where it could not be made, after what nobody judges is off the pods
-   */
   async #create(view: ObjectView, name: string): Promise<boolean> {
     const { source, record, policy } = view
     if (source === null || record === null || policy === null) return false
     this.#assertLeading()
-    const { rollouts, wall, client } = this.#options
-    const { namespace } = parseObjectKey(view.key)
+    const { kind, namespace, name: objectName } = parseObjectKey(view.key)
     const before = this.#supersededBefore(view, name)
-    const wanted = wantedRollout(view.key, source, name, before)
-    const creating = this.#made(view, source, before, client.create(rolloutResource, wanted))
-    // It begins in this look, and not when the watch brings it.
-    rollouts.begin(wanted, creating, wall())
-    if (this.#makes.has(namespace)) return false
+    let uid = ''
     try {
-      await creating
-      return false
+      const created = await this.#options.client.create(rolloutResource, {
+        metadata: {
+          ...{ name, namespace, labels: { 'app.kubernetes.io/managed-by': 'sluice' } },
+          ...(before === 0 ? {} : { annotations: { [SUPERSEDED_ANNOTATION]: String(before) } }),
+          // Without `controller`: an Ingress makes no rollouts. Without blockOwnerDeletion: it needs a right to the
+          // finalizers of every Ingress and Secret, and makes a deletion in the foreground wait for what waits for it.
+          ...(source.deleting ? {} : { ownerReferences: [{ ...referenceOf(view.key), uid: source.uid }] }),
+        },
+        spec: {
+          objectRef: { kind, name: objectName, uid: source.uid },
+          revision: source.revision,
+          ...{ paused: false, approvedBatches: 0, abort: false, promote: false, retry: 0 },
+        },
+      })
+      // It begins in this look, and not when the watch brings it.
+      this.#options.rollouts.put(created)
+      uid = created.metadata.uid ?? ''
     } catch (error) {
       // Made by this leader a moment ago, or by the one before: the watch will tell.
-      if (isKubeError(error, 'KUBE_ALREADY_EXISTS')) return true
-      const isOut = record.update !== null && record.update !== record.current && record.index > 0
-      if (isOut && rollouts.of(view.key).every(isTerminal)) await this.#options.records.put(withdraw(record))
-      throw error
+      if (!isKubeError(error, 'KUBE_ALREADY_EXISTS')) throw error
+      return true
     }
-  }
-
-  async #made(
-    view: ObjectView,
-    source: SourceObject,
-    before: number,
-    creating: Promise<SpecObject<IngressRolloutSpec>>,
-  ): Promise<SpecObject<IngressRolloutSpec>> {
-    const { namespace } = parseObjectKey(view.key)
-    try {
-      const created = await creating
-      this.#makes.add(namespace)
-      const { name, uid = '' } = created.metadata
-      this.#say(view, source, 'RolloutCreated', `${name} is made for ${whatOf(source)}; ${howToWait(namespace, name)}`)
-      this.#saySuperseded(view, { namespace, name, uid }, before)
-      return created
-    } catch (error) {
-      this.#makes.delete(namespace)
-      throw error
-    }
+    this.#say(view, source, 'RolloutCreated', `${name} is made for ${whatOf(source)}; ${howToWait(namespace, name)}`)
+    this.#saySuperseded(view, { namespace, name, uid }, before)
+    return false
   }
 
   /** Of a deletion it does not matter what it supersedes: nothing newer comes. */
@@ -282,29 +265,6 @@ function isDeletionHeld({ source, record, governance, namespaceTerminating }: Ob
   if (source === null || record === null || governance.by !== 'policy' || namespaceTerminating) return false
   if (!source.deleting || record.uid !== source.uid) return false
   return record.refused.includes(ABSENT_REVISION) && releasedOf(record) !== ABSENT_REVISION
-}
-
-function wantedRollout(
-  key: ObjectKey,
-  { uid, revision, deleting }: SourceObject,
-  name: string,
-  before: number,
-): SpecObject<IngressRolloutSpec> {
-  const { kind, namespace, name: objectName } = parseObjectKey(key)
-  return {
-    metadata: {
-      ...{ name, namespace, labels: { 'app.kubernetes.io/managed-by': 'sluice' } },
-      ...(before === 0 ? {} : { annotations: { [SUPERSEDED_ANNOTATION]: String(before) } }),
-      // Without `controller`: an Ingress makes no rollouts. Without blockOwnerDeletion: it needs a right to the
-      // finalizers of every Ingress and Secret, and makes a deletion in the foreground wait for what waits for it.
-      ...(deleting ? {} : { ownerReferences: [{ ...referenceOf(key), uid }] }),
-    },
-    spec: {
-      objectRef: { kind, name: objectName, uid },
-      revision,
-      ...{ paused: false, approvedBatches: 0, abort: false, promote: false, retry: 0 },
-    },
-  }
 }
 
 function referenceOf(key: ObjectKey): {
