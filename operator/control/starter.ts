@@ -175,8 +175,8 @@ export class Starter {
           ...{ paused: false, approvedBatches: 0, abort: false, promote: false, retry: 0 },
         },
       })
-      // It begins in this look, and not when the watch brings it.
-      this.#options.rollouts.put(created)
+      // It begins in this look, and not when the watch brings it; what the watch brought already is newer.
+      if (this.#options.rollouts.get(namespace, name) === null) this.#options.rollouts.put(created)
       uid = created.metadata.uid ?? ''
     } catch (error) {
       // Made by this leader a moment ago, or by the one before: the watch will tell.

@@ -79,8 +79,8 @@ export class ChecksumPublisher {
   }
 
   /**
-   * Resolves when what is wanted now was written, or could not be; at once where nothing is, or where it has to wait: under constant change
-   * nobody waits longer than for a write.
+   * Resolves after the write that is under way or next, whether or not it took effect; at once where there is none, or where it has to wait
+   * for its turn: under constant change nobody waits longer than for a write.
    */
   settled(): Promise<void> {
     if (this.#stopped || !(this.#writing || this.#isNext)) return Promise.resolve()
