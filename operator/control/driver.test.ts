@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import type { FakeApi } from '../kube/testing/fake-api.ts'
 import { KubeError } from '../kube/errors.ts'
-import { FakeClock } from '../kube/testing/fake-clock.ts'
+import { FakeClock, settle } from '../kube/testing/fake-clock.ts'
 import type { IngressRolloutSpec, IngressRolloutStatus } from '../model/generated/crds.ts'
 import { parseIngress } from '../model/ingress.ts'
 import { ingress, ingressClass, policy, service, slice } from '../pipeline/testing.ts'
@@ -38,6 +38,27 @@ describe('a rollout', () => {
     expect(found(api).status).toMatchObject({ phase: 'Complete', attempt: 1, pods: { summary: '3/3' } })
     expect(leader.said).toContain('ended Complete')
     expect(leader.turns.size).toBe(0)
+  })
+
+  it.each([
+    ['when its checksum is published', false, []],
+    ['at once, where people move the index by them', true, ['patch Ingress web']],
+  ])('says in annotations and status what pods get %s', async (_when, allowManualIndex, before) => {
+    const [api, leader] = await governed({ allowManualIndex })
+    let publish = (): void => undefined
+    const publishing = new Promise<void>(resolve => (publish = resolve))
+    leader.published = () => publishing
+    api.log.length = 0
+    change(api, 'b.example')
+    leader.deliver()
+    const looking = leader.look()
+    await settle()
+    const toPeople = (): readonly string[] => api.log.filter(line => /^(patch|status)/.test(line))
+    expect((await outcomeOf(api)).record?.index).toBe(1)
+    expect(toPeople().slice(0, 1)).toEqual(before)
+    publish()
+    await looking
+    expect(toPeople()).toEqual(['patch Ingress web', expect.stringMatching(/^status of IngressRollout/)])
   })
 
   it('says when it wants to be looked at again, and not once it has ended', async () => {

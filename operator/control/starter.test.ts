@@ -89,6 +89,8 @@ describe('Starter', () => {
   let renewal: Renewal | null
   let isInUse: boolean
   let said: string[]
+  /** What happens between the effect of a write that makes something and its answer. */
+  let meanwhile: () => void
   const now = new Date('2026-01-01T12:00:00Z')
 
   beforeEach(() => {
@@ -100,8 +102,17 @@ describe('Starter', () => {
     renewal = null
     isInUse = true
     said = []
+    meanwhile = () => undefined
+    const client = api.client()
     starter = new Starter({
-      client: api.client(),
+      client: {
+        ...client,
+        create: async (...of: Parameters<typeof client.create>) => {
+          const made = await client.create(...of)
+          meanwhile()
+          return made
+        },
+      } as typeof client,
       rollouts,
       records: {
         put: record => Promise.resolve(void stored.push(record)),
@@ -149,6 +160,15 @@ describe('Starter', () => {
     expect(api.all('ingressrollouts')).toHaveLength(1)
     const wait = 'kubectl wait -n shop --for=condition=Ready ingressrollout/ing-web-v2 --timeout=10m'
     expect(said).toEqual([`RolloutCreated: ing-web-v2 is made for revision v2; ${wait}`])
+  })
+
+  it('takes nothing for new that the watch knows better', async () => {
+    meanwhile = () => {
+      api.edit('ingressrollouts', `shop/${ROLLOUT}`, { spec: { abort: true } })
+      rollouts.put(api.object('ingressrollouts', `shop/${ROLLOUT}`)!)
+    }
+    await starter.start(changed())
+    expect(rollouts.get('shop', ROLLOUT)?.spec.abort).toBe(true)
   })
 
   it('is owned by its object, in a way that needs no right to the finalizers of that', async () => {

@@ -111,6 +111,8 @@ export class LeaderProcess {
   /** No Ingress has an address here. */
   readonly addresses = { write: () => Promise.resolve(null) }
   readonly refused = ({ key }: ObjectView, what: string): void => void this.said.push(`refused: ${what} of ${key}`)
+  /** The checksum of what a record releases is published. */
+  published: () => Promise<void> = () => Promise.resolve()
   leading = true
   /** Kinds (plural) whose watch hears nothing for now. */
   lagging: ReadonlySet<string> = new Set()
@@ -193,7 +195,7 @@ export class LeaderProcess {
           serving: (key, revision) => counted(this.figuresOf(revision, key)),
           use: () => this.use,
         }),
-      published: () => Promise.resolve(),
+      published: () => this.published(),
       turnFree: () => undefined,
       ended: phase => this.said.push(`ended ${phase}`),
     })
