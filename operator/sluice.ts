@@ -12,6 +12,7 @@ import { noteCounted } from './control/counted.ts'
 import { Driver } from './control/driver.ts'
 import { Keeper } from './control/keeper.ts'
 import { Leader, sayCondition } from './control/leader.ts'
+import { Maker } from './control/maker.ts'
 import { ObjectWriter } from './control/object-writer.ts'
 import { Policies } from './control/policies.ts'
 import { observedProbes } from './control/probes.ts'
@@ -178,6 +179,10 @@ export class SluiceOperator extends OperatorBase {
       released: key => this.releases.released(key) !== null,
       now: () => clock.now(),
     })
+    const maker = new Maker({
+      ...{ client, mayWrite, rollouts: this.#rollouts, events: this.events },
+      failed: key => this.leader.viewed([key]),
+    })
     this.leader = new Leader({
       ...{ client, pipeline: this.pipeline, store: this.store, rollouts: this.#rollouts, policies: this.#policies },
       ...{ checksums: this.#checksums, writer, mayWrite, clock, log },
@@ -193,10 +198,10 @@ export class SluiceOperator extends OperatorBase {
         say: (object, condition) => sayCondition(this.events, object, condition),
       }),
       starter: new Starter({
-        ...{ client, rollouts: this.#rollouts, records, mayWrite, wall, pipeline: this.pipeline, events: this.events },
+        ...{ client, maker, rollouts: this.#rollouts, records, mayWrite, wall, pipeline: this.pipeline, events: this.events },
       }),
       driver: new Driver({
-        ...{ client, rollouts: this.#rollouts, records, writer, pipeline: this.pipeline, figures: this.#figures },
+        ...{ client, maker, rollouts: this.#rollouts, records, writer, pipeline: this.pipeline, figures: this.#figures },
         ...{ turns: new Turns(), events: this.events, clock, mayWrite, annotationPrefix: config.annotationPrefix },
         settleMs: SETTLE_MS,
         pods: () => this.fleet.pods(),

@@ -40,7 +40,8 @@ export interface WatchEvents {
   readonly namespace: (name: string) => void
   readonly service: (name: string) => void
   readonly policies: () => void
-  readonly rollouts: (key: ObjectKey, uid: string | null) => void
+  /** @param removed the id of one that is gone */
+  readonly rollouts: (key: ObjectKey, removed: string | null) => void
   readonly fleet: () => void
   /** A watch handed over all that existed. */
   readonly synced: () => void
@@ -123,8 +124,8 @@ export function watchAll(watch: Watch, targets: WatchTargets, events: WatchEvent
       if (key !== null) events.rollouts(key, null)
     },
     remove: object => {
-      const key = targets.rollouts.remove(object)
-      if (key !== null) events.rollouts(key, object.metadata.uid ?? null)
+      const removed = targets.rollouts.remove(object)
+      if (removed !== null) events.rollouts(removed.object, removed.id)
     },
     synced,
   })

@@ -174,7 +174,8 @@ describe('a rollout', () => {
     await leader.seconds(1)
     expect([(await outcomeOf(api)).record?.index, found(api).status]).toEqual([1, undefined])
     leader.driver.start()
-    expect(leader.turns.stand(api.all('ingressrollouts')[0]?.metadata.uid ?? '')).toBe('runs')
+    const [{ id } = { id: '' }] = leader.rollouts.of('Ingress/shop/web')
+    expect(leader.turns.stand(id)).toBe('runs')
   })
 
   it('stands still while nobody may write, and goes on from there', async () => {
@@ -445,6 +446,8 @@ describe('turns', () => {
     change(api, 'c.example')
     leader.deliver()
     await leader.starter.start(leader.view())
+    const { id = '' } = leader.rollouts.of('Ingress/shop/web').at(-1) ?? {}
+    await leader.maker.make(leader.rollouts.of('Ingress/shop/web').at(-1)!)
     leader.deliver()
     const { metadata } = api.all('ingressrollouts').find(({ status }) => status === undefined) ?? { metadata: null }
     expect(metadata?.name).toMatch(/^ing-web-/)
@@ -453,7 +456,7 @@ describe('turns', () => {
     api.remove('ingressrollouts', `shop/${metadata?.name ?? ''}`)
     leader.deliver()
     await driven
-    expect(leader.turns.stand(metadata?.uid ?? '')).toBeNull()
+    expect(leader.turns.stand(id)).toBeNull()
   })
 
   async function two(

@@ -5,6 +5,7 @@
 import { parseObjectKey } from '../../protocol/ids.ts'
 import type { ObjectKey } from '../../protocol/objects.ts'
 import { isSecret } from '../assign/left.ts'
+import { withdraw } from '../assign/records.ts'
 import { stampFor } from '../assign/stamps.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
 import type { KubeClient } from '../kube/client.ts'
@@ -27,9 +28,11 @@ import { fromStatus, toStatus } from '../rollout/status.ts'
 import { resetForAttempt } from './attempt.ts'
 import { effectOf } from './effect.ts'
 import type { Records } from './keeper.ts'
+import type { Maker } from './maker.ts'
 import type { ObjectWriter } from './object-writer.ts'
 import { hostsOfRollout, movesOf, observe, shrinks } from './observe.ts'
 import type { FigureSource } from './observe.ts'
+import { isMade } from './rollouts.ts'
 import type { Rollout, Rollouts } from './rollouts.ts'
 import { TakenBack } from './taken-back.ts'
 import type { Stand, Turns } from './turns.ts'
@@ -37,6 +40,7 @@ import type { Stand, Turns } from './turns.ts'
 export interface DriverOptions {
   readonly client: Pick<KubeClient, 'applyStatus' | 'mergePatch'>
   readonly rollouts: Rollouts
+  readonly maker: Pick<Maker, 'begin' | 'failure' | 'forget' | 'start'>
   readonly records: Records
   readonly writer: ObjectWriter
   readonly pipeline: Pick<
@@ -76,7 +80,11 @@ interface Driven {
   readonly since: number
   /** What was last written, and when (monotonic milliseconds). */
   written: Written | null
+  /** Of steps that were taken while it was made. */
+  readonly unsaid: Said[]
 }
+
+type Said = Extract<Command, { type: 'event' }>
 
 /** Where no policy says anything: only to end what is under way in good order. */
 const NO_POLICY: Settings = {
@@ -94,6 +102,8 @@ const NO_POLICY: Settings = {
 const FIGURES_MS = 30_000
 /** A batch is raised, confirmed, and bakes, all within a tenth of a second: one write says it. */
 const WORDS_MS = 1_000
+/** Its watch event comes before that. */
+const UNMADE_MS = 1_000
 const SETTLES = 'it takes paths away, and lets first go what was changed with it'
 
 export class Driver {
@@ -112,6 +122,8 @@ export class Driver {
     this.#began = this.#options.clock.now()
     this.#driven.clear()
     this.#options.turns.clear()
+    this.#options.rollouts.dropUnmade()
+    this.#options.maker.start()
     for (const rollout of this.#options.rollouts.open()) {
       const view = this.#options.pipeline.view(rollout.object)
       const { phase, settings } = this.#of(rollout, view).state
@@ -125,13 +137,13 @@ export class Driver {
     this.#options.turns.clear()
   }
 
-  forget(uid: string): void {
+  forget(id: string): void {
     const { clock } = this.#options
-    const driven = this.#driven.get(uid)
+    const driven = this.#driven.get(id)
     if (driven !== undefined && isOut(driven.state))
-      this.#takenBack.note(noteOf(uid, driven.state, true), driven.hosts, clock.now(), driven.state)
-    this.#driven.delete(uid)
-    if (this.#options.turns.release(uid)) this.#options.turnFree()
+      this.#takenBack.note(noteOf(id, driven.state, true), driven.hosts, clock.now(), driven.state)
+    this.#driven.delete(id)
+    if (this.#options.turns.release(id)) this.#options.turnFree()
   }
 
   /** Steps every rollout of the object, older ones first: an old one ends before a new one begins. @throws KubeError */
@@ -148,8 +160,9 @@ export class Driver {
   async #step(rollout: Rollout): Promise<number> {
     const { pipeline, clock, pods, figures, writer, rollouts } = this.#options
     // Deleted while an older one of its object was looked at.
-    if (rollouts.get(rollout.namespace, rollout.name)?.uid !== rollout.uid) return Infinity
+    if (rollouts.get(rollout.namespace, rollout.name)?.id !== rollout.id) return Infinity
     const view = pipeline.view(rollout.object)
+    if (!isMade(rollout)) await this.#make(rollout, view)
     const driven = this.#of(rollout, view)
     if (view?.policy) driven.policy = view.policy.settings
     const { state, policy } = driven
@@ -193,20 +206,26 @@ export class Driver {
     // While it rests others may begin: what it shows is no measure for them.
     const isTaken = (hasEnded && next.reached !== 0) || isBack
     if (isTaken || (next.phase === 'Paused' && isOut(next))) {
-      this.#takenBack.note(noteOf(rollout.uid, next, isTaken), hosts, clock.now(), state)
+      this.#takenBack.note(noteOf(rollout.id, next, isTaken), hosts, clock.now(), state)
     }
     // One that a person let through tells nothing good of what it showed.
     if (next.phase === 'Complete' && !rollout.spec.promote) {
-      this.#takenBack.withdraw(noteOf(rollout.uid, next, false))
+      this.#takenBack.withdraw(noteOf(rollout.id, next, false))
     }
     if (ENDED.has(next.phase)) this.#stand(rollout, view, next)
-    const writesAfter = await this.#write(rollout, view, driven, observation, obstacle)
+    const events = made.commands.filter(command => command.type === 'event')
+    driven.unsaid.push(...events)
+    // What was made meanwhile, by now or later, is looked at again then.
+    const known = rollouts.get(rollout.namespace, rollout.name) ?? rollout
+    if (!isMade(known)) return UNMADE_MS
+    for (const event of driven.unsaid.splice(0)) this.#say(known, event)
+    const writesAfter = await this.#write(known, view, driven, observation, obstacle)
     // A record or annotation that was written shows by itself, and this is looked at again then.
     const after = made.commands.findLast(command => command.type === 'requeue')?.afterMs ?? Infinity
     return Math.min(after, writesAfter, settlesMs > 0 ? settlesMs : Infinity)
   }
 
-  /** What a new attempt begins with comes first, events come last. */
+  /** What a new attempt begins with comes first. */
   async #act(
     rollout: Rollout,
     view: ObjectView | null,
@@ -231,7 +250,28 @@ export class Driver {
       }
       if (effect.stamp) await this.#stamp(view, effect.record)
     }
-    for (const command of commands) if (command.type === 'event') this.#say(rollout, command)
+  }
+
+  /**
+   * It begins while it is made. Nobody would see it or could stop it if that fails: then it is off the pods, and the next try is waited for.
+   * @throws KubeError why it could not be made
+   */
+  async #make(rollout: Rollout, view: ObjectView | null): Promise<void> {
+    const { maker, records, rollouts } = this.#options
+    const failure = maker.failure(rollout)
+    if (failure === null) {
+      maker.begin(rollout)
+      return
+    }
+    const record = view?.record ?? null
+    if (record !== null && record.update === rollout.spec.revision && record.update !== record.current) {
+      this.#assertLeading()
+      await records.put(withdraw(record))
+    }
+    this.forget(rollout.id)
+    rollouts.drop(rollout)
+    maker.forget(rollout)
+    throw failure
   }
 
   /** The annotations say what the record says; only where a policy governs are they ours to write. */
@@ -253,7 +293,7 @@ export class Driver {
 
   #of(rollout: Rollout, view: ObjectView | null): Driven {
     const { clock } = this.#options
-    const known = this.#driven.get(rollout.uid)
+    const known = this.#driven.get(rollout.id)
     const { attempt = 1 } = rollout.status ?? {}
     if (known !== undefined && known.state.attempt >= attempt) return known
     const policy = view?.policy?.settings ?? known?.policy ?? NO_POLICY
@@ -261,8 +301,8 @@ export class Driver {
     const state = resume(fromStatus(rollout.status), record, rollout.spec.revision, policy, {
       ...{ now: clock.now(), wall: clock.wall().getTime() },
     })
-    const driven: Driven = { state, policy, hosts: [], since: clock.now(), written: null }
-    this.#driven.set(rollout.uid, driven)
+    const driven: Driven = { state, policy, hosts: [], since: clock.now(), written: null, unsaid: [] }
+    this.#driven.set(rollout.id, driven)
     return driven
   }
 
@@ -282,9 +322,9 @@ export class Driver {
     const isUrgent = renewal?.standing === 'urgent'
     if (phase === 'Pending' && policy) {
       this.#claim(rollout, view, 'waits', renewal?.isPlain === true)
-      return isUrgent ? turns.sibling(rollout.uid) : turns.obstacle(rollout.uid, policy.maxConcurrent)
+      return isUrgent ? turns.sibling(rollout.id) : turns.obstacle(rollout.id, policy.maxConcurrent)
     }
-    return phase === 'Paused' && !isUrgent && turns.stand(rollout.uid) === 'rests' ? turns.conflict(rollout.uid) : null
+    return phase === 'Paused' && !isUrgent && turns.stand(rollout.id) === 'rests' ? turns.conflict(rollout.id) : null
   }
 
   /** What was moved to another object in one go may come a moment later. Milliseconds that are left. */
@@ -298,13 +338,13 @@ export class Driver {
     if (phase === 'Pending') return
     if (ENDED.has(phase)) {
       // Also of one that was to go on again, and did not.
-      if (turns.release(rollout.uid)) turnFree()
+      if (turns.release(rollout.id)) turnFree()
       return
     }
-    const before = turns.stand(rollout.uid)
+    const before = turns.stand(rollout.id)
     const stand = phase === 'Paused' ? 'rests' : 'runs'
     if (before === null || before === 'waits') this.#claim(rollout, view, stand, settings?.renewal === 'plain')
-    else turns.move(rollout.uid, stand)
+    else turns.move(rollout.id, stand)
     if (stand === 'rests' && before !== 'rests') turnFree()
   }
 
@@ -319,7 +359,7 @@ export class Driver {
       requests: moves.requests ? hosts : [],
       handshakes: moves.handshakes ? hosts : [],
     }
-    this.#options.turns.claim(rollout.uid, claim, stand)
+    this.#options.turns.claim(rollout.id, claim, stand)
   }
 
   /** Milliseconds after which it is to be written what was not yet; Infinity: nothing that anybody waits for. @throws KubeError */
@@ -375,7 +415,7 @@ export class Driver {
     }
   }
 
-  #say(rollout: Rollout, { level, reason, message }: Extract<Command, { type: 'event' }>): void {
+  #say(rollout: Rollout, { level, reason, message }: Said): void {
     const { events } = this.#options
     const { kind, namespace, name } = parseObjectKey(rollout.object)
     const { apiVersion } = resources.ingressRollouts
@@ -404,9 +444,9 @@ function renewalIn(pipeline: Pick<Pipeline, 'renewal'>, view: ObjectView): Obser
 }
 
 /** What rested for time or approval, and passed, may be withdrawn; what was taken back or lacked evidence never is. */
-function noteOf(uid: string, { attempt, blocked }: State, isTaken: boolean): string {
+function noteOf(id: string, { attempt, blocked }: State, isTaken: boolean): string {
   const kind = isTaken ? 'taken back' : blocked === null ? 'rested' : blocked.reason
-  return `${uid} ${attempt} ${kind}`
+  return `${id} ${attempt} ${kind}`
 }
 
 /** Pods may have it, and it is not what all of them had before. */

@@ -184,8 +184,8 @@ export class Leader {
   }
 
   /** Its IngressRollout was deleted. */
-  rolloutGone(uid: string): void {
-    this.#parts.driver.forget(uid)
+  rolloutGone(id: string): void {
+    this.#parts.driver.forget(id)
   }
 
   /** A turn became free: what waits may begin. */

@@ -53,7 +53,16 @@ describe('probesFor', () => {
 describe('what pods are told to probe', () => {
   const KEY = 'Ingress/shop/web'
   const rollout = (phase: NonNullable<Rollout['status']>['phase'] | undefined, revision = 'v2'): Rollout => ({
-    ...{ object: KEY, namespace: 'shop', name: 'r', uid: 'u', resourceVersion: '1', generation: 1, createdAt: 0 },
+    ...{
+      object: KEY,
+      namespace: 'shop',
+      name: 'r',
+      id: 'u',
+      uid: 'u',
+      resourceVersion: '1',
+      generation: 1,
+      createdAt: 0,
+    },
     ...{ owned: true, supersededBefore: 0 },
     spec: {
       ...{ objectRef: { kind: 'Ingress', name: 'web', uid: 'u1' }, revision, retry: 0 },

@@ -48,11 +48,52 @@ describe('Rollouts', () => {
     expect([...rollouts.open()].map(({ name }) => name)).toEqual(['young'])
     rollouts.put(raw('young', { phase: 'Complete' }, 5))
     expect([...rollouts.open()]).toEqual([])
-    expect(rollouts.remove(raw('old', undefined))).toBe('Ingress/shop/web')
+    expect(rollouts.remove(raw('old', undefined))).toMatchObject({ object: 'Ingress/shop/web' })
     expect(rollouts.remove(raw('old', undefined))).toBeNull()
     expect([...rollouts.all()].map(({ name }) => name)).toEqual(['young'])
     rollouts.remove(raw('young', undefined))
     expect(rollouts.of('Ingress/shop/web')).toEqual([])
+  })
+
+  it('knows one that is to be made, under the id that it has afterwards', () => {
+    const rollouts = new Rollouts()
+    rollouts.put(raw('old', undefined, 9))
+    const { spec } = read(undefined)
+    const wanted = {
+      object: 'Ingress/shop/web',
+      name: 'new',
+      createdAt: 0,
+      owned: true,
+      supersededBefore: 0,
+      spec,
+    } as const
+    const expected = rollouts.expect(wanted)
+    expect(rollouts.of('Ingress/shop/web').map(({ name }) => name)).toEqual(['old', 'new'])
+    expect(rollouts.get('shop', 'new')).toMatchObject({ uid: '', generation: 1, status: undefined })
+    // Of one that had its name before, of the same object and of another.
+    const before = raw('new', undefined)
+    expect(rollouts.remove({ ...before, metadata: { ...before.metadata, uid: 'before' } })?.id).toBeNull()
+    const objectRef = { ...spec.objectRef, uid: 'u0' }
+    const removed = rollouts.remove({
+      ...{ ...before, metadata: { ...before.metadata, uid: 'before' } },
+      ...{ spec: { ...spec, objectRef } },
+    })
+    expect(removed?.id).toBe('shop/new u0')
+    expect(rollouts.get('shop', 'new')).toBe(expected)
+    rollouts.put(raw('new', { phase: 'Complete' }))
+    expect(rollouts.get('shop', 'new')).toMatchObject({
+      id: expected.id,
+      uid: 'uid-new',
+      status: { phase: 'Complete' },
+    })
+    rollouts.drop(expected)
+    expect(rollouts.remove(raw('new', undefined))).toMatchObject({ object: 'Ingress/shop/web', id: expected.id })
+    rollouts.expect(wanted)
+    rollouts.drop(expected)
+    expect(rollouts.get('shop', 'new')).toBeNull()
+    rollouts.expect(wanted)
+    rollouts.dropUnmade()
+    expect([...rollouts.all()].map(({ name }) => name)).toEqual(['old'])
   })
 
   it('leaves out what it cannot read', () => {

@@ -1,6 +1,6 @@
 /** The IngressRollouts that are known, by object. Parsed once per version; what is malformed is left out. */
 import type { ObjectKey } from '../../protocol/objects.ts'
-import { objectKey } from '../../protocol/ids.ts'
+import { objectKey, parseObjectKey } from '../../protocol/ids.ts'
 import type { KubeObject } from '../kube/objects.ts'
 import type { IngressRolloutSpec, IngressRolloutStatus } from '../model/generated/crds.ts'
 import { ENDED } from '../rollout/machine/state.ts'
@@ -17,6 +17,9 @@ export interface Rollout {
   readonly object: ObjectKey
   readonly namespace: string
   readonly name: string
+  /** Of its object and content in this process, whether its IngressRollout is there or not. */
+  readonly id: string
+  /** Empty: it is being made. */
   readonly uid: string
   readonly resourceVersion: string
   readonly generation: number
@@ -28,6 +31,14 @@ export interface Rollout {
   readonly supersededBefore: number
   readonly spec: IngressRolloutSpec
   readonly status: IngressRolloutStatus | undefined
+}
+
+/** What is known of one before the API server has it. */
+export type Expected = Pick<Rollout, 'object' | 'name' | 'createdAt' | 'owned' | 'supersededBefore' | 'spec'>
+
+/** The API server has it. */
+export function isMade({ uid }: Pick<Rollout, 'uid'>): boolean {
+  return uid !== ''
 }
 
 /** Nothing happens by itself any more. */
@@ -54,32 +65,70 @@ export class Rollouts {
   /** Returns the key of its object; null: it is not one that we can read. */
   put(raw: KubeObject): ObjectKey | null {
     const rollout = read(raw)
-    if (rollout === null) return null
-    this.#byName.set(idOf(rollout), rollout)
+    return rollout === null ? null : this.#set(rollout)
+  }
+
+  /** It is about to be made: it begins now. */
+  expect(wanted: Expected): Rollout {
+    const { object, name, spec } = wanted
+    const { namespace } = parseObjectKey(object)
+    const rollout: Rollout = {
+      ...wanted,
+      ...{ namespace, id: idOf(namespace, name, spec.objectRef.uid), uid: '', resourceVersion: '', generation: 1 },
+      status: undefined,
+    }
+    this.#set(rollout)
+    return rollout
+  }
+
+  /** It could not be made. */
+  drop({ namespace, name, id }: Rollout): void {
+    const known = this.get(namespace, name)
+    if (known?.id === id && !isMade(known)) this.#delete(known)
+  }
+
+  /** What another term was about to make. */
+  dropUnmade(): void {
+    for (const rollout of [...this.#byName.values()]) this.drop(rollout)
+  }
+
+  /** @returns its object, and its id where it is known no more; null: it was not known */
+  remove(raw: KubeObject): { readonly object: ObjectKey; readonly id: string | null } | null {
+    const { namespace = '', name, uid = '' } = raw.metadata
+    const known = this.get(namespace, name)
+    if (known === null) return null
+    if (known.uid === uid) {
+      this.#delete(known)
+      return known
+    }
+    // Another one has that name by now, or is about to.
+    const id = read(raw)?.id ?? null
+    return { object: known.object, id: id === known.id ? null : id }
+  }
+
+  #set(rollout: Rollout): ObjectKey {
+    this.#byName.set(nameOf(rollout), rollout)
     const siblings = this.#byObject.get(rollout.object) ?? new Map<string, Rollout>()
     siblings.set(rollout.name, rollout)
     this.#byObject.set(rollout.object, siblings)
     return rollout.object
   }
 
-  remove(raw: KubeObject): ObjectKey | null {
-    const id = `${raw.metadata.namespace ?? ''}/${raw.metadata.name}`
-    const rollout = this.#byName.get(id)
-    if (rollout === undefined) return null
-    this.#byName.delete(id)
+  #delete(rollout: Rollout): void {
+    this.#byName.delete(nameOf(rollout))
     const siblings = this.#byObject.get(rollout.object)
     siblings?.delete(rollout.name)
     if (siblings?.size === 0) this.#byObject.delete(rollout.object)
-    return rollout.object
   }
 
   get(namespace: string, name: string): Rollout | null {
     return this.#byName.get(`${namespace}/${name}`) ?? null
   }
 
-  /** Oldest first. */
+  /** Oldest first; one that is being made is younger than all, whatever our clock says. */
   of(object: ObjectKey): readonly Rollout[] {
-    return [...(this.#byObject.get(object)?.values() ?? [])].sort((a, b) => a.createdAt - b.createdAt)
+    const later = (a: Rollout, b: Rollout): number => Number(isMade(b)) - Number(isMade(a)) || a.createdAt - b.createdAt
+    return [...(this.#byObject.get(object)?.values() ?? [])].sort(later)
   }
 
   all(): Iterable<Rollout> {
@@ -102,8 +151,13 @@ export function pausedByPolicy(rollouts: Iterable<Rollout>): ReadonlyMap<string,
   return paused
 }
 
-function idOf({ namespace, name }: Pick<Rollout, 'namespace' | 'name'>): string {
+function nameOf({ namespace, name }: Pick<Rollout, 'namespace' | 'name'>): string {
   return `${namespace}/${name}`
+}
+
+/** Its name says which content of which name, the UID of which object. */
+function idOf(namespace: string, name: string, uid: string): string {
+  return `${namespace}/${name} ${uid}`
 }
 
 function read(raw: KubeObject): Rollout | null {
@@ -115,6 +169,7 @@ function read(raw: KubeObject): Rollout | null {
   if (ref === undefined || namespace === undefined || uid === undefined || resourceVersion === undefined) return null
   return {
     object: objectKey(ref.kind, namespace, ref.name),
+    id: idOf(namespace, name, ref.uid),
     ...{ namespace, name, uid, resourceVersion, generation, spec, status },
     createdAt: Date.parse(creationTimestamp),
     owned: ownerReferences.some(owner => owner.uid === ref.uid),

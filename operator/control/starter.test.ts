@@ -7,6 +7,7 @@ import type { Policy } from '../model/policy.ts'
 import type { Renewal } from '../model/renewal.ts'
 import type { IngressRolloutSpec, IngressRolloutStatus } from '../model/generated/crds.ts'
 import type { ObjectView } from '../pipeline/pipeline.ts'
+import { Maker } from './maker.ts'
 import { Rollouts } from './rollouts.ts'
 import { Starter, isRollingOut, wish } from './starter.ts'
 import { DEFAULT_POLICY, viewOf } from './testing-views.ts'
@@ -83,6 +84,7 @@ describe('Starter', () => {
   let api: FakeApi
   let rollouts: Rollouts
   let starter: Starter
+  let maker: Maker
   let leads: boolean
   let stored: ReleaseRecord[]
   let takes: string | null
@@ -104,7 +106,12 @@ describe('Starter', () => {
     said = []
     meanwhile = () => undefined
     const client = api.client()
-    starter = new Starter({
+    const events = {
+      event: (_about: unknown, _type: unknown, reason: string, message: string) =>
+        void said.push(`${reason}: ${message}`),
+    }
+    maker = new Maker({
+      ...{ rollouts, events, mayWrite: () => leads, failed: () => undefined },
       client: {
         ...client,
         create: async (...of: Parameters<typeof client.create>) => {
@@ -113,6 +120,9 @@ describe('Starter', () => {
           return made
         },
       } as typeof client,
+    })
+    starter = new Starter({
+      ...{ client, maker, events },
       rollouts,
       records: {
         put: record => Promise.resolve(void stored.push(record)),
@@ -123,15 +133,17 @@ describe('Starter', () => {
       mayWrite: () => leads,
       wall: () => now,
       pipeline: { takes: () => takes, renewal: () => renewal, isInUse: () => isInUse },
-      events: { event: (_about, _type, reason, message) => void said.push(`${reason}: ${message}`) },
     })
   })
 
   const ROLLOUT = 'ing-web-v2'
   const find = (
     name = ROLLOUT,
-  ): { readonly spec?: IngressRolloutSpec; readonly status?: IngressRolloutStatus } | null =>
-    api.object('ingressrollouts', `shop/${name}`) as never
+  ): {
+    readonly metadata: { readonly uid?: string }
+    readonly spec?: IngressRolloutSpec
+    readonly status?: IngressRolloutStatus
+  } | null => api.object('ingressrollouts', `shop/${name}`) as never
   /** One that exists. */
   function known(status: IngressRolloutStatus, of: { readonly uid?: string; readonly name?: string } = {}): void {
     const { uid = 'u1', name = ROLLOUT } = of
@@ -156,7 +168,9 @@ describe('Starter', () => {
     expect(await starter.start(changed())).toBe(false)
     // Made by another leader a moment ago, and the watch is late.
     rollouts.remove(api.object('ingressrollouts', `shop/${ROLLOUT}`)!)
-    expect(await starter.start(changed())).toBe(true)
+    maker.start()
+    expect(await starter.start(changed())).toBe(false)
+    expect(rollouts.get('shop', ROLLOUT)).toMatchObject({ uid: find()?.metadata.uid })
     expect(api.all('ingressrollouts')).toHaveLength(1)
     const wait = 'kubectl wait -n shop --for=condition=Ready ingressrollout/ing-web-v2 --timeout=10m'
     expect(said).toEqual([`RolloutCreated: ing-web-v2 is made for revision v2; ${wait}`])
@@ -178,6 +192,7 @@ describe('Starter', () => {
     ])
     rollouts.put(api.object('ingressrollouts', `shop/${ROLLOUT}`)!)
     expect(rollouts.get('shop', ROLLOUT)?.owned).toBe(true)
+    maker.start()
     await starter.start({ ...changed(), key: 'Secret/shop/web' })
     expect(api.object('ingressrollouts', 'shop/sec-web-v2')?.metadata.ownerReferences).toEqual([
       { apiVersion: 'v1', kind: 'Secret', name: 'web', uid: 'u1' },

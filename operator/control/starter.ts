@@ -13,31 +13,30 @@ import { hashOf, releasedOf } from '../assign/revisions.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { EventRecorder } from '../kube/events.ts'
-import { NotLeaderError, isKubeError } from '../kube/errors.ts'
-import type { SpecObject } from '../kube/objects.ts'
-import { as, resources } from '../kube/resources.ts'
-import type { IngressRolloutSpec } from '../model/generated/crds.ts'
+import { NotLeaderError } from '../kube/errors.ts'
+import { resources } from '../kube/resources.ts'
 import type { Policy } from '../model/policy.ts'
 import type { SourceObject } from '../model/types.ts'
 import type { ObjectView, Pipeline } from '../pipeline/pipeline.ts'
 import { rolloutName } from '../rollout/status.ts'
 import { resetForAttempt } from './attempt.ts'
 import type { Records } from './keeper.ts'
-import { SUPERSEDED_ANNOTATION, endOf, isTerminal } from './rollouts.ts'
+import type { Maker } from './maker.ts'
+import { endOf, isMade, isTerminal } from './rollouts.ts'
 import type { Rollout, Rollouts } from './rollouts.ts'
-import { isToBeSaid, supersededBefore } from './superseded.ts'
+import { saySuperseded, supersededBefore } from './superseded.ts'
 
 export interface StarterOptions {
   readonly pipeline: Pick<Pipeline, 'takes' | 'renewal' | 'isInUse'>
   readonly events: Pick<EventRecorder, 'event'>
-  readonly client: Pick<KubeClient, 'create' | 'delete' | 'applyStatus' | 'mergePatch'>
+  readonly client: Pick<KubeClient, 'delete' | 'applyStatus' | 'mergePatch'>
   readonly rollouts: Rollouts
+  readonly maker: Pick<Maker, 'mayFollow' | 'make'>
   readonly records: Records
   readonly mayWrite: () => boolean
   readonly wall: () => Date
 }
 
-const rolloutResource = as<SpecObject<IngressRolloutSpec>>(resources.ingressRollouts)
 /** A rollout of an object that is gone is kept for so long, for whoever waits for it. Milliseconds. */
 const KEEP_GONE_MS = 3_600_000
 /** Where no policy says how much history there is to be. */
@@ -103,6 +102,8 @@ export class Starter {
     const wantedName = rolloutName(kind, name, source.revision)
     const existing = rollouts.get(namespace, wantedName)
     if (existing === null) return this.#create(view, wantedName)
+    // One that is being made for an object that is gone: its end comes when it is made, or cannot be.
+    if (!isMade(existing)) return false
     if (existing.spec.objectRef.uid !== source.uid) return this.#delete(existing)
     // Of an object that never comes to its end history would grow without end.
     if (!isTerminal(existing)) return this.#forgetOld(view)
@@ -113,7 +114,7 @@ export class Starter {
     rollouts.put(await resetForAttempt(client, existing, attempt + 1, releasedOf(record), wall(), before))
     const begins = `${wantedName} begins attempt ${attempt + 1} of ${whatOf(source)}`
     this.#say(view, source, 'RolloutCreated', `${begins}; ${howToWait(namespace, wantedName)}`)
-    this.#saySuperseded(view, existing, before)
+    saySuperseded(this.#options.events, existing, before)
     return true
   }
 
@@ -153,39 +154,35 @@ export class Starter {
     return pipeline.takes(view) === null ? 'it is new and takes nothing from what is served' : null
   }
 
+  /**
+   * It begins in this look, while its IngressRollout is made; where the last one could not be made this one is waited for.
+   * @throws KubeError where it could not be made, after what nobody judges is off the pods
+   */
   async #create(view: ObjectView, name: string): Promise<boolean> {
-    const { source, record, policy } = view
+    const { key, source, record, policy } = view
     if (source === null || record === null || policy === null) return false
     this.#assertLeading()
-    const { kind, namespace, name: objectName } = parseObjectKey(view.key)
-    const before = this.#supersededBefore(view, name)
-    let uid = ''
+    const { rollouts, maker, wall } = this.#options
+    const { uid, revision, deleting } = source
+    const { kind, name: objectName } = parseObjectKey(key)
+    const rollout = rollouts.expect({
+      ...{ object: key, name, createdAt: wall().getTime(), owned: !deleting },
+      supersededBefore: this.#supersededBefore(view, name),
+      spec: {
+        ...{ objectRef: { kind, name: objectName, uid }, revision },
+        ...{ paused: false, approvedBatches: 0, abort: false, promote: false, retry: 0 },
+      },
+    })
+    if (maker.mayFollow(rollout)) return false
     try {
-      const created = await this.#options.client.create(rolloutResource, {
-        metadata: {
-          ...{ name, namespace, labels: { 'app.kubernetes.io/managed-by': 'sluice' } },
-          ...(before === 0 ? {} : { annotations: { [SUPERSEDED_ANNOTATION]: String(before) } }),
-          // Without `controller`: an Ingress makes no rollouts. Without blockOwnerDeletion: it needs a right to the
-          // finalizers of every Ingress and Secret, and makes a deletion in the foreground wait for what waits for it.
-          ...(source.deleting ? {} : { ownerReferences: [{ ...referenceOf(view.key), uid: source.uid }] }),
-        },
-        spec: {
-          objectRef: { kind, name: objectName, uid: source.uid },
-          revision: source.revision,
-          ...{ paused: false, approvedBatches: 0, abort: false, promote: false, retry: 0 },
-        },
-      })
-      // It begins in this look, and not when the watch brings it; what the watch brought already is newer.
-      if (this.#options.rollouts.get(namespace, name) === null) this.#options.rollouts.put(created)
-      uid = created.metadata.uid ?? ''
+      await maker.make(rollout)
+      return false
     } catch (error) {
-      // Made by this leader a moment ago, or by the one before: the watch will tell.
-      if (!isKubeError(error, 'KUBE_ALREADY_EXISTS')) throw error
-      return true
+      rollouts.drop(rollout)
+      const isOut = record.update !== null && record.update !== record.current && record.index > 0
+      if (isOut && rollouts.of(key).every(isTerminal)) await this.#options.records.put(withdraw(record))
+      throw error
     }
-    this.#say(view, source, 'RolloutCreated', `${name} is made for ${whatOf(source)}; ${howToWait(namespace, name)}`)
-    this.#saySuperseded(view, { namespace, name, uid }, before)
-    return false
   }
 
   /** Of a deletion it does not matter what it supersedes: nothing newer comes. */
@@ -194,23 +191,6 @@ export class Starter {
     const { rollouts, wall } = this.#options
     const others = rollouts.of(key).filter(rollout => rollout.name !== name || isTerminal(rollout))
     return supersededBefore(others, { uid: source.uid, stable: releasedOf(record), now: wall().getTime() })
-  }
-
-  /** Nothing fails, and nothing goes out: somebody should know. */
-  #saySuperseded(
-    { key, source }: ObjectView,
-    newest: Pick<Rollout, 'namespace' | 'name' | 'uid'>,
-    count: number,
-  ): void {
-    if (source === null || !isToBeSaid(count)) return
-    const { namespace, name, uid } = newest
-    const { apiVersion } = resources.ingressRollouts
-    const message = `${count} rollouts in a row were superseded by newer content, none was released: the object is changed faster than it is rolled out`
-    for (const about of [
-      { ...referenceOf(key), namespace, uid: source.uid },
-      { apiVersion, kind: 'IngressRollout', namespace, name, uid },
-    ])
-      this.#options.events.event(about, 'Warning', 'SupersededAgain', message)
   }
 
   /** Ended rollouts beyond the policy's limit, and those of an object that is no more. */

@@ -24,6 +24,7 @@ function rollout(
       object: WEB,
       namespace: 'shop',
       name: 'x',
+      id: 'x',
       uid: 'x',
       resourceVersion: '1',
       generation: 1,

@@ -5,7 +5,10 @@
  * What is counted stands on the newest IngressRollout, as an annotation that is written when an attempt of it begins: older ones
  * may be forgotten (historyLimit), or begin anew under the same name.
  */
+import { parseObjectKey } from '../../protocol/ids.ts'
 import type { Revision } from '../../protocol/objects.ts'
+import type { EventRecorder } from '../kube/events.ts'
+import { resources } from '../kube/resources.ts'
 import { endOf, isTerminal } from './rollouts.ts'
 import type { Rollout } from './rollouts.ts'
 
@@ -58,4 +61,18 @@ function lately(own: readonly Rollout[], now: number): readonly Rollout[] {
   const otherwise = own.filter(({ status }) => status?.phase !== 'Superseded').map(endOf)
   const after = Math.max(now - RECENT_MS, ...otherwise)
   return own.filter(rollout => rollout.status?.phase === 'Superseded' && endOf(rollout) > after)
+}
+
+/** At the object, and at the newest of its rollouts. */
+export function saySuperseded(events: Pick<EventRecorder, 'event'>, newest: Rollout, count: number): void {
+  if (!isToBeSaid(count)) return
+  const { object, namespace, name, uid, spec } = newest
+  const { kind, name: objectName } = parseObjectKey(object)
+  const { apiVersion } = kind === 'Ingress' ? resources.ingresses : resources.secrets
+  const message = `${count} rollouts in a row were superseded by newer content, none was released: the object is changed faster than it is rolled out`
+  for (const about of [
+    { apiVersion, kind, name: objectName, namespace, uid: spec.objectRef.uid },
+    { apiVersion: resources.ingressRollouts.apiVersion, kind: 'IngressRollout', namespace, name, uid },
+  ])
+    events.event(about, 'Warning', 'SupersededAgain', message)
 }

@@ -36,6 +36,7 @@ import { noteCounted } from './counted.ts'
 import { Driver } from './driver.ts'
 import { Keeper } from './keeper.ts'
 import { lookAfter } from './look-after.ts'
+import { Maker } from './maker.ts'
 import { ObjectWriter } from './object-writer.ts'
 import type { FigureSource } from './observe.ts'
 import { Policies } from './policies.ts'
@@ -106,6 +107,7 @@ export class LeaderProcess {
   readonly turns = new Turns()
   readonly writer: ObjectWriter
   readonly keeper: Keeper
+  readonly maker: Maker
   readonly starter: Starter
   readonly driver: Driver
   /** No Ingress has an address here. */
@@ -181,12 +183,17 @@ export class LeaderProcess {
       now: () => this.clock.now(),
       say: (_source, { type, status, reason }) => this.said.push(`${type}=${status} ${reason}`),
     })
+    this.maker = new Maker({
+      ...{ client, mayWrite, events, rollouts: this.rollouts },
+      failed: () => undefined,
+    })
     this.starter = new Starter({
-      ...{ client, rollouts: this.rollouts, records, mayWrite, wall, pipeline: this.pipeline, events },
+      ...{ client, maker: this.maker, rollouts: this.rollouts, records, mayWrite, wall },
+      ...{ pipeline: this.pipeline, events },
     })
     this.driver = new Driver({
-      ...{ client, rollouts: this.rollouts, records, writer: this.writer, pipeline: this.pipeline, events, mayWrite },
-      ...{ turns: this.turns, clock: this.clock, annotationPrefix: PREFIX },
+      ...{ client, maker: this.maker, rollouts: this.rollouts, records, writer: this.writer, pipeline: this.pipeline },
+      ...{ turns: this.turns, clock: this.clock, annotationPrefix: PREFIX, events, mayWrite },
       settleMs: options.settleMs ?? 0,
       pods: () => this.fleet(),
       figures:

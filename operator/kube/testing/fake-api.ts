@@ -43,6 +43,7 @@ export class FakeApi {
   readonly #watches = new Set<FakeEvent[]>()
   #failing: ReadonlyMap<number, Failure> = new Map()
   #failed: () => void = () => undefined
+  #slow: (what: string) => Promise<void> | null = () => null
   #refusal: (what: string) => KubeError | null = () => null
   #version = 100
   #uids = 0
@@ -57,6 +58,11 @@ export class FakeApi {
   /** From now on writes that this says something of are refused, each time. */
   deny(refusal: (what: string) => KubeError | null): void {
     this.#refusal = refusal
+  }
+
+  /** From now on writes that this says something of are carried out when that resolves. */
+  slow(until: (what: string) => Promise<void> | null): void {
+    this.#slow = until
   }
 
   /** All that is there, and events from now on. */
@@ -214,7 +220,7 @@ export class FakeApi {
   async #write<T>(alive: () => boolean, what: string, act: () => T): Promise<T> {
     if (!alive()) throw new KubeError('KUBE_UNAVAILABLE', `${what}: this process is no more`)
     const failure = this.#failing.get(++this.writes)
-    await Promise.resolve()
+    await (this.#slow(what) ?? Promise.resolve())
     if (failure !== undefined) this.#failed()
     if (failure === 'lost') throw new KubeError('KUBE_UNAVAILABLE', `${what}: no connection`)
     const refusal = this.#refusal(what)

@@ -1,0 +1,165 @@
+import { beforeEach, describe, expect, it } from '@jest/globals'
+import { KubeError } from '../kube/errors.ts'
+import type { FakeApi } from '../kube/testing/fake-api.ts'
+import { settle } from '../kube/testing/fake-clock.ts'
+import { ingress } from '../pipeline/testing.ts'
+import { LeaderProcess, found, governed, outcomeOf } from './testing.ts'
+
+const ROLLOUTS = 'ingressrollouts'
+
+let api: FakeApi
+let leader: LeaderProcess
+
+/** A namespace in which one was made, and came to its end. */
+beforeEach(async () => {
+  ;[api, leader] = await governed()
+  change('b.example')
+  await leader.seconds(8)
+  api.log.length = 0
+})
+
+function change(host: string): void {
+  api.edit('ingresses', 'shop/web', { spec: ingress({ host }).spec })
+}
+
+/** From now on the API server makes none before it is told to. */
+function held(): () => void {
+  let act = (): void => undefined
+  const acting = new Promise<void>(resolve => (act = resolve))
+  api.slow(what => (what.startsWith('create IngressRollout') ? acting : null))
+  return () => {
+    api.slow(() => null)
+    act()
+  }
+}
+
+const refuse = (starts: string): void =>
+  api.deny(what => (what.startsWith(starts) ? new KubeError('KUBE_FORBIDDEN', what) : null))
+
+async function look(): Promise<void> {
+  leader.deliver()
+  await leader.look()
+}
+
+const isOut = async (): Promise<boolean> => {
+  const { record } = await outcomeOf(api)
+  return record?.update !== record?.current && record?.index === 1
+}
+
+describe('an IngressRollout', () => {
+  it('is made while its rollout begins, and says what happened until then', async () => {
+    const make = held()
+    change('c.example')
+    await look()
+    await look()
+    expect(await isOut()).toBe(true)
+    expect(api.log.map(line => line.replace(/ \S+$/, ''))).toEqual(['update Secret', 'patch Ingress'])
+    leader.events.length = 0
+    make()
+    await settle()
+    await look()
+    expect(found(api, 1).status).toMatchObject({ phase: 'Progressing', index: 1, observedGeneration: 1 })
+    expect(leader.events.filter(event => event.startsWith('IngressRollout'))).not.toEqual([])
+    await leader.seconds(8)
+    expect(found(api, 1).status.phase).toBe('Complete')
+    expect([leader.turns.size, leader.errors]).toEqual([0, []])
+  })
+
+  it('is not needed to take back what is bad', async () => {
+    const make = held()
+    leader.onUpdate = { requests: 1000, failures: 500 }
+    change('c.example')
+    await leader.seconds(6)
+    const { record } = await outcomeOf(api)
+    expect([record?.refused.length, record?.index]).toEqual([1, 0])
+    make()
+    await settle()
+    await leader.seconds(2)
+    expect(found(api, 1).status.phase).toBe('RolledBack')
+    expect(leader.turns.size).toBe(0)
+  })
+
+  it('that cannot be made takes its rollout off the pods, and the next one is waited for', async () => {
+    refuse('create IngressRollout')
+    const make = held()
+    change('c.example')
+    await look()
+    expect(await isOut()).toBe(true)
+    make()
+    await settle()
+    await look()
+    expect(await isOut()).toBe(false)
+    expect(leader.turns.size).toBe(0)
+    api.log.length = 0
+    await leader.seconds(8)
+    expect(api.log).toEqual(['patch Ingress web'])
+    expect(leader.said).toContain('refused: the IngressRollout of Ingress/shop/web')
+    api.deny(() => null)
+    await leader.seconds(8)
+    expect(found(api, 1).status.phase).toBe('Complete')
+  })
+
+  it('that cannot be made, and whose record cannot be written either, holds nobody up', async () => {
+    refuse('')
+    change('c.example')
+    await leader.seconds(4)
+    api.deny(() => null)
+    await leader.seconds(10)
+    expect(found(api, 1).status.phase).toBe('Complete')
+    expect(leader.turns.size).toBe(0)
+  })
+
+  it('is withdrawn from pods as soon as that can be written', async () => {
+    const make = held()
+    change('c.example')
+    await look()
+    refuse('')
+    make()
+    await settle()
+    await leader.seconds(2)
+    expect(await isOut()).toBe(true)
+    refuse('create IngressRollout')
+    await leader.seconds(1)
+    expect(await isOut()).toBe(false)
+  })
+
+  it.each([false, true])('whose answer is lost is there all the same; the watch is late: %s', async isLate => {
+    if (isLate) leader.lag(ROLLOUTS)
+    change('c.example')
+    leader.deliver()
+    const failures = new Map([1, 2, 3].map(nth => [nth, 'unanswered' as const]))
+    api.fail(failures)
+    await leader.look()
+    api.fail(new Map())
+    await leader.seconds(3)
+    leader.lag()
+    await leader.seconds(8)
+    expect(api.all(ROLLOUTS)).toHaveLength(2)
+    expect(found(api, 1).status.phase).toBe('Complete')
+  })
+
+  it('is made by the next leader, which goes on from the record', async () => {
+    held()
+    change('c.example')
+    await look()
+    leader.crash()
+    api.slow(() => null)
+    const next = await new LeaderProcess(api, { clock: leader.clock }).start()
+    expect(found(api, 1).status).toMatchObject({ phase: 'Progressing', index: 1 })
+    await next.seconds(8)
+    expect(found(api, 1).status.phase).toBe('Complete')
+  })
+
+  it('that is made in a later term of its leader is driven by that', async () => {
+    const make = held()
+    change('c.example')
+    await look()
+    leader.driver.stop()
+    leader.driver.start()
+    expect(leader.rollouts.get('shop', leader.rollouts.of('Ingress/shop/web').at(-1)?.name ?? '')?.uid).not.toBe('')
+    make()
+    await leader.seconds(10)
+    expect(found(api, 1).status.phase).toBe('Complete')
+    expect(leader.turns.size).toBe(0)
+  })
+})
