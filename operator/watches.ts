@@ -120,8 +120,14 @@ export function watchAll(watch: Watch, targets: WatchTargets, events: WatchEvent
   })
   watch(resources.ingressRollouts, {
     upsert: object => {
+      const { namespace = '', name } = object.metadata
+      const before = targets.rollouts.get(namespace, name)
       const key = targets.rollouts.put(object)
-      if (key !== null) events.rollouts(key, null)
+      if (key === null) return
+      const now = targets.rollouts.get(namespace, name)
+      // One that was to be made for another object has lost its name.
+      if (before !== null && before.id !== now?.id) events.rollouts(before.object, before.id)
+      events.rollouts(key, null)
     },
     remove: object => {
       const removed = targets.rollouts.remove(object)

@@ -40,7 +40,7 @@ import type { Stand, Turns } from './turns.ts'
 export interface DriverOptions {
   readonly client: Pick<KubeClient, 'applyStatus' | 'mergePatch'>
   readonly rollouts: Rollouts
-  readonly maker: Pick<Maker, 'begin' | 'failure' | 'forget' | 'start'>
+  readonly maker: Pick<Maker, 'begin' | 'failure' | 'forget' | 'make' | 'start'>
   readonly records: Records
   readonly writer: ObjectWriter
   readonly pipeline: Pick<
@@ -133,6 +133,7 @@ export class Driver {
   }
 
   stop(): void {
+    this.#options.rollouts.dropUnmade()
     this.#driven.clear()
     this.#options.turns.clear()
   }
@@ -143,6 +144,7 @@ export class Driver {
     if (driven !== undefined && isOut(driven.state))
       this.#takenBack.note(noteOf(id, driven.state, true), driven.hosts, clock.now(), driven.state)
     this.#driven.delete(id)
+    this.#options.maker.forget({ id })
     if (this.#options.turns.release(id)) this.#options.turnFree()
   }
 
@@ -158,11 +160,12 @@ export class Driver {
 
   /** Milliseconds until the next look; Infinity: none is due. */
   async #step(rollout: Rollout): Promise<number> {
-    const { pipeline, clock, pods, figures, writer, rollouts } = this.#options
+    const { pipeline, clock, pods, figures, writer, rollouts, maker } = this.#options
     // Deleted while an older one of its object was looked at.
     if (rollouts.get(rollout.namespace, rollout.name)?.id !== rollout.id) return Infinity
     const view = pipeline.view(rollout.object)
-    if (!isMade(rollout)) await this.#make(rollout, view)
+    if (isMade(rollout)) maker.forget(rollout)
+    else await this.#make(rollout, view)
     const driven = this.#of(rollout, view)
     if (view?.policy) driven.policy = view.policy.settings
     const { state, policy } = driven
@@ -217,11 +220,15 @@ export class Driver {
     driven.unsaid.push(...events)
     // What was made meanwhile, by now or later, is looked at again then.
     const known = rollouts.get(rollout.namespace, rollout.name) ?? rollout
-    if (!isMade(known)) return UNMADE_MS
+    const after = made.commands.findLast(command => command.type === 'requeue')?.afterMs ?? Infinity
+    if (!isMade(known)) {
+      // It failed before: what is decided waits for nothing else any more.
+      if (maker.failure(rollout) !== null) await maker.make(rollout)
+      return Math.min(UNMADE_MS, after)
+    }
     for (const event of driven.unsaid.splice(0)) this.#say(known, event)
     const writesAfter = await this.#write(known, view, driven, observation, obstacle)
     // A record or annotation that was written shows by itself, and this is looked at again then.
-    const after = made.commands.findLast(command => command.type === 'requeue')?.afterMs ?? Infinity
     return Math.min(after, writesAfter, settlesMs > 0 ? settlesMs : Infinity)
   }
 
@@ -263,6 +270,10 @@ export class Driver {
       maker.begin(rollout)
       return
     }
+    // Its end is to be told all the same, and somebody may say retry to it.
+    const { phase } = this.#of(rollout, view).state
+    const isDecided = phase === 'RollingBack' || ENDED.has(phase)
+    if (isDecided && view?.source?.uid === rollout.spec.objectRef.uid) return
     const record = view?.record ?? null
     if (record !== null && record.update === rollout.spec.revision && record.update !== record.current) {
       this.#assertLeading()
@@ -270,7 +281,6 @@ export class Driver {
     }
     this.forget(rollout.id)
     rollouts.drop(rollout)
-    maker.forget(rollout)
     throw failure
   }
 

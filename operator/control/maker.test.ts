@@ -138,6 +138,71 @@ describe('an IngressRollout', () => {
     expect(found(api, 1).status.phase).toBe('Complete')
   })
 
+  it('of what was taken back meanwhile is made in the end, though that failed at first', async () => {
+    refuse('create IngressRollout')
+    const make = held()
+    leader.onUpdate = { requests: 1000, failures: 500 }
+    change('c.example')
+    await leader.seconds(6)
+    expect((await outcomeOf(api)).record?.refused).toHaveLength(1)
+    make()
+    await leader.seconds(2)
+    expect(api.all(ROLLOUTS)).toHaveLength(1)
+    api.deny(() => null)
+    await leader.seconds(4)
+    expect(found(api, 1).status).toMatchObject({
+      phase: 'RolledBack',
+      message: expect.stringContaining('success rate'),
+    })
+    expect(leader.turns.size).toBe(0)
+  })
+
+  it('that a person deletes before its answer comes is made again', async () => {
+    change('c.example')
+    let answer = (): void => undefined
+    const { client } = leader
+    const create = client.create.bind(client)
+    const answering = new Promise<void>(resolve => (answer = resolve))
+    leader.client.create = (async (...of: Parameters<typeof create>) => {
+      const made = await create(...of)
+      await answering
+      return made
+    }) as typeof client.create
+    await look()
+    const name = api.all(ROLLOUTS)[1]?.metadata.name ?? ''
+    await look()
+    api.remove(ROLLOUTS, `shop/${name}`)
+    await look()
+    leader.client.create = create
+    answer()
+    await leader.seconds(10)
+    expect(found(api, 1).status.phase).toBe('Complete')
+    expect(leader.rollouts.get('shop', name)?.uid).toBe(api.object(ROLLOUTS, `shop/${name}`)?.metadata.uid)
+  })
+
+  it('is waited for where many are being made', () => {
+    held()
+    const { maker, rollouts } = leader
+    const [known] = rollouts.of('Ingress/shop/web')
+    for (let i = 0; i < 8; i++) {
+      expect(maker.mayFollow(known!)).toBe(true)
+      maker.begin(rollouts.expect({ ...known!, name: `ing-web-${i}` }))
+    }
+    expect(maker.mayFollow(known!)).toBe(false)
+  })
+
+  it('that cannot be made for what cannot be served any more leaves nothing of it on pods', async () => {
+    held()
+    change('c.example')
+    await look()
+    leader.crash()
+    api.slow(() => null)
+    api.edit('ingresses', 'shop/web', { spec: { rules: [{ host: 'not a host' }] } })
+    const next = await new LeaderProcess(api, { clock: leader.clock }).start()
+    await next.seconds(2)
+    expect(await isOut()).toBe(false)
+  })
+
   it('is made by the next leader, which goes on from the record', async () => {
     held()
     change('c.example')

@@ -27,6 +27,8 @@ export interface MakerOptions {
 const rolloutResource = as<SpecObject<IngressRolloutSpec>>(resources.ingressRollouts)
 /** Its first batch is out meanwhile. Milliseconds. */
 const TIMEOUT_MS = 3_000
+/** So many are asked for at once; whatever else begins then waits. */
+const MOST = 8
 
 export class Maker {
   readonly #options: MakerOptions
@@ -50,7 +52,7 @@ export class Maker {
 
   /** It may begin before it is made: nothing says that it could not be. */
   mayFollow({ namespace, object }: Pick<Rollout, 'namespace' | 'object'>): boolean {
-    return this.#able.has(namespace) && !this.#unable.has(object)
+    return this.#able.has(namespace) && !this.#unable.has(object) && this.#making.size < MOST
   }
 
   /** Nobody waits: ask `failure`. */
@@ -67,7 +69,7 @@ export class Maker {
     return this.#failures.get(id) ?? null
   }
 
-  forget({ id }: Rollout): void {
+  forget({ id }: Pick<Rollout, 'id'>): void {
     this.#failures.delete(id)
   }
 
@@ -114,9 +116,9 @@ export class Maker {
     }
   }
 
-  #isAwaited({ namespace, name, id }: Rollout): boolean {
-    const known = this.#options.rollouts.get(namespace, name)
-    return known !== null && known.id === id && !isMade(known)
+  /** Nothing came of it meanwhile: not the same one that was expected anew after the watch had taken this away. */
+  #isAwaited(rollout: Rollout): boolean {
+    return this.#options.rollouts.get(rollout.namespace, rollout.name) === rollout
   }
 
   /** Where whoever changed the object looks: a name that has our hash in it is nothing that one can guess. */

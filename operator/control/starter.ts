@@ -81,6 +81,12 @@ export class Starter {
       const heldBy = rolloutName(kind, name, source.revision)
       if (this.#options.rollouts.get(namespace, heldBy) === null) return this.#create(view, heldBy)
     }
+    if (view.invalid && record !== null && this.#isOrphaned(view, record)) {
+      // Its content cannot begin again, and what is on pods nobody judges.
+      this.#assertLeading()
+      await this.#options.records.put(withdraw(record))
+      return true
+    }
     if (wanted === 'nothing' || source === null || record === null) return this.#forgetOld(view)
     const { rollouts, records } = this.#options
     const open = rollouts.of(view.key).filter(rollout => !isTerminal(rollout))
@@ -179,10 +185,15 @@ export class Starter {
       return false
     } catch (error) {
       rollouts.drop(rollout)
-      const isOut = record.update !== null && record.update !== record.current && record.index > 0
-      if (isOut && rollouts.of(key).every(isTerminal)) await this.#options.records.put(withdraw(record))
+      if (this.#isOrphaned(view, record)) await this.#options.records.put(withdraw(record))
       throw error
     }
+  }
+
+  /** An update is on pods, and no IngressRollout drives it. */
+  #isOrphaned({ key, governance }: ObjectView, { update, current, index }: ReleaseRecord): boolean {
+    if (governance.by !== 'policy' || update === null || update === current || index <= 0) return false
+    return this.#options.rollouts.of(key).every(isTerminal)
   }
 
   /** Of a deletion it does not matter what it supersedes: nothing newer comes. */

@@ -107,6 +107,7 @@ export class LeaderProcess {
   readonly turns = new Turns()
   readonly writer: ObjectWriter
   readonly keeper: Keeper
+  readonly client: { -readonly [Call in keyof KubeClient]: KubeClient[Call] }
   readonly maker: Maker
   readonly starter: Starter
   readonly driver: Driver
@@ -139,7 +140,8 @@ export class LeaderProcess {
     this.pods = options.pods ?? 3
     this.#figures = options.figures
     this.#events = api.watch()
-    const client = api.client(() => this.#alive) as KubeClient
+    this.client = api.client(() => this.#alive) as { -readonly [Call in keyof KubeClient]: KubeClient[Call] }
+    const { client } = this
     const caches = new Caches()
     const mayWrite = (): boolean => this.leading
     const wall = (): Date => this.clock.wall()
