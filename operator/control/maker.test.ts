@@ -157,6 +157,27 @@ describe('an IngressRollout', () => {
     expect(leader.turns.size).toBe(0)
   })
 
+  it('that the watch brings is made, whatever becomes of the answer', async () => {
+    change('c.example')
+    let lose = (): void => undefined
+    const losing = new Promise<void>(resolve => (lose = resolve))
+    const create = leader.client.create.bind(leader.client)
+    leader.client.create = async (...of) => {
+      await create(...of)
+      await losing
+      throw new KubeError('KUBE_UNAVAILABLE', 'no answer')
+    }
+    await look()
+    await look()
+    lose()
+    await settle()
+    await look()
+    expect(await isOut()).toBe(true)
+    expect(leader.maker.mayFollow({ namespace: 'shop', object: 'Ingress/shop/web' })).toBe(true)
+    await leader.seconds(8)
+    expect(found(api, 1).status.phase).toBe('Complete')
+  })
+
   it('that a person deletes before its answer comes is made again', async () => {
     change('c.example')
     let answer = (): void => undefined
