@@ -139,8 +139,11 @@ describe('an Ingress that asks for what is not there', () => {
       await space.serves(host, '503', 5_000, '/deeper')
       const condition = await space.condition('ingresses', name, annotation)
       expect(condition).toMatchObject({ type: 'Accepted', status: 'False' })
-      const said = (await space.events(`Ingress/${name}`)).map(({ message }) => message).join('\n')
-      expect(said).toContain(`metadata.annotations[${PREFIX}/${annotation}]`)
+      const said = async (): Promise<string> =>
+        (await space.events(`Ingress/${name}`)).map(({ message }) => message).join('\n')
+      const names = (text: string): boolean => text.includes(`metadata.annotations[${PREFIX}/${annotation}]`)
+      // Events come a moment later.
+      expect(await waitFor('an event that names it', said, names)).not.toBe('')
       await restWorks()
       await space.ingress({ name, host, to: 'v1' })
       await space.serves(host, 'v1')
