@@ -101,7 +101,7 @@ export class Checksums {
     this.#publisher?.reset()
   }
 
-  /** Resolves when what is to be published now is, or could not be. */
+  /** Resolves after the write that is under way or next; at once where there is none, or where it waits for its turn. */
   settled(): Promise<void> {
     return this.#publisher?.settled() ?? Promise.resolve()
   }

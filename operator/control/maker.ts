@@ -88,7 +88,7 @@ export class Maker {
       this.#able.add(namespace)
       this.#unable.delete(object)
       // What the watch brought already is newer; and where it took it away again there is none.
-      if (made !== null && this.#isAwaited(rollout)) this.#options.rollouts.put(made)
+      if (this.#isAwaited(rollout)) this.#options.rollouts.put(made)
     } catch (error) {
       const known = this.#options.rollouts.get(namespace, name)
       // The watch has it: only the answer was lost.
@@ -99,8 +99,8 @@ export class Maker {
     }
   }
 
-  /** As the API server has it; null: the same as above, but it is not there any more. */
-  async #create(rollout: Rollout): Promise<SpecObject<IngressRolloutSpec> | null> {
+  /** @returns it as the API server has it */
+  async #create(rollout: Rollout): Promise<SpecObject<IngressRolloutSpec>> {
     const { client, mayWrite } = this.#options
     if (!mayWrite()) throw new NotLeaderError('this replica does not lead any more')
     try {
