@@ -20,6 +20,8 @@ export interface ChaosOptions {
   readonly hosts: number
   /** From one disturbance to the next, in milliseconds; a leader that stands still does so until then. */
   readonly everyMs: number
+  /** Who has led for less than this, in milliseconds, is left alone until the next time: each leader gets so far. */
+  readonly leastMs: number
   /** From 0 to below 1, the same every time for one seed. */
   readonly random: () => number
   readonly say: (line: string) => void
@@ -132,7 +134,7 @@ async function change(
 /** Kills the leader, then stops the next one until the time after that, and so on. */
 async function disturb(
   cluster: Cluster,
-  { everyMs, say }: ChaosOptions,
+  { everyMs, leastMs, say }: ChaosOptions,
   signal: AbortSignal,
 ): Promise<Pick<Outcome, 'killed' | 'stopped'>> {
   const operators = new Operators(cluster)
@@ -148,12 +150,12 @@ async function disturb(
       () => false,
     )
   try {
-    for (let n = 0; await waited(); n++) {
+    while (await waited()) {
       await resume()
-      const leader = await leaderOf(cluster, await operators.pods())
+      const leader = await leaderOf(cluster, await operators.pods(), leastMs)
       const pid = leader === null ? null : await cluster.pidOf(leader, 'operator')
       if (pid === null) continue
-      if (n % 2 === 0) {
+      if (counts.killed <= counts.stopped) {
         await cluster.script(['in-node', 'kill', '-9', pid])
         counts.killed++
         say(`${leader} was killed`)
@@ -170,11 +172,20 @@ async function disturb(
   return counts
 }
 
-/** Null: nobody leads. */
-async function leaderOf({ kubectl }: Cluster, pods: readonly string[]): Promise<string | null> {
-  const lease = ['-n', SYSTEM, 'get', 'lease', 'sluice-operator', '-o', 'jsonpath={.spec.holderIdentity}']
-  const holder = await kubectl.ok(lease)
-  return pods.find(name => holder === name) ?? null
+/** Null: nobody leads, or not for so long yet. */
+async function leaderOf({ kubectl }: Cluster, pods: readonly string[], leastMs: number): Promise<string | null> {
+  const lease = [
+    '-n',
+    SYSTEM,
+    'get',
+    'lease',
+    'sluice-operator',
+    '-o',
+    'jsonpath={.spec.holderIdentity} {.spec.acquireTime}',
+  ]
+  const [holder = '', acquired = ''] = (await kubectl.ok(lease)).split(' ')
+  const hasLed = Date.now() - Date.parse(acquired) >= leastMs
+  return pods.find(name => hasLed && holder === name) ?? null
 }
 
 /** Who led when it began. */

@@ -42,13 +42,19 @@ interface Rig {
   readonly port: number
   readonly connections: Connections
   readonly defects: unknown[]
+  /** Resolves when none is open. */
+  readonly drain: () => Promise<void>
 }
 
-async function serve(handle: Handle, limits: Partial<ConnectionLimits> = {}): Promise<Rig> {
-  const connections = new Connections(50)
+async function serve(handle: Handle, limits: Partial<ConnectionLimits> = {}, firstRequestMs = 0): Promise<Rig> {
+  const connections = new Connections(50, firstRequestMs)
   const defects: unknown[] = []
+  let draining = false
   const owner: ConnectionOwner = {
-    ...{ limits: { ...LIMITS, ...limits }, handle, draining: false },
+    ...{ limits: { ...LIMITS, ...limits }, handle },
+    get draining() {
+      return draining
+    },
     refused: () => null,
     defect: error => defects.push(error),
     changed: (connection, from) => connections.changed(connection, from),
@@ -63,7 +69,11 @@ async function serve(handle: Handle, limits: Partial<ConnectionLimits> = {}): Pr
     server.close()
     connections.destroyAll()
   })
-  return { port: (server.address() as AddressInfo).port, connections, defects }
+  const drain = (): Promise<void> => {
+    draining = true
+    return connections.drain(0)
+  }
+  return { port: (server.address() as AddressInfo).port, connections, defects, drain }
 }
 
 function answerWith(connection: ClientConnection, body: Buffer): void {
@@ -268,4 +278,49 @@ describe('a client that takes nothing of its answer', () => {
     },
     20_000,
   )
+})
+
+describe('a connection on which nothing was asked yet', () => {
+  const answering: Handle = connection => {
+    answerWith(connection, Buffer.from('hello'))
+    return NOTHING
+  }
+  const opened = async ({ port, connections }: Rig): Promise<RawClient> => {
+    const client = new RawClient(port)
+    await eventually(() => connections.size === 1)
+    return client
+  }
+  const GET = 'GET / HTTP/1.1\r\nHost: a.example\r\n\r\n'
+
+  it('gets its first answer while others are drained, and no second', async () => {
+    const rig = await serve(answering, {}, 60_000)
+    const client = await opened(rig)
+    const drained = rig.drain()
+    client.send(GET)
+    await drained
+    await client.ended()
+    expect(client.received).toMatch(/^HTTP\/1\.1 200 [^]*\r\nConnection: close\r\n[^]*hello$/)
+  })
+
+  it('ends a moment later where none comes', async () => {
+    const rig = await serve(answering, {}, 50)
+    const client = await opened(rig)
+    await rig.drain()
+    await client.ended()
+    expect(client.received).toBe('')
+  })
+
+  it('is not closed to make room, but when its moment is over, and once it was answered', async () => {
+    const young = await serve(answering, {}, 60_000)
+    const client = await opened(young)
+    expect(young.connections.closeIdle(1)).toBe(0)
+    client.send(GET)
+    await client.until(/hello$/)
+    expect(young.connections.closeIdle(1)).toBe(1)
+    await client.ended()
+
+    const old = await serve(answering)
+    await opened(old)
+    expect(old.connections.closeIdle(1)).toBe(1)
+  })
 })

@@ -13,6 +13,8 @@ export interface ConnectionCounts {
 const LOOK = { most: 500, least: 20 }
 /** A look that comes this much later than it should, in milliseconds, follows a stall of the event loop. */
 const STALL_MS = 50
+/** Within this of its opening a connection's first request is likely on its way: round trips, a handshake. Milliseconds. */
+const FIRST_REQUEST_MS = 1_000
 
 export class Connections {
   readonly #open = new Set<ClientConnection>()
@@ -20,18 +22,23 @@ export class Connections {
     ...{ idle: 0, head: 0, busy: 0, discarding: 0, tunnel: 0, closing: 0, closed: 0 },
   }
   readonly #every: number
+  readonly #firstRequestMs: number
   #timer: NodeJS.Timeout | null = null
   /** When deadlines were looked at last. */
   #looked = 0
   #onEmpty: (() => void) | null = null
-  readonly #staggered = new Set<NodeJS.Timeout>()
+  readonly #waiting = new Set<NodeJS.Timeout>()
   /** performance.now() at which the last tunnel is closed; null: no drain. */
   #drainUntil: number | null = null
   /** The look before was left out, because it came late. */
   #skipped = false
 
-  /** @param shortest the shortest time limit of a connection, in milliseconds */
-  constructor(shortest: number) {
+  /**
+   * @param shortest the shortest time limit of a connection, in milliseconds
+   * @param firstRequestMs for so long a connection on which nothing was asked yet is not closed for being idle
+   */
+  constructor(shortest: number, firstRequestMs = FIRST_REQUEST_MS) {
+    this.#firstRequestMs = firstRequestMs
     this.#every = Math.max(LOOK.least, Math.min(LOOK.most, shortest / 4))
   }
 
@@ -90,10 +97,13 @@ export class Connections {
     return oldest !== null
   }
 
-  /** Closes those that have been idle for longest, in good order. @returns how many */
+  /** Closes those that have been idle for longest, in good order, but for those that were just opened. @returns how many */
   closeIdle(most: number): number {
+    const now = performance.now()
     const idle: ClientConnection[] = []
-    for (const connection of this.#open) if (connection.state === 'idle') idle.push(connection)
+    for (const connection of this.#open) {
+      if (connection.state === 'idle' && this.#sparedFor(connection, now) === 0) idle.push(connection)
+    }
     const oldest = idle.sort((a, b) => a.idleSince - b.idleSince).slice(0, most)
     for (const connection of oldest) connection.close()
     return oldest.length
@@ -106,15 +116,19 @@ export class Connections {
   }
 
   /**
-   * Closes idle connections now, the others with their answer, and tunnels one after the other over the time, so that
-   * their clients do not all come back at the same moment; resolves when none is open.
+   * Closes idle connections now, those that were just opened with their first answer or a moment later, the others with
+   * their answer, and tunnels one after the other over the time, so that their clients do not all come back at the same
+   * moment; resolves when none is open.
    * @param tunnelsWithin milliseconds
    */
   drain(tunnelsWithin: number): Promise<void> {
-    this.#drainUntil = performance.now() + tunnelsWithin
+    const now = performance.now()
+    this.#drainUntil = now + tunnelsWithin
     const tunnels: ClientConnection[] = []
     for (const connection of this.#open) {
+      const spareMs = this.#sparedFor(connection, now)
       if (connection.state === 'tunnel') tunnels.push(connection)
+      else if (connection.state === 'idle' && spareMs > 0) this.#later(spareMs, () => connection.close())
       else connection.close()
     }
     this.#stagger(tunnels, tunnelsWithin)
@@ -123,8 +137,8 @@ export class Connections {
   }
 
   destroyAll(): void {
-    for (const timer of this.#staggered) clearTimeout(timer)
-    this.#staggered.clear()
+    for (const timer of this.#waiting) clearTimeout(timer)
+    this.#waiting.clear()
     for (const connection of this.#open) connection.socket.destroy()
   }
 
@@ -133,14 +147,28 @@ export class Connections {
     const next = (): void => {
       const tunnel = tunnels.pop()
       if (!tunnel) return
-      const timer = setTimeout(() => {
-        this.#staggered.delete(timer)
+      this.#later(pause, () => {
         tunnel.leave()
         next()
-      }, pause)
-      this.#staggered.add(timer)
+      })
     }
     next()
+  }
+
+  /**
+   * Milliseconds for which it is not closed for being idle. Clients send again what was not answered on a connection that they
+   * had used before (RFC 9112, 9.3.1); on a new one they take it for a failure.
+   */
+  #sparedFor({ requests, openedAt }: ClientConnection, now: number): number {
+    return requests > 0 ? 0 : Math.max(0, openedAt + this.#firstRequestMs - now)
+  }
+
+  #later(afterMs: number, act: () => void): void {
+    const timer = setTimeout(() => {
+      this.#waiting.delete(timer)
+      act()
+    }, afterMs)
+    this.#waiting.add(timer)
   }
 
   #tick(): void {
