@@ -59,7 +59,8 @@ async function checks(context: Context): Promise<Tally> {
 }
 
 function unit(context: Context): Promise<Tally> {
-  return jest(context, 'unit', [`--testPathIgnorePatterns=${NEEDS_MORE}`, '--coverage'])
+  // Left to itself jest leaves one core to others: on two that is one test file at a time.
+  return jest(context, 'unit', [`--testPathIgnorePatterns=${NEEDS_MORE}`, '--coverage', '--maxWorkers=2'])
 }
 
 async function apiserver(context: Context): Promise<Tally> {
