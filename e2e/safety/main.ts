@@ -1,7 +1,7 @@
 /**
  * `make safety`: a catalogue of bad changes on ten real proxies, each of which has to be taken back while it harms the first batch
  * alone, and good changes on noisy backends, none of which may be. docs/safety.md
- * ONLY=name,… plays some kinds; GOOD=200 good changes (0: none); SEED; PARALLEL=3; KEEP=1; WRITE=1 updates docs/safety.md.
+ * ONLY=name,… plays some kinds; GOOD=200 good changes (0: none); SEED; PARALLEL=2; KEEP=1; WRITE=1 updates docs/safety.md.
  */
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -37,7 +37,7 @@ const { env } = process
 const only = (env['ONLY'] ?? '').split(',').filter(word => word !== '')
 const good = Number(env['GOOD'] ?? (only.length > 0 ? 0 : 200))
 const seed = Number(env['SEED'] ?? 1)
-const parallel = Number(env['PARALLEL'] ?? 3)
+const parallel = Number(env['PARALLEL'] ?? 2)
 const say = (...lines: readonly string[]): void => lines.forEach(line => console.log(line))
 
 /** Ctrl-C: nothing more begins, what is under way ends in order, and what was seen counts; twice: at once. */

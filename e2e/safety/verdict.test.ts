@@ -54,8 +54,13 @@ describe('a bad change that is caught', () => {
   it('by its gate: how soon, how long, how many', () => {
     expect(judge(seen())).toEqual({
       ...{ outcome: 'caught', by: 'successRate', detectMs: 900, backMs: 901, requests: 1_000, harmed: 10 },
-      ...{ allowed: 25, problems: [] },
+      ...{ allowed: 24, problems: [] },
     })
+  })
+
+  it('by no more than were asked meanwhile, however many are asked before and after', () => {
+    const around = records(record => (record.at < 500 || record.at > 5_000 ? null : record))
+    expect(judge(seen({ records: around, perSecond: 45 }))).toMatchObject({ harmed: 10, allowed: 24, problems: [] })
   })
 
   const others: readonly (readonly [string, Partial<Seen>, string])[] = [

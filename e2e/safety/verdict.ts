@@ -58,7 +58,7 @@ export function judge(seen: Seen): Verdict {
   const exposed = Number.isFinite(exposedAt)
   const noticed = exposed ? history.find(event => event.at >= exposedAt && AWAY.has(event.phase)) : undefined
   const detectMs = noticed === undefined ? null : Math.max(0, noticed.at - exposedAt)
-  const allowed = mayHarm(caught) && exposed ? allowance(seen, bad, detectMs ?? seen.endedAt - exposedAt) : 0
+  const allowed = mayHarm(caught) && exposed ? allowance(seen, bad, exposedAt, detectMs ?? seen.endedAt - exposedAt) : 0
   const problems = [
     ...(seen.broke === null ? [] : [seen.broke]),
     ...loadProblems(seen),
@@ -85,12 +85,12 @@ const podsOf = (index: number | null, fleet: number): number => (index === -1 ? 
 /** A change that is judged by what it does to clients has to do something to them; others must not. */
 const mayHarm = ({ by }: Caught): boolean => by !== 'refused' && by !== 'waits' && by !== 'kept'
 
-/** (first batch / fleet) × the requests of the time until it was noticed. */
-function allowance(seen: Seen, bad: readonly LoadRecord[], detectMs: number): number {
+/** (first batch / fleet) × the requests that were begun in the time until it was noticed. */
+function allowance(seen: Seen, bad: readonly LoadRecord[], exposedAt: number, detectMs: number): number {
   const kinds = new Set(bad.map(record => record.kind))
-  const asked = seen.records.filter(record => kinds.has(record.kind)).length
-  const perMs = asked / Math.max(1, seen.endedAt - seen.changedAt)
-  return Math.ceil(perMs * (seen.firstBatch / seen.fleet) * (detectMs + SLACK_MS))
+  const until = exposedAt + detectMs + SLACK_MS
+  const asked = seen.records.filter(({ kind, at }) => kinds.has(kind) && at >= exposedAt && at < until)
+  return Math.ceil(asked.length * (seen.firstBatch / seen.fleet))
 }
 
 function loadProblems({ records, perSecond, changedAt, endedAt }: Seen): readonly string[] {
