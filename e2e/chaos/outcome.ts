@@ -1,4 +1,5 @@
 /** What came of the changes while leaders died. Pure. */
+import { lossesIn } from '../load/losses.ts'
 import type { LoadRecord } from '../load/record.ts'
 import { failed } from '../load/record.ts'
 import type { Write } from './audit.ts'
@@ -44,16 +45,13 @@ export function problemsOf({ changes, records, writes, wrong, killed, stopped }:
     ...wrong,
     ...(isProved ? [] : ['nobody was disturbed, or the audit log says nothing of who decided: this proves nothing']),
     ...(spread.length === 0 ? [] : [`${spread.length} answers of a bad change came from pods beyond the first batch`]),
-    ...(others.length === 0 ? [] : [`${others.length} requests failed that no bad change answered: ${codes(others)}`]),
+    ...(others.length === 0
+      ? []
+      : [`requests failed that no bad change answered, ${lossesIn(records.filter(one => one.version !== BAD))}`]),
     ...stray.map(
       one => `${one.pod} did not lead and wrote ${one.verb} ${one.resource} ${one.namespace}/${one.name} (${one.code})`,
     ),
   ]
-}
-
-function codes(records: readonly LoadRecord[]): string {
-  const seen = new Set(records.map(({ ordinal, error, status }) => `${ordinal}: ${error ?? status ?? 'nothing'}`))
-  return [...seen].slice(0, 8).join(', ')
 }
 
 export function textOf({ changes, records, writes, killed, stopped }: Outcome): string {

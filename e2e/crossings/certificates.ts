@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto'
 import { connect } from 'node:tls'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Manifest } from '../echo/manifests.ts'
+import { lossesIn } from '../load/losses.ts'
 import { failed } from '../load/record.ts'
 import type { Target } from '../load/targets.ts'
 import type { Cluster } from '../node/harness/cluster.ts'
@@ -159,9 +160,7 @@ function traffic({ cluster, programs }: World, { host }: Site): NodeLoad[] {
 function checksOf({ act, busy = false }: CertificateOptions, loads: readonly NodeLoad[]): readonly Check[] {
   if (!busy || act === 'new host') return []
   const records = loads.flatMap(load => load.records)
-  const lost = records.filter(failed)
-  const words = [...new Set(lost.map(({ error, status }) => error ?? String(status)))].join(', ')
-  return [check('no request is lost', lost.length === 0, `${lost.length} of ${records.length}: ${words}`)]
+  return [check('no request is lost', !records.some(failed), lossesIn(records))]
 }
 
 /** When a certificate of an authority that is none of before is in the Secret, in milliseconds of performance.now(). */

@@ -1,5 +1,6 @@
 /** external-dns: the names that it publishes, and clients that follow them. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { lossesIn } from '../load/losses.ts'
 import { failed } from '../load/record.ts'
 import { NodeLoad } from '../node/harness/load.ts'
 import { ingress } from '../node/harness/manifests.ts'
@@ -58,8 +59,8 @@ export async function deletion(name: string, world: World): Promise<Played> {
       const unpublished = performance.now()
       await sleep(TTL_MS)
       await load.stop()
+      const { records } = load
       const everywhere = agreed(await tables.of(key)) !== null
-      const lost = load.records.filter(failed)
       const gone = await waitFor(
         'no pod serves it',
         () => tables.of(key),
@@ -76,11 +77,7 @@ export async function deletion(name: string, world: World): Promise<Played> {
       return {
         seconds: gone === null ? null : (gone - started) / 1_000,
         checks: [
-          check(
-            'no request is lost while its name is known',
-            lost.length === 0,
-            `${lost.length} of ${load.records.length}`,
-          ),
+          check('no request is lost while its name is known', !records.some(failed), lossesIn(records)),
           check('every pod serves it as long as clients come', everywhere),
           check('no person is needed', gone !== null, phases.at(-1)),
         ],

@@ -133,7 +133,11 @@ describe('what is wrong is said', () => {
       {
         records: records(record => (record.ordinal === 5 && record.at === 1_000 ? { ...record, status: 500 } : record)),
       },
-      [/^harm: .*status 500 of bad × [0-9]+/, /^pods beyond the first batch were harmed: 5$/],
+      [
+        /^harm: .*status 500 of bad × [0-9]+/,
+        /^pods beyond the first batch were harmed: 5$/,
+        /^lost: 11 of 1000: http 500 × 11 to pods 0, 5, begun 1.0 to 1.9 s after the first$/,
+      ],
     ],
     [
       'more requests were harmed than a first batch may cost',

@@ -1,5 +1,6 @@
 /** Was a bad change caught as it has to be? Pure: a function of what was seen. */
 import type { RolloutEvent } from '../demo/events.ts'
+import { lossesIn } from '../load/losses.ts'
 import type { LoadRecord } from '../load/record.ts'
 import { reasonOf } from '../load/summary.ts'
 import type { Caught } from './kind.ts'
@@ -118,6 +119,7 @@ function harmProblems(seen: Seen, bad: readonly LoadRecord[], allowed: number): 
       : [`pods beyond the first batch were harmed: ${beyond.sort((a, b) => a - b).join(', ')}`]),
     ...(bad.length <= allowed ? [] : [`${bad.length} requests harmed, ${allowed} are what a first batch may cost`]),
     ...(late.length === 0 ? [] : [`still harmed at the end: ${late.length} requests`]),
+    ...(beyond.length === 0 ? [] : [`lost: ${lossesIn(seen.records)}`]),
   ]
 }
 
