@@ -10,7 +10,8 @@ cd "$node" || exit 1
 mount --make-rprivate /
 mkdir -p run && mount -t tmpfs none run && mkdir -p run/kubelet run/pid && mount -t tmpfs none run/kubelet && mount --make-rshared /
 ip link set lo up
-ip link add sluice0 type bridge && ip addr add "$node_ip/17" dev sluice0 && ip link set sluice0 up
+# An address of its own: a bridge else takes the lowest one of its ports, and when that pod goes, no other reaches the node for half a minute.
+ip link add sluice0 address "$bridge_address" type bridge && ip addr add "$node_ip/17" dev sluice0 && ip link set sluice0 up
 sysctl -qw net.ipv4.ip_forward=1
 hostname node-0
 

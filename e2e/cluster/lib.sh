@@ -18,6 +18,7 @@ images_cache=$cache_root/images
 pod_cidr=198.18.0.0/17
 service_cidr=198.19.0.0/16
 node_ip=198.18.0.1
+bridge_address=02:00:c6:12:00:01
 link_host=sluice-host
 link_node=sluice-node
 link_host_ip=198.18.255.1
