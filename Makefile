@@ -45,7 +45,7 @@ hostile: setup ## 50 000 hostile clients against the data plane (SLUICE_CONNECTI
 	@SLUICE_CONNECTIONS=$${SLUICE_CONNECTIONS:-50000} jest --runInBand proxy/gateway/hostile.test.ts proxy/gateway/tiny-chunks.test.ts
 monte-carlo: setup ## how often gates take good changes back, and find bad ones (RUNS=1000 SEED=1 ONLY=weekend; half an hour)
 	@$(NODE) scripts/monte-carlo.ts
-safety: setup ## bad changes of every kind on ten proxies are taken back, good ones are not (ONLY=, GOOD=200, PARALLEL=2, SEED=1, WRITE=1, KEEP=1; half an hour)
+safety: setup ## bad changes of every kind on ten proxies are taken back, good ones are not (ONLY=, GOOD=200, PARALLEL=2, SEED=1, WRITE=1, KEEP=1; forty minutes)
 	@$(NODE) e2e/safety/main.ts
 chaos: setup ## thirty changes while the leading one of three operators is killed or stopped every 20 s (CHANGES=30 SEED=1 KEEP=1; ten minutes)
 	@$(NODE) e2e/chaos/main.ts

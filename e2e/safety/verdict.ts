@@ -90,8 +90,7 @@ const mayHarm = ({ by }: Caught): boolean => by !== 'refused' && by !== 'waits' 
 function allowance(seen: Seen, bad: readonly LoadRecord[], exposedAt: number, detectMs: number): number {
   const kinds = new Set(bad.map(record => record.kind))
   const until = exposedAt + detectMs + SLACK_MS
-  const from = Math.min(exposedAt, ...bad.map(record => record.at))
-  const asked = seen.records.filter(({ kind, at }) => kinds.has(kind) && at >= from && at < until)
+  const asked = seen.records.filter(({ kind, at }) => kinds.has(kind) && at >= exposedAt && at < until)
   return Math.ceil(asked.length * (seen.firstBatch / seen.fleet))
 }
 
