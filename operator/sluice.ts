@@ -5,6 +5,7 @@
 import type { Report } from '../protocol/messages.ts'
 import { parseObjectKey } from '../protocol/ids.ts'
 import type { ObjectKey, ObjectKind, ServiceKey } from '../protocol/objects.ts'
+import type { ReleaseRecord } from './assign/types.ts'
 import type { Config } from './config.ts'
 import { AddressWriter } from './control/address-writer.ts'
 import { Checksums } from './control/checksums.ts'
@@ -71,6 +72,10 @@ const REOPEN_MS = 200
 const ASK_MS = 100
 /** So long annotations and status wait at most until the checksum of what was stored is published. */
 const PUBLISHED_MS = 250
+/** And then so long for the pods that it goes out to: what else is to be written would take the machine from them. */
+const SERVED_MS = 100
+/** Of so many objects at once; where more go out nobody waits. */
+const MOST_WAITED_FOR = 4
 /** Events are for people; what they tell of is on its way to pods just then. */
 const EVENTS_AFTER_MS = 250
 /** After which a difference from the published checksum counts as lasting, and a little more. */
@@ -108,6 +113,8 @@ export class SluiceOperator extends OperatorBase {
   #askTimer: ReturnType<typeof setTimeout> | null = null
   /** For the next date of a certificate, whichever it is. */
   #dateTimer: ReturnType<typeof setTimeout> | null = null
+  /** Objects whose annotations and status wait for pods. */
+  #waitedFor = 0
   readonly #reader: SecretReader
   /** Until what could not be decrypted is tried again: Secrets come that may have it. */
   #reopening: ReturnType<typeof setTimeout> | null = null
@@ -168,7 +175,7 @@ export class SluiceOperator extends OperatorBase {
     this.#checksums = { Ingress: checksumsOf('Ingress'), Secret: checksumsOf('Secret') }
     const writer = new ObjectWriter({ client, mayWrite })
     const records = {
-      put: this.store.put.bind(this.store),
+      put: (record: ReleaseRecord) => this.#store(record),
       putLater: this.store.putLater.bind(this.store),
       remove: this.store.remove.bind(this.store),
       byKey: this.store.byKey.bind(this.store),
@@ -488,13 +495,23 @@ export class SluiceOperator extends OperatorBase {
     }, ASK_MS)
   }
 
-  /** What was stored is seen in the next flush, and published after it. */
+  /** It is published while it is on its way to the store. */
+  #store(record: ReleaseRecord): Promise<void> {
+    const checksums = this.#checksums[parseObjectKey(record.key).kind]
+    return checksums.storing(record.key, this.pipeline.idAfter(record), () => this.store.put(record))
+  }
+
+  /** What was stored is seen in the next flush, published after it, and on the pods a moment later. */
   async #published(key: ObjectKey): Promise<void> {
     await new Promise<void>(resolve => setImmediate(resolve))
     const late = new AbortController()
     const settled = this.#checksums[parseObjectKey(key).kind].settled()
     await Promise.race([settled, sleep(this.#clock, PUBLISHED_MS, late.signal)])
     late.abort()
+    if (this.#waitedFor >= MOST_WAITED_FOR) return
+    this.#waitedFor++
+    await sleep(this.#clock, SERVED_MS)
+    this.#waitedFor--
   }
 
   /** Tells the gate what counts. Returns the keys that were released. */

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { idsChecksum } from '../../protocol/hash.ts'
+import type { ObjectKey } from '../../protocol/objects.ts'
 import { ChecksumGate } from './gate.ts'
 
 interface Entry {
@@ -41,6 +42,20 @@ describe('ChecksumGate', () => {
     expect(early.publish({ checksum: md5(['a:2', 'b:1']) })).toMatchObject({ status: 'mismatch', released: new Map() })
     expect(early.record(changes({ a: { id: 'a:2' } }))).toMatchObject({ status: 'consistent' })
     expect(released(early)).toEqual(['a:2', 'b:1'])
+  })
+
+  it('publishes what is about to be, which is no state of its own until it is one', () => {
+    const gate = opened()
+    const toCome = changes({ a: { id: 'a:2' }, c: { id: 'c:1' } })
+    const { checksum, ids, count } = gate.publication(new Map([...toCome].map(([key, to]) => [key, to?.id ?? ''])))
+    expect([checksum, ids, count]).toEqual([md5(['a:2', 'b:1', 'c:1']), ['a:2', 'b:1', 'c:1'], 3])
+    expect(gate.publish({ checksum })).toMatchObject({ status: 'mismatch', released: new Map() })
+    expect(released(gate)).toEqual(['a:1', 'b:1'])
+    gate.record(toCome)
+    expect(gate.status).toBe('consistent')
+    expect(released(gate)).toEqual(['a:2', 'b:1', 'c:1'])
+    const leaves = [...changes({ a: null })].map(([key]): [ObjectKey, string] => [key, ''])
+    expect(gate.publication(new Map(leaves)).ids).toEqual(['b:1', 'c:1'])
   })
 
   it('releases the newest of the states that were published, and no newer one', () => {

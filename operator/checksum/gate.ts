@@ -140,9 +140,18 @@ export class ChecksumGate<T extends Identified> {
     return mismatchOf(checksum === this.#baseChecksum ? { checksum, ids: this.#baseIds } : this.#published, ids, actual)
   }
 
-  /** What the leader publishes: the newest state. Costs O(number of IDs). */
-  publication(): Publication {
-    return publicationOf(this.#newestIds())
+  /**
+   * What the leader publishes: the newest state. Costs O(number of IDs).
+   * @param instead IDs of objects that are about to be other ones
+   */
+  publication(instead: ReadonlyMap<ObjectKey, string> = new Map<ObjectKey, string>()): Publication {
+    const delta = new Map<string, number>()
+    for (const [key, id] of instead) {
+      const now = this.#newest.get(key)?.id ?? ''
+      if (now !== '') accumulate(delta, new Map([[now, -1]]))
+      if (id !== '') accumulate(delta, new Map([[id, 1]]))
+    }
+    return publicationOf(applyDelta(this.#newestIds(), delta))
   }
 
   /** @param changed Only these keys changed since the last time; null: what is published did. */

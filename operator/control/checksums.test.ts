@@ -80,6 +80,21 @@ describe('mode operator', () => {
     expect(api.all(PLURAL)).toHaveLength(1)
   })
 
+  it('publishes what is to be while its record is on its way to the store, and takes it back where that fails', async () => {
+    const checksums = create()
+    checksums.want()
+    await until('published', () => published() !== undefined)
+    const { checksum = '', ids = [] } = published() ?? {}
+    const { promise, reject } = Promise.withResolvers<void>()
+    const storing = checksums.storing(WEB, 'shop/web:next', () => promise)
+    await until('published ahead', () => published()?.checksum !== checksum)
+    expect(published()?.ids).toEqual(['shop/web:next'])
+    reject(new Error('refused'))
+    await expect(storing).rejects.toThrow('refused')
+    await until('as it is', () => published()?.checksum === checksum)
+    expect(published()?.ids).toEqual(ids)
+  })
+
   it('does not publish while another leads, and does as soon as it leads itself', async () => {
     leads = false
     const checksums = create()

@@ -1,5 +1,5 @@
 /** CheckSum objects: which one counts on this replica, and on the leader what is published and what their status says. */
-import type { ObjectKind } from '../../protocol/objects.ts'
+import type { ObjectKey, ObjectKind } from '../../protocol/objects.ts'
 import { newestCheckSum, parseCheckSum } from '../checksum/newest.ts'
 import type { CheckSumObject } from '../checksum/newest.ts'
 import type { FleetPod } from '../fleet/fleet.ts'
@@ -13,6 +13,7 @@ import type { Resource } from '../kube/resources.ts'
 import { ModelError } from '../model/errors.ts'
 import type { IngressCheckSumSpec, IngressCheckSumStatus } from '../model/generated/crds.ts'
 import type { Releases } from '../pipeline/releases.ts'
+import { Ahead } from '../publish/ahead.ts'
 import { ChecksumPublisher } from '../publish/publisher.ts'
 import type { PublishedState } from '../publish/publisher.ts'
 import { checksumStatus } from '../status/checksum-status.ts'
@@ -48,6 +49,7 @@ export class Checksums {
   readonly #options: ChecksumsOptions
   readonly #known = new Map<string, Known>()
   readonly #publisher: ChecksumPublisher | null
+  readonly #ahead = new Ahead({ changed: () => this.want() })
   readonly #told = new Set<string>()
   #statusText = ''
 
@@ -91,7 +93,7 @@ export class Checksums {
   /** The leader: the newest state is to be published, if it is another. */
   want(): void {
     const { releases, kind } = this.#options
-    this.#publisher?.want(() => releases.gate(kind).publication())
+    this.#publisher?.want(() => releases.gate(kind).publication(this.#ahead.ids()))
   }
 
   /** A new leader publishes, whatever it believes to have done before. */
@@ -101,12 +103,21 @@ export class Checksums {
     this.#publisher?.reset()
   }
 
+  /**
+   * The leader: stores a record, and publishes meanwhile what is so when it is stored.
+   * @param id Of its object then; null: as it is now, or not known
+   */
+  storing(key: ObjectKey, id: string | null, store: () => Promise<void>): Promise<void> {
+    return this.#publisher === null ? store() : this.#ahead.during(key, id, store)
+  }
+
   /** Resolves after the write that is under way or next; at once where there is none, or where it waits for its turn. */
   settled(): Promise<void> {
     return this.#publisher?.settled() ?? Promise.resolve()
   }
 
   stop(): void {
+    this.#ahead.stop()
     this.#publisher?.stop()
   }
 

@@ -61,6 +61,40 @@ describe('a rollout', () => {
     expect(toPeople()).toEqual(['patch Ingress web', expect.stringMatching(/^status of IngressRollout/)])
   })
 
+  it('is stored and published before its IngressRollout is asked for', async () => {
+    const [api, leader] = await governed()
+    change(api, 'b.example')
+    // One of the namespace could be made: the next one begins without.
+    await leader.seconds(10)
+    let publish = (): void => undefined
+    const publishing = new Promise<void>(resolve => (publish = resolve))
+    leader.published = () => publishing
+    api.log.length = 0
+    change(api, 'c.example')
+    leader.deliver()
+    const looking = leader.look()
+    await settle()
+    expect(api.log.map(line => line.split(' ').slice(0, 2).join(' '))).toEqual(['update Secret'])
+    publish()
+    await looking
+    expect(api.log).toContainEqual(expect.stringMatching(/^create IngressRollout/))
+  })
+
+  it('goes to a Service that nothing referred to before in one write', async () => {
+    const [api, leader] = await governed()
+    change(api, 'b.example')
+    await leader.seconds(10)
+    api.put('services', service('next'))
+    api.put('endpointslices', slice('next', '198.18.0.9'))
+    await leader.settle()
+    api.log.length = 0
+    api.edit('ingresses', 'shop/web', { spec: ingress({ host: 'b.example', service: 'next' }).spec })
+    leader.deliver()
+    await leader.look()
+    expect(api.log.filter(line => line.startsWith('update Secret'))).toHaveLength(1)
+    expect((await outcomeOf(api)).record?.index).toBe(1)
+  })
+
   it('says when it wants to be looked at again, and not once it has ended', async () => {
     const [api, leader] = await governed()
     change(api, 'b.example')

@@ -45,7 +45,7 @@ export interface DriverOptions {
   readonly writer: ObjectWriter
   readonly pipeline: Pick<
     Pipeline,
-    'view' | 'endpoints' | 'hostsOfSecret' | 'isTakenOver' | 'renewal' | 'lacksCertificates'
+    'view' | 'endpointsOf' | 'hostsOfSecret' | 'isTakenOver' | 'renewal' | 'lacksCertificates'
   >
   readonly pods: () => readonly FleetPod[]
   readonly figures: FigureSource
@@ -165,7 +165,7 @@ export class Driver {
     if (rollouts.get(rollout.namespace, rollout.name)?.id !== rollout.id) return Infinity
     const view = pipeline.view(rollout.object)
     if (isMade(rollout)) maker.forget(rollout)
-    else await this.#make(rollout, view)
+    else await this.#endUnmakeable(rollout, view)
     const driven = this.#of(rollout, view)
     if (view?.policy) driven.policy = view.policy.settings
     const { state, policy } = driven
@@ -187,7 +187,7 @@ export class Driver {
       hosts,
       cleanSince: Math.max(this.#began, this.#takenBack.lastOn(hosts)),
       handedOn: this.#takenBack.measureOf(hosts, clock.now()),
-      endpoints: pipeline.endpoints,
+      endpointsOf: service => pipeline.endpointsOf(service),
       isTakenOver: () => pipeline.isTakenOver(rollout.object),
       isItsTurn: obstacle === null,
       renewal,
@@ -201,7 +201,12 @@ export class Driver {
     const made = step(state, observation, policy)
     const next = made.state
     if (!ENDED.has(next.phase)) this.#stand(rollout, view, next)
-    await this.#act(rollout, view, state, next, made.commands)
+    try {
+      await this.#act(rollout, view, state, next, made.commands)
+    } finally {
+      // Pods come first; but where nothing could be written it is all that there is to see.
+      this.#make(rollout)
+    }
     driven.state = next
     if (!ENDED.has(state.phase) && ENDED.has(next.phase)) this.#options.ended(next.phase)
     const hasEnded = ENDED.has(next.phase) && next.phase !== state.phase && next.phase !== 'Complete'
@@ -259,17 +264,21 @@ export class Driver {
     }
   }
 
+  /** Nobody waits for it. */
+  #make(rollout: Rollout): void {
+    const { maker, rollouts } = this.#options
+    const known = rollouts.get(rollout.namespace, rollout.name)
+    if (known?.id === rollout.id && !isMade(known) && maker.failure(known) === null) maker.begin(known)
+  }
+
   /**
-   * It begins while it is made. Nobody would see it or could stop it if that fails: then it is off the pods, and the next try is waited for.
+   * Nobody would see one that cannot be made, or could stop it: then it is off the pods, and the next try is waited for.
    * @throws KubeError why it could not be made
    */
-  async #make(rollout: Rollout, view: ObjectView | null): Promise<void> {
+  async #endUnmakeable(rollout: Rollout, view: ObjectView | null): Promise<void> {
     const { maker, records, rollouts } = this.#options
     const failure = maker.failure(rollout)
-    if (failure === null) {
-      maker.begin(rollout)
-      return
-    }
+    if (failure === null) return
     // Its end is to be told all the same, and somebody may say retry to it.
     const { phase } = this.#of(rollout, view).state
     const isDecided = phase === 'RollingBack' || ENDED.has(phase)

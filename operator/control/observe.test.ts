@@ -44,7 +44,7 @@ function look(of: ViewOf | null, change: Partial<ObserveInput> = {}): Observatio
     pods: [],
     figures: figureSource(),
     hosts: [],
-    endpoints: new Map(),
+    endpointsOf: () => [],
     ...{ lacksCertificates: null, renewal: null },
     isTakenOver: () => false,
     handedOn: null,
@@ -244,7 +244,8 @@ describe('figures, pods, endpoints', () => {
       record: { update: 'v2', index: 1, revisions: { v1: { hash: 'v1', content: content('old') } } },
     }
     const seen = (...services: readonly string[]): Observation['endpoints'] =>
-      look(of, { endpoints: new Map(services.map(name => [`shop/${name}:80`, ['198.18.0.1:80']])) }).endpoints
+      look(of, { endpointsOf: asked => (services.some(name => asked === `shop/${name}:80`) ? ['198.18.0.1:80'] : []) })
+        .endpoints
     expect(seen()).toEqual({ update: false, stable: false, missing: ['shop/new:80'] })
     expect(seen('old')).toEqual({ update: false, stable: true, missing: ['shop/new:80'] })
     expect(seen('new', 'old')).toEqual({ update: true, stable: true, missing: [] })

@@ -41,7 +41,8 @@ export interface ObserveInput {
   readonly pods: readonly FleetPod[]
   readonly figures: FigureSource
   readonly hosts: readonly string[]
-  readonly endpoints: ReadonlyMap<ServiceKey, readonly string[]>
+  /** Who serves a Service now. */
+  readonly endpointsOf: (service: ServiceKey) => readonly string[]
   readonly isItsTurn: boolean
   readonly lacksCertificates: Observation['lacksCertificates']
   readonly renewal: Observation['renewal']
@@ -58,7 +59,7 @@ export interface ObserveInput {
 }
 
 export function observe(input: ObserveInput): Observation {
-  const { key, spec, state, view, pods, figures, hosts, endpoints, now, wall, isItsTurn, cleanSince } = input
+  const { key, spec, state, view, pods, figures, hosts, endpointsOf, now, wall, isItsTurn, cleanSince } = input
   const record = view?.record ?? null
   const source = view?.source ?? null
   const { revision } = spec
@@ -113,9 +114,9 @@ export function observe(input: ObserveInput): Observation {
     moves: movesOf(key, view, revision),
     endpoints: {
       // Closed: no Service is asked.
-      update: closed !== null || serves(key, content, endpoints),
-      stable: serves(key, contentOf(stable, view), endpoints),
-      missing: closed !== null || content === null ? [] : servicesWithout(key, content, endpoints),
+      update: closed !== null || serves(key, content, endpointsOf),
+      stable: serves(key, contentOf(stable, view), endpointsOf),
+      missing: closed !== null || content === null ? [] : servicesWithout(key, content, endpointsOf),
     },
     lacksCertificates: input.lacksCertificates,
     renewal: input.renewal,
@@ -240,20 +241,16 @@ function manualIndexOf({ state, view, upToDate, spec }: ObserveInput): number | 
 function servicesWithout(
   key: ObjectView['key'],
   content: Content,
-  endpoints: ReadonlyMap<ServiceKey, readonly string[]>,
+  endpointsOf: ObserveInput['endpointsOf'],
 ): readonly ServiceKey[] {
   const { services } = referencesOf(parseObjectKey(key).namespace, content)
-  return services.filter(service => (endpoints.get(service) ?? []).length === 0)
+  return services.filter(service => endpointsOf(service).length === 0)
 }
 
 /** At least one endpoint serves; true where there is nothing to ask. */
-function serves(
-  key: ObjectView['key'],
-  content: Content | null,
-  endpoints: ReadonlyMap<ServiceKey, readonly string[]>,
-): boolean {
+function serves(key: ObjectView['key'], content: Content | null, endpointsOf: ObserveInput['endpointsOf']): boolean {
   const { kind, namespace }: { kind: ObjectKind; namespace: string } = parseObjectKey(key)
   if (kind === 'Secret' || content === null) return true
   const { services } = referencesOf(namespace, content)
-  return services.length === 0 || services.some(service => (endpoints.get(service) ?? []).length > 0)
+  return services.length === 0 || services.some(service => endpointsOf(service).length > 0)
 }

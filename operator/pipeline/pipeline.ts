@@ -146,6 +146,11 @@ export class Pipeline {
     return this.#services.all
   }
 
+  /** Of any Service, also of one that nothing refers to yet. */
+  endpointsOf(service: ServiceKey): readonly string[] {
+    return this.#services.of(service)
+  }
+
   get live(): ReadonlyMap<ObjectKey, LiveEntry> {
     return this.#live
   }
@@ -156,6 +161,24 @@ export class Pipeline {
 
   views(): Iterable<ObjectView> {
     return this.#views.values()
+  }
+
+  /** The ID of a policy's object when this record of it is stored; null: as it is now, or not known. */
+  idAfter(record: ReleaseRecord): string | null {
+    const { key, uid } = record
+    const {
+      source = null,
+      governance,
+      invalid = false,
+      namespaceTerminating = false,
+      raw = null,
+    } = this.view(key) ?? {}
+    if (source === null || source.uid !== uid || governance?.by !== 'policy') return null
+    const { kind } = parseObjectKey(key)
+    const { announced } = plan(source, governance, withoutChallenges(record, source), { invalid, namespaceTerminating })
+    if (announced === null || (kind === 'Secret' && !this.isNeeded(key))) return null
+    const id = this.#id(kind, key, announced, raw, chainOf(null, record, announced))
+    return id === this.#live.get(key)?.id ? null : id
   }
 
   /** @param unread names of policies that exist and cannot be read */

@@ -158,3 +158,51 @@ describe('what is released', () => {
     expect(replica.releases.version).toBeGreaterThan(version)
   })
 })
+
+describe('what is published while it is on its way to the store', () => {
+  /** A replica of a governed Ingress whose content is new, and the record that is to be stored. */
+  const begun = (): { readonly replica: Replica; readonly next: ReleaseRecord } => {
+    const replica = new Replica().put(ingress({ host: 'a.example' })).publish()
+    const adopted = adopt(replica.source(WEB))
+    replica.policies(policy()).store(adopted).publish()
+    replica.put(ingress({ host: 'b.example' })).turn()
+    return { replica, next: advance(begin(adopted, replica.source(WEB)), 1) }
+  }
+  const publication = (replica: Replica, record: ReleaseRecord): { readonly checksum: string } => {
+    const id = replica.pipeline.idAfter(record)
+    return replica.releases.gate('Ingress').publication(new Map(id === null ? [] : [[record.key, id]]))
+  }
+
+  it('is given out when it is stored, and not before', () => {
+    const { replica, next } = begun()
+    const before = replica.given(WEB, 0)
+    replica.publishOnly('Ingress', publication(replica, next))
+    expect(replica.givenTo(WEB)).toEqual([before, before, before, before])
+    replica.store(next).turn()
+    expect(replica.releases.status('Ingress')).toBe('consistent')
+    expect(replica.givenTo(WEB)).toEqual([next.update, before, before, before])
+  })
+
+  it('is what is published afterwards, also when it is taken back', () => {
+    const { replica, next } = begun()
+    const ahead = publication(replica, next)
+    replica.store(next).publish()
+    expect(replica.releases.gate('Ingress').publication()).toEqual(ahead)
+    const back = takeBack(next)
+    const aheadOfBack = publication(replica, back)
+    expect(aheadOfBack).not.toEqual(ahead)
+    replica.store(back).publish()
+    expect(replica.releases.gate('Ingress').publication()).toEqual(aheadOfBack)
+  })
+
+  it('is nothing else where the index alone moves, the record is of another object, or no policy governs it', () => {
+    const { replica, next } = begun()
+    expect(replica.pipeline.idAfter(next)).not.toBeNull()
+    expect(replica.pipeline.idAfter({ ...next, uid: 'another' })).toBeNull()
+    expect(replica.pipeline.idAfter({ ...next, key: 'Ingress/shop/none' })).toBeNull()
+    replica.store(next).turn()
+    expect(replica.pipeline.idAfter(advance(next, 2))).toBeNull()
+    replica.policies().turn()
+    expect(replica.pipeline.idAfter(takeBack(next))).toBeNull()
+  })
+})

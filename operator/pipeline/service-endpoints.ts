@@ -20,12 +20,18 @@ export class ServiceEndpoints {
     this.#caches = caches
   }
 
+  /** Of the Services that are needed. */
   get all(): ReadonlyMap<ServiceKey, readonly string[]> {
     return this.#endpoints
   }
 
   get idle(): boolean {
     return this.#touched.size === 0
+  }
+
+  /** Who serves a Service now, whether or not anything needs it yet: whoever begins to is known before it does. */
+  of(service: ServiceKey): readonly string[] {
+    return this.#endpoints.get(service) ?? this.#ask(service).endpoints
   }
 
   /** Sets what the Ingress needs. */

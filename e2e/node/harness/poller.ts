@@ -5,19 +5,24 @@ import { checkAddress } from '../../load/targets.ts'
 import type { Target } from '../../load/targets.ts'
 import { HarnessError } from './errors.ts'
 
-/** Between two questions to one proxy: the resolution of what is measured. */
+/** Between two questions to one proxy: the resolution of what is measured. Milliseconds. */
 const EVERY_MS = 5
 
 export class HostPoller {
   readonly #targets: readonly Target[]
+  readonly #everyMs: number
+  #closed = false
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 2 })
 
-  constructor(targets: readonly Target[]) {
+  constructor(targets: readonly Target[], everyMs = EVERY_MS) {
     for (const target of targets) checkAddress(target.address)
     this.#targets = targets
+    this.#everyMs = everyMs
   }
 
+  /** Whoever waits is told that it does not come. */
   close(): void {
+    this.#closed = true
     this.#agent.destroy()
   }
 
@@ -31,10 +36,10 @@ export class HostPoller {
     const until = performance.now() + timeoutMs
     for (;;) {
       if ((await this.#ask(target, host)) === version) return performance.now()
-      if (performance.now() > until) {
+      if (this.#closed || performance.now() > until) {
         throw new HarnessError('E2E_TIMEOUT', `proxy ${target.ordinal} does not serve ${host} from ${version}`)
       }
-      await sleep(EVERY_MS)
+      await sleep(this.#everyMs)
     }
   }
 
