@@ -256,8 +256,9 @@ export class Driver {
       // Written before, and the stamp was not.
       if (JSON.stringify(effect.record) !== JSON.stringify(record)) {
         await this.#options.records.put(effect.record)
-        // Annotations and status are for people, but where people move the index by them: else pods come first.
-        if (view.governance.by === 'policy' && !view.governance.manual) await this.#options.published(view.key)
+        // Annotations and status are for people, but where people move the index by them: else pods come first, where it is for them.
+        const isForPods = effect.stamp && view.governance.by === 'policy' && !view.governance.manual
+        if (isForPods) await this.#options.published(view.key)
         this.#assertLeading()
       }
       if (effect.stamp) await this.#stamp(view, effect.record)

@@ -57,7 +57,7 @@ describe('while a record is on its way to the store', () => {
     expect([ahead.ids().size, changed]).toEqual([0, 0])
   })
 
-  it('nor for longer than others can wait', async () => {
+  it('nor for longer than others can wait, and not at all behind a write that took so long', async () => {
     const { done, end } = write('shop/web:2')
     await jest.advanceTimersByTimeAsync(250)
     expect([ahead.ids().size, changed]).toEqual([0, 2])
@@ -65,6 +65,14 @@ describe('while a record is on its way to the store', () => {
     expect(await done).toBe('stored')
     await jest.advanceTimersByTimeAsync(1_000)
     expect(changed).toBe(2)
+    const next = write('shop/web:3')
+    expect(ahead.ids().size).toBe(0)
+    next.end()
+    await next.done
+    const third = write('shop/web:4')
+    expect([...ahead.ids()]).toEqual([[WEB, 'shop/web:4']])
+    third.end()
+    await third.done
   })
 
   it('what could not be stored is not to come, and the next one is waited for', async () => {

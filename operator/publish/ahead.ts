@@ -23,7 +23,7 @@ export class Ahead {
   readonly #changed: () => void
   readonly #longestMs: number
   readonly #expected = new Map<ObjectKey, Expectation>()
-  /** The last record could be stored. */
+  /** The last record could be stored, and in time. */
   #able = true
 
   constructor({ changed, longestMs = LONGEST_MS }: AheadOptions) {
@@ -37,16 +37,18 @@ export class Ahead {
   }
 
   /**
-   * Stores a record of the object. Where the last one could not be stored nothing is published ahead: what comes of this one is not sure.
+   * Stores a record of the object. Where the last one could not be stored, or took its time, nothing is published ahead: what comes of
+   * this one, and when, is not sure.
    * @param id Of the object when it is stored; null: as it is now, or not known
    * @param store The write. What it throws is thrown
    */
   async during(key: ObjectKey, id: string | null, store: () => Promise<void>): Promise<void> {
+    const began = performance.now()
     const stored = store()
     const expectation = id === null || !this.#able ? null : this.#expect(key, id)
     try {
       await stored
-      this.#able = true
+      this.#able = performance.now() - began < this.#longestMs
     } catch (error) {
       this.#able = false
       this.#forget(key, expectation)
