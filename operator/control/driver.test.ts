@@ -80,6 +80,22 @@ describe('a rollout', () => {
     expect(api.log).toContainEqual(expect.stringMatching(/^create IngressRollout/))
   })
 
+  it('waits for no pods with what moves nothing on them', async () => {
+    const [api, leader] = await governed({ batches: [{ pods: 1, pause: {} }, { pods: '100%' }] })
+    let published = 0
+    leader.published = (): Promise<void> => {
+      published++
+      return Promise.resolve()
+    }
+    api.log.length = 0
+    change(api, 'b.example')
+    await leader.seconds(6)
+    expect(found(api).status.batch).toBe(1)
+    // The first batch, and that it waits for a person.
+    expect(api.log.filter(line => line.startsWith('update Secret'))).toHaveLength(2)
+    expect(published).toBe(1)
+  })
+
   it('goes to a Service that nothing referred to before in one write', async () => {
     const [api, leader] = await governed()
     change(api, 'b.example')

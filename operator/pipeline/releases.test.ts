@@ -202,7 +202,10 @@ describe('what is published while it is on its way to the store', () => {
     expect(replica.pipeline.idAfter({ ...next, key: 'Ingress/shop/none' })).toBeNull()
     replica.store(next).turn()
     expect(replica.pipeline.idAfter(advance(next, 2))).toBeNull()
-    replica.policies().turn()
-    expect(replica.pipeline.idAfter(takeBack(next))).toBeNull()
+    const free = new Replica().put(ingress({ host: 'a.example' })).publish()
+    const adopted = adopt(free.source(WEB))
+    free.put(ingress({ host: 'b.example' })).turn()
+    // It would keep `a`; but nobody governs it.
+    expect(free.pipeline.idAfter({ ...adopted, refused: [free.source(WEB).revision] })).toBeNull()
   })
 })
