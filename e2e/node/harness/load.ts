@@ -18,7 +18,6 @@ export interface LoadSettings {
 
 export class NodeLoad {
   readonly #records: LoadRecord[] = []
-  readonly #started = performance.now()
   readonly #http: HttpLoad | null
   readonly #tls: TlsLoad | null
 
@@ -48,11 +47,6 @@ export class NodeLoad {
 
   get connections(): readonly ConnectionCounts[] {
     return this.#http?.connections ?? []
-  }
-
-  /** Requests per second since the start, as they ended. */
-  get rate(): number {
-    return this.#records.length / ((performance.now() - this.#started) / 1_000)
   }
 
   async stop(): Promise<void> {
