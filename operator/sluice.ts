@@ -382,11 +382,14 @@ export class SluiceOperator extends OperatorBase {
     this.#reopenSoon()
     if (this.#scheduled) return
     this.#scheduled = true
-    setImmediate(() => {
-      this.#scheduled = false
-      // Before everything was read nothing may be concluded from what is not there.
-      if (this.synced && (this.#flushed || this.store.unreadable.length === 0)) this.#flush()
-    })
+    setImmediate(() => this.#flushScheduled())
+  }
+
+  #flushScheduled(): void {
+    if (!this.#scheduled) return
+    this.#scheduled = false
+    // Before everything was read nothing may be concluded from what is not there.
+    if (this.synced && (this.#flushed || this.store.unreadable.length === 0)) this.#flush()
   }
 
   #flush(): void {
@@ -460,6 +463,8 @@ export class SluiceOperator extends OperatorBase {
     const keys = this.#gate(kind)
     const waiting = this.#noteAddresses(keys)
     this.#give(keys, [], waiting)
+    // What this checksum counts may have been stored a moment ago: its pods wait for nothing else that the event loop has to do.
+    this.#flushScheduled()
     if (waiting) this.leader.viewed(this.#addresses.asked)
     this.leader.statusMayDiffer()
     this.#checkHeld()
@@ -498,7 +503,9 @@ export class SluiceOperator extends OperatorBase {
   /** It is published while it is on its way to the store. */
   #store(record: ReleaseRecord): Promise<void> {
     const checksums = this.#checksums[parseObjectKey(record.key).kind]
-    return checksums.storing(record.key, this.pipeline.idAfter(record), () => this.store.put(record))
+    return checksums
+      .storing(record.key, this.pipeline.idAfter(record), () => this.store.put(record))
+      .finally(() => this.#flushScheduled())
   }
 
   /** What was stored is seen in the next flush, published after it, and on the pods a moment later. */

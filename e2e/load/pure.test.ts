@@ -4,7 +4,7 @@ import { due } from './pace.ts'
 import type { LoadRecord } from './record.ts'
 import { failed } from './record.ts'
 import { certificatesIn } from './server-flight.ts'
-import { quantile, summarize } from './summary.ts'
+import { medianBetween, quantile, summarize } from './summary.ts'
 import { parseTargets } from './targets.ts'
 
 const record = (more: Partial<LoadRecord>): LoadRecord => ({
@@ -86,6 +86,31 @@ describe('summary', () => {
     expect([200, 301, 404, 503].map(status => failed(record({ status })))).toEqual([false, false, true, true])
     expect(failed(record({ status: null }))).toBe(true)
     expect(failed(record({ error: 'TIMEOUT' }))).toBe(true)
+  })
+
+  it.each([
+    [[3], [3, 3]],
+    [
+      [1, 2, 3, 4, 5],
+      [1, 5],
+    ],
+    [Array.from({ length: 40 }, (_, n) => n + 1), [13, 28]],
+    [Array.from({ length: 100 }, (_, n) => n + 1), [40, 61]],
+    [[], [0, 0]],
+  ])('between which the median lies %#', (values, between) => {
+    expect(medianBetween(Float64Array.from(values))).toEqual(between)
+  })
+
+  it('the median lies there 95 of 100 times', () => {
+    // A generator with a seed: the same thousand samples on every run.
+    let seed = 7
+    const random = (): number => (seed = (seed * 48_271) % 2_147_483_647) / 2_147_483_647
+    let inside = 0
+    for (let n = 0; n < 1_000; n++) {
+      const [low, high] = medianBetween(Float64Array.from({ length: 40 }, random).sort())
+      if (low <= 0.5 && 0.5 <= high) inside++
+    }
+    expect(inside).toBeGreaterThanOrEqual(935)
   })
 
   it('quantiles by nearest rank', () => {

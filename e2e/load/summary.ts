@@ -48,3 +48,15 @@ export function reasonOf(record: LoadRecord): string {
 export function quantile(sorted: Float64Array, q: number): number {
   return sorted[Math.max(0, Math.ceil(q * sorted.length) - 1)] ?? 0
 }
+
+/**
+ * Between these lies the median of all that could have been measured, 95 of 100 times, whatever its distribution: two order statistics
+ * (normal approximation of the binomial). Of a handful it is all there is. `sorted` ascending.
+ */
+export function medianBetween(sorted: Float64Array): readonly [number, number] {
+  const { length } = sorted
+  const half = 1.96 * Math.sqrt(length) * 0.5
+  const low = Math.max(1, Math.floor(length / 2 - half))
+  const high = Math.min(length, Math.ceil(1 + length / 2 + half))
+  return [sorted[low - 1] ?? 0, sorted[high - 1] ?? 0]
+}

@@ -12,7 +12,7 @@ import type { Write } from '../chaos/audit.ts'
 import { Cluster as Node } from '../demo/cluster.ts'
 import { HttpLoad } from '../load/http-load.ts'
 import type { LoadRecord } from '../load/record.ts'
-import { quantile } from '../load/summary.ts'
+import { medianBetween, quantile } from '../load/summary.ts'
 import { ROOT } from '../node/harness/cluster.ts'
 import { pointAt } from '../node/harness/manifests.ts'
 import { HostPoller } from '../node/harness/poller.ts'
@@ -50,7 +50,8 @@ const POLICY = {
 const inMs = (times: readonly number[]): string => {
   const sorted = Float64Array.from(times).sort()
   const [p50 = 0, p90 = 0, most = 0] = [0.5, 0.9, 1].map(q => Math.round(quantile(sorted, q)))
-  return `p50 ${p50} ms, p90 ${p90}, max ${most} (${times.length} changes)`
+  const [low, high] = medianBetween(sorted).map(Math.round)
+  return `p50 ${p50} ms (95 %: ${low} to ${high}), p90 ${p90}, max ${most} (${times.length} changes)`
 }
 
 async function writes(): Promise<readonly Write[]> {

@@ -15,12 +15,12 @@ describe('ChecksumPublisher', () => {
   function publisher(options: { leader?: boolean; burst?: number } = {}): {
     written: string[]
     failures: unknown[]
-    control: { leader: boolean; fail: boolean }
+    control: { leader: boolean; fail: boolean; takesMs: number }
     publisher: ChecksumPublisher
   } {
     const written: string[] = []
     const failures: unknown[] = []
-    const control = { leader: options.leader ?? true, fail: false }
+    const control = { leader: options.leader ?? true, fail: false, takesMs: 0 }
     return {
       written,
       failures,
@@ -29,7 +29,9 @@ describe('ChecksumPublisher', () => {
         write: s => {
           if (control.fail) return Promise.reject(new Error('away'))
           written.push(s.checksum)
-          return Promise.resolve()
+          return control.takesMs === 0
+            ? Promise.resolve()
+            : new Promise(resolve => setTimeout(resolve, control.takesMs))
         },
         mayWrite: () => control.leader,
         failed: e => failures.push(e),
@@ -52,6 +54,24 @@ describe('ChecksumPublisher', () => {
     expect(written).toEqual(['a', 'c'])
     await jest.advanceTimersByTimeAsync(10_000)
     expect(written).toEqual(['a', 'c'])
+  })
+
+  it('writes once what is wanted many times in a turn of the event loop', async () => {
+    const { publisher: p, written, control } = publisher({ burst: 10 })
+    control.takesMs = 20
+    for (const checksum of ['a', 'b', 'c']) p.want(() => state(checksum))
+    expect(written).toEqual([])
+    await jest.advanceTimersByTimeAsync(10_000)
+    expect(written).toEqual(['c'])
+  })
+
+  it('writes nothing after its end', async () => {
+    const { publisher: p, written } = publisher()
+    p.want(() => state('a'))
+    p.stop()
+    p.want(() => state('b'))
+    await jest.advanceTimersByTimeAsync(10_000)
+    expect(written).toEqual([])
   })
 
   it('says when what is wanted is written, or could not be, and lets nobody wait for its turn', async () => {

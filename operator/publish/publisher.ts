@@ -38,8 +38,8 @@ export class ChecksumPublisher {
   #reckonedAt: number
   #writing = false
   #timer: ReturnType<typeof setTimeout> | null = null
-  /** It is written in the next turn of the event loop. */
-  #isNext = false
+  /** It is written in this turn of the event loop, after all that asks for it. */
+  #next: ReturnType<typeof setImmediate> | null = null
   #stopped = false
   /** Who waits for the end of the next write. */
   readonly #waiting: (() => void)[] = []
@@ -75,6 +75,7 @@ export class ChecksumPublisher {
   stop(): void {
     this.#stopped = true
     if (this.#timer !== null) clearTimeout(this.#timer)
+    if (this.#next !== null) clearImmediate(this.#next)
     this.#tell()
   }
 
@@ -83,7 +84,7 @@ export class ChecksumPublisher {
    * for its turn: under constant change nobody waits longer than for a write.
    */
   settled(): Promise<void> {
-    if (this.#stopped || !(this.#writing || this.#isNext)) return Promise.resolve()
+    if (this.#stopped || !(this.#writing || this.#next !== null)) return Promise.resolve()
     return new Promise(resolve => this.#waiting.push(resolve))
   }
 
@@ -96,11 +97,16 @@ export class ChecksumPublisher {
   }
 
   #schedule(afterMs: number): void {
-    if (this.#stopped || this.#writing || this.#timer !== null) return
-    this.#isNext = afterMs === 0
+    if (this.#stopped || this.#writing || this.#timer !== null || this.#next !== null) return
+    if (afterMs === 0) {
+      this.#next = setImmediate(() => {
+        this.#next = null
+        void this.#publish()
+      })
+      return
+    }
     this.#timer = setTimeout(() => {
       this.#timer = null
-      this.#isNext = false
       void this.#publish()
     }, afterMs)
   }

@@ -1,7 +1,9 @@
 import { EventEmitter } from 'node:events'
 import type { ServerResponse } from 'node:http'
-import { expect, it } from '@jest/globals'
+import { afterEach, describe, expect, it, jest } from '@jest/globals'
+import type { ObjectKey } from '../../protocol/objects.ts'
 import { Connection } from './connection.ts'
+import { worldOf } from './testing/world.ts'
 
 /** A client that reads when it is told to. */
 class FakeResponse extends EventEmitter {
@@ -12,6 +14,14 @@ class FakeResponse extends EventEmitter {
   write(line: string): boolean {
     this.lines.push(line)
     return this.reads
+  }
+
+  end(): void {
+    this.lines.push('end')
+  }
+
+  destroy(): void {
+    this.lines.push('destroyed')
   }
 }
 
@@ -35,4 +45,79 @@ it('a line that must arrive waits for a client that is behind, one that need not
   expect(response.lines).toEqual(['first', 'hello', 'secret', 'other secret'])
   connection.say('ping')
   expect(response.lines.at(-1)).toBe('ping')
+})
+
+describe('a change of which a pod serves nothing yet', () => {
+  const A = 'Ingress/shop/a'
+  const served = new Map<ObjectKey, string>()
+  const open = (): {
+    readonly response: FakeResponse
+    readonly connection: Connection
+    readonly change: (announced: string) => void
+  } => {
+    jest.useFakeTimers()
+    served.clear()
+    served.set(A, 'r1')
+    const response = new FakeResponse()
+    const pod = { name: 'sluice-proxy-1', uid: 'uid', ordinal: 1 }
+    const connection = new Connection({
+      ...{ pod, response: response as unknown as ServerResponse, clientHash: null, now: () => 0 },
+    })
+    connection.publish({ world: worldOf(served), objects: null, services: null, observe: true })
+    response.lines.length = 0
+    const change = (announced: string): void =>
+      connection.publish({ world: worldOf(served, announced), objects: [A], services: [], observe: false })
+    return { response, connection, change }
+  }
+  const revisions = ({ lines }: FakeResponse): readonly unknown[] =>
+    lines.map(
+      line =>
+        (JSON.parse(line) as { readonly assignments: readonly { readonly announced: string }[] }).assignments[0]
+          ?.announced,
+    )
+  afterEach(() => void jest.useRealTimers())
+
+  it('comes a tenth of a second later, whatever else of this kind comes meanwhile', () => {
+    const { response, change } = open()
+    change('r2')
+    jest.advanceTimersByTime(60)
+    change('r3')
+    expect(jest.getTimerCount()).toBe(1)
+    jest.advanceTimersByTime(39)
+    expect(response.lines).toEqual([])
+    jest.advanceTimersByTime(1)
+    expect(revisions(response)).toEqual(['r3'])
+    jest.advanceTimersByTime(1_000)
+    expect(response.lines).toHaveLength(1)
+    change('r4')
+    jest.advanceTimersByTime(100)
+    expect(revisions(response)).toEqual(['r3', 'r4'])
+  })
+
+  it('comes at once with one that it serves', () => {
+    const { response, change } = open()
+    change('r2')
+    served.set(A, 'r2')
+    change('r2')
+    expect(revisions(response)).toEqual(['r2'])
+    jest.advanceTimersByTime(1_000)
+    expect(response.lines).toHaveLength(1)
+  })
+
+  it('comes before the end of the connection, so that another replica goes on from there', () => {
+    const { response, connection, change } = open()
+    change('r2')
+    connection.end()
+    expect(response.lines).toHaveLength(2)
+    expect(response.lines[1]).toBe('end')
+    expect(jest.getTimerCount()).toBe(0)
+  })
+
+  it('is forgotten with a connection that is cut', () => {
+    const { response, connection, change } = open()
+    change('r2')
+    connection.destroy()
+    expect(jest.getTimerCount()).toBe(0)
+    expect(response.lines).toEqual(['destroyed'])
+  })
 })

@@ -4,6 +4,9 @@ import type { PodIdentity } from './auth.ts'
 import { Feed } from './feed.ts'
 import type { WorldChange } from './world.ts'
 
+/** By how much later pods hear of a change of which they serve nothing yet: those that do have the machine, and the operator, first. */
+const OTHERS_FIRST_MS = 100
+
 export class Connection {
   readonly pod: PodIdentity
   readonly #response: ServerResponse
@@ -12,6 +15,8 @@ export class Connection {
   /** Monotonic milliseconds since when the client has not taken what was written; null: it keeps up. */
   #blockedSince: number | null = null
   #closed = false
+  /** For what may wait. */
+  #later: NodeJS.Timeout | null = null
   /** Lines to write before what the feed has. */
   readonly #owed: string[] = []
 
@@ -33,7 +38,8 @@ export class Connection {
 
   publish(change: WorldChange): void {
     this.#feed.publish(change)
-    this.#pump()
+    if (!this.#feed.mayWait) this.#pump()
+    else this.#later ??= setTimeout(() => this.#pump(), OTHERS_FIRST_MS)
   }
 
   /** Writes a line that stands apart from the world (hello, ping); left out while the client is behind: it has enough to read. */
@@ -54,17 +60,29 @@ export class Connection {
 
   /** Ends after what was written. */
   end(): void {
-    this.#closed = true
+    this.#pump()
+    this.#close()
     this.#response.end()
   }
 
   /** Cuts the connection. */
   destroy(): void {
-    this.#closed = true
+    this.#close()
     this.#response.destroy()
   }
 
+  #close(): void {
+    this.#closed = true
+    this.#cancel()
+  }
+
+  #cancel(): void {
+    if (this.#later !== null) clearTimeout(this.#later)
+    this.#later = null
+  }
+
   #pump(): void {
+    this.#cancel()
     while (this.#blockedSince === null && !this.#closed) {
       const line = this.#owed.shift() ?? this.#feed.next()
       if (line === null) return

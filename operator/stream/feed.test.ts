@@ -1,6 +1,8 @@
-import { expect, it } from '@jest/globals'
+import { beforeEach, describe, expect, it } from '@jest/globals'
+import type { ObjectKey } from '../../protocol/objects.ts'
 import { Feed } from './feed.ts'
 import type { Observation, World } from './world.ts'
+import { worldOf } from './testing/world.ts'
 
 const HOSTS = ['web.example.com']
 let observation: Observation
@@ -33,4 +35,61 @@ it('asks a pod again only where it asks for something else', () => {
   expect(asked(['Ingress/shop/a', 'Ingress/shop/b'])).toEqual([])
   expect(asked(['Ingress/shop/a'], false)).toEqual([])
   expect(asked(['Ingress/shop/a'])).toEqual([of('Ingress/shop/a')])
+})
+
+describe('what may wait until other pods have it', () => {
+  const A = 'Ingress/shop/a'
+  const B = 'Ingress/shop/b'
+  const MANY = Array.from({ length: 17 }, (_, n) => `Ingress/shop/${n}`)
+  let served: Map<ObjectKey, string>
+  let feed: Feed
+  const publish = (
+    objects: readonly ObjectKey[] | null,
+    services: readonly string[] | null = [],
+    observe = false,
+  ): boolean => {
+    feed.publish({ world: worldOf(served), objects, services, observe })
+    return feed.mayWait
+  }
+  const read = (): void => {
+    while (feed.next() !== null);
+  }
+
+  beforeEach(() => {
+    observation = { objects: [], hosts: [], intervalMs: 1_000 }
+    served = new Map([A, ...MANY].map(key => [key, 'r1']))
+    feed = new Feed(0, null)
+  })
+
+  it('is nothing of what a connection begins with', () => {
+    expect(publish(null, null, true)).toBe(false)
+    expect(publish([A])).toBe(false)
+  })
+
+  it.each<readonly [string, () => boolean, boolean]>([
+    ['a change of which this pod serves nothing', () => publish([A]), true],
+    ['another content', () => publish([(served.set(A, 'r2'), A)]), false],
+    ['an object that is new', () => publish([(served.set(B, 'r1'), B)]), false],
+    ['an object that is gone', () => publish([(served.delete(A), A)]), false],
+    ['one of two that it serves', () => publish([A, (served.set(B, 'r1'), B)]), false],
+    ['endpoints', () => publish([A], ['shop/a:80']), false],
+    ['a change of everything', () => publish(null), false],
+    ['of many objects', () => publish(MANY), false],
+    ['of fewer', () => publish(MANY.slice(1)), true],
+    ['another question, by itself', () => publish([], [], true), false],
+    ['another question behind a change that waits', () => publish([A]) && publish([], [], true), true],
+    ['endpoints behind a change that waits', () => publish([A]) && publish([], ['shop/a:80']), false],
+  ])('%s', (_what, change, may) => {
+    publish(null, null, true)
+    read()
+    expect(change()).toBe(may)
+  })
+
+  it('is nothing any more when it was read', () => {
+    publish(null, null, true)
+    read()
+    publish([A])
+    read()
+    expect(feed.mayWait).toBe(false)
+  })
 })

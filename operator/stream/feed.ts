@@ -9,6 +9,8 @@ import type { World, WorldChange } from './world.ts'
 
 /** A delta of more characters than this goes out as a snapshot, in portions. */
 const MAX_DELTA = 32_000_000
+/** It is looked at twice: once for whether it may wait. */
+const FEW_OBJECTS = 16
 
 export class Feed {
   readonly #state: PodState
@@ -39,6 +41,16 @@ export class Feed {
     this.#objects = merged(this.#objects, change.objects)
     this.#services = merged(this.#services, change.services)
     this.#observe ||= change.observe
+  }
+
+  /**
+   * What waits here changes nothing that this pod serves: other pods, which have another index, come first with it.
+   * Of endpoints nothing waits.
+   */
+  get mayWait(): boolean {
+    if (this.#world === null || this.#objects === null || this.#services?.size !== 0) return false
+    const { size } = this.#objects
+    return size > 0 && size <= FEW_OBJECTS && this.#state.servesSame(this.#world, this.#objects)
   }
 
   /** The next line to write; null: the client has everything. */

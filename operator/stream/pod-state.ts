@@ -55,6 +55,14 @@ export class PodState {
     }
   }
 
+  /** Of each of these objects the pod goes on with the content it was sent, whatever else is new of it. */
+  servesSame(world: World, keys: Iterable<ObjectKey>): boolean {
+    for (const key of keys) {
+      if (world.entry(key, this.#ordinal)?.assignment.digest !== this.#assignments.get(key)?.digest) return false
+    }
+    return true
+  }
+
   /** Everything among these keys (null: all) that differs from what was sent; null: nothing does. It counts as sent. */
   delta(world: World, keys: Iterable<ObjectKey> | null): Delta | null {
     const base = this.stateHash
