@@ -392,6 +392,17 @@ export class SluiceOperator extends OperatorBase {
     if (this.synced && (this.#flushed || this.store.unreadable.length === 0)) this.#flush()
   }
 
+  /** From within what something else waits for. A defect ends the process, as it does in a turn of its own: nobody may catch it here. */
+  #flushEarly(): void {
+    try {
+      this.#flushScheduled()
+    } catch (error) {
+      setImmediate(() => {
+        throw error
+      })
+    }
+  }
+
   #flush(): void {
     if (this.#policiesDirty) {
       this.#policiesDirty = false
@@ -464,7 +475,7 @@ export class SluiceOperator extends OperatorBase {
     const waiting = this.#noteAddresses(keys)
     this.#give(keys, [], waiting)
     // What this checksum counts may have been stored a moment ago: its pods wait for nothing else that the event loop has to do.
-    this.#flushScheduled()
+    this.#flushEarly()
     if (waiting) this.leader.viewed(this.#addresses.asked)
     this.leader.statusMayDiffer()
     this.#checkHeld()
@@ -505,7 +516,7 @@ export class SluiceOperator extends OperatorBase {
     const checksums = this.#checksums[parseObjectKey(record.key).kind]
     return checksums
       .storing(record.key, this.pipeline.idAfter(record), () => this.store.put(record))
-      .finally(() => this.#flushScheduled())
+      .finally(() => this.#flushEarly())
   }
 
   /** What was stored is seen in the next flush, published after it, and on the pods a moment later. */
