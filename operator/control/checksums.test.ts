@@ -84,6 +84,7 @@ describe('mode operator', () => {
     const checksums = create()
     checksums.want()
     await until('published', () => published() !== undefined)
+    seen(checksums)
     const { checksum = '', ids = [] } = published() ?? {}
     const { promise, reject } = Promise.withResolvers<void>()
     const storing = checksums.storing(WEB, 'shop/web:next', () => promise)
@@ -93,6 +94,16 @@ describe('mode operator', () => {
     await expect(storing).rejects.toThrow('refused')
     await until('as it is', () => published()?.checksum === checksum)
     expect(published()?.ids).toEqual(ids)
+  })
+
+  it('publishes nothing ahead while pods wait for what is published anyway', async () => {
+    const checksums = create()
+    checksums.want()
+    await until('published', () => published() !== undefined)
+    // Its watch event has not come.
+    const before = api.writes
+    await checksums.storing(WEB, 'shop/web:next', () => new Promise(resolve => setTimeout(resolve, 20)))
+    expect(api.writes).toBe(before)
   })
 
   it('does not publish while another leads, and does as soon as it leads itself', async () => {

@@ -49,7 +49,10 @@ export class Checksums {
   readonly #options: ChecksumsOptions
   readonly #known = new Map<string, Known>()
   readonly #publisher: ChecksumPublisher | null
-  readonly #ahead = new Ahead({ changed: () => this.want() })
+  readonly #ahead = new Ahead({
+    changed: () => this.want(),
+    agrees: () => this.#options.releases.gate(this.#options.kind).status === 'consistent',
+  })
   readonly #told = new Set<string>()
   #statusText = ''
 

@@ -80,6 +80,26 @@ describe('a rollout', () => {
     expect(api.log).toContainEqual(expect.stringMatching(/^create IngressRollout/))
   })
 
+  it('is there for people while its annotations wait for an admission webhook', async () => {
+    const [api, leader] = await governed()
+    change(api, 'b.example')
+    await leader.seconds(10)
+    let admit = (): void => undefined
+    const admission = new Promise<void>(resolve => (admit = resolve))
+    api.slow(what => (what.startsWith('patch Ingress') ? admission : null))
+    api.log.length = 0
+    change(api, 'c.example')
+    leader.deliver()
+    const looking = leader.look()
+    await settle()
+    expect(api.log.map(line => line.split(' ').slice(0, 2).join(' '))).toEqual([
+      ...['update Secret', 'create IngressRollout'],
+    ])
+    admit()
+    await looking
+    expect(api.log).toContain('patch Ingress web')
+  })
+
   it('waits for no pods with what moves nothing on them', async () => {
     const [api, leader] = await governed({ batches: [{ pods: 1, pause: {} }, { pods: '100%' }] })
     let published = 0

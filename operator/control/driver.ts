@@ -261,6 +261,8 @@ export class Driver {
         if (isForPods) await this.#options.published(view.key)
         this.#assertLeading()
       }
+      // It is on pods, and annotations may wait for an admission webhook: what people look at first is not to wait for that.
+      this.#make(rollout)
       if (effect.stamp) await this.#stamp(view, effect.record)
     }
   }

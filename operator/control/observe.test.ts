@@ -5,6 +5,7 @@ import type { Refusal, Report } from '../../protocol/messages.ts'
 import type { FleetPod } from '../fleet/fleet.ts'
 import type { IngressRolloutSpec } from '../model/generated/crds.ts'
 import type { IngressContent } from '../model/types.ts'
+import type { SideBySide } from '../rollout/analysis/window.ts'
 import { EMPTY_AGGREGATE } from '../rollout/machine/figures.ts'
 import type { Before } from '../rollout/machine/figures.ts'
 import { EVEN } from '../rollout/machine/testing.ts'
@@ -167,6 +168,40 @@ describe('figures, pods, endpoints', () => {
     asked.length = 0
     expect(look(ON_ITS_WAY, { ...of, state: state({ batchSince: 10_000 }) }).recent).not.toBeNull()
     expect(asked).toContainEqual(['v2', 'a,b', 40_000])
+  })
+
+  it('asks what was counted in the same time only when it is needed, until the last of the stable pods was heard of', () => {
+    const asked: unknown[] = []
+    const both = { update: EMPTY_AGGREGATE, stable: EMPTY_AGGREGATE }
+    const figures = figureSource({ sideBySide: question => (asked.push(question), both) })
+    const pods = (...of: readonly (readonly [number, number | null, boolean?])[]): readonly FleetPod[] =>
+      of.map(([ordinal, reportedAt, ready = true]) => ({
+        ...{ name: `proxy-${ordinal}`, uid: 'u', ordinal, ready, report: null, reportedAt },
+      }))
+    const until = (of: readonly FleetPod[], index = 1): unknown => {
+      const change = { figures, hosts: ['a'], pods: of, state: state({ batchSince: 10_000, index }) }
+      const seen = look(ON_ITS_WAY, change)
+      expect(asked).toEqual([])
+      expect([seen.figures.sideBySide?.(), seen.recent?.sideBySide?.()]).toEqual([both, both])
+      const [whole, recent] = asked.splice(0) as readonly SideBySide[]
+      expect(recent).toEqual({ ...whole, sinceMs: 40_000 })
+      expect(whole).toMatchObject({
+        key: 'Ingress/shop/web',
+        update: 'v2',
+        stable: 'v1',
+        hosts: ['a'],
+        sinceMs: 10_000,
+      })
+      return whole?.untilMs
+    }
+    expect(until(pods([0, 99_900], [1, 99_000], [2, 98_500], [-1, 99_500]))).toBe(98_500)
+    expect(until(pods([0, 99_900], [-1, 98_400], [2, 98_500]))).toBe(98_400)
+    // Silent, never heard of, not ready: nobody waits for these.
+    expect(until(pods([0, 99_900], [1, 97_500], [2, 97_501]))).toBe(97_501)
+    expect(until(pods([0, 99_900], [1, null], [2, 98_000, false]))).toBe(Infinity)
+    // Those that have the update are no stable pods.
+    expect(until(pods([0, 98_000], [1, 98_100], [2, 98_200]), 2)).toBe(98_200)
+    expect(until(pods([0, 98_000], [1, 98_100]), -1)).toBe(Infinity)
   })
 
   it('asks for a baseline until the machine has one', () => {

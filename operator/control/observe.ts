@@ -11,11 +11,12 @@ import type { IngressRolloutSpec } from '../model/generated/crds.ts'
 import type { Content } from '../model/types.ts'
 import type { ObjectView } from '../pipeline/pipeline.ts'
 import { BEFORE_MS } from '../rollout/analysis/window.ts'
+import type { SideBySide } from '../rollout/analysis/window.ts'
 import { joinBefore } from '../rollout/machine/figures.ts'
 import type { Aggregate, Baseline, Before } from '../rollout/machine/figures.ts'
 import { RECENT_MS } from '../rollout/machine/judge.ts'
 import { isLeaving } from '../rollout/machine/outcome.ts'
-import type { Observation, ProbeSeen, State } from '../rollout/machine/types.ts'
+import type { Observation, ProbeSeen, State, WindowFigures } from '../rollout/machine/types.ts'
 import type { Question } from '../rollout/analysis/probed.ts'
 import { probeId, probeWords } from '../model/probes.ts'
 import { contentOf } from './content.ts'
@@ -24,6 +25,7 @@ import type { Measure } from './taken-back.ts'
 
 export interface FigureSource {
   serving(key: ObjectView['key'], revision: Revision | null, hosts: readonly string[], sinceMs: number): Aggregate
+  sideBySide(question: SideBySide): Pick<WindowFigures, 'update' | 'stable'>
   baseline(hosts: readonly string[], nowMs: number, sinceMs: number): Baseline | null
   before(hosts: readonly string[], nowMs: number, sinceMs: number): Before | null
   probed(question: Question): readonly ProbeSeen[]
@@ -65,9 +67,11 @@ export function observe(input: ObserveInput): Observation {
   const { revision } = spec
   const stable = stableOf(input)
   const since = state.batchSince
+  const untilMs = stableHeardUntil(pods, state.index, now)
   const window = (from: number): Observation['figures'] => ({
     update: figures.serving(key, revision, hosts, from),
     stable: figures.serving(key, stable, hosts, from),
+    sideBySide: () => figures.sideBySide({ key, update: revision, stable, hosts, sinceMs: from, untilMs }),
   })
   const content = contentOf(revision, view)
   const closed = content === null ? null : closedBy(key, content)
@@ -125,6 +129,18 @@ export function observe(input: ObserveInput): Observation {
   }
 }
 
+/**
+ * Since when at least one of the stable pods has not been heard of: what others counted later has nothing to stand beside yet. Infinity:
+ * there is none that is waited for. Not waited for: what is not ready, has never said anything, or is silent.
+ */
+function stableHeardUntil(pods: readonly FleetPod[], index: number, now: number): number {
+  const heard = pods.flatMap(({ ready, ordinal, reportedAt }) => {
+    const isStable = index !== -1 && (ordinal < 0 || ordinal >= index)
+    return ready && isStable && reportedAt !== null && now - reportedAt < SILENT_MS ? [reportedAt] : []
+  })
+  return Math.min(...heard)
+}
+
 function probedIn(
   { key, spec, state, view, figures, now }: ObserveInput,
   stable: Revision | null,
@@ -149,6 +165,9 @@ function joined(own: Before | null, handedOn: Before | null): Before | null {
   if (own.ms + handedOn.ms > BEFORE_MS) return handedOn.ms > own.ms ? handedOn : own
   return joinBefore(handedOn, own)
 }
+
+/** Pods report every one or two seconds of what is rolled out: who is later than this is not waited for. Milliseconds. */
+const SILENT_MS = 2_500
 
 function ready(pods: readonly FleetPod[]): readonly string[] {
   return pods.filter(pod => pod.ready).map(({ name }) => name)

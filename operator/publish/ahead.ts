@@ -8,11 +8,14 @@ import type { ObjectKey } from '../../protocol/objects.ts'
 export interface AheadOptions {
   /** What is to be published may be another state now. */
   readonly changed: () => void
+  /** What is published is what is so: else pods wait for more than this record, and would for what is not there yet. */
+  readonly agrees: () => boolean
   /** After which a write that is under way is published ahead no more, in milliseconds; default 250. */
   readonly longestMs?: number
 }
 
 interface Expectation {
+  readonly key: ObjectKey
   readonly id: string
   readonly timer: ReturnType<typeof setTimeout>
 }
@@ -21,61 +24,75 @@ const LONGEST_MS = 250
 
 export class Ahead {
   readonly #changed: () => void
+  readonly #agrees: () => boolean
   readonly #longestMs: number
-  readonly #expected = new Map<ObjectKey, Expectation>()
+  /** Of writes that overlap nobody knows which state comes first: only one by itself is published ahead. */
+  #expected: Expectation | null = null
+  /** Records under way, and stored ones that are not seen yet. */
+  #writes = 0
   /** The last record could be stored, and in time. */
   #able = true
+  /** Objects whose last record could not be. */
+  readonly #unable = new Set<ObjectKey>()
 
-  constructor({ changed, longestMs = LONGEST_MS }: AheadOptions) {
+  constructor({ changed, agrees, longestMs = LONGEST_MS }: AheadOptions) {
     this.#changed = changed
+    this.#agrees = agrees
     this.#longestMs = longestMs
   }
 
   /** IDs that are about to be other ones. */
   ids(): ReadonlyMap<ObjectKey, string> {
-    return new Map([...this.#expected].map(([key, { id }]) => [key, id]))
+    return new Map(this.#expected === null ? [] : [[this.#expected.key, this.#expected.id]])
   }
 
   /**
    * Stores a record of the object. Where the last one could not be stored, or took its time, nothing is published ahead: what comes of
-   * this one, and when, is not sure.
+   * this one, and when, is not sure. Nor where other records are under way.
    * @param id Of the object when it is stored; null: as it is now, or not known
    * @param store The write. What it throws is thrown
    */
   async during(key: ObjectKey, id: string | null, store: () => Promise<void>): Promise<void> {
     const began = performance.now()
+    const isSure = this.#able && !this.#unable.has(key) && this.#writes === 0
+    this.#writes++
     const stored = store()
-    const expectation = id === null || !this.#able ? null : this.#expect(key, id)
+    const expectation = id === null || !isSure || !this.#agrees() ? null : this.#expect(key, id)
     try {
       await stored
       this.#able = performance.now() - began < this.#longestMs
+      this.#unable.delete(key)
     } catch (error) {
       this.#able = false
-      this.#forget(key, expectation)
+      this.#unable.add(key)
+      this.#end(expectation)
       throw error
     }
     // What was stored is seen in the next turn of the event loop, and is what is published from then on.
-    setImmediate(() => this.#forget(key, expectation))
+    setImmediate(() => this.#end(expectation))
   }
 
   stop(): void {
-    for (const { timer } of this.#expected.values()) clearTimeout(timer)
-    this.#expected.clear()
+    if (this.#expected !== null) clearTimeout(this.#expected.timer)
+    this.#expected = null
   }
 
   #expect(key: ObjectKey, id: string): Expectation {
-    const expectation = { id, timer: setTimeout(() => this.#forget(key, expectation), this.#longestMs) }
-    const earlier = this.#expected.get(key)
-    if (earlier !== undefined) clearTimeout(earlier.timer)
-    this.#expected.set(key, expectation)
+    const expectation = { key, id, timer: setTimeout(() => this.#forget(expectation), this.#longestMs) }
+    this.#expected = expectation
     this.#changed()
     return expectation
   }
 
-  #forget(key: ObjectKey, expectation: Expectation | null): void {
-    if (expectation === null || this.#expected.get(key) !== expectation) return
+  #end(expectation: Expectation | null): void {
+    this.#writes--
+    this.#forget(expectation)
+  }
+
+  #forget(expectation: Expectation | null): void {
+    if (expectation === null || this.#expected !== expectation) return
     clearTimeout(expectation.timer)
-    this.#expected.delete(key)
+    this.#expected = null
     this.#changed()
   }
 }

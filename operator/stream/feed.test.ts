@@ -77,8 +77,8 @@ describe('what may wait until other pods have it', () => {
     ['of many objects', () => publish(MANY), false],
     ['of fewer', () => publish(MANY.slice(1)), true],
     ['another question, by itself', () => publish([], [], true), false],
-    ['another question with a change', () => publish([A], [], true), false],
-    ['another question behind a change that waits', () => publish([A]) && publish([], [], true), false],
+    ['another question with a change', () => publish([A], [], true), true],
+    ['another question behind a change that waits', () => publish([A]) && publish([], [], true), true],
     ['endpoints behind a change that waits', () => publish([A]) && publish([], ['shop/a:80']), false],
   ])('%s', (_what, change, may) => {
     publish(null, null, true)

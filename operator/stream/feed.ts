@@ -45,10 +45,9 @@ export class Feed {
 
   /**
    * What waits here changes nothing that this pod serves: other pods, which have another index, come first with it.
-   * Of endpoints nothing waits; nor does what is to be observed: pods that are asked later report later, and are not there to compare with.
+   * Of endpoints nothing waits.
    */
   get mayWait(): boolean {
-    if (this.#observe) return false
     if (this.#world === null || this.#objects === null || this.#services?.size !== 0) return false
     const { size } = this.#objects
     return size > 0 && size <= FEW_OBJECTS && this.#state.servesSame(this.#world, this.#objects)

@@ -33,6 +33,18 @@ describe('samples', () => {
     expect(hours).toBeGreaterThan(9_000 * 0.6)
   })
 
+  it('gives those that have a moment of a time, also where they are merged', () => {
+    const samples = new Samples()
+    for (let i = 0; i < 10; i++) samples.add(sample(i))
+    const begins = (from: number, until: number): readonly number[] =>
+      samples.meanwhile(from, until).map(({ begin }) => begin / 2_000)
+    expect(begins(4_000, 8_000)).toEqual([2, 3])
+    expect(begins(3_999, 8_001)).toEqual([1, 2, 3, 4])
+    expect(begins(-Infinity, Infinity)).toHaveLength(10)
+    expect(begins(Infinity, -Infinity)).toEqual([])
+    expect(begins(20_000, 30_000)).toEqual([])
+  })
+
   it('never count what began before: a merged sample lies behind or not at all', () => {
     const samples = new Samples()
     for (let i = 0; i < 5_000; i++) samples.add(sample(i))

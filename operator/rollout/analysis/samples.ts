@@ -42,13 +42,27 @@ export class Samples {
 
   /** Those that began at or after `since`. */
   since(since: number): readonly Sample[] {
+    return this.#samples.slice(this.#first(({ begin }) => begin >= since))
+  }
+
+  /** Those that have a moment between `from` and `until`. */
+  meanwhile(from: number, until: number): readonly Sample[] {
+    return this.#samples.slice(
+      this.#first(({ end }) => end > from),
+      this.#first(({ begin }) => begin >= until),
+    )
+  }
+
+  /** Index of the first of which that is so; of those after it, it is, too. */
+  #first(isSo: (sample: Sample) => boolean): number {
     let [low, high] = [0, this.#samples.length]
     while (low < high) {
       const middle = (low + high) >>> 1
-      if ((this.#samples[middle]?.begin ?? since) < since) low = middle + 1
+      const sample = this.#samples[middle]
+      if (sample !== undefined && !isSo(sample)) low = middle + 1
       else high = middle
     }
-    return this.#samples.slice(low)
+    return low
   }
 
   #thin(): void {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import type { HostCounters, Report } from '../../../protocol/messages.ts'
+import { ABSENT_REVISION } from '../../../protocol/objects.ts'
 import { EMPTY_AGGREGATE } from '../machine/figures.ts'
 import { counters, report } from './testing.ts'
 import { Figures } from './window.ts'
@@ -90,6 +91,36 @@ describe('serving', () => {
       ...{ requests: 10, ...change },
       latency: [10, ...EMPTY_AGGREGATE.latency.slice(1)],
     })
+  })
+})
+
+describe('what was counted in the same time', () => {
+  const GONE = { [KEY]: null }
+
+  /** `proxy-0` has the update since 2 s, and reports half a second before the other one does. */
+  function figures(update: Report['revisions'] = NEW): Figures {
+    const all = new Figures()
+    for (let i = 0; i < 5; i++) {
+      all.add('proxy-0', 0, report(i, i === 0 ? OLD : update, hits(10)), i * 2_000)
+      all.add('proxy-1', 1, report(i, OLD, hits(100)), i * 2_000 + 500)
+    }
+    return all
+  }
+  const both = (of: Figures, untilMs: number, update: string | null = 'r2', hosts = [HOST]): readonly number[] => {
+    const question = { key: KEY, update, stable: 'r1', hosts, sinceMs: 1_000, untilMs }
+    const { update: mine, stable } = of.sideBySide(question)
+    return [mine.requests, stable.requests]
+  }
+
+  it('is of the update what was reported until then, and of the others the same time', () => {
+    expect(both(figures(), Infinity)).toEqual([30, 300])
+    expect(both(figures(), 6_500)).toEqual([20, 200])
+    expect(both(figures(), 3_999)).toEqual([0, 0])
+    expect(both(figures(), Infinity, 'r2', [HOST, 'other.example', HOST])).toEqual([30, 300])
+  })
+
+  it('of an update that is not there any more, too', () => {
+    expect(both(figures(GONE), Infinity, ABSENT_REVISION)).toEqual([30, 300])
   })
 })
 

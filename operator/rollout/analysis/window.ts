@@ -4,12 +4,14 @@ import { ABSENT_REVISION } from '../../../protocol/objects.ts'
 import type { ObjectKey, Revision } from '../../../protocol/objects.ts'
 import { EMPTY_AGGREGATE, addAggregates, baselineOf, tlsAttempts } from '../machine/figures.ts'
 import type { Aggregate, Baseline, Before, PodBefore } from '../machine/figures.ts'
-import type { ProbeSeen } from '../machine/types.ts'
+import type { ProbeSeen, WindowFigures } from '../machine/types.ts'
 import { BLOCK_MS, dispersionOf, slowestOf } from './dispersion.ts'
 import type { Blocks } from './dispersion.ts'
 import { KEPT_MS, Samples, agreed } from './samples.ts'
 import type { Sample } from './samples.ts'
 import { Probed } from './probed.ts'
+import { stableMeanwhile } from './side-by-side.ts'
+import type { Piece } from './side-by-side.ts'
 import type { Question } from './probed.ts'
 import { Use } from './use.ts'
 
@@ -31,6 +33,15 @@ interface Heard {
   readonly revisions: ReadonlyMap<ObjectKey, Revision | null>
   readonly former: readonly string[]
   readonly samples: Samples
+}
+
+export interface SideBySide {
+  readonly key: ObjectKey
+  readonly update: Revision | null
+  readonly stable: Revision | null
+  readonly hosts: readonly string[]
+  readonly sinceMs: number
+  readonly untilMs: number
 }
 
 export class Figures {
@@ -64,8 +75,34 @@ export class Figures {
 
   /** What pods counted while they served this revision of the object from end to end of a report, since `sinceMs`. */
   serving(key: ObjectKey, revision: Revision | null, hosts: readonly string[], sinceMs: number): Aggregate {
-    const wanted = revision === ABSENT_REVISION ? null : revision
-    return this.#sum(hosts, sinceMs, sample => sample.serves.get(key) === wanted)
+    return this.#sum(hosts, sinceMs, serves(key, revision))
+  }
+
+  /**
+   * What pods counted of the update since `sinceMs`, in reports that came until `untilMs`, and what pods counted of the stable revision
+   * in the same time, at its worst where their reports do not show when.
+   */
+  sideBySide({ key, update, stable, hosts, sinceMs, untilMs }: SideBySide): WindowFigures {
+    const asked = [...new Set(hosts)]
+    const pods = [...this.#pods.values()]
+    const pieces = (samples: readonly Sample[], revision: Revision | null): readonly Piece[] =>
+      samples.filter(serves(key, revision)).map(({ begin, end, hosts: counts }) => ({
+        ...{ begin, end },
+        counted: asked.map(host => counts.get(host) ?? EMPTY_AGGREGATE).reduce(addAggregates, EMPTY_AGGREGATE),
+      }))
+    const updated = pods.map(({ samples }) =>
+      pieces(
+        samples.since(sinceMs).filter(({ end }) => end <= untilMs),
+        update,
+      ),
+    )
+    const seen = updated.flat()
+    const [first, last] = [Math.min(...seen.map(({ begin }) => begin)), Math.max(...seen.map(({ end }) => end))]
+    const others = pods.flatMap(({ samples }) => pieces(samples.meanwhile(first, last), stable))
+    return {
+      update: seen.map(({ counted }) => counted).reduce(addAggregates, EMPTY_AGGREGATE),
+      stable: stableMeanwhile(updated, others),
+    }
   }
 
   /** More pods than before serve the object and count its requests. */
@@ -131,6 +168,11 @@ export class Figures {
       this.#probed.forget(pod)
     }
   }
+}
+
+function serves(key: ObjectKey, revision: Revision | null): (sample: Sample) => boolean {
+  const wanted = revision === ABSENT_REVISION ? null : revision
+  return sample => sample.serves.get(key) === wanted
 }
 
 function blocksOf(samples: readonly Sample[], hosts: readonly string[]): Blocks {

@@ -22,6 +22,7 @@ export function batchRun(before: State, observation: Observation, settings: Sett
   const judged = judge(before, observation, settings)
   const { state, outcome } = judged
   if (outcome.verdict === 'fail') return failed(state, observation, settings, outcome.because)
+  if (judged.isUncompared) return result(state)
   if (urgent !== null) return release(state, observation, settings, urgent)
   if (state.blocked !== null) return blockedRun(state, judged, observation, settings)
   return moving(state, judged, observation, settings)

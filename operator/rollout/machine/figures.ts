@@ -67,6 +67,18 @@ export function addAggregates(a: Aggregate, b: Aggregate): Aggregate {
   }
 }
 
+/** So many times every count. */
+export function scaleAggregate(of: Aggregate, factor: number): Aggregate {
+  const [a, b, c, d, e] = of.status
+  return {
+    ...{ requests: of.requests * factor, notFound: of.notFound * factor, upstreamErrors: of.upstreamErrors * factor },
+    ...{ tlsHandshakes: of.tlsHandshakes * factor, tlsFailures: of.tlsFailures * factor },
+    closed: of.closed === null ? null : of.closed * factor,
+    status: [a * factor, b * factor, c * factor, d * factor, e * factor],
+    latency: of.latency.map(count => count * factor),
+  }
+}
+
 /** Answers with a 5xx status. */
 export function failures(of: Aggregate): number {
   return of.status[4]

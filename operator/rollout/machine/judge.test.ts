@@ -227,3 +227,44 @@ it('an empty window is no evidence', () => {
   const empty = { update: EMPTY_AGGREGATE, stable: EMPTY_AGGREGATE }
   expect(judge(WAITING, observed({ figures: empty }), SETTINGS).outcome.verdict).toBe('inconclusive')
 })
+
+describe('what fails, and is not known of the stable pods yet', () => {
+  const BAKING: State = { ...WAITING, phase: 'Progressing', step: { name: 'baking', since: 0 } }
+  const behind = (update: Counted): WindowFigures => ({
+    ...window(update),
+    sideBySide: () => ({ update: counted({}), stable: counted({}) }),
+  })
+  const look = (state: State, now: number, figures: WindowFigures) => judge(state, observed({ now, figures }), SETTINGS)
+
+  it('spends no look, and is waited for until all pods should have reported', () => {
+    const first = look(BAKING, 30_000, behind(BROKEN))
+    expect(first.outcome).toMatchObject({ verdict: 'inconclusive', because: { reason: 'NotCompared' } })
+    expect(first.isUncompared).toBe(true)
+    expect(first.state.spent?.looks['successRate']).toBeUndefined()
+    expect(first.state.spent?.looks['notFoundRate']).toEqual({ taken: 1, total: 240 })
+    expect(look(first.state, 34_999, behind(BROKEN)).isUncompared).toBe(true)
+    const late = look(first.state, 35_000, behind(BROKEN))
+    expect(late.isUncompared).toBe(false)
+    expect(late.outcome.verdict).toBe('inconclusive')
+    expect(look(first.state, 31_000, window(BROKEN)).outcome.verdict).toBe('fail')
+  })
+
+  it('is waited for anew when it comes again, and with every batch', () => {
+    const first = look(BAKING, 30_000, behind(BROKEN))
+    const between = look(first.state, 31_000, window(GOOD))
+    expect(between.isUncompared).toBe(false)
+    expect(look(between.state, 36_000, behind(BROKEN)).isUncompared).toBe(true)
+    expect(look({ ...first.state, batchSince: 1 }, 36_000, behind(BROKEN)).isUncompared).toBe(true)
+  })
+
+  it('makes no minute of a batch that waits: that is judged when it is known', () => {
+    const minute = (state: State, now: number, recent: WindowFigures) =>
+      judge(state, observed({ now, recent }), SETTINGS)
+    const first = minute(WAITING, MINUTE, window(ODD))
+    const unknown = minute(first.state, 2 * MINUTE, behind(ODD))
+    expect(unknown.outcome.verdict).toBe('pass')
+    expect(unknown.state.spent?.late).toEqual(first.state.spent?.late)
+    expect(minute(unknown.state, 2 * MINUTE + 1_000, window(ODD)).outcome.verdict).toBe('fail')
+    expect(minute(WAITING, MINUTE, behind(BROKEN)).outcome.verdict).toBe('pass')
+  })
+})

@@ -3,9 +3,9 @@ import { fleetView } from './batches.ts'
 import { addAggregates, EMPTY_AGGREGATE } from './figures.ts'
 import type { Aggregate } from './figures.ts'
 import { acknowledgement, owed, readyBelow } from './gates/acknowledgement.ts'
-import { evaluate, outcome } from './gates/chain.ts'
+import { evaluate, evaluateFairly, outcome } from './gates/chain.ts'
 import type { Outcome } from './gates/chain.ts'
-import { FAILS_EVERYWHERE, podsInWords } from './gates/gate.ts'
+import { FAILS_EVERYWHERE, NOT_COMPARED, podsInWords } from './gates/gate.ts'
 import type { GateInput, Past } from './gates/gate.ts'
 import { FEWEST } from './gates/rise.ts'
 import { NO_GATES, idlePerMinute } from '../../model/settings.ts'
@@ -25,12 +25,17 @@ import type {
 /** What `recent` covers. Figures older than this may hide a fault that came late. Milliseconds. */
 export const RECENT_MS = 60_000
 
+/** All pods report in so long, or are silent; what fails then, and not surely by the update alone, is in doubt like others. Milliseconds. */
+const COMPARED_MS = 5_000
+
 export interface Judgement {
   /** With owing, verdicts and spent looks brought up to date. */
   readonly state: State
   /** Whether every ready pod of the batch confirmed. */
   readonly acknowledged: Verdict
   readonly outcome: Outcome
+  /** Something fails, and whether it does on the stable pods as well is known in a moment. */
+  readonly isUncompared: boolean
   /** What fails on stable and update alike did so earlier in the batch, and in its last minute does not any more. */
   readonly isOutageOver: boolean
 }
@@ -47,12 +52,14 @@ export function judge(state: State, observation: Observation, settings: Settings
     baked,
     looks: spent.looks,
   }
-  const all = evaluate(whole)
+  const all = evaluateFairly(whole, observation.figures.sideBySide)
   const late = lateLook(state, observation, settings, spent.late)
   const verdicts = all.map(one =>
     one.verdict === 'fail' ? one : (late.failures.find(other => other.name === one.name) ?? one),
   )
-  const next = { ...spent, looks: baked ? looksAfter(spent.looks, all, settings) : spent.looks, late: late.next }
+  const uncomparedSince = all.some(({ reason }) => reason === NOT_COMPARED) ? (spent.uncomparedSince ?? now) : null
+  const looks = baked ? looksAfter(spent.looks, all, settings) : spent.looks
+  const next: Spent = { ...spent, looks, late: late.next, uncomparedSince }
   const judged: State = { ...state, owing, verdicts: [acknowledged, ...verdicts], spent: next }
   const result: Outcome =
     acknowledged.verdict === 'fail'
@@ -62,6 +69,7 @@ export function judge(state: State, observation: Observation, settings: Settings
     state: judged,
     acknowledged,
     outcome: result,
+    isUncompared: uncomparedSince !== null && now - uncomparedSince < COMPARED_MS,
     isOutageOver: outageIsOver(state, observation, settings, result),
   }
 }
@@ -87,12 +95,14 @@ function gatesFor(gates: GateSettings, { moves }: Observation): GateSettings {
 
 /** Every batch has an error budget of its own, and begins to spend it when its index is raised. */
 function spentBy({ spent, batchSince }: State): Spent {
-  return spent?.batchSince === batchSince ? spent : { batchSince, looks: {}, late: null }
+  return spent?.batchSince === batchSince ? spent : { batchSince, looks: {}, late: null, uncomparedSince: null }
 }
 
 /** A gate that saw enough after the bake, and twice what it saw at its last such look, has taken another one. */
 function looksAfter(looks: Spent['looks'], verdicts: readonly Verdict[], settings: Settings): Spent['looks'] {
-  const taken = verdicts.flatMap(({ name, figures }): (readonly [string, Spent['looks'][string]])[] => {
+  const taken = verdicts.flatMap(({ name, reason, figures }): (readonly [string, Spent['looks'][string]])[] => {
+    // It is looked at again in a moment, and is no other look.
+    if (reason === NOT_COMPARED) return []
     const { requests, handshakes } = figures
     const total = requests ?? handshakes ?? 0
     const enough = handshakes === undefined ? settings.minRequests : (settings.gates.tlsFailureRate?.minHandshakes ?? 0)
@@ -120,12 +130,15 @@ function lateLook(
     // Days may lie between the rollout's start and now: what the stable pods show meanwhile is all that counts.
     baseline: null,
   }
-  const failed = (of: GateInput): readonly Verdict[] => evaluate(of).filter(one => one.verdict === 'fail')
-  const certain = failed(input)
+  const failed = (verdicts: readonly Verdict[]): readonly Verdict[] => verdicts.filter(one => one.verdict === 'fail')
+  const certain = failed(evaluateFairly(input, recent.sideBySide))
   if (before !== null && now - before.at < RECENT_MS) return { failures: certain, next: before }
-  const likely = failed({ ...input, baked: true })
+  const baked = evaluateFairly({ ...input, baked: true }, recent.sideBySide)
+  const likely = failed(baked)
   const again = likely.filter(one => before?.failed.includes(one.name))
   const failures = [...certain, ...again.filter(one => !certain.some(other => other.name === one.name))]
+  // It is judged when all have been heard of.
+  if (baked.some(({ reason }) => reason === NOT_COMPARED)) return { failures, next: before }
   return { failures, next: { at: now, failed: likely.map(one => one.name) } }
 }
 
@@ -147,6 +160,7 @@ function gateInput(
     minRequests: settings.minRequests,
     update: figures.update,
     stable: figures.stable,
+    sameTime: false,
     baseline: state.baseline,
     probes: probesOf(observation, below),
     past: pastOf(state, observation, figures.update.requests / Math.max(1, ms)),

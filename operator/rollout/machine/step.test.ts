@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { BROKEN, HEALTHY, NEW, OLD, SETTINGS, World } from './testing.ts'
+import { BROKEN, HEALTHY, NEW, OLD, SETTINGS, World, counted } from './testing.ts'
 import type { Counted } from './testing.ts'
 import type { Batch, Observation, Settings } from './types.ts'
 
@@ -1173,4 +1173,37 @@ it('a batch does not begin before the certificates of the update are with the po
   closing.change = { lacksCertificates: 'Secret shop/tls does not exist', closed: 'auth-url is not supported' }
   closing.look()
   expect(closing.state.index).toBe(1)
+})
+
+describe('what fails, and is not known of the stable pods yet', () => {
+  const behind = {
+    ...{ update: counted({ requests: 500, failures: 400 }), stable: counted({ requests: 2_000 }) },
+    sideBySide: () => ({ update: counted({}), stable: counted({}) }),
+  }
+
+  it('is let out by no approval, and by no end of a pause, until it is', () => {
+    for (const pause of [{ type: 'approval' }, { type: 'time', forMs: 60_000 }] as const) {
+      const run = start(paused(pause))
+      run.until(state => state.phase === 'Paused')
+      run.seconds(58)
+      run.change = { figures: behind }
+      run.commands = { ...run.commands, approvedBatches: 1 }
+      run.seconds(4)
+      expect(run.record.index).toBe(1)
+      expect(run.state.verdicts.map(one => one.reason)).toContain('NotCompared')
+      run.change = { figures: { ...behind, sideBySide: () => behind } }
+      run.look()
+      expect(run.state.cause?.message).toMatch(/^successRate: /)
+    }
+  })
+
+  it('passes no batch, and waits for a person at the deadline like other doubts', () => {
+    const run = start()
+    run.until(state => state.step.name === 'baking')
+    run.change = { figures: behind }
+    run.until(state => state.phase === 'Paused')
+    expect(run.now - run.state.batchSince).toBe(600_000)
+    expect(run.state.blocked?.reason).toBe('Inconclusive')
+    expect(run.record.index).toBe(1)
+  })
 })

@@ -1,7 +1,7 @@
 /** Settings, figures and a fleet for the tests of the rollout. */
 import type { Revision } from '../../../protocol/objects.ts'
 import { ABSENT_REVISION } from '../../../protocol/objects.ts'
-import { EMPTY_AGGREGATE, addAggregates } from './figures.ts'
+import { EMPTY_AGGREGATE, addAggregates, scaleAggregate } from './figures.ts'
 import type { Aggregate, Dispersion } from './figures.ts'
 import { memoryOf } from './memory.ts'
 import { resume } from './resume.ts'
@@ -257,8 +257,8 @@ export class World {
     for (let i = 0; i < this.size; i++) {
       if (this.notReady.has(i) || this.silent.has(i)) continue
       if (this.serves(i) === served(this.revision))
-        update = addAggregates(update, scaled(counted(this.onUpdate), seconds))
-      else stable = addAggregates(stable, scaled(counted(this.onStable), seconds))
+        update = addAggregates(update, scaleAggregate(counted(this.onUpdate), seconds))
+      else stable = addAggregates(stable, scaleAggregate(counted(this.onStable), seconds))
     }
     this.#totals.push({ at: this.now, update, stable })
   }
@@ -271,18 +271,7 @@ export class World {
 }
 
 function difference(a: Aggregate, b: Aggregate): Aggregate {
-  return addAggregates(a, scaled(b, -1))
-}
-
-function scaled(of: Aggregate, factor: number): Aggregate {
-  const [a, b, c, d, e] = of.status
-  return {
-    ...{ requests: of.requests * factor, notFound: of.notFound * factor, upstreamErrors: of.upstreamErrors * factor },
-    ...{ tlsHandshakes: of.tlsHandshakes * factor, tlsFailures: of.tlsFailures * factor },
-    closed: of.closed === null ? null : of.closed * factor,
-    status: [a * factor, b * factor, c * factor, d * factor, e * factor],
-    latency: of.latency.map(count => count * factor),
-  }
+  return addAggregates(a, scaleAggregate(b, -1))
 }
 
 function served(revision: Revision): Revision | null {

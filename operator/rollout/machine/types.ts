@@ -52,6 +52,8 @@ export interface Spent {
   readonly looks: Readonly<Record<string, Look>>
   /** The last minute that was judged as a whole, and the gates that failed in it; null: none yet. Monotonic. */
   readonly late: { readonly at: number; readonly failed: readonly string[] } | null
+  /** Since when something fails that nobody knows of the stable pods yet; null: nothing does. Monotonic. */
+  readonly uncomparedSince: number | null
 }
 
 export interface Look {
@@ -145,6 +147,12 @@ export interface PodProbe {
 export interface WindowFigures {
   readonly update: Aggregate
   readonly stable: Aggregate
+  /**
+   * The same of one time: what was counted of the update until all stable pods had been heard of, and what those counted meanwhile. Pods
+   * report one after the other, and what hits all of them is known of some first (docs/adr/0041-heard-of-the-same-time.md). Absent: the
+   * same as above.
+   */
+  readonly sideBySide?: () => Pick<WindowFigures, 'update' | 'stable'>
 }
 
 export interface Observation {

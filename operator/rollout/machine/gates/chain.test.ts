@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
-import { SETTINGS } from '../testing.ts'
-import { evaluate, onlyTrafficIsMissing, outcome } from './chain.ts'
+import { SETTINGS, counted } from '../testing.ts'
+import type { Counted } from '../testing.ts'
+import { evaluate, evaluateFairly, onlyTrafficIsMissing, outcome } from './chain.ts'
 import type { Verdict } from '../types.ts'
 import type { GateInput } from './gate.ts'
 import type { Inputs } from './testing.ts'
@@ -208,6 +209,78 @@ describe('what a policy may excuse at the deadline', () => {
     expect(end(baked({ update: { ...GOOD, notFound: 101 } }))).toBe('inconclusive notFoundRate Alarming')
     expect(end(baked({ update: { ...GOOD, notFound: 100 }, gates: { ...SETTINGS.gates, latencyP99: null } }))).toBe(
       'pass',
+    )
+  })
+})
+
+describe('what fails has to fail as well on what was counted in the same time', () => {
+  const BAD = { requests: 200, failures: 90 }
+  const WAITS = 'inconclusive successRate NotCompared'
+  const fairly = (update: Counted, stable: Counted, of: Inputs = {}): string => {
+    const input = baked({ update: BAD, stable: STABLE, ...of })
+    const found = outcome(
+      input,
+      evaluateFairly(input, () => ({ update: counted(update), stable: counted(stable) })),
+    )
+    return found.verdict === 'pass' ? 'pass' : `${found.verdict} ${found.because.name} ${found.because.reason}`
+  }
+
+  it.each<[string, string, Counted, Counted, Inputs]>([
+    ['fail successRate BelowMinimum', 'it does', BAD, STABLE, {}],
+    [WAITS, 'nothing of the update is of that time', {}, {}, {}],
+    [WAITS, 'none of it had failed until then', { requests: 110 }, { requests: 440 }, {}],
+    [WAITS, 'then the stable pods failed as well', BAD, { requests: 800, failures: 360 }, {}],
+    [WAITS, 'they did, and there are hardly any of them', BAD, { requests: 40, failures: 18 }, { before: STABLE }],
+    ['fail successRate BelowMinimum', 'of these none failed', BAD, { requests: 40 }, { before: STABLE }],
+    ['fail successRate BelowMinimum', 'there are none', BAD, {}, { before: STABLE }],
+    [
+      'fail successRate BelowMinimum',
+      'too few to say anything',
+      BAD,
+      { requests: 19, failures: 9 },
+      { before: STABLE },
+    ],
+    [
+      'fail successRate BelowMinimum',
+      'a moment of others is no measure of many',
+      { requests: 4_000, failures: 1_800 },
+      { requests: 99, failures: 45 },
+      { update: { requests: 4_000, failures: 1_800 }, before: STABLE },
+    ],
+    [
+      'inconclusive notFoundRate NotCompared',
+      'each gate by itself',
+      { requests: 200 },
+      STABLE,
+      { update: { requests: 200, notFound: 90 } },
+    ],
+  ])('%s: %s', (expected, _, update, stable, of) => {
+    expect(fairly(update, stable, of)).toBe(expected)
+  })
+
+  it('says so with the figures that failed', () => {
+    const input = baked({ update: BAD, stable: STABLE })
+    const [first] = evaluateFairly(input, () => ({ update: counted({}), stable: counted({}) }))
+    expect(first).toMatchObject({ verdict: 'inconclusive', figures: { requests: 200, failures: 90 } })
+    expect(first?.message).toMatch(
+      /^success rate 55\.0 % .* below the minimum 99 %.*; what the pods on the stable revision counted in the same time does not tell yet$/,
+    )
+  })
+
+  it('is not asked for where nothing fails, nor where nobody is behind', () => {
+    const asks = (): never => {
+      throw new Error('asked for')
+    }
+    const good = baked({ update: GOOD, stable: STABLE })
+    expect(evaluateFairly(good, asks)).toEqual(evaluate(good))
+    const bad = baked({ update: BAD, stable: STABLE })
+    expect(evaluateFairly(bad, undefined)).toEqual(evaluate(bad))
+  })
+
+  it('is no lack of traffic that a policy may excuse', () => {
+    const input = baked({ update: BAD, stable: STABLE })
+    expect(onlyTrafficIsMissing(evaluateFairly(input, () => ({ update: counted({}), stable: counted({}) })))).toBe(
+      false,
     )
   })
 })

@@ -1,6 +1,6 @@
 /** The gates in order, and what their verdicts mean together. */
-import type { Verdict } from '../types.ts'
-import { ALARMING, NOT_SIGNIFICANT } from './gate.ts'
+import type { Verdict, WindowFigures } from '../types.ts'
+import { ALARMING, NOT_COMPARED, NOT_SIGNIFICANT, verdict } from './gate.ts'
 import type { Gate, GateInput } from './gate.ts'
 import { closedPaths } from './closed.ts'
 import { clientErrorRate, connectFailureRate, redirectRate } from './answer-classes.ts'
@@ -29,6 +29,22 @@ export function evaluate(input: GateInput): readonly Verdict[] {
 }
 
 /**
+ * The same; and what fails has to fail as well on what was counted in the same time.
+ * @param sideBySide of the same window. Only asked where something fails
+ */
+export function evaluateFairly(input: GateInput, sideBySide: WindowFigures['sideBySide']): readonly Verdict[] {
+  const all = evaluate(input)
+  if (sideBySide === undefined || all.every(one => one.verdict !== 'fail')) return all
+  const fair = evaluate({ ...input, ...sideBySide(), sameTime: true })
+  return all.map(one => {
+    const isSure = one.verdict !== 'fail' || fair.some(({ name, verdict: is }) => name === one.name && is === 'fail')
+    if (isSure) return one
+    const message = `${one.message}; what the pods on the stable revision counted in the same time does not tell yet`
+    return verdict(one.name, 'inconclusive', NOT_COMPARED, message, one.figures)
+  })
+}
+
+/**
  * The gate whose evidence a batch cannot do without; of the others only what looks bad keeps it waiting. For an Ingress the
  * success rate, for a Secret the TLS failures, for a deletion the 404; where the policy has no such gate, the next one.
  */
@@ -46,7 +62,7 @@ export type Outcome =
   | { readonly verdict: 'fail'; readonly because: Verdict }
   | { readonly verdict: 'inconclusive'; readonly because: Verdict }
 
-const DOUBTS: ReadonlySet<string> = new Set([NOT_SIGNIFICANT, ALARMING, FAILING])
+const DOUBTS: ReadonlySet<string> = new Set([NOT_SIGNIFICANT, ALARMING, FAILING, NOT_COMPARED])
 
 /** More requests would tell, of the update or of what it is compared with. */
 const MISSING: ReadonlySet<string> = new Set([

@@ -26,6 +26,8 @@ export interface GateInput {
   readonly minRequests: number
   readonly update: Aggregate
   readonly stable: Aggregate
+  /** Both were counted in the very same time: of an outage stable pods know before there is much that they counted, and nobody else does. */
+  readonly sameTime: boolean
   readonly baseline: Baseline | null
   /** Null: not known. */
   readonly past: Past | null
@@ -50,6 +52,9 @@ export const FAILS_EVERYWHERE = 'FailsEverywhere'
 
 /** Reason of the verdict that figures look bad, and nothing is there to compare them with. */
 export const ALARMING = 'Alarming'
+
+/** Reason of the verdict that figures are beyond the limit, but not all stable pods have been heard of since. */
+export const NOT_COMPARED = 'NotCompared'
 
 /** Null: the policy does not ask for this gate. */
 export type Gate = (input: GateInput) => Verdict | null

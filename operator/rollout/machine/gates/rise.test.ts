@@ -26,6 +26,15 @@ describe('reference', () => {
   })
 })
 
+describe('what was counted in the same time', () => {
+  it('stands before all else as soon as it is not nothing, and is no more evidence than it is', () => {
+    const found = (stable: number) => reference(sample(9, 40), sample(9, stable), sample(0, 500), 100, null, null, 20)
+    expect(found(19)).toMatchObject({ name: 'before the rollout', isThin: false })
+    expect(found(20)).toMatchObject({ name: 'stable pods', total: 20, isThin: true })
+    expect(found(100)).toMatchObject({ name: 'stable pods', isThin: false })
+  })
+})
+
 describe('what the same pods showed in the last quarter of an hour', () => {
   const name = (before: number, past: number): string | undefined => {
     const found = reference(sample(0, 500), sample(0, 0), sample(0, before), 100, null, sample(1, past))

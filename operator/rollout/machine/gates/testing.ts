@@ -25,7 +25,7 @@ export function input({ update = {}, stable = {}, before, ...rest }: Inputs = {}
       pods: 'pod 0',
       baked: false,
     },
-    ...{ update: counted(update), stable: counted(stable), baseline },
+    ...{ update: counted(update), stable: counted(stable), sameTime: false, baseline },
     ...{ probes: null, past: null, looks: {}, chances: batchChances(1), late: false },
     ...rest,
   }

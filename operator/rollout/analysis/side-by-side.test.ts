@@ -1,0 +1,106 @@
+import { describe, expect, it } from '@jest/globals'
+import fc from 'fast-check'
+import { EMPTY_AGGREGATE, failures } from '../machine/figures.ts'
+import type { Aggregate } from '../machine/figures.ts'
+import { counted } from '../machine/testing.ts'
+import type { Counted } from '../machine/testing.ts'
+import { stableMeanwhile } from './side-by-side.ts'
+import type { Piece } from './side-by-side.ts'
+
+const piece = (begin: number, end: number, of: Counted): Piece => ({ begin, end, counted: counted(of) })
+
+/** Of an update that was seen from 1 to 3 s. */
+const meanwhile = (...stable: readonly Piece[]): Aggregate =>
+  stableMeanwhile([[piece(1_000, 2_000, { requests: 5 }), piece(2_000, 3_000, {})]], stable)
+
+describe('what stable pods counted meanwhile', () => {
+  const MANY: Counted = { requests: 100, failures: 4, redirects: 6, clientErrors: 5, notFound: 3, connectFailures: 2 }
+
+  it('is nothing where no pod with the update was seen', () => {
+    expect(stableMeanwhile([[]], [piece(0, 1_000, MANY)])).toEqual(EMPTY_AGGREGATE)
+  })
+
+  it('is all of what lies within that time, and nothing of what lies before or after', () => {
+    const all = meanwhile(
+      ...[piece(0, 1_000, MANY), piece(1_000, 1_900, MANY), piece(1_900, 3_000, MANY), piece(3_000, 4_000, MANY)],
+    )
+    expect(all).toEqual(
+      counted({ requests: 200, failures: 8, redirects: 12, clientErrors: 10, notFound: 6, connectFailures: 4 }),
+    )
+  })
+
+  it.each<[string, Piece]>([
+    ['began before', piece(500, 1_500, MANY)],
+    ['ended after', piece(2_500, 3_500, MANY)],
+  ])('of a piece that %s it is half of the requests, and all that failed', (_, straddles) => {
+    const { status, requests, notFound, upstreamErrors, latency } = meanwhile(straddles)
+    expect({ status, requests, notFound, upstreamErrors }).toEqual({
+      ...{ status: [0, 32, 6, 8, 4], requests: 50, notFound: 3, upstreamErrors: 2 },
+    })
+    expect(latency.reduce((sum, count) => sum + count)).toBe(50)
+  })
+
+  it('leaves out what went well first, then redirects, never what failed', () => {
+    expect(meanwhile(piece(0, 1_100, { requests: 110, redirects: 60, failures: 40 }))).toMatchObject({
+      ...{ requests: 40, status: [0, 0, 0, 0, 40] },
+    })
+    expect(meanwhile(piece(0, 2_000, { requests: 100, redirects: 60, failures: 10 }))).toMatchObject({
+      ...{ requests: 50, status: [0, 0, 40, 0, 10] },
+    })
+  })
+
+  it('of the latencies leaves out the shortest, of the handshakes the finished ones, of closed paths a part', () => {
+    const of = counted({ requests: 100, handshakes: 10, tlsFailures: 2, closed: 8 })
+    const latency = of.latency.map((_, i) => (i === 2 ? 90 : i === 9 ? 10 : 0))
+    const half = meanwhile({ begin: 2_000, end: 4_000, counted: { ...of, latency } })
+    expect(half.latency.map((count, i) => (count > 0 ? [i, count] : null)).filter(one => one !== null)).toEqual([
+      [2, 40],
+      [9, 10],
+    ])
+    expect(half).toMatchObject({ tlsHandshakes: 5, tlsFailures: 2, closed: 4 })
+    const most = counted({ requests: 10, handshakes: 10, tlsFailures: 9, closed: null })
+    expect(meanwhile({ begin: 2_000, end: 4_000, counted: most })).toMatchObject({
+      ...{ tlsHandshakes: 9, tlsFailures: 9, closed: null },
+    })
+  })
+
+  it('goes by what each pod with the update counted, and when', () => {
+    const stable = [piece(0, 1_000, { requests: 100, failures: 50 }), piece(1_000, 2_000, { requests: 200 })]
+    const of = (first: Counted, second: Counted): Aggregate =>
+      stableMeanwhile([[piece(0, 1_000, first)], [piece(1_000, 2_000, second)], []], stable)
+    // Half of 100, and none of 200: three quarters of the one, a quarter of the other, and as much as on average.
+    expect(of({ requests: 30 }, { requests: 10 })).toMatchObject({ requests: 125, status: [0, 78.125, 0, 0, 46.875] })
+    for (const nothing of [of({ handshakes: 10 }, { handshakes: 10 }), of({}, {})]) {
+      expect(nothing).toMatchObject({ requests: 150, status: [0, 112.5, 0, 0, 37.5] })
+    }
+  })
+
+  it('shows no smaller share of failures than the update, whatever hits all of them at whatever time', () => {
+    const cuts = fc.uniqueArray(fc.integer({ min: 1, max: 99 }), { maxLength: 12 })
+    const outages = fc.array(fc.tuple(fc.integer({ min: 0, max: 99 }), fc.integer({ min: 1, max: 30 })), {
+      maxLength: 4,
+    })
+    const updated = fc.record({ cuts, from: fc.integer({ min: 0, max: 60 }), rate: fc.integer({ min: 1, max: 9 }) })
+    const pods = fc.array(updated, { minLength: 1, maxLength: 3 })
+    fc.assert(
+      fc.property(pods, fc.array(cuts, { minLength: 1, maxLength: 3 }), outages, (ofUpdate, ofStable, bad) => {
+        const fails = (at: number): boolean => bad.some(([begin, ms]) => at >= begin && at < begin + ms)
+        const pieces = (ends: readonly number[], rate = 1): readonly Piece[] => {
+          const edges = [0, ...[...ends].sort((a, b) => a - b), 100]
+          return edges.slice(1).map((end, i) => {
+            const begin = edges[i] ?? 0
+            const failures = Array.from({ length: end - begin }, (_, n) => begin + n).filter(fails).length
+            return piece(begin, end, { requests: (end - begin) * rate, failures: failures * rate })
+          })
+        }
+        const update = ofUpdate.map(of => pieces(of.cuts, of.rate).filter(({ begin }) => begin >= of.from))
+        const stable = stableMeanwhile(update, ofStable.map(of => pieces(of)).flat())
+        const all = update.flat().map(one => one.counted)
+        const requests = all.reduce((sum, one) => sum + one.requests, 0)
+        const failed = all.reduce((sum, one) => sum + failures(one), 0)
+        const share = failures(stable) / Math.max(1e-9, stable.requests)
+        expect(share).toBeGreaterThanOrEqual(failed / Math.max(1, requests) - 1e-9)
+      }),
+    )
+  })
+})
