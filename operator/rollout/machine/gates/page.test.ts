@@ -6,10 +6,11 @@ import { parsePolicy } from '../../../model/policy.ts'
 import { policy } from '../../../pipeline/testing.ts'
 import { SETTINGS, NEW, OLD, pod } from '../testing.ts'
 import type { Counted } from '../testing.ts'
-import type { PodProbe, Verdict } from '../types.ts'
+import { EMPTY_AGGREGATE } from '../figures.ts'
+import type { PodProbe, Verdict, WindowFigures } from '../types.ts'
 import { LATE_CHANCES, batchChances } from '../statistics.ts'
 import { acknowledgement } from './acknowledgement.ts'
-import { evaluate, required } from './chain.ts'
+import { evaluate, evaluateFairly, required } from './chain.ts'
 import { FEWEST } from './rise.ts'
 import { input } from './testing.ts'
 
@@ -29,6 +30,9 @@ function pageSays(gate: string): Said | null {
   const [, , , pass = '', fail = '', inconclusive = ''] = row
   return { pass: sorted(quoted(pass)), fail: sorted(quoted(fail)), inconclusive: sorted(quoted(inconclusive)) }
 }
+
+/** The stable pods have not reported yet. */
+const unheard = (): WindowFigures => ({ update: EMPTY_AGGREGATE, stable: EMPTY_AGGREGATE })
 
 const sorted = (all: Iterable<string>): readonly string[] => [...new Set(all)].sort()
 
@@ -51,20 +55,26 @@ function verdicts(): readonly Verdict[] {
     ] as const),
   ]
   const ways = ['failures', 'notFound', 'clientErrors', 'redirects', 'connectFailures'] as const
-  const of = (way: (typeof ways)[number], [total, count]: readonly [number, number], bucket: number): Counted => ({
+  const countedAs = (
+    way: (typeof ways)[number],
+    [total, count]: readonly [number, number],
+    bucket: number,
+  ): Counted => ({
     ...{ requests: total, handshakes: total, tlsFailures: count, bucket },
     [way]: count,
   })
   const all: Verdict[] = []
   const minimums = [SETTINGS.gates.successRate, { min: null, maxDrop: 1 }, { min: 99, maxDrop: null }]
   for (const way of ways)
-    for (const update of counts)
-      for (const stable of counts)
+    for (const ofUpdate of counts)
+      for (const ofStable of counts)
         for (const successRate of minimums)
           for (const baked of [false, true])
             for (const bucket of [4, 7]) {
-              const figures = { update: of(way, update, bucket), stable: of(way, stable, 4), baked }
-              all.push(...evaluate(input({ ...figures, gates: { ...SETTINGS.gates, successRate } })))
+              const [update, stable] = [countedAs(way, ofUpdate, bucket), countedAs(way, ofStable, 4)]
+              const figures = { update, stable, baked }
+              const of = input({ ...figures, gates: { ...SETTINGS.gates, successRate } })
+              all.push(...evaluate(of), ...evaluateFairly(of, unheard))
             }
   // Slow, and perhaps only by chance.
   for (const slow of [
