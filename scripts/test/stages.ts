@@ -67,6 +67,12 @@ async function apiserver(context: Context): Promise<Tally> {
   const pattern = String.raw`\.apiserver\.test\.ts$`
   const missing = await missingFor(context, 'binaries')
   if (missing !== null) return skip(context, pattern, missing)
+  // Kubernetes is compiled once, for as long as that takes: within a test it would be a test's time that runs out.
+  const built = await context.processes.run(join(context.root, 'e2e/cluster/cluster'), ['build'])
+  if (built.code !== 0) {
+    context.say('  FAILED  Kubernetes could not be built')
+    return { ...NOTHING, failed: 1 }
+  }
   return jest(context, 'apiserver', [`--testPathPatterns=${pattern}`, '--runInBand'])
 }
 
