@@ -182,9 +182,9 @@ describe('figures, pods, endpoints', () => {
       const change = { figures, hosts: ['a'], pods: of, state: state({ batchSince: 10_000, index }) }
       const seen = look(ON_ITS_WAY, change)
       expect(asked).toEqual([])
-      expect([seen.figures.sideBySide?.(), seen.recent?.sideBySide?.()]).toEqual([both, both])
+      expect([seen.figures.sideBySide?.(4), seen.recent?.sideBySide?.(3)]).toEqual([both, both])
       const [whole, recent] = asked.splice(0) as readonly SideBySide[]
-      expect(recent).toEqual({ ...whole, sinceMs: 40_000 })
+      expect(recent).toEqual({ ...whole, sinceMs: 40_000, events: 3 })
       expect(whole).toMatchObject({
         key: 'Ingress/shop/web',
         update: 'v2',
@@ -197,7 +197,7 @@ describe('figures, pods, endpoints', () => {
     expect(until(pods([0, 99_900], [1, 99_000], [2, 98_500], [-1, 99_500]))).toBe(98_500)
     expect(until(pods([0, 99_900], [-1, 98_400], [2, 98_500]))).toBe(98_400)
     // Silent, never heard of, not ready: nobody waits for these.
-    expect(until(pods([0, 99_900], [1, 97_500], [2, 97_501]))).toBe(97_501)
+    expect(until(pods([0, 99_900], [1, 95_000], [2, 95_001]))).toBe(95_001)
     expect(until(pods([0, 99_900], [1, null], [2, 98_000, false]))).toBe(Infinity)
     // Those that have the update are no stable pods.
     expect(until(pods([0, 98_000], [1, 98_100], [2, 98_200]), 2)).toBe(98_200)

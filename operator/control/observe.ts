@@ -71,7 +71,7 @@ export function observe(input: ObserveInput): Observation {
   const window = (from: number): Observation['figures'] => ({
     update: figures.serving(key, revision, hosts, from),
     stable: figures.serving(key, stable, hosts, from),
-    sideBySide: () => figures.sideBySide({ key, update: revision, stable, hosts, sinceMs: from, untilMs }),
+    sideBySide: events => figures.sideBySide({ key, update: revision, stable, hosts, sinceMs: from, untilMs, events }),
   })
   const content = contentOf(revision, view)
   const closed = content === null ? null : closedBy(key, content)
@@ -166,8 +166,11 @@ function joined(own: Before | null, handedOn: Before | null): Before | null {
   return joinBefore(handedOn, own)
 }
 
-/** Pods report every one or two seconds of what is rolled out: who is later than this is not waited for. Milliseconds. */
-const SILENT_MS = 2_500
+/**
+ * Pods report every one or two seconds of what is rolled out: who is later than this is not waited for. No sooner: when the operator stood
+ * still all of them are late, and the first that is heard of then may be one with the update. Milliseconds.
+ */
+const SILENT_MS = 5_000
 
 function ready(pods: readonly FleetPod[]): readonly string[] {
   return pods.filter(pod => pod.ready).map(({ name }) => name)

@@ -35,6 +35,7 @@ export interface ApiResponse {
 const RESOURCES = {
   namespaces: '/api/v1',
   pods: '/api/v1',
+  services: '/api/v1',
   secrets: '/api/v1',
   configmaps: '/api/v1',
   events: '/api/v1',

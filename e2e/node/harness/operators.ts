@@ -1,11 +1,14 @@
 /** Taking the operator away and giving it back. */
+import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { checkAddress } from '../../load/targets.ts'
 import type { Cluster } from './cluster.ts'
 import { SYSTEM } from './cluster.ts'
 import { waitFor } from './wait.ts'
 
 const DEPLOYMENT = 'deployment/sluice-operator'
 const COMPONENT = 'operator'
+const PORT = 8443
 
 export class Operators {
   readonly #cluster: Cluster
@@ -32,6 +35,11 @@ export class Operators {
 
   async ready(): Promise<void> {
     await this.#kubectl('rollout', 'status', DEPLOYMENT, '--timeout=90s')
+    const service = await this.#cluster.api.get('services', 'sluice-operator', SYSTEM)
+    const { clusterIP } = service?.['spec'] as { readonly clusterIP: string }
+    checkAddress(clusterIP)
+    // Nodes hear of the pod's address a moment after it is ready.
+    await waitFor('the Service leads to a pod that runs', () => connects(clusterIP), Boolean, { timeoutMs: 30_000 })
   }
 
   /** Sets variables and waits until every replica has them. */
@@ -68,4 +76,14 @@ export class Operators {
   async #kubectl(...args: readonly string[]): Promise<void> {
     await this.#cluster.kubectl.ok(['-n', SYSTEM, ...args])
   }
+}
+
+function connects(host: string): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  const socket = connect({ host, port: PORT, timeout: 2_000 })
+  socket.on('connect', () => resolve(true))
+  socket.on('timeout', () => socket.destroy())
+  socket.on('error', () => undefined)
+  socket.on('close', () => resolve(false))
+  return promise.finally(() => socket.destroy())
 }

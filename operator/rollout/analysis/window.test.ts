@@ -107,7 +107,7 @@ describe('what was counted in the same time', () => {
     return all
   }
   const both = (of: Figures, untilMs: number, update: string | null = 'r2', hosts = [HOST]): readonly number[] => {
-    const question = { key: KEY, update, stable: 'r1', hosts, sinceMs: 1_000, untilMs }
+    const question = { key: KEY, update, stable: 'r1', hosts, sinceMs: 1_000, untilMs, events: 4 as const }
     const { update: mine, stable } = of.sideBySide(question)
     return [mine.requests, stable.requests]
   }

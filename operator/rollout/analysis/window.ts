@@ -3,7 +3,7 @@ import type { Report } from '../../../protocol/messages.ts'
 import { ABSENT_REVISION } from '../../../protocol/objects.ts'
 import type { ObjectKey, Revision } from '../../../protocol/objects.ts'
 import { EMPTY_AGGREGATE, addAggregates, baselineOf, tlsAttempts } from '../machine/figures.ts'
-import type { Aggregate, Baseline, Before, PodBefore } from '../machine/figures.ts'
+import type { Aggregate, Baseline, Before, EventClass, PodBefore } from '../machine/figures.ts'
 import type { ProbeSeen, WindowFigures } from '../machine/types.ts'
 import { BLOCK_MS, dispersionOf, slowestOf } from './dispersion.ts'
 import type { Blocks } from './dispersion.ts'
@@ -42,6 +42,7 @@ export interface SideBySide {
   readonly hosts: readonly string[]
   readonly sinceMs: number
   readonly untilMs: number
+  readonly events: EventClass
 }
 
 export class Figures {
@@ -82,14 +83,17 @@ export class Figures {
    * What pods counted of the update since `sinceMs`, in reports that came until `untilMs`, and what pods counted of the stable revision
    * in the same time, at its worst where their reports do not show when.
    */
-  sideBySide({ key, update, stable, hosts, sinceMs, untilMs }: SideBySide): WindowFigures {
+  sideBySide({ key, update, stable, hosts, sinceMs, untilMs, events }: SideBySide): WindowFigures {
     const asked = [...new Set(hosts)]
     const pods = [...this.#pods.values()]
+    const isIt = (sample: Sample, revision: Revision | null): boolean => serves(key, revision)(sample)
     const pieces = (samples: readonly Sample[], revision: Revision | null): readonly Piece[] =>
-      samples.filter(serves(key, revision)).map(({ begin, end, hosts: counts }) => ({
-        ...{ begin, end },
-        counted: asked.map(host => counts.get(host) ?? EMPTY_AGGREGATE).reduce(addAggregates, EMPTY_AGGREGATE),
-      }))
+      samples
+        .filter(one => one.end > one.begin && isIt(one, revision))
+        .map(({ begin, end, hosts: counts }) => ({
+          ...{ begin, end },
+          counted: asked.map(host => counts.get(host) ?? EMPTY_AGGREGATE).reduce(addAggregates, EMPTY_AGGREGATE),
+        }))
     const updated = pods.map(({ samples }) =>
       pieces(
         samples.since(sinceMs).filter(({ end }) => end <= untilMs),
@@ -97,11 +101,14 @@ export class Figures {
       ),
     )
     const seen = updated.flat()
-    const [first, last] = [Math.min(...seen.map(({ begin }) => begin)), Math.max(...seen.map(({ end }) => end))]
+    const [first, last] = seen.reduce(
+      ([from, to], { begin, end }) => [Math.min(from, begin), Math.max(to, end)],
+      [Infinity, -Infinity],
+    )
     const others = pods.flatMap(({ samples }) => pieces(samples.meanwhile(first, last), stable))
     return {
       update: seen.map(({ counted }) => counted).reduce(addAggregates, EMPTY_AGGREGATE),
-      stable: stableMeanwhile(updated, others),
+      stable: stableMeanwhile(updated, others, events),
     }
   }
 

@@ -25,6 +25,9 @@ export interface Aggregate {
   readonly closed: number | null
 }
 
+/** Answers that count against an update, by their index in Aggregate.status: redirects, refusals, failures. */
+export type EventClass = 2 | 3 | 4
+
 /** The object's figures on the stable revision, kept as rates: what goes into the status of an IngressRollout. Rates in percent. */
 export interface Baseline {
   readonly requests: number

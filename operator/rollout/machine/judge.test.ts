@@ -257,14 +257,32 @@ describe('what fails, and is not known of the stable pods yet', () => {
     expect(look({ ...first.state, batchSince: 1 }, 36_000, behind(BROKEN)).isUncompared).toBe(true)
   })
 
-  it('makes no minute of a batch that waits: that is judged when it is known', () => {
-    const minute = (state: State, now: number, recent: WindowFigures) =>
-      judge(state, observed({ now, recent }), SETTINGS)
+  const minute = (state: State, now: number, recent: WindowFigures) => judge(state, observed({ now, recent }), SETTINGS)
+
+  it('holds a batch that waits, too, and its minute is judged when it is known', () => {
     const first = minute(WAITING, MINUTE, window(ODD))
     const unknown = minute(first.state, 2 * MINUTE, behind(ODD))
-    expect(unknown.outcome.verdict).toBe('pass')
+    expect(unknown.outcome).toMatchObject({ verdict: 'inconclusive', because: { reason: 'NotCompared' } })
+    expect(unknown.isUncompared).toBe(true)
     expect(unknown.state.spent?.late).toEqual(first.state.spent?.late)
     expect(minute(unknown.state, 2 * MINUTE + 1_000, window(ODD)).outcome.verdict).toBe('fail')
-    expect(minute(WAITING, MINUTE, behind(BROKEN)).outcome.verdict).toBe('pass')
+    const certain = minute(WAITING, MINUTE, behind(BROKEN))
+    expect(certain.outcome).toMatchObject({ verdict: 'inconclusive', because: { reason: 'NotCompared' } })
+    expect(certain.state.verdicts.map(({ reason }) => reason)).toContain('NotCompared')
+  })
+
+  it('is no minute that failed when it stays unknown, and the next one begins', () => {
+    const first = minute(WAITING, MINUTE, behind(ODD))
+    const later = minute(first.state, MINUTE + 5_000, behind(ODD))
+    expect(later.isUncompared).toBe(false)
+    expect(later.state.spent?.late).toEqual({ at: MINUTE + 5_000, failed: [] })
+    expect(minute(later.state, 2 * MINUTE + 5_000, window(ODD)).outcome.verdict).not.toBe('fail')
+  })
+
+  it('is asked for once for every kind of event', () => {
+    const asked: number[] = []
+    const sideBySide = (events: number) => (asked.push(events), { update: counted({}), stable: counted({}) })
+    minute(WAITING, MINUTE, { ...window({ requests: 480, failures: 240, notFound: 200 }), sideBySide })
+    expect(asked).toEqual([4, 3])
   })
 })

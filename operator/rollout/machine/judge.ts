@@ -1,7 +1,7 @@
 /** The verdict on what the batch has shown so far. */
 import { fleetView } from './batches.ts'
 import { addAggregates, EMPTY_AGGREGATE } from './figures.ts'
-import type { Aggregate } from './figures.ts'
+import type { Aggregate, EventClass } from './figures.ts'
 import { acknowledgement, owed, readyBelow } from './gates/acknowledgement.ts'
 import { evaluate, evaluateFairly, outcome } from './gates/chain.ts'
 import type { Outcome } from './gates/chain.ts'
@@ -47,17 +47,20 @@ export function judge(state: State, observation: Observation, settings: Settings
   const acknowledged = acknowledgement(ack)
   const spent = spentBy(state)
   const baked = state.step.name === 'baking' && now - state.step.since >= settings.bakeMs
+  const fairly = { whole: once(observation.figures.sideBySide), recent: once(observation.recent?.sideBySide) }
   const whole: GateInput = {
     ...gateInput(state, observation, settings, observation.figures, now - state.batchSince),
     baked,
     looks: spent.looks,
   }
-  const all = evaluateFairly(whole, observation.figures.sideBySide)
-  const late = lateLook(state, observation, settings, spent.late)
+  const all = evaluateFairly(whole, fairly.whole)
+  const isPatient = spent.uncomparedSince === null || now - spent.uncomparedSince < COMPARED_MS
+  const late = lateLook(state, observation, settings, spent.late, fairly.recent, isPatient)
   const verdicts = all.map(one =>
-    one.verdict === 'fail' ? one : (late.failures.find(other => other.name === one.name) ?? one),
+    one.verdict === 'fail' ? one : (late.worse.find(other => other.name === one.name) ?? one),
   )
-  const uncomparedSince = all.some(({ reason }) => reason === NOT_COMPARED) ? (spent.uncomparedSince ?? now) : null
+  const isUncompared = verdicts.some(({ reason }) => reason === NOT_COMPARED)
+  const uncomparedSince = isUncompared ? (spent.uncomparedSince ?? now) : null
   const looks = baked ? looksAfter(spent.looks, all, settings) : spent.looks
   const next: Spent = { ...spent, looks, late: late.next, uncomparedSince }
   const judged: State = { ...state, owing, verdicts: [acknowledged, ...verdicts], spent: next }
@@ -69,14 +72,17 @@ export function judge(state: State, observation: Observation, settings: Settings
     state: judged,
     acknowledged,
     outcome: result,
-    isUncompared: uncomparedSince !== null && now - uncomparedSince < COMPARED_MS,
+    isUncompared: isUncompared && isPatient,
     isOutageOver: outageIsOver(state, observation, settings, result),
   }
 }
 
+/** What fails, and on the stable pods as well, or before these could be heard of. */
+const SHARED: ReadonlySet<string> = new Set([FAILS_EVERYWHERE, NOT_COMPARED])
+
 function outageIsOver(state: State, observation: Observation, settings: Settings, of: Outcome): boolean {
   const { recent } = observation
-  if (of.verdict !== 'inconclusive' || of.because.reason !== FAILS_EVERYWHERE || recent === null) return false
+  if (of.verdict !== 'inconclusive' || !SHARED.has(of.because.reason) || recent === null) return false
   const input: GateInput = { ...gateInput(state, observation, settings, recent, RECENT_MS), baked: true }
   return outcome(input, evaluate(input)).verdict === 'pass'
 }
@@ -121,25 +127,40 @@ function lateLook(
   observation: Observation,
   settings: Settings,
   before: Spent['late'],
-): { readonly failures: readonly Verdict[]; readonly next: Spent['late'] } {
+  sideBySide: WindowFigures['sideBySide'],
+  isPatient: boolean,
+): { readonly worse: readonly Verdict[]; readonly next: Spent['late'] } {
   const { recent, now } = observation
-  if (recent === null) return { failures: [], next: before }
+  if (recent === null) return { worse: [], next: before }
   const input: GateInput = {
     ...gateInput(state, observation, settings, recent, RECENT_MS),
     ...{ late: true, chances: LATE_CHANCES, minRequests: Math.min(settings.minRequests, FEWEST) },
     // Days may lie between the rollout's start and now: what the stable pods show meanwhile is all that counts.
     baseline: null,
   }
-  const failed = (verdicts: readonly Verdict[]): readonly Verdict[] => verdicts.filter(one => one.verdict === 'fail')
-  const certain = failed(evaluateFairly(input, recent.sideBySide))
-  if (before !== null && now - before.at < RECENT_MS) return { failures: certain, next: before }
-  const baked = evaluateFairly({ ...input, baked: true }, recent.sideBySide)
-  const likely = failed(baked)
+  const isUnknown = ({ reason }: Verdict): boolean => reason === NOT_COMPARED
+  const first = evaluateFairly(input, sideBySide)
+  const certain = first.filter(one => one.verdict === 'fail' || isUnknown(one))
+  if (before !== null && now - before.at < RECENT_MS) return { worse: certain, next: before }
+  const baked = evaluateFairly({ ...input, baked: true }, sideBySide)
+  const likely = baked.filter(one => one.verdict === 'fail')
   const again = likely.filter(one => before?.failed.includes(one.name))
-  const failures = [...certain, ...again.filter(one => !certain.some(other => other.name === one.name))]
-  // It is judged when all have been heard of.
-  if (baked.some(({ reason }) => reason === NOT_COMPARED)) return { failures, next: before }
-  return { failures, next: { at: now, failed: likely.map(one => one.name) } }
+  const worse = [...certain.filter(one => !again.some(other => other.name === one.name)), ...again]
+  // The minute is judged when all have been heard of, soon in any case.
+  const unknown = baked.filter(isUnknown)
+  if (unknown.length > 0 && isPatient) return { worse: [...worse, ...unknown], next: before }
+  return { worse, next: { at: now, failed: likely.map(one => one.name) } }
+}
+
+/** Asked once for each kind of event. */
+function once(sideBySide: WindowFigures['sideBySide']): WindowFigures['sideBySide'] {
+  if (sideBySide === undefined) return undefined
+  const answers = new Map<EventClass, Pick<WindowFigures, 'update' | 'stable'>>()
+  return events => {
+    const answer = answers.get(events) ?? sideBySide(events)
+    answers.set(events, answer)
+    return answer
+  }
 }
 
 function gateInput(

@@ -1197,10 +1197,24 @@ describe('what fails, and is not known of the stable pods yet', () => {
     }
   })
 
+  it('lets its batch bake again when the last minute is fine: it was no fault of the update, or was not known to be', () => {
+    const run = start()
+    run.until(state => state.step.name === 'baking')
+    run.change = { figures: behind, recent: null }
+    run.seconds(40)
+    expect(run.record.index).toBe(1)
+    run.takeLog()
+    const { update, stable } = { update: counted({ requests: 500 }), stable: counted({ requests: 2_000 }) }
+    run.change = { figures: behind, recent: { update, stable } }
+    run.look()
+    expect(run.takeLog()).toEqual(['BakesAgain'])
+    expect(run.state.step.name).toBe('acknowledging')
+  })
+
   it('passes no batch, and waits for a person at the deadline like other doubts', () => {
     const run = start()
     run.until(state => state.step.name === 'baking')
-    run.change = { figures: behind }
+    run.change = { figures: behind, recent: behind }
     run.until(state => state.phase === 'Paused')
     expect(run.now - run.state.batchSince).toBe(600_000)
     expect(run.state.blocked?.reason).toBe('Inconclusive')

@@ -4,7 +4,7 @@
  */
 import type { ObjectKind, Revision } from '../../../protocol/objects.ts'
 import type { Settings } from '../../model/settings.ts'
-import type { Aggregate, Baseline, Before } from './figures.ts'
+import type { Aggregate, Baseline, Before, EventClass } from './figures.ts'
 
 export type { Batch, BatchSize, GateSettings, Pause, Settings } from '../../model/settings.ts'
 
@@ -148,11 +148,11 @@ export interface WindowFigures {
   readonly update: Aggregate
   readonly stable: Aggregate
   /**
-   * The same of one time: what was counted of the update until all stable pods had been heard of, and what those counted meanwhile. Pods
-   * report one after the other, and what hits all of them is known of some first (docs/adr/0041-heard-of-the-same-time.md). Absent: the
-   * same as above.
+   * The same of one time: what was counted of the update until all stable pods had been heard of, and what those counted meanwhile, at its
+   * worst by these events. Pods report one after the other, and what hits all of them is known of some first
+   * (docs/adr/0041-heard-of-the-same-time.md). Absent: the same as above.
    */
-  readonly sideBySide?: () => Pick<WindowFigures, 'update' | 'stable'>
+  readonly sideBySide?: (events: EventClass) => Pick<WindowFigures, 'update' | 'stable'>
 }
 
 export interface Observation {

@@ -5,6 +5,7 @@ import type { Gate, GateInput } from './gate.ts'
 import { closedPaths } from './closed.ts'
 import { clientErrorRate, connectFailureRate, redirectRate } from './answer-classes.ts'
 import { failures } from '../figures.ts'
+import type { EventClass } from '../figures.ts'
 import { latencyP99 } from './latency-p99.ts'
 import { NOT_FOUND_RATE, notFoundRate } from './not-found-rate.ts'
 import { FAILING, NOT_PROBED, PROBES_NAME, probes } from './probes.ts'
@@ -28,6 +29,12 @@ export function evaluate(input: GateInput): readonly Verdict[] {
   return GATES.map(gate => gate(input)).filter(one => one !== null)
 }
 
+/** What counts against an update, where it is not 5xx. */
+const EVENTS: ReadonlyMap<string, EventClass> = new Map([
+  ...[NOT_FOUND_RATE, 'clientErrorRate'].map(name => [name, 3] as const),
+  ['redirectRate', 2],
+])
+
 /**
  * The same; and what fails has to fail as well on what was counted in the same time.
  * @param sideBySide of the same window. Only asked where something fails
@@ -35,10 +42,15 @@ export function evaluate(input: GateInput): readonly Verdict[] {
 export function evaluateFairly(input: GateInput, sideBySide: WindowFigures['sideBySide']): readonly Verdict[] {
   const all = evaluate(input)
   if (sideBySide === undefined || all.every(one => one.verdict !== 'fail')) return all
-  const fair = evaluate({ ...input, ...sideBySide(), sameTime: true })
+  const fair = new Map<EventClass, readonly Verdict[]>()
+  const fails = (name: string): boolean => {
+    const events = EVENTS.get(name) ?? 4
+    const verdicts = fair.get(events) ?? evaluate({ ...input, ...sideBySide(events), sameTime: true })
+    fair.set(events, verdicts)
+    return verdicts.some(one => one.name === name && one.verdict === 'fail')
+  }
   return all.map(one => {
-    const isSure = one.verdict !== 'fail' || fair.some(({ name, verdict: is }) => name === one.name && is === 'fail')
-    if (isSure) return one
+    if (one.verdict !== 'fail' || fails(one.name)) return one
     const message = `${one.message}; what the pods on the stable revision counted in the same time does not tell yet`
     return verdict(one.name, 'inconclusive', NOT_COMPARED, message, one.figures)
   })

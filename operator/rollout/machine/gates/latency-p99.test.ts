@@ -16,6 +16,17 @@ function mixed(fast: number, slow: number): Aggregate {
 }
 
 describe('latencyP99', () => {
+  it.each<[string, string, Inputs]>([
+    ['fail Slower', 'they may have been slow at another time', { sameTime: false }],
+    ['inconclusive NoReference', 'a few that are as slow now speak for something that slows all', { sameTime: true }],
+    ['fail Slower', 'hardly any', { sameTime: true, stable: { requests: 19, bucket: 7 } }],
+    ['fail Slower', 'as fast as before, they do not', { sameTime: true, stable: { requests: 60, bucket: 4 } }],
+  ])('%s: stable pods of which there are few: %s', (expected, _, of) => {
+    const slow = { update: { requests: 300, bucket: 7 }, stable: { requests: 60, bucket: 7 }, before: STABLE }
+    const found = latencyP99(baked({ ...slow, ...of }))
+    expect(found?.verdict === 'fail' ? `fail ${found.reason}` : 'inconclusive NoReference').toBe(expected)
+  })
+
   it.each<[string, string, Inputs, boolean]>([
     ['pass WithinLimits', 'as fast', { update: { requests: 200, bucket: 4 }, stable: STABLE }, true],
     ['pass WithinLimits', 'faster', { update: { requests: 200, bucket: 1 }, stable: STABLE }, true],

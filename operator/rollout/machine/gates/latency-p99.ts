@@ -86,10 +86,13 @@ export const latencyP99: Gate = input => {
  * A reference that answered mostly 404 or 5xx is none: it did not do the work. A new host has its 404 from the stable
  * pods in no time, and a repaired backend is slower than one that refuses.
  */
-function referenceOf({ stable, baseline, past, minRequests }: GateInput): SlowReference | null {
+function referenceOf({ stable, baseline, past, minRequests, sameTime }: GateInput): SlowReference | null {
   const p99 = percentile(stable.latency, 0.99)
   const worked = stable.requests - stable.notFound - failures(stable)
-  if (p99 !== null && stable.requests >= minRequests) {
+  // A few stable requests that are slower than before speak for something that slows all pods.
+  const isSlower = p99 !== null && p99 > (baseline?.latencyP99Ms ?? Infinity)
+  const suffices = sameTime && isSlower ? Math.min(minRequests, FEWEST) : minRequests
+  if (p99 !== null && stable.requests >= suffices) {
     const slow = (limit: number): Sample => ({ count: slowerThan(stable.latency, limit), total: stable.requests })
     return worked * 2 >= stable.requests ? { name: 'stable pods', isConcurrent: true, p99, worst: p99, slow } : null
   }

@@ -4,7 +4,7 @@ import type { Baseline, Share } from '../figures.ts'
 import type { Sample } from '../statistics.ts'
 import { ALARMING, NOT_SIGNIFICANT, inPercent, verdict } from './gate.ts'
 import type { Gate, GateInput } from './gate.ts'
-import { compareRise, evidenceOf, ownOf, reference, rise, stableSuffices } from './rise.ts'
+import { compareRise, evidenceOf, ownOf, reference, rise } from './rise.ts'
 import { round } from './success-rate.ts'
 
 export interface RiseGate {
@@ -30,9 +30,8 @@ export function riseGate(gate: RiseGate): Gate {
     const sample = SHARES[gate.share]
     const before = input.baseline === null ? null : gate.before(input.baseline)
     const past = input.past === null ? null : sample(input.past.update)
-    const suffices = stableSuffices(input, enough)
     const own = ownOf(input, sample)
-    const against = reference(sample(input.update), sample(input.stable), before, enough, own, past, suffices)
+    const against = reference(sample(input.update), sample(input.stable), before, enough, own, past, input.sameTime)
     // The figures from before know nothing of answers of closed paths; a revision that closes all had none of them then.
     const like = against?.name === 'before the rollout' && input.closed === null
     const update = sample(like ? { ...input.update, closed: 0 } : input.update)

@@ -27,11 +27,22 @@ describe('reference', () => {
 })
 
 describe('what was counted in the same time', () => {
-  it('stands before all else as soon as it is not nothing, and is no more evidence than it is', () => {
-    const found = (stable: number) => reference(sample(9, 40), sample(9, stable), sample(0, 500), 100, null, null, 20)
-    expect(found(19)).toMatchObject({ name: 'before the rollout', isThin: false })
-    expect(found(20)).toMatchObject({ name: 'stable pods', total: 20, isThin: true })
-    expect(found(100)).toMatchObject({ name: 'stable pods', isThin: false })
+  const name = (stable: Sample, before: Sample, past: Sample | null = null, sameTime = true) =>
+    reference(sample(9, 40), stable, before, 100, null, past, sameTime)?.name
+  it.each<[string, string, Sample, Sample, (Sample | null)?, boolean?]>([
+    ['stable pods', 'a few of them fail as they never did', sample(5, 20), sample(1, 500), null, true],
+    ['stable pods', 'by what the pods did before that', sample(5, 20), sample(0, 30), sample(2, 900), true],
+    ['before the rollout', 'hardly any', sample(5, 19), sample(1, 500), null, true],
+    ['before the rollout', 'a few of them do as they always did', sample(1, 60), sample(5, 500), null, true],
+    ['before the rollout', 'they may have been counted at another time', sample(5, 20), sample(1, 500), null, false],
+    ['stable pods', 'enough of them, whatever they do', sample(0, 100), sample(1, 500), null, true],
+  ])('%s: %s', (expected, _, stable, before, past = null, sameTime = true) => {
+    expect(name(stable, before, past, sameTime)).toBe(expected)
+  })
+
+  it('is no more evidence than it is', () => {
+    const found = reference(sample(9, 40), sample(5, 20), sample(1, 500), 100, null, null, true)
+    expect(found).toMatchObject({ total: 20, isThin: true })
   })
 })
 

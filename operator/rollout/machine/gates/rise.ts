@@ -40,7 +40,7 @@ export interface Own {
  * whatever there is most of: a few requests without an error say enough against a hundred that all fail. Null: hardly any.
  * @param before the last minute on all pods
  * @param past the last quarter of an hour on the update's pods
- * @param suffices so much of the stable pods comes before all else, whether it is enough to pass or not
+ * @param sameTime GateInput.sameTime: a few stable requests come before all else where they speak for something that hits all pods
  */
 export function reference(
   update: Sample,
@@ -49,13 +49,15 @@ export function reference(
   enough: number,
   own: Own | null,
   past: Sample | null = null,
-  suffices = enough,
+  sameTime = false,
 ): Reference | null {
   const called = (name: string, sample: Sample | null): readonly Reference[] =>
     sample === null ? [] : [{ ...sample, name, own, isThin: sample.total < enough }]
   const [minute] = called('before the rollout', before)
   const isEnough = minute !== undefined && minute.total >= enough
-  if (stable.total >= suffices) {
+  const known = isEnough || past === null ? minute : past
+  const outage = sameTime && stable.total >= FEWEST && known !== undefined && chanceOfRise(stable, known) <= DIFFERENT
+  if (stable.total >= enough || outage) {
     const isMoment = stable.total < update.total * A_MOMENT && isEnough && minute.total > stable.total
     return isMoment ? minute : { ...stable, name: 'stable pods', own, isThin: stable.total < enough }
   }
@@ -64,11 +66,6 @@ export function reference(
     .concat(called('stable pods', stable))
     .sort((a, b) => b.total - a.total)[0]
   return most !== undefined && most.total >= FEWEST ? most : null
-}
-
-/** So many events of the stable pods stand beside the update's, whatever is known from before. */
-export function stableSuffices({ sameTime }: GateInput, enough: number): number {
-  return sameTime ? Math.min(enough, FEWEST) : enough
 }
 
 /** The `own` of a reference, for a share of the gates' figures. */

@@ -4,7 +4,7 @@ import type { Sample } from '../statistics.ts'
 import type { Verdict } from '../types.ts'
 import { FAILS_EVERYWHERE, NOT_SIGNIFICANT, inPercent, verdict } from './gate.ts'
 import type { Gate, GateInput } from './gate.ts'
-import { compareRise, compareShare, evidenceOf, ownOf, reference, rise, stableSuffices } from './rise.ts'
+import { compareRise, compareShare, evidenceOf, ownOf, reference, rise } from './rise.ts'
 import type { Reference } from './rise.ts'
 
 const NAME = 'successRate'
@@ -87,7 +87,7 @@ function referenceOf(input: GateInput): Reference | null {
     minRequests,
     ownOf(input, SHARES.failures),
     input.past === null ? null : SHARES.failures(input.past.update),
-    stableSuffices(input, minRequests),
+    input.sameTime,
   )
 }
 
