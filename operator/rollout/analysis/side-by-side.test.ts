@@ -67,6 +67,15 @@ describe('what stable pods counted meanwhile', () => {
     expect(stableMeanwhile(long, [piece(10_000, 80_000, { requests: 700, failures: 5 })], 4).requests).toBe(700)
   })
 
+  it('says that only by the pods with the update that were not seen all the while', () => {
+    const pods = [[piece(0, 90_000, { requests: 100 })], [piece(0, 89_000, { requests: 100 })]]
+    expect(stableMeanwhile(pods, [piece(10_000, 89_500, { requests: 700 })], 4).requests).toBe(700)
+    const both = [piece(0, 10_000, { requests: 100 }), piece(10_000, 89_500, { requests: 700, failures: 700 })]
+    const { requests, status } = stableMeanwhile(pods, both, 4)
+    // 700 of 800 beside the one, none of 100 beside the other.
+    expect(status[4] / requests).toBeCloseTo(700 / 800 / 2)
+  })
+
   it('of a pod with the update that came late is what stood beside that one', () => {
     const stable = [piece(0, 50_000, { requests: 500 }), piece(50_000, 60_000, { requests: 100, failures: 100 })]
     const both = [[piece(0, 60_000, { requests: 600 })], [piece(50_000, 60_000, { requests: 200 })]]

@@ -271,6 +271,12 @@ describe('what fails, and is not known of the stable pods yet', () => {
     expect(certain.state.verdicts.map(({ reason }) => reason)).toContain('NotCompared')
   })
 
+  it('holds it in the middle of a minute, too', () => {
+    const first = minute(WAITING, MINUTE, window(GOOD))
+    expect(minute(first.state, MINUTE + 2_000, behind(BROKEN)).isUncompared).toBe(true)
+    expect(minute(first.state, MINUTE + 2_000, window(BROKEN)).outcome.verdict).toBe('fail')
+  })
+
   it('is no minute that failed when it stays unknown, and the next one begins', () => {
     const first = minute(WAITING, MINUTE, behind(ODD))
     const later = minute(first.state, MINUTE + 5_000, behind(ODD))

@@ -42,12 +42,9 @@ const EVENTS: ReadonlyMap<string, EventClass> = new Map([
 export function evaluateFairly(input: GateInput, sideBySide: WindowFigures['sideBySide']): readonly Verdict[] {
   const all = evaluate(input)
   if (sideBySide === undefined || all.every(one => one.verdict !== 'fail')) return all
-  const fair = new Map<EventClass, readonly Verdict[]>()
   const fails = (name: string): boolean => {
-    const events = EVENTS.get(name) ?? 4
-    const verdicts = fair.get(events) ?? evaluate({ ...input, ...sideBySide(events), sameTime: true })
-    fair.set(events, verdicts)
-    return verdicts.some(one => one.name === name && one.verdict === 'fail')
+    const fair = { ...input, ...sideBySide(EVENTS.get(name) ?? 4), sameTime: true }
+    return evaluate(fair).some(one => one.name === name && one.verdict === 'fail')
   }
   return all.map(one => {
     if (one.verdict !== 'fail' || fails(one.name)) return one

@@ -16,6 +16,11 @@ function mixed(fast: number, slow: number): Aggregate {
 }
 
 describe('latencyP99', () => {
+  it('of few stable pods that are as fast as before takes the figures from before, which are more', () => {
+    const of = baked({ stable: { requests: 60, bucket: 4 }, before: STABLE, sameTime: true })
+    expect(latencyP99({ ...of, update: mixed(276, 24) })).toMatchObject({ verdict: 'fail', reason: 'Slower' })
+  })
+
   it.each<[string, string, Inputs]>([
     ['fail Slower', 'they may have been slow at another time', { sameTime: false }],
     ['inconclusive NoReference', 'a few that are as slow now speak for something that slows all', { sameTime: true }],
