@@ -86,14 +86,12 @@ export class Figures {
   sideBySide({ key, update, stable, hosts, sinceMs, untilMs, events }: SideBySide): WindowFigures {
     const asked = [...new Set(hosts)]
     const pods = [...this.#pods.values()]
-    const isIt = (sample: Sample, revision: Revision | null): boolean => serves(key, revision)(sample)
-    const pieces = (samples: readonly Sample[], revision: Revision | null): readonly Piece[] =>
-      samples
-        .filter(one => one.end > one.begin && isIt(one, revision))
-        .map(({ begin, end, hosts: counts }) => ({
-          ...{ begin, end },
-          counted: asked.map(host => counts.get(host) ?? EMPTY_AGGREGATE).reduce(addAggregates, EMPTY_AGGREGATE),
-        }))
+    const pieces = (samples: readonly Sample[], revision: Revision | null): readonly Piece[] => {
+      const isIt = serves(key, revision)
+      return samples
+        .filter(one => one.end > one.begin && isIt(one))
+        .map(({ begin, end, hosts: counts }) => ({ begin, end, counted: countedOn(asked, counts) }))
+    }
     const updated = pods.map(({ samples }) =>
       pieces(
         samples.since(sinceMs).filter(({ end }) => end <= untilMs),
@@ -175,6 +173,16 @@ export class Figures {
       this.#probed.forget(pod)
     }
   }
+}
+
+/** One addition less than hosts: most objects have one. */
+function countedOn(hosts: readonly string[], counts: ReadonlyMap<string, Aggregate>): Aggregate {
+  let sum: Aggregate | null = null
+  for (const host of hosts) {
+    const counted = counts.get(host)
+    if (counted !== undefined) sum = sum === null ? counted : addAggregates(sum, counted)
+  }
+  return sum ?? EMPTY_AGGREGATE
 }
 
 function serves(key: ObjectKey, revision: Revision | null): (sample: Sample) => boolean {
