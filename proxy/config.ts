@@ -2,6 +2,7 @@
 import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { DataPlaneError } from './errors.ts'
+import { REQUEST_PATHS, type RequestPath } from './gateway/transport.ts'
 import { heapPerWorker, memoryLimit } from './workers/heap.ts'
 import { UPSTREAM_DEFAULTS, type UpstreamSettings } from './upstream/settings.ts'
 
@@ -68,6 +69,8 @@ export interface DataPlaneConfig {
   readonly maxHandshakes: number
   /** Bodies up to this size are read before a backend is chosen. */
   readonly bodyBuffer: number
+  /** Which way requests take that need no more than a route. */
+  readonly requestPath: RequestPath
   /** Header names with `_` reach backends. */
   readonly underscoresInHeaders: boolean
   /** What the proxy calls itself in Via to backends; null: it sends none. */
@@ -125,6 +128,7 @@ export function dataPlaneConfig(env: Environment): DataPlaneConfig {
     memoryHighWater: integer(env, 'MEMORY_HIGH_WATER', 85, 0, 99),
     maxHandshakes: integer(env, 'MAX_HANDSHAKES', 1_024, 0, 1_000_000),
     bodyBuffer: integer(env, 'BODY_BUFFER', 65_536, 0, 1_048_576),
+    requestPath: oneOf(env, 'REQUEST_PATH', REQUEST_PATHS),
     underscoresInHeaders: flag(env, 'UNDERSCORES_IN_HEADERS'),
     via: pseudonym(env, 'VIA'),
     trustedAddresses: ranges(env, 'TRUSTED_ADDRESSES'),
@@ -186,6 +190,15 @@ function flag(env: Environment, name: string): boolean {
   if (text === undefined || text === '' || text === 'false') return false
   if (text !== 'true') throw refuse(name, text, 'true or false')
   return true
+}
+
+/** One of a few words; the first one where nothing is set. */
+function oneOf<T extends string>(env: Environment, name: string, words: readonly [T, ...T[]]): T {
+  const text = env[name]
+  if (text === undefined || text === '') return words[0]
+  const word = words.find(one => one === text)
+  if (word === undefined) throw refuse(name, text, words.join(' or '))
+  return word
 }
 
 /** Addresses and ranges in CIDR notation, separated by commas or spaces. */

@@ -5,8 +5,9 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { Worker } from 'node:worker_threads'
-import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, expect, it, jest } from '@jest/globals'
 import { readAnswers, type Answer, type Reading } from '../testing/hostile/answers.ts'
+import { describeOnBoth } from '../workers/testing/both-paths.ts'
 import {
   Ends,
   RawClient,
@@ -587,15 +588,15 @@ async function goesOn(
 
 const named = (cases: readonly Case[]): [string, Case][] => cases.map(one => [one.name, one])
 
-describe('a backend that breaks in its head', () => {
+describeOnBoth('a backend that breaks in its head', () => {
   it.each(named(HEADS))('%s', (_name, one) => run(one))
 })
 
-describe('a backend that breaks in its body', () => {
+describeOnBoth('a backend that breaks in its body', () => {
   it.each(named(BODIES))('%s', (_name, one) => run(one))
 })
 
-describe('a backend that is odd', () => {
+describeOnBoth('a backend that is odd', () => {
   it.each(named(ODD))('%s', (_name, one) => run(one))
 
   it('a head that is big, and within the setting, is passed on (finding 21)', async () => {
@@ -614,11 +615,11 @@ describe('a backend that is odd', () => {
   })
 })
 
-describe('an upgrade that the backend answers badly', () => {
+describeOnBoth('an upgrade that the backend answers badly', () => {
   it.each(named(UPGRADES))('%s', (_name, one) => run(one))
 })
 
-describe('a connection that breaks when it is used again (finding 9)', () => {
+describeOnBoth('a connection that breaks when it is used again (finding 9)', () => {
   const breaks: readonly (readonly [string, (socket: Socket) => void])[] = [
     ['ends', socket => socket.end()],
     ['resets', socket => reset(socket)],
@@ -709,7 +710,7 @@ describe('a connection that breaks when it is used again (finding 9)', () => {
   })
 })
 
-describe('a request that an endpoint broke (findings 9 and 15)', () => {
+describeOnBoth('a request that an endpoint broke (findings 9 and 15)', () => {
   const breaks: readonly (readonly [string, (socket: Socket) => void])[] = [
     ['ends', socket => socket.end()],
     ['says nothing', () => undefined],
@@ -763,7 +764,7 @@ describe('a request that an endpoint broke (findings 9 and 15)', () => {
   })
 })
 
-describe('an endpoint that takes no connection, beside a good one (finding 13)', () => {
+describeOnBoth('an endpoint that takes no connection, beside a good one (finding 13)', () => {
   it('costs nobody its answer, and most requests nothing', async () => {
     const hole = await blackHole()
     const good = await startBroken(() => undefined)
@@ -815,7 +816,7 @@ describe('an endpoint that takes no connection, beside a good one (finding 13)',
   }
 })
 
-describe('a right answer that is cut', () => {
+describeOnBoth('a right answer that is cut', () => {
   const body = 'x'.repeat(48)
   const answer =
     'HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n' +

@@ -1,6 +1,6 @@
 /** What hostile clients found, one case each; numbers are those of the review of 2026-11 (proxy.md). */
 import { connect, type Socket } from 'node:net'
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
+import { afterEach, beforeEach, expect, it, jest } from '@jest/globals'
 import { readAnswers, type Reading } from '../testing/hostile/answers.ts'
 import {
   BODY_FIELD,
@@ -10,6 +10,7 @@ import {
   target,
   tunnelGreeting,
 } from '../testing/hostile/backends.ts'
+import { describeOnBoth } from '../workers/testing/both-paths.ts'
 import {
   Ends,
   RawClient,
@@ -68,7 +69,7 @@ async function heard(
   return read()
 }
 
-describe('an Upgrade pipelined behind a request that is under way (findings 1 and 2)', () => {
+describeOnBoth('an Upgrade pipelined behind a request that is under way (findings 1 and 2)', () => {
   it.each([
     ['that is accepted', 'a.example', 'accept', 101],
     ['that is accepted late', 'a.example', 'accept-slow', 101],
@@ -94,7 +95,7 @@ describe('an Upgrade pipelined behind a request that is under way (findings 1 an
   })
 })
 
-describe('a CONNECT', () => {
+describeOnBoth('a CONNECT', () => {
   it('behind a request that is under way is answered after it (finding 2)', async () => {
     const rig = await told()
     const raw = client(rig.http, request('GET', target('slow', 2, 'c1r0')) + request('CONNECT', 'a.example:443'))
@@ -112,7 +113,7 @@ describe('a CONNECT', () => {
   })
 })
 
-describe('pipelining (finding 2)', () => {
+describeOnBoth('pipelining (finding 2)', () => {
   it('of 1500 requests makes one at a time at the backend', async () => {
     const count = 1_500
     const rig = await told()
@@ -173,7 +174,7 @@ describe('pipelining (finding 2)', () => {
   })
 })
 
-describe('a client that keeps its side open after its last answer (finding 6a)', () => {
+describeOnBoth('a client that keeps its side open after its last answer (finding 6a)', () => {
   const upgrade = (behaviour: 'refuse' | 'hang-up', host?: string): string =>
     request('GET', target(behaviour, 1, 'c1r0'), host, ...UPGRADE)
   it.each([
@@ -205,7 +206,7 @@ describe('a client that keeps its side open after its last answer (finding 6a)',
   })
 })
 
-describe('a client that talks early in a handshake and gives up (finding 6b)', () => {
+describeOnBoth('a client that talks early in a handshake and gives up (finding 6b)', () => {
   const goings: readonly (readonly [string, (raw: RawClient) => void])[] = [
     ['ends', raw => raw.socket.end()],
     ['closes', raw => raw.socket.destroy()],
@@ -229,7 +230,7 @@ describe('a client that talks early in a handshake and gives up (finding 6b)', (
   })
 })
 
-describe('a tunnel', () => {
+describeOnBoth('a tunnel', () => {
   it('where nobody says anything ends after TUNNEL_IDLE_TIMEOUT (finding 6a)', async () => {
     const rig = await told({ TUNNEL_IDLE_TIMEOUT: '300ms' })
     const raw = client(rig.http, request('GET', target('accept', 1, 'c1r0'), 'a.example', ...UPGRADE))
@@ -309,7 +310,7 @@ describe('a tunnel', () => {
   })
 })
 
-describe('backend connections', () => {
+describeOnBoth('backend connections', () => {
   it('are not opened for requests that were given up (finding 11)', async () => {
     const rig = await told({ UPSTREAM_IDLE_TIMEOUT: '300ms' })
     const tokens = Array.from({ length: 20 }, (_, i) => `c${i}r0`)

@@ -2,8 +2,9 @@
  * Clients that do what they should not, and one that does nothing wrong beside them. Black box: real sockets on both sides of the
  * data plane. `SLUICE_SEED` repeats a run, `SLUICE_ONLY` plays one connection of it, `SLUICE_CONNECTIONS` makes it longer.
  */
-import { afterAll, describe, expect, it } from '@jest/globals'
+import { afterAll, expect, it } from '@jest/globals'
 import { runHostile, type Outcome } from '../testing/hostile/run.ts'
+import { describeOnBoth } from '../workers/testing/both-paths.ts'
 import { Ends } from '../workers/testing/harness.ts'
 
 const number = (name: string, fallback: number): number => Number(process.env[name] ?? fallback)
@@ -16,7 +17,7 @@ function some(faults: readonly string[]): readonly string[] {
   return faults.length > 12 ? [...faults.slice(0, 12), `and ${faults.length - 12} more`] : faults
 }
 
-describe(`random clients (SLUICE_SEED=${seed})`, () => {
+describeOnBoth(`random clients (SLUICE_SEED=${seed})`, () => {
   const ends = new Ends()
   afterAll(() => ends.all())
   let outcome: Outcome

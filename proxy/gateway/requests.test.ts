@@ -1,7 +1,8 @@
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { once } from 'node:events'
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { afterEach, beforeEach, expect, it } from '@jest/globals'
 import { closed, fragment, host, path, upsert } from '../table/testing/fixtures.ts'
+import { describeOnBoth } from '../workers/testing/both-paths.ts'
 import {
   Ends,
   RawClient,
@@ -29,7 +30,7 @@ async function echo(port: number, asked: Parameters<typeof ask>[1]): Promise<Ech
   return JSON.parse(body) as Echo
 }
 
-describe('what the backend sees', () => {
+describeOnBoth('what the backend sees', () => {
   it.each([
     '/',
     '/a/..b',
@@ -154,7 +155,7 @@ describe('what the backend sees', () => {
   })
 })
 
-describe('bodies', () => {
+describeOnBoth('bodies', () => {
   it('pass in both directions while they come', async () => {
     const address = await startBackend(ends, (request, response) => {
       request.on('data', (chunk: Buffer) => response.write(chunk.toString().toUpperCase()))
@@ -300,7 +301,7 @@ describe('bodies', () => {
   })
 })
 
-describe('what the client sees', () => {
+describeOnBoth('what the client sees', () => {
   it('status, reason, repeated headers in order and case, no header of the hop', async () => {
     const address = await startRawBackend(ends, socket =>
       socket.once('data', () =>
@@ -453,7 +454,7 @@ describe('what the client sees', () => {
   })
 })
 
-describe('time limits', () => {
+describeOnBoth('time limits', () => {
   it('504 if the backend does not answer in time', async () => {
     const address = await startBackend(ends, () => undefined)
     const rig = await inFrontOf(ends, [address], { UPSTREAM_HEADERS_TIMEOUT: '300ms' })
@@ -503,7 +504,7 @@ describe('time limits', () => {
   })
 })
 
-describe('a client that goes away', () => {
+describeOnBoth('a client that goes away', () => {
   it.each([
     ['before the answer', 'GET / HTTP/1.1\r\nHost: a.example\r\n\r\n'],
     ['while it sends', 'POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 99999\r\n\r\nabc'],
@@ -531,7 +532,7 @@ describe('a client that goes away', () => {
   })
 })
 
-describe('pipelining', () => {
+describeOnBoth('pipelining', () => {
   let rig: Rig
   beforeEach(async () => {
     const address = await startBackend(ends, (request, response) => {

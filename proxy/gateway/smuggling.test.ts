@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { afterAll, beforeAll, expect, it } from '@jest/globals'
+import { describeOnBoth } from '../workers/testing/both-paths.ts'
 import {
   Ends,
   RawClient,
@@ -20,7 +21,7 @@ let seen: {
   readonly body: string
 }[] = []
 
-beforeAll(async () => {
+async function start(): Promise<void> {
   rig = await startPlane(ends)
   const address = await startBackend(ends, (request, response) => {
     void bodyOf(request).then(
@@ -32,15 +33,22 @@ beforeAll(async () => {
     )
   })
   for (const update of site('a.example', [address])) rig.plane.apply(update)
-})
-afterAll(() => ends.all())
+}
+
+function describeOnRig(name: string, body: () => void): void {
+  describeOnBoth(name, () => {
+    beforeAll(start)
+    afterAll(() => ends.all())
+    body()
+  })
+}
 
 const get = (...headers: readonly string[]): string =>
   ['GET / HTTP/1.1', 'Host: a.example', ...headers, '', ''].join('\r\n')
 const post = (...headers: readonly string[]): string =>
   ['POST / HTTP/1.1', 'Host: a.example', ...headers, '', ''].join('\r\n')
 
-describe('what is not plain HTTP is refused and reaches no backend', () => {
+describeOnRig('what is not plain HTTP is refused and reaches no backend', () => {
   const cases: readonly [string, string][] = [
     ['Content-Length and Transfer-Encoding', `${post('Content-Length: 4', 'Transfer-Encoding: chunked')}0\r\n\r\n`],
     ['Transfer-Encoding and Content-Length', `${post('Transfer-Encoding: chunked', 'Content-Length: 4')}0\r\n\r\n`],
@@ -120,7 +128,7 @@ describe('what is not plain HTTP is refused and reaches no backend', () => {
   })
 })
 
-describe('what only looks strange is forwarded as one message', () => {
+describeOnRig('what only looks strange is forwarded as one message', () => {
   it('keeps two requests on one connection apart', async () => {
     seen = []
     const client = new RawClient(rig.http)

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { afterEach, expect, it } from '@jest/globals'
 import { dataPlaneConfig } from '../config.ts'
 import { createDefaultCertificate } from '../frontdoor/default-certificate.ts'
 import { ownSecrets } from '../frontdoor/ticket-keys.ts'
@@ -15,6 +15,7 @@ import { HOSTILE_ENVIRONMENT, resources, whatIsLeft } from '../testing/hostile/r
 import { sendChunks, type ChunkPlan } from '../testing/hostile/tiny-chunks.ts'
 import { WorkerFleet } from '../workers/fleet.ts'
 import { resourceLimits } from '../workers/heap.ts'
+import { describeOnBoth } from '../workers/testing/both-paths.ts'
 import { Ends, TEST_ENVIRONMENT, ask, site, startPlane } from '../workers/testing/harness.ts'
 
 const ends = new Ends()
@@ -34,7 +35,7 @@ const PATIENT = {
   UPSTREAM_BODY_TIMEOUT: '20s',
 }
 
-describe('clients that send chunks of a byte each', () => {
+describeOnBoth('clients that send chunks of a byte each', () => {
   it('are answered, are not felt by others, and leave nothing behind', async () => {
     const notes = new Notes()
     const calmNotes = new Notes()

@@ -3,6 +3,10 @@ import type { ClientConnection, ExchangeCarrier } from '../connection/client-con
 import type { Exchange } from '../exchange/exchange.ts'
 import type { Cluster } from '../upstream/contract.ts'
 
+/** `relay`: what is only routed and edited in its head takes the short way; `full`: nothing does. */
+export const REQUEST_PATHS = ['full', 'relay'] as const
+export type RequestPath = (typeof REQUEST_PATHS)[number]
+
 export interface Transport {
   /** Carries the request, which is to be forwarded; from now on its connection is the carrier's until it ends the answer. */
   handle(connection: ClientConnection, exchange: Exchange, cluster: Cluster): ExchangeCarrier

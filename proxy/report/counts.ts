@@ -41,12 +41,19 @@ export interface TlsCounts {
   failures: number
 }
 
+/** Requests that went to a backend, by their way through the proxy. */
+export interface Carried {
+  readonly relay: number
+  readonly full: number
+}
+
 export interface CountsDelta {
   readonly requests: NamedRows
   readonly tls: readonly TlsCounts[]
   readonly connectFailures: number
   /** Things of ours that threw. */
   readonly defects: number
+  readonly carried: Carried
   /** What has no host: [`request <code>` or `connection <code>` (refused), `context <event>`, how many] */
   readonly events: readonly (readonly [string, number])[]
 }

@@ -204,13 +204,18 @@ function* upstreamMetrics(upstream: UpstreamTotals): Generator<string, void> {
 }
 
 /** What never became a request of a host. */
-function eventMetrics({ events, defects, connectFailures }: TotalCounts): string {
+function eventMetrics({ events, defects, connectFailures, carried }: TotalCounts): string {
   const failures = 'sluice_upstream_connect_failures_total'
   let text =
     `# HELP ${failures} Attempts to connect to an endpoint that failed; the request may have gone to another one.\n` +
     `# TYPE ${failures} counter\n${failures} ${connectFailures}\n` +
     '# HELP sluice_defects_total Faults of the proxy that ended one request or connection; the log has each.\n' +
-    `# TYPE sluice_defects_total counter\nsluice_defects_total ${defects}\n`
+    `# TYPE sluice_defects_total counter\nsluice_defects_total ${defects}\n` +
+    '# HELP sluice_requests_by_path_total Requests that went to a backend, by their way through the proxy.\n' +
+    '# TYPE sluice_requests_by_path_total counter\n'
+  for (const path of ['relay', 'full'] as const) {
+    text += `sluice_requests_by_path_total{path="${path}"} ${carried[path]}\n`
+  }
   for (const [name, kind, label, help] of [
     [
       'sluice_requests_refused_total',

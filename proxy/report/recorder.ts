@@ -3,7 +3,7 @@
  * array by its number, so that counting makes no garbage and looks nothing up.
  */
 import type { Route } from '../table/contract.ts'
-import type { CountsDelta, RowName, TlsCounts } from './counts.ts'
+import type { Carried, CountsDelta, RowName, TlsCounts } from './counts.ts'
 import {
   CLOSED,
   INTERNAL,
@@ -53,6 +53,7 @@ export class Recorder {
   #tls = new Map<string | null, TlsCounts>()
   #connectFailures = 0
   #defects = 0
+  #carried = { relay: 0, full: 0 }
   #events = new Map<string, number>()
 
   request(finished: FinishedRequest): void {
@@ -72,6 +73,11 @@ export class Recorder {
     }
     rows.add(row, REQUEST_BYTES, finished.requestBytes)
     rows.add(row, RESPONSE_BYTES, finished.responseBytes)
+  }
+
+  /** A request goes to a backend, this way. */
+  carried(path: keyof Carried): void {
+    this.#carried[path]++
   }
 
   tlsHandshake(host: string | null): void {
@@ -125,13 +131,15 @@ export class Recorder {
    * those of routes that are gone to others.
    */
   flush(): CountsDelta | null {
-    const rest = this.#connectFailures + this.#defects + this.#events.size
+    const carried = this.#carried
+    const rest = this.#connectFailures + this.#defects + this.#events.size + carried.relay + carried.full
     if (this.#names.length === 0 && this.#tls.size === 0 && rest === 0) return null
     const delta = {
       requests: { names: this.#names, figures: this.#rows.drain() },
       tls: [...this.#tls.values()],
       connectFailures: this.#connectFailures,
       defects: this.#defects,
+      carried,
       events: [...this.#events],
     }
     for (const id of this.#routes) this.#rowOf[id] = 0
@@ -141,6 +149,7 @@ export class Recorder {
     this.#tls = new Map()
     this.#connectFailures = 0
     this.#defects = 0
+    this.#carried = { relay: 0, full: 0 }
     this.#events = new Map()
     return delta
   }

@@ -232,12 +232,17 @@ describe('metrics', () => {
     recorder.shedConnections('memory', 0)
     recorder.shedRequest('memory')
     recorder.defect()
+    recorder.carried('relay')
+    recorder.carried('full')
+    recorder.carried('relay')
     recorder.request(finished({ status: 500, internal: true }))
     recorder.request(finished({ status: 503, closed: true }))
     totals.add(recorder.flush()!)
     const text = await textOf(metricsOf(totals))
     for (const line of [
       'sluice_defects_total 1',
+      'sluice_requests_by_path_total{path="relay"} 2',
+      'sluice_requests_by_path_total{path="full"} 1',
       'sluice_internal_errors_total{host="a.example",ingress="ns/web"} 1',
       'sluice_closed_total{host="a.example",ingress="ns/web"} 1',
       'sluice_requests_total{host="a.example",ingress="ns/web",status="5xx"} 2',

@@ -6,7 +6,7 @@
 import { parseObjectKey } from '../../protocol/ids.ts'
 import type { ObjectKey } from '../../protocol/objects.ts'
 import { Busiest } from './busiest.ts'
-import type { CountsDelta, RequestCounts } from './counts.ts'
+import type { Carried, CountsDelta, RequestCounts } from './counts.ts'
 import { REQUESTS, WIDTH, readRow } from './columns.ts'
 import { Rows } from './rows.ts'
 import { OTHER, Series, escapeLabel } from './series.ts'
@@ -63,6 +63,7 @@ export class TotalCounts {
   readonly #events = new Map<string, number>()
   #connectFailures = 0
   #defects = 0
+  #carried: Carried = { relay: 0, full: 0 }
 
   /** @param knows the host, and the object if there is one, are in the table */
   constructor(
@@ -87,6 +88,10 @@ export class TotalCounts {
     return this.#defects
   }
 
+  get carried(): Carried {
+    return this.#carried
+  }
+
   /** As CountsDelta.events. */
   get events(): ReadonlyMap<string, number> {
     return this.#events
@@ -95,6 +100,8 @@ export class TotalCounts {
   add(delta: CountsDelta): void {
     this.#connectFailures += delta.connectFailures
     this.#defects += delta.defects
+    const { relay, full } = this.#carried
+    this.#carried = { relay: relay + delta.carried.relay, full: full + delta.carried.full }
     for (const [id, count] of delta.events) this.#events.set(id, (this.#events.get(id) ?? 0) + count)
     const { names, figures } = delta.requests
     names.forEach(({ host, object }, i) => {

@@ -15,8 +15,8 @@ import type { ForwardContext } from '../forward/forward.ts'
 import { Contexts, type KeyPair } from '../frontdoor/contexts.ts'
 import type { TicketSecrets } from '../frontdoor/ticket-keys.ts'
 import { FrontDoor } from '../frontdoor/frontdoor.ts'
-import { FullPath } from '../gateway/full-path.ts'
 import { Gateway, type GatewayParts } from '../gateway/gateway.ts'
+import { Paths } from '../gateway/paths.ts'
 import type { Transport } from '../gateway/transport.ts'
 import type { LineSink } from '../log/lines.ts'
 import { Output } from '../log/output.ts'
@@ -72,7 +72,7 @@ export class DataPlane {
   readonly #parts: Parts
   readonly #probeRecorder = new Recorder()
   /** Takes what this worker asks itself; null: it has not yet. */
-  #probes: Promise<{ readonly gateway: Gateway; readonly transport: FullPath }> | null = null
+  #probes: Promise<{ readonly gateway: Gateway; readonly transport: Transport }> | null = null
 
   static async create(setup: DataPlaneSetup): Promise<DataPlane> {
     const { config, defaultCertificate, ticketSecrets, onDefect, onWarning, lines, memory = memoryReader() } = setup
@@ -99,7 +99,7 @@ export class DataPlane {
         onDefect?.(error)
       },
     }
-    const transport = await FullPath.create(context)
+    const transport = await Paths.create(config.requestPath, context)
     const gatewayParts: Parts['gatewayParts'] = {
       ...{ maxConnections: config.maxConnections, maxRequests: config.maxRequests },
       maxConnectionsPerClient: config.maxConnectionsPerClient,
@@ -209,11 +209,11 @@ export class DataPlane {
   }
 
   /** The same gateway once more: its clients are ourselves, and no limit on clients is theirs. */
-  async #openProbes(): Promise<{ readonly gateway: Gateway; readonly transport: FullPath }> {
+  async #openProbes(): Promise<{ readonly gateway: Gateway; readonly transport: Transport }> {
     const { context: clients, gatewayParts } = this.#parts
     const accessLog: AccessLog = { write: () => undefined, flush: () => undefined }
     const context: ForwardContext = { ...clients, recorder: this.#probeRecorder, accessLog }
-    const transport = await FullPath.create(context)
+    const transport = await Paths.create(this.#parts.config.requestPath, context)
     const unlimited = { maxConnections: 0, maxRequests: 0, maxConnectionsPerClient: 0 }
     return { gateway: new Gateway({ ...gatewayParts, ...unlimited, context, transport }), transport }
   }

@@ -20,7 +20,7 @@ function delta(rows: number, tls = 0): CountsDelta {
       figures: figuresOf(rows, WIDTH, REQUESTS),
     },
     tls: Array.from({ length: tls }, (_, i) => ({ host: `t${i + 1}`, handshakes: 1, failures: 0 })),
-    ...{ connectFailures: 3, defects: 2, events: [['context made', 1]] },
+    ...{ connectFailures: 3, defects: 2, carried: { relay: 5, full: 7 }, events: [['context made', 1]] },
   }
 }
 
@@ -61,9 +61,9 @@ class Rig {
         const width = message.type === 'counts' ? WIDTH : TALLY_WIDTH
         names.forEach((name, i) => this.said.push(`${'host' in name ? name.host : name.service} ${figures[i * width]}`))
         if (message.type !== 'counts') return
-        const { tls, connectFailures, defects, events } = message.delta
+        const { tls, connectFailures, defects, carried, events } = message.delta
         for (const { host } of tls) this.said.push(`${host}`)
-        this.rest.push(connectFailures + defects + events.length)
+        this.rest.push(connectFailures + defects + carried.relay + carried.full + events.length)
       },
     }
     this.handOver = new HandOver(parts)
@@ -92,14 +92,14 @@ describe('HandOver', () => {
     // A message a turn, none in the same one.
     expect(new Set(rig.turns).size).toBe(23)
     expect(rig.said).toEqual([...list('h', 20_000), ...list('s', 2_500)])
-    expect(rig.rest.reduce((a, b) => a + b)).toBe(6)
+    expect(rig.rest.reduce((a, b) => a + b)).toBe(18)
   })
 
   it('hands over what has no row, and names of TLS by the thousand', async () => {
     const rig = new Rig()
     rig.counts = delta(0)
     await rig.handOver.inTurns()
-    expect([rig.rows, rig.rest]).toEqual([[0], [6]])
+    expect([rig.rows, rig.rest]).toEqual([[0], [18]])
     rig.counts = delta(1, 2_001)
     await rig.handOver.inTurns()
     rig.end()

@@ -73,7 +73,7 @@ function* messagesOf({ flushCounts, flushUpstream }: HandOverParts): Generator<C
 /** What has no rows is in the first one. */
 function* countsPieces(delta: CountsDelta): Generator<CountsDelta, void, void> {
   const { requests, tls } = delta
-  const nothing = { connectFailures: 0, defects: 0, events: [] }
+  const nothing = { connectFailures: 0, defects: 0, carried: { relay: 0, full: 0 }, events: [] }
   for (let from = 0; from === 0 || from < Math.max(requests.names.length, tls.length); from += MESSAGE_ROWS) {
     yield {
       ...(from === 0 ? delta : nothing),

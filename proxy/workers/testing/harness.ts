@@ -27,6 +27,7 @@ import { endpoints, fragment, host, path, upsert } from '../../table/testing/fix
 import type { TableUpdate } from '../../table/update.ts'
 import { ownSecrets } from '../../frontdoor/ticket-keys.ts'
 import { DataPlane, type DataPlaneSetup } from '../data-plane.ts'
+import { pathUnderTest } from './both-paths.ts'
 
 export type Environment = Readonly<Record<string, string>>
 
@@ -65,7 +66,8 @@ export async function startPlane(
   env: Environment = {},
   setup: Pick<DataPlaneSetup, 'memory'> = {},
 ): Promise<Rig> {
-  const config = dataPlaneConfig({ ...TEST_ENVIRONMENT, ...env })
+  const path = pathUnderTest()
+  const config = dataPlaneConfig({ ...TEST_ENVIRONMENT, REQUEST_PATH: path, ...env })
   const defaultCertificate = await createDefaultCertificate()
   const plane = await DataPlane.create({
     config,
@@ -76,13 +78,19 @@ export async function startPlane(
   const { httpPort: http, httpsPort: https } = await plane.listen(0, 0)
   ends.add(() => plane.close())
   const totals = new TotalCounts(() => true)
+  const counted = (): TotalCounts => {
+    const delta = plane.flushCounts()
+    if (delta) totals.add(delta)
+    return totals
+  }
+  ends.add(() => {
+    // Where everything is to take the full path nothing takes another; the relay leaves it what it does not carry.
+    const relayed = totals.carried.relay + (plane.flushCounts()?.carried.relay ?? 0)
+    if (config.requestPath === 'full' && relayed > 0) throw new Error('a request took the relay')
+  })
   return {
     ...{ plane, http, https },
-    totals: () => {
-      const delta = plane.flushCounts()
-      if (delta) totals.add(delta)
-      return totals
-    },
+    totals: counted,
   }
 }
 
