@@ -16,6 +16,13 @@ function mixed(fast: number, slow: number): Aggregate {
 }
 
 describe('latencyP99', () => {
+  it('of few stable requests one that is slow speaks for nothing', () => {
+    const of = baked({ before: STABLE, sameTime: true })
+    const found = latencyP99({ ...of, stable: mixed(59, 1), update: mixed(240, 60) })
+    expect(found).toMatchObject({ verdict: 'fail', reason: 'Slower' })
+    expect(found?.message).toContain('before the rollout')
+  })
+
   it('of few stable pods that are as fast as before takes the figures from before, which are more', () => {
     const of = baked({ stable: { requests: 60, bucket: 4 }, before: STABLE, sameTime: true })
     expect(latencyP99({ ...of, update: mixed(276, 24) })).toMatchObject({ verdict: 'fail', reason: 'Slower' })

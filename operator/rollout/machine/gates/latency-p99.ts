@@ -5,7 +5,7 @@ import { chanceAbove, chanceOfRise, thinned } from '../statistics.ts'
 import type { Sample } from '../statistics.ts'
 import { NOT_SIGNIFICANT, verdict } from './gate.ts'
 import type { Gate, GateInput } from './gate.ts'
-import { FEWEST, evidenceOf, ownPast } from './rise.ts'
+import { DIFFERENT, FEWEST, evidenceOf, ownPast } from './rise.ts'
 import { round } from './success-rate.ts'
 
 const NAME = 'latencyP99'
@@ -89,9 +89,7 @@ export const latencyP99: Gate = input => {
 function referenceOf({ stable, baseline, past, minRequests, sameTime }: GateInput): SlowReference | null {
   const p99 = percentile(stable.latency, 0.99)
   const worked = stable.requests - stable.notFound - failures(stable)
-  // A few stable requests that are slower than before speak for something that slows all pods.
-  const isSlower = p99 !== null && p99 > (baseline?.latencyP99Ms ?? Infinity)
-  const suffices = sameTime && isSlower ? Math.min(minRequests, FEWEST) : minRequests
+  const suffices = sameTime && isSlowerThan(stable, baseline) ? Math.min(minRequests, FEWEST) : minRequests
   if (p99 !== null && stable.requests >= suffices) {
     const slow = (limit: number): Sample => ({ count: slowerThan(stable.latency, limit), total: stable.requests })
     return worked * 2 >= stable.requests ? { name: 'stable pods', isConcurrent: true, p99, worst: p99, slow } : null
@@ -103,6 +101,13 @@ function referenceOf({ stable, baseline, past, minRequests, sameTime }: GateInpu
   // Nobody is there who would be slow for the same reason: what all pods were for a while before, they may be again.
   const worst = Math.max(baseline.latencyP99Ms, past?.slowestMs ?? 0)
   return { name: 'before the rollout', isConcurrent: false, p99: baseline.latencyP99Ms, worst, slow }
+}
+
+/** Surely more than one of a hundred are slower than that was before: a few requests speak for something that slows all pods. */
+function isSlowerThan({ latency, requests }: Aggregate, before: GateInput['baseline']): boolean {
+  if (before === null || before.latencyP99Ms === null) return false
+  const known = { count: TAIL * before.requests, total: before.requests }
+  return chanceOfRise({ count: slowerThan(latency, before.latencyP99Ms), total: requests }, known) <= DIFFERENT
 }
 
 function inMs(value: number): string {

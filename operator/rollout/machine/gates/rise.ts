@@ -11,7 +11,7 @@ export const FEWEST = 20
 const SAYS_ENOUGH = 1_000
 
 /** A difference of the pods before the rollout that chance makes more seldom than this may be one, */
-const DIFFERENT = 0.05
+export const DIFFERENT = 0.05
 /** and than this is one. */
 const SURELY_DIFFERENT = 1e-4
 
