@@ -8,7 +8,7 @@ import { Forward, type ForwardContext } from '../forward/forward.ts'
 import type { Cluster } from '../upstream/contract.ts'
 import type { Transport } from './transport.ts'
 
-export class RelayPath implements Transport {
+export class RelayPath implements Pick<Transport, 'handle'> {
   readonly #context: ForwardContext
 
   constructor(context: ForwardContext) {
@@ -23,9 +23,5 @@ export class RelayPath implements Transport {
       carrier.defect(error)
     }
     return carrier
-  }
-
-  close(): Promise<void> {
-    return Promise.resolve()
   }
 }
