@@ -49,7 +49,16 @@ export class Ends {
   }
 
   async all(): Promise<void> {
-    for (const end of this.#ends.splice(0).reverse()) await end()
+    const failures: unknown[] = []
+    for (const end of this.#ends.splice(0).reverse()) {
+      try {
+        await end()
+      } catch (error) {
+        failures.push(error)
+      }
+    }
+    // The others are ended all the same: what stays open keeps the test run from its end.
+    if (failures.length > 0) throw failures[0]
   }
 }
 
