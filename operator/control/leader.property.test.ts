@@ -270,6 +270,14 @@ const MADE_ANEW: readonly Action[] = [
   { do: 'edit', host: 'bad.example' },
 ]
 
+/** The first record of a shard is stored, nobody hears of it, and no event tells the leader: it reads it for itself. */
+const STORED_UNHEARD: readonly Action[] = [
+  { do: 'lag', plurals: ['secrets'] },
+  { do: 'fail', writes: [5, 1], how: 'unanswered', crash: false },
+  { do: 'object', what: 'delete in foreground' },
+  { do: 'edit', host: 'a.example' },
+]
+
 describe('whatever happens', () => {
   it('it all comes to an end, record and annotations agree, and pods serve what is released', async () => {
     await fc.assert(
@@ -277,7 +285,11 @@ describe('whatever happens', () => {
         const world = await play(actions)
         expect(await world.faults()).toEqual([])
       }),
-      { numRuns: 150, endOnFailure: false, examples: [[INDEX_MOVED_TWICE], [PROMOTED_IN_VAIN], [MADE_ANEW]] },
+      {
+        numRuns: 150,
+        endOnFailure: false,
+        examples: [[INDEX_MOVED_TWICE], [PROMOTED_IN_VAIN], [MADE_ANEW], [STORED_UNHEARD]],
+      },
     )
   }, 120_000)
 

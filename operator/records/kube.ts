@@ -1,6 +1,6 @@
 /** The revision store's three calls, on Secrets of the operator's namespace. */
 import type { KubeClient } from '../kube/client.ts'
-import { isKubeError } from '../kube/errors.ts'
+import { KubeError, isKubeError } from '../kube/errors.ts'
 import type { Secret } from '../kube/objects.ts'
 import { resources } from '../kube/resources.ts'
 import { MARKER_NAME, SHARD_COUNT, SHARD_LABEL, SHARD_LABEL_VALUE, ShardError, shardName } from './shards.ts'
@@ -57,9 +57,7 @@ export function kubeShardApi(client: KubeClient, namespace: string): ShardApi {
       } catch (error) {
         // Created by another leader, or deleted by a person: read it again and try once more.
         if (isKubeError(error, 'KUBE_ALREADY_EXISTS', 'KUBE_NOT_FOUND')) {
-          throw Object.assign(new Error(`Secret ${name} is not what it was`, { cause: error }), {
-            code: 'KUBE_CONFLICT',
-          })
+          throw new KubeError('KUBE_CONFLICT', `Secret ${name} is not what it was`, { cause: error })
         }
         throw error
       }
