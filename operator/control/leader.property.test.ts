@@ -278,6 +278,14 @@ const STORED_UNHEARD: readonly Action[] = [
   { do: 'edit', host: 'a.example' },
 ]
 
+/** Nobody hears of the write that takes a bad one back, and its event comes when what was stored after it is known. */
+const HEARD_TOO_LATE: readonly Action[] = [
+  { do: 'lag', plurals: ['secrets'] },
+  { do: 'fail', writes: [7, 5], how: 'unanswered', crash: false },
+  { do: 'edit', host: 'bad.example' },
+  { do: 'policy', on: false },
+]
+
 describe('whatever happens', () => {
   it('it all comes to an end, record and annotations agree, and pods serve what is released', async () => {
     await fc.assert(
@@ -288,7 +296,7 @@ describe('whatever happens', () => {
       {
         numRuns: 150,
         endOnFailure: false,
-        examples: [[INDEX_MOVED_TWICE], [PROMOTED_IN_VAIN], [MADE_ANEW], [STORED_UNHEARD]],
+        examples: [[INDEX_MOVED_TWICE], [PROMOTED_IN_VAIN], [MADE_ANEW], [STORED_UNHEARD], [HEARD_TOO_LATE]],
       },
     )
   }, 120_000)

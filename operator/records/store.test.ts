@@ -246,6 +246,52 @@ describe('ReleaseStore', () => {
     expect(store.get('u')).toMatchObject({ index: 2 })
   })
 
+  describe('an event that tells of a time before the last read', () => {
+    /** A store that has read what `index` 2 says, and the event of what was there before. */
+    async function behind(): Promise<{ api: FakeApi; store: ReleaseStore; late: StoredShard }> {
+      const api = new FakeApi()
+      const other = newStore(api).store
+      await other.put(record('u', { index: 1 }))
+      const late = api.shards.get(shardName(shardOf('u')))!
+      await other.put(record('u', { index: 2 }))
+      return { api, store: newStore(api).store, late }
+    }
+
+    it('is not believed by a new leader', async () => {
+      const { store, late } = await behind()
+      await store.load()
+      store.observe(late)
+      expect(store.get('u')).toMatchObject({ index: 2 })
+    })
+
+    it('is not believed where a conflict led to the read', async () => {
+      const { store, late } = await behind()
+      await expect(store.put(record('u', { index: 3 }))).rejects.toMatchObject({ code: 'KUBE_CONFLICT' })
+      store.observe(late)
+      expect(store.get('u')).toMatchObject({ index: 2 })
+    })
+
+    it('is not believed after the write that it came in', async () => {
+      const { api, store, late } = await behind()
+      await store.load()
+      let open = (): void => undefined
+      api.gate = new Promise(resolve => (open = resolve))
+      const write = store.put(record('u', { index: 3 }))
+      store.observe(late)
+      open()
+      await write
+      expect(store.get('u')).toMatchObject({ index: 3 })
+    })
+
+    it('is not undone by a list that was asked for before it', async () => {
+      const { api, store, late } = await behind()
+      store.observe(api.shards.get(late.name)!)
+      api.shards.set(late.name, late)
+      await store.load()
+      expect(store.get('u')).toMatchObject({ index: 2 })
+    })
+  })
+
   it('follows the watch, and keeps the last good records of a shard that cannot be read', () => {
     const api = new FakeApi()
     const { store, unreadable } = newStore(api)

@@ -8,6 +8,7 @@
 import type { ObjectKey } from '../../protocol/objects.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
 import { KubeError, NotLeaderError, isKubeError } from '../kube/errors.ts'
+import { isNewer } from '../kube/resource-version.ts'
 import type { KeyRing } from './seal.ts'
 import type { Opened } from './shards.ts'
 import { MARKER_NAME, SHARD_COUNT, ShardError, decodeShard, encodeShard, shardName, shardOf } from './shards.ts'
@@ -67,9 +68,7 @@ interface Shard {
   /** What the write under way carries. */
   inFlight: ReadonlyMap<string, Pending>
   writing: boolean
-  /** resourceVersions of our own writes: their watch events carry nothing new, and may come late. */
-  own: string[]
-  /** A foreign change that arrived while we were writing. */
+  /** The newest change that arrived while we were writing. */
   stash: StoredShard | null
 }
 
@@ -102,7 +101,6 @@ export class ReleaseStore {
       pending: new Map<string, Pending>(),
       inFlight: new Map<string, Pending>(),
       writing: false,
-      own: [],
       stash: null,
     }))
   }
@@ -176,20 +174,20 @@ export class ReleaseStore {
     for (const shard of this.#shards) {
       const stored = found.get(shard.name)
       if (stored === undefined) continue
-      const error = this.#apply(shard, stored)
+      const error = isNewer(stored.resourceVersion, shard.resourceVersion) ? this.#apply(shard, stored) : null
       if (shard.unreadable) failed ??= error
     }
     if (failed !== null) throw failed
   }
 
-  /** A watch event of a shard. */
+  /** A watch event of a shard. Those of what was written or read here since carry nothing new, and may come late. */
   observe(stored: StoredShard): void {
     if (stored.name === MARKER_NAME && !this.#isComplete) {
       this.#isComplete = true
       this.#hooks.changed([])
     }
     const shard = this.#shards.find(s => s.name === stored.name)
-    if (shard === undefined || shard.own.includes(stored.resourceVersion)) return
+    if (shard === undefined || !isNewer(stored.resourceVersion, shard.resourceVersion)) return
     if (shard.writing) shard.stash = stored
     else this.#apply(shard, stored)
   }
@@ -300,7 +298,6 @@ export class ReleaseStore {
     try {
       const stored = await this.#writeBatch(shard, batch, always)
       if (stored !== null) {
-        shard.own = [...shard.own.slice(-31), stored.resourceVersion]
         shard.resourceVersion = stored.resourceVersion
         shard.known = true
         shard.unopened = null
@@ -318,7 +315,7 @@ export class ReleaseStore {
       shard.inFlight = new Map()
       const stash = shard.stash
       shard.stash = null
-      if (stash !== null && !shard.own.includes(stash.resourceVersion)) this.#apply(shard, stash)
+      if (stash !== null && isNewer(stash.resourceVersion, shard.resourceVersion)) this.#apply(shard, stash)
     }
     await this.#write(shard)
   }
