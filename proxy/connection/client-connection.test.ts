@@ -77,7 +77,7 @@ async function serve(handle: Handle, limits: Partial<ConnectionLimits> = {}, fir
 }
 
 function answerWith(connection: ClientConnection, body: Buffer): void {
-  connection.answer(200, 'OK', ['Content-Length', String(body.length)], body.length, false)
+  connection.answer(200, 'OK', `Content-Length: ${body.length}\r\n`, body.length, false)
   connection.body(body)
   connection.end([])
 }
@@ -165,7 +165,7 @@ describe('ClientConnection', () => {
 
   it('resets where a FIN would say that the answer is whole', async () => {
     const { port } = await serve(connection => {
-      connection.answer(200, 'OK', [], -2, false)
+      connection.answer(200, 'OK', '', -2, false)
       connection.body(Buffer.from('half'))
       setTimeout(() => connection.cut(), 20)
       return NOTHING
@@ -196,7 +196,7 @@ describe('a client that takes nothing of its answer', () => {
       ...{ limits: LIMITS, draining: false, refused: () => null, defect: error => gone.push(String(error)) },
       ...{ changed: () => undefined, closed: () => undefined },
       handle: connection => {
-        connection.answer(200, 'OK', ['Content-Length', String(2 * SIZE)], 2 * SIZE, false)
+        connection.answer(200, 'OK', `Content-Length: ${2 * SIZE}\r\n`, 2 * SIZE, false)
         connection.body(Buffer.alloc(SIZE))
         return { ...NOTHING, onGone: reason => gone.push(reason) }
       },

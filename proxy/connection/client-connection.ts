@@ -79,8 +79,8 @@ export interface TunnelEnd {
 
 export interface ConnectionOwner {
   readonly limits: ConnectionLimits
-  /** A request is there: carry it, or answer it. Its connection is `busy`. */
-  handle(connection: ClientConnection, head: RequestHead): ExchangeCarrier
+  /** A request is there: carry it, or answer it. Its connection is `busy`. @param now performance.now() */
+  handle(connection: ClientConnection, head: RequestHead, now: number): ExchangeCarrier
   /** What came is no HTTP request: answered here already, to be counted. */
   refused(connection: ClientConnection, refusal: Pick<Refusal, 'status' | 'code' | 'reason'>): string | null
   /** No more requests: answers say Connection: close. */
@@ -149,7 +149,7 @@ export class ClientConnection {
     this.#heads = new RequestHeadReader({ head: limits.maxHeadBytes, line: limits.maxLineBytes })
     this.#body = new BodyReader(0, limits.maxHeadBytes)
     this.#deadline = after(limits.headers, this.openedAt)
-    socket.on('data', (chunk: Buffer) => this.#guard(() => this.#data(chunk)))
+    socket.on('data', (chunk: Buffer) => this.#arrived(chunk))
     socket.on('drain', () => this.#guard(() => this.#drained()))
     socket.on('end', () => this.#guard(() => this.#end()))
     socket.on('error', () => undefined)
@@ -177,17 +177,30 @@ export class ClientConnection {
 
   // ------------------------------------------------------------------------------------------------ reading
 
-  /** A defect or an attack ends one connection. */
   #guard(act: () => void): void {
     try {
       act()
     } catch (error) {
-      this.#owner.defect(error)
-      const carrier = this.#carrier
-      this.#carrier = null
-      if (this.#state === 'busy') this.#enter('closed')
-      this.socket.destroy()
-      carrier?.onGone('internal')
+      this.#failed(error)
+    }
+  }
+
+  /** A defect or an attack ends one connection. */
+  #failed(error: unknown): void {
+    this.#owner.defect(error)
+    const carrier = this.#carrier
+    this.#carrier = null
+    if (this.#state === 'busy') this.#enter('closed')
+    this.socket.destroy()
+    carrier?.onGone('internal')
+  }
+
+  /** As `#guard`, without a closure for each read. */
+  #arrived(chunk: Buffer): void {
+    try {
+      this.#data(chunk)
+    } catch (error) {
+      this.#failed(error)
     }
   }
 
@@ -315,7 +328,7 @@ export class ClientConnection {
     // Nobody reads the body before somebody asks for it.
     this.#bodyPaused = head.bodyLength !== 0
     this.#enter('busy')
-    const carrier = this.#owner.handle(this, head)
+    const carrier = this.#owner.handle(this, head, now)
     // It may have been answered already.
     if (this.#state === 'busy') this.#carrier = carrier
   }
@@ -428,32 +441,37 @@ export class ClientConnection {
   }
 
   /** An interim answer; dropped where the client cannot take one (HTTP/1.0). */
-  interim(status: number, reason: string, fields: Fields): void {
+  interim(status: number, reason: string, lines: string): void {
     if (this.#state !== 'busy' || this.#answering !== null || this.#head?.minor !== 1) return
-    this.#write(responseHeadText(status, reason, fields))
+    this.#write(responseHeadText(status, reason, lines))
   }
 
   /**
    * Begins the answer. Framing and Connection are added here.
-   * @param fields without Connection, Transfer-Encoding; Content-Length only if it is true
+   * @param lines of fields (http1/write.ts), without Connection, Transfer-Encoding; Content-Length only if it is true
    * @param bodyLength of what will be written: a length, CHUNKED or UNTIL_CLOSE (both: until `end`)
    * @param close the connection ends with it, whatever the client wants
    */
-  answer(status: number, reason: string, fields: string[], bodyLength: number, close: boolean): void {
+  answer(status: number, reason: string, lines: string, bodyLength: number, close: boolean): void {
     if (this.#state !== 'busy' || this.#answering !== null) throw new TypeError('there is no request to answer')
     const minor = this.#head?.minor ?? 1
     if (close || this.#owner.draining || this.#continueOwed) this.#closeAfter = true
     let framing: Framing = bodyLength === 0 ? 'none' : 'length'
-    if (bodyLength === CHUNKED || bodyLength === UNTIL_CLOSE) {
-      framing = minor === 1 ? 'chunked' : 'close'
-      if (framing === 'chunked') fields.push('Transfer-Encoding', 'chunked')
-      else this.#closeAfter = true
-    }
-    if (this.#closeAfter) fields.push('Connection', 'close')
-    else fields.push('Connection', 'keep-alive')
+    if (bodyLength === CHUNKED || bodyLength === UNTIL_CLOSE) framing = minor === 1 ? 'chunked' : 'close'
+    if (framing === 'close') this.#closeAfter = true
+    const coding = framing === 'chunked' ? 'Transfer-Encoding: chunked\r\n' : ''
+    const connection = this.#closeAfter ? 'Connection: close\r\n' : 'Connection: keep-alive\r\n'
+    this.#pendingHead = responseHeadText(status, reason, lines + coding + connection)
     this.#answering = framing
     this.#owed = framing === 'length' ? bodyLength : 0
-    this.#pendingHead = responseHeadText(status, reason, fields)
+  }
+
+  /** Begins and ends an answer whose body is there, all of it. @param body in latin1: one character per byte */
+  answerWhole(status: number, reason: string, lines: string, body: string, close: boolean): void {
+    this.answer(status, reason, lines, body.length, close)
+    this.#owed = 0
+    this.#pendingHead = (this.#pendingHead ?? '') + body
+    this.end([])
   }
 
   /** A piece of the answer's body. @returns false: wait for onDrain */

@@ -72,13 +72,14 @@ export interface Exchange {
 /** Why no more requests are taken right now. */
 export type Lack = 'busy' | 'memory'
 
-/** @param number of the request on its connection, from 1 @param lack null: it is taken */
+/** @param number of the request on its connection, from 1 @param lack null: it is taken @param now performance.now() */
 export function begin(
   head: RequestHead,
   peer: Peer,
   context: ExchangeContext,
   number: number,
   lack: Lack | null,
+  now: number,
 ): Exchange {
   const { table, publicPorts, trusted } = context
   const target = parseTarget(head.method, head.target, head.host)
@@ -95,7 +96,7 @@ export function begin(
     head,
     peer,
     id,
-    startedAt: performance.now(),
+    startedAt: now,
     target,
     decision,
     number,
@@ -168,8 +169,11 @@ export function countedStatus({ failure, status }: Pick<Exchange, 'failure' | 's
   }
 }
 
-/** Into the books: counters and access log. Once per exchange, when its last byte is out or its connection is gone. */
-export function finish(exchange: Exchange, context: ExchangeContext): void {
+/**
+ * Into the books: counters and access log. Once per exchange, when its last byte is out or its connection is gone.
+ * @param now performance.now()
+ */
+export function finish(exchange: Exchange, context: ExchangeContext, now = performance.now()): void {
   const { decision, failure } = exchange
   const own = isOwnWord(exchange)
   context.recorder.request({
@@ -182,7 +186,7 @@ export function finish(exchange: Exchange, context: ExchangeContext): void {
     internal: failure === 'internal' || (decision.kind === 'answer' && isLack(decision.cause)),
     // As the revision has it: nothing failed, and no backend was asked.
     closed: failure === null && decision.kind === 'answer' && decision.cause === 'closed',
-    milliseconds: performance.now() - exchange.startedAt,
+    milliseconds: now - exchange.startedAt,
     requestBytes: exchange.head.bytes + exchange.bodyBytesIn,
     responseBytes: exchange.headBytesOut + exchange.bodyBytesOut,
   })

@@ -1,5 +1,7 @@
 /** Header rules, the same for every transport. Raw lists: [name, value, name, value …], names as they were sent. */
+import { reads } from '../http1/characters.ts'
 import type { Fields, RequestHead, ResponseHead } from '../http1/contract.ts'
+import { fieldLines, keptLines, ownLine } from '../http1/write.ts'
 
 export interface Forwarded {
   /** Address of the client. */
@@ -24,84 +26,110 @@ export interface Forwarded {
 export const HOPS_HEADER = 'X-Sluice-Hops'
 
 const SANE_ID = /^[A-Za-z0-9._:+/=-]{1,128}$/
-const AT_X = 1
-const DROP = 2
-
-/**
- * RFC 9110 7.6.1: for one connection only, whether Connection lists them or not. `trailer` and `expect`: of requests
- * (Expect is ours to answer, and what Trailer announces is not passed on). `forwarded`, `proxy` (httpoxy) and what
- * begins with `x-` below: what a client must not be able to claim.
- */
-const REQUEST_NAMES: ReadonlyMap<string, number> = new Map([
-  ...['connection', 'keep-alive', 'proxy-connection', 'te', 'transfer-encoding', 'upgrade'].map(
-    n => [n, DROP] as const,
-  ),
-  ...['expect', 'trailer', 'host', 'forwarded', 'proxy'].map(n => [n, DROP] as const),
-])
+/** What a client must not be able to claim, beside `forwarded` and `proxy` (httpoxy) below. */
 const X_CLAIM = /^x-(?:forwarded-.*|original-forwarded-for|real-ip|scheme|request-id|sluice-hops)$/
-const RESPONSE_NAMES: ReadonlySet<string> = new Set([
-  ...['connection', 'keep-alive', 'proxy-connection', 'te', 'transfer-encoding', 'upgrade'],
-])
-/** Lengths of the names in REQUEST_NAMES: most names need no lower case and no lookup. */
-const REQUEST_LENGTHS = lengths(REQUEST_NAMES.keys())
-const RESPONSE_LENGTHS = lengths([...RESPONSE_NAMES, 'server', 'date', 'trailer', 'content-length'])
 
-function lengths(names: Iterable<string>): Uint8Array {
-  const out = new Uint8Array(256)
-  for (const name of names) out[name.length] = AT_X
-  return out
+/** RFC 9110 7.6.1: for one connection only, whether Connection lists them or not. */
+function isOfConnection(name: string): boolean {
+  switch (name.length) {
+    case 2:
+      return reads(name, 0, 'te')
+    case 7:
+      return reads(name, 0, 'upgrade')
+    case 10:
+      return reads(name, 0, 'connection') || reads(name, 0, 'keep-alive')
+    case 16:
+      return reads(name, 0, 'proxy-connection')
+    case 17:
+      return reads(name, 0, 'transfer-encoding')
+    default:
+      return false
+  }
 }
 
 /**
- * Fields for the backend. Host stays as the client wrote it.
- * @param underscores names with `_` pass (nginx drops them)
- * @param own what is added to every request
+ * Written anew or not at all: Expect is ours to answer, what Trailer announces is not passed on, and Host is written as
+ * the target says.
  */
-export function requestFields(head: RequestHead, forwarded: Forwarded, underscores: boolean, own: Fields): string[] {
+function isReplaced(name: string): boolean {
+  switch (name.length) {
+    case 4:
+      return reads(name, 0, 'host')
+    case 5:
+      return reads(name, 0, 'proxy')
+    case 6:
+      return reads(name, 0, 'expect')
+    case 7:
+      return reads(name, 0, 'trailer')
+    case 9:
+      return reads(name, 0, 'forwarded')
+    default:
+      return isOfConnection(name)
+  }
+}
+
+/**
+ * Field lines for the backend, Host first: as the client wrote it.
+ * @param address of the backend: HTTP/1.1 wants a Host, and a client of HTTP/1.0 may have named none (RFC 9112 3.2)
+ * @param underscores names with `_` pass (nginx drops them)
+ * @param own what is added to every request: lines
+ */
+export function requestLines(
+  head: RequestHead,
+  forwarded: Forwarded,
+  address: string,
+  underscores: boolean,
+  own: string,
+): string {
   const { fields, connectionOptions } = head
-  const out: string[] = []
-  const { client, authority, host, scheme, port, requestId, prefix, hops } = forwarded
-  if (authority !== null) out.push('Host', authority)
+  const { client, authority, host, scheme, port, requestId, prefix, hops, maxForwards } = forwarded
+  const left: number[] = []
   let original: string | null = null
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? ''
-    const value = fields[i + 1] ?? ''
-    const first = name.charCodeAt(0) | 0x20
-    if (first === X) {
-      const lower = name.toLowerCase()
-      if (lower === 'x-forwarded-for') original = original === null ? value : `${original}, ${value}`
-      if (X_CLAIM.test(lower)) continue
-    } else if (first === S && name.length > 11 && name.slice(0, 11).toLowerCase() === 'ssl-client-') continue
-    if (REQUEST_LENGTHS[name.length] === AT_X && REQUEST_NAMES.has(name.toLowerCase())) continue
-    if (connectionOptions !== null && connectionOptions.has(name.toLowerCase())) continue
-    // To CGI, WSGI and the like `X_Real_IP` reads as X-Real-IP: nginx drops such names, and so do we.
-    if (name.includes('_') && (!underscores || claims(name))) continue
-    out.push(name, value)
+    if (name.length === 15 && reads(name, 0, 'x-forwarded-for')) {
+      const value = fields[i + 1] ?? ''
+      original = original === null ? value : `${original}, ${value}`
+      left.push(i / 2)
+    } else if (
+      isReplaced(name) ||
+      isClaim(name, underscores) ||
+      (connectionOptions !== null && connectionOptions.has(name.toLowerCase())) ||
+      (maxForwards !== null && name.toLowerCase() === 'max-forwards')
+    ) {
+      left.push(i / 2)
+    }
   }
-  out.push('X-Request-ID', requestId, 'X-Real-IP', client, 'X-Forwarded-For', client)
-  out.push('X-Forwarded-Host', host, 'X-Forwarded-Port', port, 'X-Forwarded-Proto', scheme)
-  out.push('X-Forwarded-Scheme', scheme, 'X-Scheme', scheme)
-  if (original !== null) out.push('X-Original-Forwarded-For', original)
-  if (prefix !== null) out.push('X-Forwarded-Prefix', prefix)
-  out.push(HOPS_HEADER, String(hops))
-  for (const text of own) out.push(text)
-  if (forwarded.maxForwards !== null) replaceMaxForwards(out, forwarded.maxForwards)
-  return out
+  const schemes = ownLine('X-Forwarded-Proto', scheme) + `X-Forwarded-Scheme: ${scheme}\r\nX-Scheme: ${scheme}\r\n`
+  const clients = ownLine('X-Real-IP', client) + `X-Forwarded-For: ${client}\r\n`
+  let lines = ownLine('Host', authority ?? address) + keptLines(head, left)
+  lines += ownLine('X-Request-ID', requestId) + clients
+  lines += ownLine('X-Forwarded-Host', host) + ownLine('X-Forwarded-Port', port) + schemes
+  if (original !== null) lines += ownLine('X-Original-Forwarded-For', original)
+  if (prefix !== null) lines += ownLine('X-Forwarded-Prefix', prefix)
+  lines += `${HOPS_HEADER}: ${hops}\r\n` + own
+  return maxForwards === null ? lines : `${lines}Max-Forwards: ${maxForwards}\r\n`
 }
 
-/** What is added to requests that came in HTTP/1.0 and in HTTP/1.1. */
-export type OwnFields = readonly [minor0: Fields, minor1: Fields]
+/** To CGI, WSGI and the like `X_Real_IP` reads as X-Real-IP: nginx drops such names, and so do we. */
+function isClaim(name: string, underscores: boolean): boolean {
+  const first = name.charCodeAt(0) | 0x20
+  if (first === X) {
+    if (X_CLAIM.test(name.toLowerCase())) return true
+  } else if (first === S && name.length > 11 && reads(name, 0, 'ssl-client-')) return true
+  return name.includes('_') && (!underscores || claims(name))
+}
+
+/** Lines that are added to requests that came in HTTP/1.0 and in HTTP/1.1. */
+export type OwnLines = readonly [minor0: string, minor1: string]
 
 /**
  * RFC 9110 7.6.3, behind what others wrote: a list may stand in several fields.
  * @param pseudonym what we call ourselves there; null: no Via, which is the default (docs/adr/0014)
  */
-export function viaFields(pseudonym: string | null): OwnFields {
-  if (pseudonym === null) return [[], []]
-  return [
-    ['Via', `1.0 ${pseudonym}`],
-    ['Via', `1.1 ${pseudonym}`],
-  ]
+export function viaLines(pseudonym: string | null): OwnLines {
+  if (pseudonym === null) return ['', '']
+  return [fieldLines(['Via', `1.0 ${pseudonym}`]), fieldLines(['Via', `1.1 ${pseudonym}`])]
 }
 
 /** More hops than any path has. */
@@ -113,52 +141,45 @@ export function hopsLeft(fields: Fields): number | null {
   return text !== null && /^[0-9]+$/.test(text) ? Math.min(Number(text), MOST_FORWARDS + 1) : null
 }
 
-function replaceMaxForwards(fields: string[], left: number): void {
-  for (let i = fields.length - 2; i >= 0; i -= 2) {
-    if (fields[i]?.toLowerCase() === 'max-forwards') fields.splice(i, 2)
-  }
-  fields.push('Max-Forwards', String(left))
-}
-
 const X = 0x78
 const S = 0x73
 
 function claims(name: string): boolean {
-  const lower = name.toLowerCase().replaceAll('_', '-')
-  return X_CLAIM.test(lower) || REQUEST_NAMES.has(lower) || lower.startsWith('ssl-client-')
+  const plain = name.toLowerCase().replaceAll('_', '-')
+  return X_CLAIM.test(plain) || isReplaced(plain) || plain.startsWith('ssl-client-')
 }
 
-export interface ResponseFields {
+export interface ResponseLines {
   /** Without framing and Connection: those are the transport's. */
-  readonly fields: string[]
+  readonly lines: string
   readonly hasDate: boolean
   readonly hasServer: boolean
 }
 
 /**
- * Fields for the client. Names keep their case and order, repeated ones stay apart.
+ * Field lines for the client. Names keep their case and order, repeated ones stay apart.
  * @param length Content-Length stays (not where there is no body that it could describe: RFC 9110 8.6)
  * @param trailers Trailer stays: they can be sent
  */
-export function responseFields(head: ResponseHead, length: boolean, trailers: boolean): ResponseFields {
+export function responseLines(head: ResponseHead, length: boolean, trailers: boolean): ResponseLines {
   const { fields, connectionOptions } = head
-  const out: string[] = []
+  const left: number[] = []
   let hasDate = false
   let hasServer = false
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i] ?? ''
-    if (RESPONSE_LENGTHS[name.length] === AT_X) {
-      const lower = name.toLowerCase()
-      if (RESPONSE_NAMES.has(lower)) continue
-      if (lower === 'date') hasDate = true
-      else if (lower === 'server') hasServer = true
-      else if (lower === 'trailer' && !trailers) continue
-      else if (lower === 'content-length' && !length) continue
+    hasDate ||= name.length === 4 && reads(name, 0, 'date')
+    hasServer ||= name.length === 6 && reads(name, 0, 'server')
+    if (
+      isOfConnection(name) ||
+      (!trailers && name.length === 7 && reads(name, 0, 'trailer')) ||
+      (!length && name.length === 14 && reads(name, 0, 'content-length')) ||
+      (connectionOptions !== null && connectionOptions.has(name.toLowerCase()))
+    ) {
+      left.push(i / 2)
     }
-    if (connectionOptions !== null && connectionOptions.has(name.toLowerCase())) continue
-    out.push(name, fields[i + 1] ?? '')
   }
-  return { fields: out, hasDate, hasServer }
+  return { lines: keptLines(head, left), hasDate, hasServer }
 }
 
 /** First value of a field; null: there is none. @param name lower case */

@@ -7,15 +7,16 @@ const DRAWN = 256
 
 export class RequestIds {
   readonly #pool = Buffer.alloc(BYTES * DRAWN)
-  #used = this.#pool.length
+  #drawn = ''
+  #used = 0
 
   next(): string {
-    if (this.#used === this.#pool.length) {
-      randomFillSync(this.#pool)
+    if (this.#used === this.#drawn.length) {
+      this.#drawn = randomFillSync(this.#pool).toString('hex')
       this.#used = 0
     }
     const from = this.#used
-    this.#used += BYTES
-    return this.#pool.toString('hex', from, this.#used)
+    this.#used += 2 * BYTES
+    return this.#drawn.slice(from, this.#used)
   }
 }

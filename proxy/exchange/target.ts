@@ -18,8 +18,12 @@ export type Target =
 const AUTHORITY = /^(\[[0-9a-f:.]+\]|[a-z0-9\-._~!$&'()*+,;=%]*)(?::[0-9]{0,5})?$/i
 const ABSOLUTE = /^https?:\/\/([^/?#]*)([^#]*)$/i
 
+/** What nearly every client writes: read already. */
+const PLAIN_HOST = /^[a-z0-9-]+(?:\.[a-z0-9-]+)*$/
+
 /** Host of a Host header or authority; null: it is malformed. */
 function parseHost(authority: string): string | null {
+  if (PLAIN_HOST.test(authority)) return authority
   const host = AUTHORITY.exec(authority)?.[1]
   if (host === undefined) return null
   return (host.endsWith('.') ? host.slice(0, -1) : host).toLowerCase()

@@ -11,12 +11,12 @@ import { DataPlaneError } from '../errors.ts'
 import { answerFor, errorAnswer, type ErrorAnswer } from '../exchange/error-answer.ts'
 import { countTunnel, finish, type Exchange, type ExchangeContext } from '../exchange/exchange.ts'
 import type { HttpDate } from '../exchange/http-date.ts'
-import { requestFields, responseFields, type OwnFields } from '../exchange/headers.ts'
+import { requestLines, responseLines, type OwnLines } from '../exchange/headers.ts'
 import { BodyReader } from '../http1/body-reader.ts'
-import { CHUNKED, UNTIL_CLOSE, type ResponseHead } from '../http1/contract.ts'
+import { CHUNKED, type ResponseHead } from '../http1/contract.ts'
 import { ResponseHeadReader } from '../http1/head-reader.ts'
 import { Gathered, Pieces } from '../http1/pieces.ts'
-import { CHUNK_END, LAST_CHUNK, chunkHead, requestHeadText, responseHeadText } from '../http1/write.ts'
+import { CHUNK_END, LAST_CHUNK, chunkHead, fieldLines, requestHeadText, responseHeadText } from '../http1/write.ts'
 import { mayTryNext, repeatable, type RetrySettings } from './retry.ts'
 import { FrameReader, goingAway, goingAwayMasked } from './websocket.ts'
 import type { BackendReader, Cluster, Lease, LeaseResult, LeaseWaiter } from '../upstream/contract.ts'
@@ -36,7 +36,7 @@ export interface ForwardSettings extends RetrySettings {
   /** Names with `_` reach backends (enable-underscores-in-headers). */
   readonly underscores: boolean
   /** Added to every request. */
-  readonly own: OwnFields
+  readonly own: OwnLines
 }
 
 export interface ForwardContext extends ExchangeContext {
@@ -59,8 +59,10 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   #started = false
   #lease: Lease | null = null
   #cancelLease: (() => void) | null = null
-  /** The body so far, while it is gathered; kept to be sent again. Null: it streams. */
-  #gathered: Gathered | null = new Gathered()
+  /** All of the body so far is kept, to be sent again; else it streams. */
+  #keeps = true
+  /** What is kept of it; null: nothing came. */
+  #gathered: Gathered | null = null
   /** All of the client's body was read. */
   #bodyRead = false
   /** All of the request was handed to the backend's socket. */
@@ -83,7 +85,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   #tunnelBytesIn = 0
   /** performance.now() when waiting has lasted too long. */
   #deadline = Infinity
-  readonly #answerPieces = new Pieces()
+  #answerPieces: Pieces | null = null
 
   constructor(client: ClientConnection, exchange: Exchange, cluster: Cluster, context: ForwardContext) {
     this.#client = client
@@ -105,7 +107,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
       // A handshake is not sent again: it gets a connection that no idle timeout can have closed.
       this.#choose(this.#upgrade !== null)
     } else if (bodyLength > bufferedBody) {
-      this.#gathered = null
+      this.#keeps = false
       this.#choose()
     } else {
       if (bodyLength === CHUNKED) this.#deadline = performance.now() + bufferTime
@@ -117,14 +119,12 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
 
   onBody(piece: Buffer): void {
     this.#exchange.bodyBytesIn += piece.length
-    if (this.#phase === 'gathering' && this.#gathered !== null) {
+    // While it leases: on its way already when the body was paused.
+    if (this.#keeps && (this.#phase === 'gathering' || this.#phase === 'leasing')) {
+      this.#gathered ??= new Gathered()
       this.#gathered.add(piece)
-      if (this.#gathered.length > this.#context.forward.bufferedBody) this.#stopGathering()
-      return
-    }
-    if (this.#gathered !== null && this.#phase === 'leasing') {
-      // On its way already when the body was paused.
-      this.#gathered.add(piece)
+      const { bufferedBody } = this.#context.forward
+      if (this.#phase === 'gathering' && this.#gathered.length > bufferedBody) this.#stopGathering()
       return
     }
     this.#sendPiece(piece)
@@ -213,7 +213,11 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     if (!lease.reused) this.#exchange.connectMs = lease.connectMs
     lease.connection.reader = this
     this.#phase = 'waiting'
-    this.#guard(() => this.#sendHead(lease))
+    try {
+      this.#sendHead(lease)
+    } catch (error) {
+      this.defect(error)
+    }
   }
 
   failed(error: Error): void {
@@ -225,17 +229,15 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     const { head, forwarded, target } = this.#exchange
     const { underscores, own } = this.#context.forward
     if (!target.ok) throw new TypeError('a request without a target cannot be forwarded')
-    const fields = requestFields(head, forwarded, underscores, own[head.minor])
-    // HTTP/1.1 wants a Host; a client of HTTP/1.0 may have named none (RFC 9112 3.2).
-    if (forwarded.authority === null) fields.unshift('Host', lease.address)
-    if (this.#upgrade !== null) fields.push('Connection', 'Upgrade', 'Upgrade', this.#upgrade)
-    const whole = this.#gathered !== null && this.#bodyRead
+    let lines = requestLines(head, forwarded, lease.address, underscores, own[head.minor])
+    if (this.#upgrade !== null) lines += fieldLines(['Connection', 'Upgrade', 'Upgrade', this.#upgrade])
+    const whole = this.#keeps && this.#bodyRead
     if (head.bodyLength === CHUNKED) {
       // Its size is known now: not every backend takes chunks.
-      if (whole) fields.push('Content-Length', String(this.#gathered?.length ?? 0))
-      else fields.push('Transfer-Encoding', 'chunked')
+      if (whole) lines += `Content-Length: ${this.#gathered?.length ?? 0}\r\n`
+      else lines += 'Transfer-Encoding: chunked\r\n'
     }
-    const text = requestHeadText(head.method, target.forward, fields)
+    const text = requestHeadText(head.method, target.forward, lines)
     const { socket } = lease.connection
     this.#heads.requestMethod = head.method
     if (whole) {
@@ -247,6 +249,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     }
     // From here on the body streams, and cannot be sent again.
     const begun = this.#gathered?.bytes ?? null
+    this.#keeps = false
     this.#gathered = null
     this.#streamed = true
     socket.write(text, 'latin1')
@@ -295,7 +298,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   }
 
   #repeatable(): boolean {
-    return repeatable(this.#exchange.head.method, this.#gathered !== null && this.#bodyRead, this.#upgrade !== null)
+    return repeatable(this.#exchange.head.method, this.#keeps && this.#bodyRead, this.#upgrade !== null)
   }
 
   #release(result: LeaseResult): void {
@@ -309,7 +312,11 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   // ------------------------------------------------------------------------------------------------ the answer
 
   onData(chunk: Buffer): void {
-    this.#guard(() => this.#data(chunk))
+    try {
+      this.#data(chunk)
+    } catch (error) {
+      this.defect(error)
+    }
   }
 
   /** What fails here ends this exchange, never the worker. */
@@ -322,11 +329,12 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   }
 
   #data(chunk: Buffer): void {
-    if (this.#phase === 'tunnel') {
-      if (this.#leaving === 'no') this.#passOut(chunk)
-      else this.#passLast(chunk)
-      return
-    }
+    if (this.#phase === 'waiting') this.#awaited(chunk)
+    else this.#more(Buffer.from(chunk))
+  }
+
+  /** Some of a head, or heads and more. */
+  #awaited(chunk: Buffer): void {
     this.#answered = true
     let rest = chunk
     while (this.#phase === 'waiting') {
@@ -338,11 +346,25 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
         return
       }
       rest = result.rest
-      this.#takeHead(result.head, rest)
-      if (rest.length === 0) break
+      if (isWhole(result.head, rest)) {
+        this.#answerWhole(result.head)
+        return
+      }
+      this.#takeHead(result.head, rest.length === 0)
+      if (rest.length === 0) return
     }
-    // Its phase may have changed by what was just read.
-    if ((this.#phase as Phase) !== 'answering' || rest.length === 0) return
+    this.#more(Buffer.from(rest))
+  }
+
+  /** @param rest what came behind the head of an answer; no view: it may wait for the client */
+  #more(rest: Buffer): void {
+    if (this.#phase === 'tunnel') {
+      if (this.#leaving === 'no') this.#passOut(rest)
+      else this.#passLast(rest)
+      return
+    }
+    if (this.#phase !== 'answering') return
+    this.#answerPieces ??= new Pieces()
     const result = this.#answerBody?.read(rest, this.#answerPieces.add)
     const piece = this.#answerPieces.take()
     if (piece !== null) this.#relayPiece(piece)
@@ -356,10 +378,11 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     }
   }
 
-  #takeHead(head: ResponseHead, rest: Buffer): void {
+  /** @param alone nothing came behind it */
+  #takeHead(head: ResponseHead, alone: boolean): void {
     const { status } = head
     if (status === 101) {
-      if (this.#upgrade !== null && head.upgrade !== null) this.#openTunnel(head, rest)
+      if (this.#upgrade !== null && head.upgrade !== null) this.#openTunnel(head)
       else this.#broken(new DataPlaneError('SLUICE_UPSTREAM_BROKEN', 'the backend switched protocols unasked'))
       return
     }
@@ -367,34 +390,61 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
       // 100 is ours to say, and may come unasked (RFC 9110 15.2).
       if (++this.#interims > MOST_INTERIM) {
         this.#broken(new DataPlaneError('SLUICE_UPSTREAM_BROKEN', 'the backend sends interim answers without end'))
-      } else if (status > 101) this.#client.interim(status, head.reason, responseFields(head, false, false).fields)
+      } else if (status > 101) this.#client.interim(status, head.reason, responseLines(head, false, false).lines)
       return
     }
     this.#beginAnswer(head)
-    if (this.#phase === 'answering' && this.#answerBody?.ended === true) this.#endAnswer(rest.length === 0)
-    else if (rest.length === 0) this.#client.flush()
+    if (this.#phase === 'answering' && this.#answerBody?.ended === true) this.#endAnswer(alone)
+    else if (alone) this.#client.flush()
   }
 
   #beginAnswer(head: ResponseHead): void {
-    const exchange = this.#exchange
-    const { method, minor } = exchange.head
-    const { status, bodyLength } = head
-    const bodiless = status === 204 || status === 304
-    const chunked = minor === 1 && (bodyLength === CHUNKED || bodyLength === UNTIL_CLOSE)
-    const { fields, hasDate, hasServer } = responseFields(head, !bodiless, bodyLength === CHUNKED && chunked)
-    if (!hasDate) fields.push('Date', this.#context.date.text())
-    if (!hasServer) fields.push('Server', 'sluice')
-    exchange.upstreamStatus = status
-    exchange.firstByteMs = performance.now() - exchange.startedAt
-    exchange.status = status
-    this.#phase = 'answering'
-    this.#gathered = null
+    const now = performance.now()
+    const { method } = this.#exchange.head
+    const { status, reason, bodyLength } = head
+    const lines = this.#answerLines(head)
+    this.#noteHead(status, now)
     this.#answerHead = head
     this.#answerBody = new BodyReader(bodyLength, this.#context.forward.maxResponseHeadBytes)
     const { bodyTimeout } = this.#context.forward
-    this.#deadline = bodyTimeout === 0 ? Infinity : performance.now() + bodyTimeout
-    // What a client sends behind a refused Upgrade could be meant for the other protocol.
-    this.#client.answer(status, head.reason, fields, method === 'HEAD' ? 0 : bodyLength, this.#upgrade !== null)
+    this.#deadline = bodyTimeout === 0 ? Infinity : now + bodyTimeout
+    this.#client.answer(status, reason, lines, method === 'HEAD' ? 0 : bodyLength, this.#closesClient)
+  }
+
+  /** An answer of which all came at once: most are small. */
+  #answerWhole(head: ResponseHead): void {
+    const now = performance.now()
+    const lines = this.#answerLines(head)
+    const body = head.text.slice(head.bytes)
+    this.#noteHead(head.status, now)
+    this.#exchange.bodyBytesOut = body.length
+    this.#client.answerWhole(head.status, head.reason, lines, body, this.#closesClient)
+    this.#phase = 'over'
+    this.#release(this.#requestSent && head.keepAlive ? 'reusable' : 'close')
+    this.#finish(now)
+  }
+
+  #answerLines(head: ResponseHead): string {
+    const { status, bodyLength } = head
+    const bodiless = status === 204 || status === 304
+    const trailers = bodyLength === CHUNKED && this.#exchange.head.minor === 1
+    const { lines, hasDate, hasServer } = responseLines(head, !bodiless, trailers)
+    const date = hasDate ? '' : `Date: ${this.#context.date.text()}\r\n`
+    return lines + date + (hasServer ? '' : 'Server: sluice\r\n')
+  }
+
+  #noteHead(status: number, now: number): void {
+    const exchange = this.#exchange
+    exchange.upstreamStatus = status
+    exchange.firstByteMs = now - exchange.startedAt
+    exchange.status = status
+    this.#phase = 'answering'
+    this.#gathered = null
+  }
+
+  /** What a client sends behind a refused Upgrade could be meant for the other protocol. */
+  get #closesClient(): boolean {
+    return this.#upgrade !== null
   }
 
   #relayPiece(piece: Buffer): void {
@@ -484,9 +534,12 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
    * never kept: its backend waits for the client.
    */
   onMemoryShort(): void {
-    if (this.#gathered === null || this.#gathered.length === 0) return
+    if (this.#gathered === null) return
     if (this.#phase === 'gathering') this.#stopGathering()
-    else if (this.#phase === 'waiting') this.#gathered = null
+    else if (this.#phase === 'waiting') {
+      this.#keeps = false
+      this.#gathered = null
+    }
   }
 
   // ------------------------------------------------------------------------------------------------ the end
@@ -539,25 +592,25 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     this.#finish()
   }
 
-  #finish(): void {
+  #finish(now = performance.now()): void {
     const exchange = this.#exchange
     exchange.headBytesOut = Math.max(0, this.#client.written - exchange.bodyBytesOut)
-    finish(exchange, this.#context)
+    finish(exchange, this.#context, now)
   }
 
   // ------------------------------------------------------------------------------------------------ tunnels
 
-  #openTunnel(head: ResponseHead, rest: Buffer): void {
+  #openTunnel(head: ResponseHead): void {
     const exchange = this.#exchange
-    const { fields } = responseFields(head, false, false)
-    fields.push('Connection', 'Upgrade', 'Upgrade', head.upgrade ?? '')
+    const { lines } = responseLines(head, false, false)
+    const upgrade = fieldLines(['Connection', 'Upgrade', 'Upgrade', head.upgrade ?? ''])
     this.#phase = 'tunnel'
     this.#deadline = Infinity
     exchange.status = 101
     exchange.upstreamStatus = 101
     exchange.firstByteMs = performance.now() - exchange.startedAt
     if (head.upgrade?.toLowerCase() === 'websocket') this.#frames = { out: new FrameReader(), in: new FrameReader() }
-    const early = this.#client.tunnel(responseHeadText(101, head.reason, fields), {
+    const early = this.#client.tunnel(responseHeadText(101, head.reason, lines + upgrade), {
       onData: chunk => this.#tunnelData(chunk),
       onDrain: () => this.onDrain(),
       onEnd: () => this.#lease?.connection.socket.end(),
@@ -566,7 +619,6 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     })
     exchange.headBytesOut = this.#client.written
     countTunnel(exchange, this.#context)
-    if (rest.length > 0) this.#data(rest)
     if (early.length > 0) this.#tunnelData(early)
   }
 
@@ -644,10 +696,15 @@ export function answerClient(
   const bytes = Buffer.from(exchange.head.method === 'HEAD' ? '' : body, 'latin1')
   exchange.status = status
   exchange.bodyBytesOut = bytes.length
-  const all = [...fields, 'Date', date.text(), 'Server', 'sluice']
-  client.answer(status, STATUS_CODES[status] ?? '', all, bytes.length, close)
+  const lines = fieldLines([...fields, 'Date', date.text(), 'Server', 'sluice'])
+  client.answer(status, STATUS_CODES[status] ?? '', lines, bytes.length, close)
   if (bytes.length > 0) client.body(bytes)
   client.end([])
+}
+
+/** All of an answer is there, and as one text with its head. */
+function isWhole({ status, bodyLength, bytes, text }: ResponseHead, rest: Buffer): boolean {
+  return status >= 200 && bodyLength === rest.length && text.length === bytes + bodyLength
 }
 
 /**

@@ -16,7 +16,7 @@ import { begin, finish, isLack } from '../exchange/exchange.ts'
 import type { Peer } from '../exchange/peer.ts'
 import { answerClient, wantedUpgrade, type ForwardContext } from '../forward/forward.ts'
 import type { Refusal, RequestHead } from '../http1/contract.ts'
-import { responseHeadText } from '../http1/write.ts'
+import { fieldLines, responseHeadText } from '../http1/write.ts'
 import { GatewayLimits, type GatewayLimitSettings } from './limits.ts'
 import type { Transport } from './transport.ts'
 
@@ -98,10 +98,10 @@ export class Gateway implements ConnectionOwner {
     if (closeIdle > 0) this.#parts.context.recorder.shedConnections('memory', this.connections.closeIdle(closeIdle))
   }
 
-  handle(connection: ClientConnection, head: RequestHead): ExchangeCarrier {
+  handle(connection: ClientConnection, head: RequestHead, now: number): ExchangeCarrier {
     const { context, transport } = this.#parts
     const lack = this.connections.busy > this.#admission.maxRequests ? this.#admission.lack() : null
-    const exchange = begin(head, connection.peer, context, connection.requests, lack)
+    const exchange = begin(head, connection.peer, context, connection.requests, lack, now)
     const { decision } = exchange
     if (decision.kind === 'forward') return transport.handle(connection, exchange, decision.cluster)
     if (isLack(decision.cause)) context.recorder.shedRequest(decision.cause)
@@ -144,5 +144,5 @@ export class Gateway implements ConnectionOwner {
 function plainAnswer(status: number, reason: string, date: string): string {
   const { fields, body } = errorAnswer(status, reason, null)
   const all = [...fields, 'Date', date, 'Server', 'sluice', 'Connection', 'close']
-  return responseHeadText(status, STATUS_CODES[status] ?? '', all) + body
+  return responseHeadText(status, STATUS_CODES[status] ?? '', fieldLines(all)) + body
 }

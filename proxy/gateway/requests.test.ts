@@ -348,6 +348,45 @@ describeOnBoth('what the client sees', () => {
     expect(text).toMatch(expected)
   })
 
+  it.each([
+    ['the whole of it', [] as readonly number[]],
+    ['its head, and then its body', [92]],
+    ['a part of its head', [20]],
+    ['a part of its body', [95]],
+    ['everything but its last byte', [96]],
+    ['a byte each', Array.from({ length: 96 }, (_, i) => i + 1)],
+    ['an interim answer before all of it', [0]],
+  ])('the same answer, counted the same, if one read brings %s', async (_name, cuts) => {
+    const answer =
+      'HTTP/1.1 200 OK\r\nX-Bytes:\u00e9  \r\nDate: then\r\nServer: b\r\nTE: x\r\nX-Last: 1\r\nContent-Length: 5\r\n\r\nfi\u0000\u00ffe'
+    expect(answer).toHaveLength(97)
+    const interim = cuts[0] === 0 ? 'HTTP/1.1 103 Early Hints\r\n\r\n' : ''
+    const bytes = Buffer.from(interim + answer, 'latin1')
+    const address = await startRawBackend(ends, socket => {
+      socket.setNoDelay(true).once('data', () => {
+        const pieces = [...cuts.filter(at => at > 0), bytes.length].map((to, i, all) =>
+          bytes.subarray(all[i - 1] ?? 0, to),
+        )
+        const next = (): void => {
+          const piece = pieces.shift()
+          if (piece !== undefined) socket.write(piece, () => setTimeout(next, 2))
+        }
+        next()
+      })
+    })
+    const rig = await inFrontOf(ends, [address])
+    const text = await exchangeRaw(rig.http, 'GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n')
+    const final =
+      'HTTP/1.1 200 OK\r\nX-Bytes: \u00e9\r\nDate: then\r\nServer: b\r\nX-Last: 1\r\nContent-Length: 5\r\nConnection: close\r\n\r\nfi\u0000\u00ffe'
+    expect(text).toBe(interim + final)
+    expect(summed(rig.totals())).toMatchObject({ requests: 1, status: [0, 1, 0, 0, 0] })
+    const responseBytes = rig
+      .totals()
+      .requests()
+      .map(counts => counts.responseBytes)
+    expect(responseBytes).toEqual([interim.length + final.length])
+  })
+
   it('interim answers and trailers', async () => {
     const address = await startBackend(ends, (_request, response) => {
       response.writeEarlyHints({ link: ['</a>; rel=preload', '</b>; rel=preload'], 'keep-alive': 'timeout=1' })

@@ -243,7 +243,7 @@ function trailerFields(section: string): Fields | null {
   if (section.length === 2) return NO_FIELDS
   const facts = noFacts()
   // A length behind the body has no meaning, and for some readers one all the same (RFC 9110 6.5.1).
-  if (readFields(section, 0, facts) !== null || facts.lengths > 0 || facts.codings > 0) return null
+  if (readFields(section, 0, section.length, facts) !== null || facts.lengths > 0 || facts.codings > 0) return null
   const kept: string[] = []
   const { fields } = facts
   for (let i = 0; i + 1 < fields.length; i += 2) {

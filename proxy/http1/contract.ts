@@ -11,10 +11,16 @@ export const UNTIL_CLOSE = -2
 /** Header fields in the order in which they came: [name, value, name, value …], names as sent, values trimmed. */
 export type Fields = readonly string[]
 
-interface MessageHead {
+export interface MessageHead {
   /** HTTP/1.<minor>. */
   readonly minor: 0 | 1
   readonly fields: Fields
+  /** What the head was read from; what came behind it may stand there, too. */
+  readonly text: string
+  /** Where in `text` each field line begins, and, as the last one, the empty line. */
+  readonly lines: readonly number[]
+  /** Every field line reads `name: value`, with one space between them and none behind (nearly always). */
+  readonly plain: boolean
   /** What follows the head: a count of bytes (0: nothing), CHUNKED, or UNTIL_CLOSE. */
   readonly bodyLength: number
   /** Of this head on the wire, the empty line included. */

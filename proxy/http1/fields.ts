@@ -9,6 +9,10 @@ import { BAD_HEADER } from './refusals.ts'
 /** What the fields of one message hold. Of fields that may come only once: the first, and how many there were. */
 export interface FieldFacts {
   readonly fields: string[]
+  /** Where each line begins, and the empty one. */
+  readonly lines: number[]
+  /** See MessageHead. */
+  plain: boolean
   host: string | null
   hosts: number
   length: string | null
@@ -24,6 +28,8 @@ export interface FieldFacts {
 
 export const noFacts = (): FieldFacts => ({
   fields: [],
+  lines: [],
+  plain: true,
   host: null,
   hosts: 0,
   length: null,
@@ -37,29 +43,31 @@ export const noFacts = (): FieldFacts => ({
 })
 
 /**
- * Reads the field lines from `at` to the empty line that `text` ends with. Faults are found from left to right and by the
+ * Reads the field lines from `at` to the empty line that ends at `end`. Faults are found from left to right and by the
  * bytes up to them alone: HeadReader relies on it.
  */
-export function readFields(text: string, at: number, facts: FieldFacts): Refusal | null {
-  const { fields } = facts
-  const { length } = text
-  while (at < length) {
+export function readFields(text: string, at: number, end: number, facts: FieldFacts): Refusal | null {
+  const { fields, lines } = facts
+  while (at < end) {
     const start = at
+    lines.push(start)
     // Behind the text there is no code (NaN), which is in no class.
     while (TOKEN[text.charCodeAt(at)] === 1) at++
     const nameEnd = at
     if (nameEnd === start) {
-      return at + 2 === length && text.charCodeAt(at) === CR && text.charCodeAt(at + 1) === LF ? null : BAD_HEADER
+      return at + 2 === end && text.charCodeAt(at) === CR && text.charCodeAt(at + 1) === LF ? null : BAD_HEADER
     }
     // RFC 9112 5.1: no white space between name and colon.
     if (text.charCodeAt(at++) !== COLON) return BAD_HEADER
     let code = text.charCodeAt(at)
     while (code === SP || code === HTAB) code = text.charCodeAt(++at)
     const valueStart = at
+    if (valueStart !== nameEnd + 2 || text.charCodeAt(nameEnd + 1) !== SP) facts.plain = false
     while (VALUE[code] === 1) code = text.charCodeAt(++at)
     if (code !== CR || text.charCodeAt(at + 1) !== LF) return BAD_HEADER
     let valueEnd = at
     while (valueEnd > valueStart && isSpace(text.charCodeAt(valueEnd - 1))) valueEnd--
+    if (valueEnd < at) facts.plain = false
     const value = text.slice(valueStart, valueEnd)
     fields.push(text.slice(start, nameEnd), value)
     note(text, start, nameEnd - start, value, facts, valueEnd < at ? text.slice(valueStart, at) : value)

@@ -14,7 +14,10 @@ function readIn(pieces: readonly Buffer[], reader = new RequestHeadReader(LIMITS
   for (const [i, piece] of pieces.entries()) {
     const result: HeadResult<RequestHead> = reader.read(piece)
     const left = (rest: Buffer): string => Buffer.concat([rest, ...pieces.slice(i + 1)]).toString('latin1')
-    if (result.state === 'head') return ['head', result.head, left(result.rest)]
+    if (result.state === 'head') {
+      const { text, bytes } = result.head
+      return ['head', { ...result.head, text: text.slice(0, bytes) }, left(result.rest)]
+    }
     if (result.state === 'refused') return ['refused', result.refusal.code]
   }
   return ['more', reader.started]

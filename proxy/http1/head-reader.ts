@@ -7,8 +7,11 @@ import { MAX_EMPTY_LINES, parseRequestHead } from './request-head.ts'
 import { parseResponseHead } from './response-head.ts'
 
 const MORE = { state: 'more' } as const
-/** CR LF CR LF. */
-const EMPTY_LINE = Buffer.from('\r\n\r\n', 'latin1')
+const EMPTY_LINE = '\r\n\r\n'
+const EMPTY_LINE_BYTES = Buffer.from(EMPTY_LINE, 'latin1')
+const NOTHING = Buffer.alloc(0)
+/** Bytes: a read of so many becomes one string, whatever stands behind the head. That is sooner done than looked for. */
+const SHORT = 4_096
 
 /**
  * Fed with what arrives; after a head or a refusal it is ready for the next head. The result does not depend on how the bytes
@@ -25,7 +28,7 @@ export abstract class HeadReader<H extends RequestHead | ResponseHead> {
     this.#emptyLines = emptyLines
   }
 
-  protected abstract parse(text: string): H | Refusal
+  protected abstract parse(text: string, end: number): H | Refusal
 
   /** Some byte of a head came: the peer is not idle. Empty lines before a request do not count. */
   get started(): boolean {
@@ -40,11 +43,12 @@ export abstract class HeadReader<H extends RequestHead | ResponseHead> {
   #atOnce(chunk: Buffer): HeadResult<H> | null {
     const { head, line } = this.#limits
     if (this.#scanner?.pending === true || (chunk[0] ?? 0) <= SP) return null
-    const end = chunk.indexOf(EMPTY_LINE) + 4
-    if (end < 4 || end > head) return null
-    const text = chunk.toString('latin1', 0, end)
+    const short = chunk.length <= SHORT ? chunk.toString('latin1') : null
+    const end = (short === null ? chunk.indexOf(EMPTY_LINE_BYTES) : short.indexOf(EMPTY_LINE)) + EMPTY_LINE.length
+    if (end < EMPTY_LINE.length || end > head) return null
+    const text = short ?? chunk.toString('latin1', 0, end)
     if (end > line && text.indexOf('\r') > line) return null
-    return this.#result(text, chunk, end)
+    return this.#result(text, end, chunk, end)
   }
 
   #inPieces(chunk: Buffer): HeadResult<H> {
@@ -54,23 +58,23 @@ export abstract class HeadReader<H extends RequestHead | ResponseHead> {
       case 'more':
         return MORE
       case 'end':
-        return this.#result(scanner.text, chunk, scanner.end)
+        return this.#result(scanner.text, scanner.text.length, chunk, scanner.end)
       case 'long-line':
         return { state: 'refused', refusal: LONG_LINE }
       case 'long-block':
         return { state: 'refused', refusal: LONG_HEAD }
       case 'bad': {
         // The parser knows best what is wrong with it, maybe long before the byte at which the scanner stopped.
-        const parsed = this.parse(scanner.text)
+        const parsed = this.parse(scanner.text, scanner.text.length)
         return { state: 'refused', refusal: isRefusal(parsed) ? parsed : BAD_HEADER }
       }
     }
   }
 
-  #result(text: string, chunk: Buffer, end: number): HeadResult<H> {
-    const parsed = this.parse(text)
+  #result(text: string, textEnd: number, chunk: Buffer, end: number): HeadResult<H> {
+    const parsed = this.parse(text, textEnd)
     if (isRefusal(parsed)) return { state: 'refused', refusal: parsed }
-    return { state: 'head', head: parsed, rest: chunk.subarray(end) }
+    return { state: 'head', head: parsed, rest: end === chunk.length ? NOTHING : chunk.subarray(end) }
   }
 }
 
@@ -79,8 +83,8 @@ export class RequestHeadReader extends HeadReader<RequestHead> {
     super(limits, MAX_EMPTY_LINES)
   }
 
-  protected override parse(text: string): RequestHead | Refusal {
-    return parseRequestHead(text)
+  protected override parse(text: string, end: number): RequestHead | Refusal {
+    return parseRequestHead(text, end)
   }
 }
 
@@ -93,7 +97,7 @@ export class ResponseHeadReader extends HeadReader<ResponseHead> {
     super({ head: limit, line: Infinity }, 0)
   }
 
-  protected override parse(text: string): ResponseHead | Refusal {
-    return parseResponseHead(text, this.requestMethod)
+  protected override parse(text: string, end: number): ResponseHead | Refusal {
+    return parseResponseHead(text, this.requestMethod, end)
   }
 }

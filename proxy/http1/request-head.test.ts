@@ -3,7 +3,7 @@ import * as fc from 'fast-check'
 import { CHUNKED } from './contract.ts'
 import { isRefusal } from './refusals.ts'
 import { MAX_EMPTY_LINES, parseRequestHead } from './request-head.ts'
-import { requestHeadText } from './write.ts'
+import { fieldLines, requestHeadText } from './write.ts'
 
 const HOST = 'Host: a.example'
 const head = (...lines: readonly string[]): string => [...lines, '', ''].join('\r\n')
@@ -24,6 +24,9 @@ describe('parseRequestHead takes', () => {
       method: 'GET',
       target: '/a?b=c',
       fields: ['Host', 'a.example', 'ACCEPT', '*/*', 'accept', 'x', 'X-Request-ID', '1', 'x-request-id', '2'],
+      text,
+      lines: [21, 38, 54, 65, 82, 99],
+      plain: false,
       bodyLength: 0,
       bytes: text.length,
       keepAlive: true,
@@ -216,7 +219,7 @@ describe('parseRequestHead, for all messages', () => {
         fc.array(fc.tuple(names, value)),
         (method, target, pairs) => {
           const fields = ['Host', 'a.example', ...pairs.flat()]
-          const text = requestHeadText(method, target, fields)
+          const text = requestHeadText(method, target, fieldLines(fields))
           expect(parsed(text)).toMatchObject({ method, target, fields, bytes: text.length, bodyLength: 0 })
         },
       ),

@@ -11,11 +11,12 @@ export const MAX_EMPTY_LINES = 4
 const OTHER_VERSION = /HTTP\/[0-9]\.[0-9]\r\n/y
 
 /**
- * @param text the whole head in latin1, from the empty lines that may come before it to the one that ends it
+ * @param text begins with a whole head in latin1, from the empty lines that may come before it to the one that ends it
+ * @param end where the head ends
  *
  * Any token is taken as method, and any bytes but spaces and controls as target: both are judged by who routes them.
  */
-export function parseRequestHead(text: string): RequestHead | Refusal {
+export function parseRequestHead(text: string, end = text.length): RequestHead | Refusal {
   const start = afterEmptyLines(text)
   if (start === -1) return EMPTY_LINES
   const methodEnd = afterToken(text, start)
@@ -26,7 +27,7 @@ export function parseRequestHead(text: string): RequestHead | Refusal {
   if (minor !== 0 && minor !== 1) return minor
 
   const facts = noFacts()
-  const fault = readFields(text, targetEnd + 11, facts)
+  const fault = readFields(text, targetEnd + 11, end, facts)
   if (fault !== null) return fault
   if (facts.hosts > 1) return TWO_HOSTS
   if (facts.host === null && minor === 1) return NO_HOST
@@ -37,8 +38,11 @@ export function parseRequestHead(text: string): RequestHead | Refusal {
   return {
     minor,
     fields: facts.fields,
+    text,
+    lines: facts.lines,
+    plain: facts.plain,
     bodyLength,
-    bytes: text.length,
+    bytes: end,
     keepAlive: persists(minor, connection),
     connectionOptions: connection.options,
     method: text.slice(start, methodEnd),

@@ -3,7 +3,7 @@ import * as fc from 'fast-check'
 import { CHUNKED, UNTIL_CLOSE } from './contract.ts'
 import { isRefusal } from './refusals.ts'
 import { parseResponseHead } from './response-head.ts'
-import { responseHeadText } from './write.ts'
+import { fieldLines, responseHeadText } from './write.ts'
 
 const head = (...lines: readonly string[]): string => [...lines, '', ''].join('\r\n')
 const ok = (...fields: readonly string[]): string => head('HTTP/1.1 200 OK', ...fields)
@@ -22,6 +22,9 @@ describe('parseResponseHead takes', () => {
       status: 200,
       reason: 'OK',
       fields: ['Content-Length', '5', 'X', 'y', 'Connection', 'x-a'],
+      text,
+      lines: [17, 36, 42, 59],
+      plain: true,
       bodyLength: 5,
       bytes: text.length,
       keepAlive: true,
@@ -115,7 +118,7 @@ it('reads what was written', () => {
   fc.assert(
     fc.property(fc.integer({ min: 100, max: 999 }), reason, (status, sent) => {
       const fields = ['X', 'y', 'Content-Length', '5']
-      expect(parsed(responseHeadText(status, sent, fields))).toMatchObject({ status, reason: sent, fields })
+      expect(parsed(responseHeadText(status, sent, fieldLines(fields)))).toMatchObject({ status, reason: sent, fields })
     }),
   )
 })

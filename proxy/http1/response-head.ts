@@ -8,12 +8,13 @@ import { BAD_LINE, BAD_VERSION } from './refusals.ts'
 const OTHER_VERSION = /^HTTP\/[0-9]\.[0-9] /
 
 /**
- * @param text the whole head in latin1, with the empty line that ends it
+ * @param text begins with a whole head in latin1, the empty line that ends it included
  * @param requestMethod of the request that it answers: it decides about the body
+ * @param end where the head ends
  *
  * Interim answers (1xx) are heads like others; the final one follows them.
  */
-export function parseResponseHead(text: string, requestMethod: string): ResponseHead | Refusal {
+export function parseResponseHead(text: string, requestMethod: string, end = text.length): ResponseHead | Refusal {
   if (!text.startsWith('HTTP/1.1 ') && !text.startsWith('HTTP/1.0 ')) {
     return OTHER_VERSION.test(text) ? BAD_VERSION : BAD_LINE
   }
@@ -29,7 +30,7 @@ export function parseResponseHead(text: string, requestMethod: string): Response
   if (text.charCodeAt(at) !== CR || text.charCodeAt(at + 1) !== LF) return BAD_LINE
 
   const facts = noFacts()
-  const fault = readFields(text, at + 2, facts)
+  const fault = readFields(text, at + 2, end, facts)
   if (fault !== null) return fault
   // Read where there is no body, too: a sender that contradicts itself is not to be trusted about its next message.
   const named = framing(facts, minor)
@@ -39,8 +40,11 @@ export function parseResponseHead(text: string, requestMethod: string): Response
   return {
     minor,
     fields: facts.fields,
+    text,
+    lines: facts.lines,
+    plain: facts.plain,
     bodyLength,
-    bytes: text.length,
+    bytes: end,
     keepAlive: bodyLength !== UNTIL_CLOSE && persists(minor, connection),
     connectionOptions: connection.options,
     status,

@@ -7,6 +7,7 @@ import type { ServiceKey } from '../../protocol/objects.ts'
 
 /** Who reads a backend's connection right now. No method may throw. */
 export interface BackendReader {
+  /** @param chunk a view of what the next read overwrites: what is kept has to be copied */
   onData(chunk: Buffer): void
   /** Everything that was written is on its way: write again. */
   onDrain(): void

@@ -13,7 +13,7 @@ import type { UpstreamSettings } from './settings.ts'
 import { warmth } from './slow-start.ts'
 import { CONNECTS, CONNECT_FAILURES, FAILURES, LEASES, RESTS, type Tallied, type Tally } from './endpoint-counters.ts'
 
-/** Opens a connection. @param onData gets what arrives on it, in place of `data` events */
+/** Opens a connection. @param onData gets what arrives on it, in place of `data` events: a view for as long as it looks */
 export type Connect = (host: string, port: number, onData: (chunk: Buffer) => void) => Socket
 
 /** What all endpoints of a worker have in common. */
@@ -35,8 +35,8 @@ export interface Surroundings {
 const READ_SIZE = 65_536
 
 /**
- * Opens connections whose reads go into one buffer of the worker and from there, copied to their size, to whoever reads:
- * a buffer of 64 KiB for each answer of a few hundred bytes costs more than the copy, and so does a stream in between.
+ * Opens connections whose reads go into one buffer of the worker, which whoever reads looks into: a buffer of 64 KiB for
+ * each answer of a few hundred bytes costs more than to copy what is to be kept, and so does a stream in between.
  * allowHalfOpen: a backend may say that it sends no more while we still send; who reads decides what that means.
  */
 export function tcpConnector(): Connect {
@@ -44,7 +44,7 @@ export function tcpConnector(): Connect {
   const keepAlive = { keepAlive: true, keepAliveInitialDelay: 60_000 }
   return (host, port, onData) => {
     const callback = (length: number): boolean => {
-      onData(Buffer.from(buffer.subarray(0, length)))
+      onData(buffer.subarray(0, length))
       return true
     }
     const onread = { buffer, callback }

@@ -6,7 +6,7 @@ import type { Connections } from '../connection/connections.ts'
 import type { MemoryReading } from '../connection/memory-pressure.ts'
 import { openAccessLog } from '../exchange/access-log.ts'
 import type { AccessLog } from '../exchange/exchange.ts'
-import { viaFields } from '../exchange/headers.ts'
+import { viaLines } from '../exchange/headers.ts'
 import { HttpDate } from '../exchange/http-date.ts'
 import { RequestIds } from '../exchange/request-ids.ts'
 import { plainAddress } from '../exchange/peer.ts'
@@ -92,7 +92,7 @@ export class DataPlane {
         maxTries: config.upstream.maxAttempts,
         triesTime: config.upstream.attemptTime,
         underscores: config.underscoresInHeaders,
-        own: viaFields(config.via),
+        own: viaLines(config.via),
       },
       onDefect: error => {
         recorder.defect()
