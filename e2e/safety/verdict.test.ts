@@ -58,6 +58,32 @@ describe('a bad change that is caught', () => {
     })
   })
 
+  it('and followed by another one: each may cost what it may cost alone', () => {
+    const two = { name: 'ing-web-v', revision: 'v' }
+    const history = [
+      event(EXPOSED, 'Progressing', 1),
+      event(1_200, 'Superseded', 0),
+      event(6_000, 'Progressing', 1, two),
+      event(6_900, 'RollingBack', 0, { ...two, ...fails('successRate') }),
+      event(7_000, 'RolledBack', 0, { ...two, ...fails('successRate') }),
+    ]
+    const both = records(record =>
+      record.ordinal === 0 && record.at >= 6_000 && record.at < 7_900 ? { ...record, status: 500 } : record,
+    )
+    // Of 100 requests a second a tenth, in 0.2 and 0.9 s and 1.5 s more for each.
+    expect(judge(seen({ history, records: both }))).toMatchObject({
+      detectMs: 1_100,
+      harmed: 29,
+      allowed: 41,
+      problems: [],
+    })
+    // What is spoilt between the two is no matter of either.
+    const between = records(record =>
+      record.ordinal === 0 && record.at >= 2_700 && record.at < 6_000 ? { ...record, status: 500 } : record,
+    )
+    expect(judge(seen({ history, records: between }))).toMatchObject({ harmed: 43, allowed: 41, outcome: 'failed' })
+  })
+
   it('by no more than were asked meanwhile, however many are asked before and after', () => {
     const around = records(record => (record.at < 500 || record.at > 5_000 ? null : record))
     expect(judge(seen({ records: around, perSecond: 45 }))).toMatchObject({ harmed: 10, allowed: 24, problems: [] })

@@ -32,7 +32,10 @@ export interface Verdict {
   readonly outcome: 'caught' | 'known' | 'failed'
   /** What caught it, in a word or two. */
   readonly by: string
-  /** From the moment that a pod had it until the operator said that it takes it back; null: no pod ever had it. */
+  /**
+   * From the moment that a pod had it until the operator said that it takes it back; null: no pod ever had it. Of several
+   * bad ones, each out until the next took its place, the sum.
+   */
   readonly detectMs: number | null
   /** Until the last answer that it spoilt. */
   readonly backMs: number | null
@@ -57,9 +60,10 @@ export function judge(seen: Seen): Verdict {
   const firstOut = history.find(event => podsOf(event.index, seen.fleet) > 0)
   const exposedAt = Math.min(firstOut?.at ?? Infinity, ...bad.map(doneAt))
   const exposed = Number.isFinite(exposedAt)
-  const noticed = exposed ? history.find(event => event.at >= exposedAt && AWAY.has(event.phase)) : undefined
-  const detectMs = noticed === undefined ? null : Math.max(0, noticed.at - exposedAt)
-  const allowed = mayHarm(caught) && exposed ? allowance(seen, bad, exposedAt, detectMs ?? seen.endedAt - exposedAt) : 0
+  const out = exposed ? timesOut(seen, exposedAt) : []
+  const noticed = out.length > 0 && out.every(({ away }) => away !== null)
+  const detectMs = noticed ? out.reduce((sum, { from, away }) => sum + (away ?? from) - from, 0) : null
+  const allowed = mayHarm(caught) ? allowance(seen, bad, out) : 0
   const problems = [
     ...(seen.broke === null ? [] : [seen.broke]),
     ...loadProblems(seen),
@@ -86,11 +90,33 @@ const podsOf = (index: number | null, fleet: number): number => (index === -1 ? 
 /** A change that is judged by what it does to clients has to do something to them; others must not. */
 const mayHarm = ({ by }: Caught): boolean => by !== 'refused' && by !== 'waits' && by !== 'kept'
 
+interface TimeOut {
+  readonly from: number
+  /** Null: nobody noticed. */
+  readonly away: number | null
+}
+
+/** When each rollout was on pods: one after the other where a bad change is followed by another. */
+function timesOut({ history, fleet }: Seen, exposedAt: number): readonly TimeOut[] {
+  const names = [...new Set(history.map(({ name }) => name))]
+  const times = names.flatMap((name): readonly TimeOut[] => {
+    const own = history.filter(event => event.name === name)
+    const first = own.find(event => podsOf(event.index, fleet) > 0)
+    if (first === undefined) return []
+    return [{ from: first.at, away: own.find(({ at, phase }) => at >= first.at && AWAY.has(phase))?.at ?? null }]
+  })
+  // Clients may have seen the first one before the watch said so, or what no index tells of.
+  const [first, ...later] = times
+  if (first !== undefined) return [{ from: exposedAt, away: first.away }, ...later]
+  return [{ from: exposedAt, away: history.find(({ at, phase }) => at >= exposedAt && AWAY.has(phase))?.at ?? null }]
+}
+
 /** (first batch / fleet) × the requests that were begun in the time until it was noticed. */
-function allowance(seen: Seen, bad: readonly LoadRecord[], exposedAt: number, detectMs: number): number {
+function allowance(seen: Seen, bad: readonly LoadRecord[], out: readonly TimeOut[]): number {
   const kinds = new Set(bad.map(record => record.kind))
-  const until = exposedAt + detectMs + SLACK_MS
-  const asked = seen.records.filter(({ kind, at }) => kinds.has(kind) && at >= exposedAt && at < until)
+  const isOut = (at: number): boolean =>
+    out.some(({ from, away }) => at >= from && at < (away ?? seen.endedAt) + SLACK_MS)
+  const asked = seen.records.filter(({ kind, at }) => kinds.has(kind) && isOut(at))
   return Math.ceil(asked.length * (seen.firstBatch / seen.fleet))
 }
 
