@@ -26,6 +26,13 @@ import type { Measure } from './taken-back.ts'
 export interface FigureSource {
   serving(key: ObjectView['key'], revision: Revision | null, hosts: readonly string[], sinceMs: number): Aggregate
   sideBySide(question: SideBySide): Pick<WindowFigures, 'update' | 'stable'>
+  bunched(
+    key: ObjectView['key'],
+    revision: Revision | null,
+    hosts: readonly string[],
+    sinceMs: number,
+    slowerThanMs: number,
+  ): number
   baseline(hosts: readonly string[], nowMs: number, sinceMs: number): Baseline | null
   before(hosts: readonly string[], nowMs: number, sinceMs: number): Before | null
   probed(question: Question): readonly ProbeSeen[]
@@ -72,6 +79,7 @@ export function observe(input: ObserveInput): Observation {
     update: figures.serving(key, revision, hosts, from),
     stable: figures.serving(key, stable, hosts, from),
     sideBySide: events => figures.sideBySide({ key, update: revision, stable, hosts, sinceMs: from, untilMs, events }),
+    bunched: slowerThanMs => figures.bunched(key, revision, hosts, from, slowerThanMs),
   })
   const content = contentOf(revision, view)
   const closed = content === null ? null : closedBy(key, content)

@@ -11,7 +11,7 @@ export function figureSource(of: Partial<FigureSource> = {}): FigureSource {
       update: serving(key, update, hosts, sinceMs),
       stable: serving(key, stable, hosts, sinceMs),
     }),
-    ...{ probed: () => [], baseline: () => null, before: () => null, use: () => null },
+    ...{ probed: () => [], baseline: () => null, before: () => null, use: () => null, bunched: () => 1 },
     ...of,
   }
 }

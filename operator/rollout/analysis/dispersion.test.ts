@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import type { Sample } from '../machine/statistics.ts'
 import { counted } from '../machine/testing.ts'
 import { seeded } from '../simulation/random.ts'
-import { dispersion, dispersionOf, slowestOf } from './dispersion.ts'
+import { bunchesIn, dispersion, dispersionOf, slowestOf } from './dispersion.ts'
 
 const even = (count: number, total = 100): readonly Sample[] => Array.from({ length: 90 }, () => ({ count, total }))
 const bunched = (size: number, every: number): readonly Sample[] =>
@@ -47,6 +47,19 @@ describe('dispersion', () => {
       }),
     )
   })
+})
+
+it.each<[string, readonly number[], number, number]>([
+  ['a second that stands still', [28, 0, 0, 0, 0], 10, 30],
+  ['two of them', [14, 0, 14, 0, 0], 5, 30],
+  ['the same in each', [6, 5, 6, 5, 6], 1, 1],
+  ['what chance makes of the same', [8, 3, 5, 7, 4], 1, 1.5],
+  ['all of it', [57, 57, 57, 57, 57], 1, 1],
+  ['one second, of which nothing is known', [28], 1, 1],
+])('sees within a few seconds %s', (_, slow, least, most) => {
+  const found = bunchesIn(slow.map(count => ({ count, total: 57 })))
+  expect(found).toBeGreaterThanOrEqual(least)
+  expect(found).toBeLessThanOrEqual(most)
 })
 
 it('knows the slowest stretch of all pods together, if enough was asked in it', () => {

@@ -15,6 +15,9 @@ const COARSE = 3
 /** Weighs like so many blocks without bunches: two events in one block by chance are not yet a bunch. */
 const PRIOR_BLOCKS = 30
 
+/** The same within a window of a few seconds, where one that stands out is all that there is to see. */
+const PRIOR_SECONDS = 2
+
 /** What a pod counted, by number of the block. */
 export type Blocks = ReadonlyMap<number, Aggregate>
 
@@ -52,6 +55,11 @@ export function slowestOf(pods: readonly Blocks[]): number | null {
   return slowest === 0 ? null : slowest
 }
 
+/** What one window shows of itself. @param seconds what all pods together counted in each */
+export function bunchesIn(seconds: readonly Sample[]): number {
+  return dispersion([seconds], PRIOR_SECONDS)
+}
+
 function coarser(blocks: Blocks): Blocks {
   const merged = new Map<number, Aggregate>()
   for (const [number, counted] of blocks) {
@@ -66,7 +74,7 @@ function coarser(blocks: Blocks): Blocks {
  * 1989, but weighted by events: nearly all of them may be of one pod). Each pod against its own mean: what is always
  * different on a pod is no bunch.
  */
-export function dispersion(pods: readonly (readonly Sample[])[]): number {
+export function dispersion(pods: readonly (readonly Sample[])[], priorBlocks = PRIOR_BLOCKS): number {
   let [spread, expected, freedom] = [0, 0, 0]
   for (const pod of pods) {
     const blocks = pod.filter(({ total }) => total > 0)
@@ -79,7 +87,7 @@ export function dispersion(pods: readonly (readonly Sample[])[]): number {
     freedom += blocks.length - 1
   }
   if (freedom === 0) return 1
-  const prior = (PRIOR_BLOCKS * expected) / freedom
+  const prior = (priorBlocks * expected) / freedom
   return Math.min(MOST, Math.max(1, (spread + prior) / (expected + prior)))
 }
 

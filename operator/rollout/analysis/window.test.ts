@@ -265,3 +265,36 @@ it('counts a request at most once, and only for what its pod served at both ends
     }),
   )
 })
+
+describe('bunched', () => {
+  /** Two pods that report every second, half a second apart, a hundred requests each; so many of them are slow. */
+  const pods = (slow: (second: number) => number): Figures => {
+    const figures = new Figures()
+    for (let i = 0; i <= 6; i++) {
+      for (const [ordinal, offset] of [0, 400].entries()) {
+        const latency = EMPTY_AGGREGATE.latency.map((_, at) => (at === 4 ? 100 - slow(i) : at === 9 ? slow(i) : 0))
+        const hosts = { [HOST]: { ...counters(100), latency } } as Report['hosts']
+        figures.add(`proxy-${ordinal}`, ordinal, report(i, NEW, hosts), i * 1_000 + offset)
+      }
+    }
+    return figures
+  }
+
+  it.each<[string, (second: number) => number, number, number]>([
+    ['as slow in every second', () => 10, 1, 1],
+    ['slow in one second, on all pods', second => (second === 3 ? 60 : 0), 20, 30],
+  ])('%s', (_, slow, least, most) => {
+    const figures = pods(slow)
+    const found = figures.bunched(KEY, 'r2', [HOST, HOST], 0, 100)
+    expect(found).toBeGreaterThanOrEqual(least)
+    expect(found).toBeLessThanOrEqual(most)
+    // What was counted of others, or before, or is not slow, makes none.
+    for (const args of [
+      ['r1', 0, 100],
+      ['r2', 3_500, 100],
+      ['r2', 0, 1],
+    ] as const) {
+      expect(figures.bunched(KEY, args[0], [HOST], args[1], args[2])).toBeLessThan(1.01)
+    }
+  })
+})

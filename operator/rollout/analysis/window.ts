@@ -2,10 +2,10 @@
 import type { Report } from '../../../protocol/messages.ts'
 import { ABSENT_REVISION } from '../../../protocol/objects.ts'
 import type { ObjectKey, Revision } from '../../../protocol/objects.ts'
-import { EMPTY_AGGREGATE, addAggregates, baselineOf, tlsAttempts } from '../machine/figures.ts'
+import { EMPTY_AGGREGATE, addAggregates, baselineOf, slowerThan, tlsAttempts } from '../machine/figures.ts'
 import type { Aggregate, Baseline, Before, EventClass, PodBefore } from '../machine/figures.ts'
 import type { ProbeSeen, WindowFigures } from '../machine/types.ts'
-import { BLOCK_MS, dispersionOf, slowestOf } from './dispersion.ts'
+import { BLOCK_MS, bunchesIn, dispersionOf, slowestOf } from './dispersion.ts'
 import type { Blocks } from './dispersion.ts'
 import { KEPT_MS, Samples, agreed } from './samples.ts'
 import type { Sample } from './samples.ts'
@@ -108,6 +108,29 @@ export class Figures {
       update: seen.map(({ counted }) => counted).reduce(addAggregates, EMPTY_AGGREGATE),
       stable: stableMeanwhile(updated, others, events),
     }
+  }
+
+  /** WindowFigures.bunched, of what pods counted while they served this revision, since `sinceMs`. */
+  bunched(
+    key: ObjectKey,
+    revision: Revision | null,
+    hosts: readonly string[],
+    sinceMs: number,
+    slowerThanMs: number,
+  ): number {
+    const asked = [...new Set(hosts)]
+    const isIt = serves(key, revision)
+    const seconds = new Map<number, { readonly count: number; readonly total: number }>()
+    for (const { samples } of this.#pods.values()) {
+      for (const sample of samples.since(sinceMs)) {
+        if (!isIt(sample)) continue
+        const second = Math.floor(sample.end / 1_000)
+        const { latency, requests } = countedOn(asked, sample.hosts)
+        const { count, total } = seconds.get(second) ?? { count: 0, total: 0 }
+        seconds.set(second, { count: count + slowerThan(latency, slowerThanMs), total: total + requests })
+      }
+    }
+    return bunchesIn([...seconds.values()])
   }
 
   /** More pods than before serve the object and count its requests. */

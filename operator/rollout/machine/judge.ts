@@ -182,6 +182,7 @@ function gateInput(
     update: figures.update,
     stable: figures.stable,
     sameTime: false,
+    bunched: figures.bunched,
     baseline: state.baseline,
     probes: probesOf(observation, below),
     past: pastOf(state, observation, figures.update.requests / Math.max(1, ms)),

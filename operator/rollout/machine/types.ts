@@ -153,6 +153,11 @@ export interface WindowFigures {
    * (docs/adr/0041-heard-of-the-same-time.md). Absent: the same as above.
    */
   readonly sideBySide?: (events: EventClass) => Pick<WindowFigures, 'update' | 'stable'>
+  /**
+   * How much more the answers of the update that took longer (milliseconds) vary from second to second of the window, all its pods
+   * together, than independent ones would; at least 1. Absent: not known, they do not.
+   */
+  readonly bunched?: (slowerThanMs: number) => number
 }
 
 export interface Observation {

@@ -2,7 +2,7 @@
 import type { ObjectKind } from '../../../../protocol/objects.ts'
 import type { Aggregate, Baseline, Dispersion } from '../figures.ts'
 import type { Chances } from '../statistics.ts'
-import type { GateSettings, Look, ProbeSeen, Verdict } from '../types.ts'
+import type { GateSettings, Look, ProbeSeen, Verdict, WindowFigures } from '../types.ts'
 
 /** Before the rollout: the pods that serve the update now, and those that do not. */
 export interface Past {
@@ -28,6 +28,8 @@ export interface GateInput {
   readonly stable: Aggregate
   /** Both were counted in the very same time: of an outage stable pods know before there is much that they counted, and nobody else does. */
   readonly sameTime: boolean
+  /** See WindowFigures. */
+  readonly bunched?: WindowFigures['bunched']
   readonly baseline: Baseline | null
   /** Null: not known. */
   readonly past: Past | null

@@ -28,6 +28,27 @@ describe('latencyP99', () => {
     expect(latencyP99({ ...of, update: mixed(276, 24) })).toMatchObject({ verdict: 'fail', reason: 'Slower' })
   })
 
+  it.each<[string, string, number, Inputs]>([
+    ['fail Slower', 'slow in every second', 1, { before: STABLE }],
+    [
+      'inconclusive NotSignificant',
+      'slow in one second of a few: that may have been the machine',
+      20,
+      { before: STABLE },
+    ],
+    ['fail Slower', 'slower in that second than the pods beside it', 20, { stable: STABLE }],
+  ])('%s: nobody beside it, or somebody: %s', (expected, _, bunches, of) => {
+    const found = latencyP99({ ...baked({ ...of, bunched: () => bunches }), update: mixed(256, 28) })
+    expect(`${found?.verdict} ${found?.reason}`).toBe(expected)
+  })
+
+  it('asks how what is above the limit that it fails at comes in bunches', () => {
+    const asked: number[] = []
+    latencyP99({ ...baked({ before: STABLE, bunched: ms => (asked.push(ms), 1) }), update: mixed(256, 28) })
+    // Half as slow again as 24.9 ms.
+    expect(asked).toEqual([expect.closeTo(37.3, 1)])
+  })
+
   it.each<[string, string, Inputs]>([
     ['fail Slower', 'they may have been slow at another time', { sameTime: false }],
     ['inconclusive NoReference', 'a few that are as slow now speak for something that slows all', { sameTime: true }],

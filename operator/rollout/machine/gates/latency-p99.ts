@@ -58,9 +58,12 @@ export const latencyP99: Gate = input => {
       ? null
       : ownPast(slow(update), slow(input.stable), slow(input.past.update), slow(input.past.stable), input.past.busier)
   const evidence = evidenceOf(input, NAME, 'slow', update.requests, minRequests)
-  const share = thinned(slow(update), evidence.dispersion)
+  // A moment in which everything stands still is one event; with nobody beside the update, only its own seconds tell that it was a moment.
+  const bunches = against.isConcurrent ? 1 : (input.bunched?.(failing) ?? 1)
+  const dispersion = Math.max(evidence.dispersion, bunches)
+  const share = thinned(slow(update), dispersion)
   const isSlower = (chance: number): boolean => {
-    const rose = (over: Sample): boolean => chanceOfRise(share, thinned(over, evidence.dispersion)) <= chance
+    const rose = (over: Sample): boolean => chanceOfRise(share, thinned(over, dispersion)) <= chance
     return rose(against.slow(failing)) && (own === null || rose(own.expected))
   }
   const { certain, likely } = evidence.chances
