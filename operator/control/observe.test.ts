@@ -204,6 +204,18 @@ describe('figures, pods, endpoints', () => {
     expect(until(pods([0, 98_000], [1, 98_100]), -1)).toBe(Infinity)
   })
 
+  it('asks how slow answers come in bunches only when it is needed, of the update in each window', () => {
+    const asked: unknown[] = []
+    const figures = figureSource({ bunched: (...question) => asked.push(question) })
+    const { figures: whole, recent } = look(ON_ITS_WAY, { figures, hosts: ['a'], state: state({ batchSince: 10_000 }) })
+    expect(asked).toEqual([])
+    expect([whole.bunched?.(70), recent?.bunched?.(80)]).toEqual([1, 2])
+    expect(asked).toEqual([
+      ['Ingress/shop/web', 'v2', ['a'], 10_000, 70],
+      ['Ingress/shop/web', 'v2', ['a'], 40_000, 80],
+    ])
+  })
+
   it('asks for a baseline until the machine has one', () => {
     const baseline = {
       requests: 1,

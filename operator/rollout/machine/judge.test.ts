@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { EMPTY_AGGREGATE } from './figures.ts'
+import { EMPTY_AGGREGATE, baselineOf } from './figures.ts'
 import type { Before, PodBefore } from './figures.ts'
 import { judge } from './judge.ts'
 import { initialState } from './step.ts'
@@ -290,5 +290,27 @@ describe('what fails, and is not known of the stable pods yet', () => {
     const sideBySide = (events: number) => (asked.push(events), { update: counted({}), stable: counted({}) })
     minute(WAITING, MINUTE, { ...window({ requests: 480, failures: 240, notFound: 200 }), sideBySide })
     expect(asked).toEqual([4, 3])
+  })
+})
+
+describe('the last batch, beside which nobody stands', () => {
+  const BAKED: State = {
+    ...initialState(1, 0),
+    ...{ phase: 'Progressing', settings: SETTINGS, index: -1, reached: 3, step: { name: 'baking', since: 0 } },
+    baseline: baselineOf(counted({ requests: 1_000, bucket: 4 })),
+  }
+  const verdictOf = (update: Counted, bunches: number): string => {
+    const figures = { ...window(update, {}), bunched: () => bunches }
+    const pods = [0, 1, 2, 3, 4].map(ordinal => pod(ordinal, NEW))
+    const { outcome } = judge(BAKED, observed({ now: SETTINGS.bakeMs, pods, figures }), SETTINGS)
+    return outcome.verdict === 'pass' ? 'pass' : `${outcome.verdict} ${outcome.because.name} ${outcome.because.reason}`
+  }
+
+  it.each<[string, Counted, number, string]>([
+    ['slow in every second', { requests: 200, bucket: 7 }, 1, 'fail latencyP99 Slower'],
+    ['slow in one second', { requests: 200, bucket: 7 }, 200, 'inconclusive latencyP99 NotSignificant'],
+    ['as fast as before', { requests: 200, bucket: 4 }, 200, 'pass'],
+  ])('%s', (_, update, bunches, expected) => {
+    expect(verdictOf(update, bunches)).toBe(expected)
   })
 })
