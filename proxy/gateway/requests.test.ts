@@ -230,6 +230,39 @@ describeOnBoth('bodies', () => {
     expect(client.received.split('\r\n\r\n')[1] === 'a'.repeat(8_000_000)).toBe(true)
   })
 
+  it('that wait behind others of the same client stay what they are, too', async () => {
+    const [count, size] = [250, 40_000]
+    const address = await startRawBackend(ends, socket =>
+      socket.on('data', data => {
+        const letter = /^GET \/(.)/.exec(data.toString('latin1'))?.[1] ?? '?'
+        socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${size}\r\n\r\n${letter.repeat(size)}`)
+      }),
+    )
+    const rig = await inFrontOf(ends, [address])
+    const letters = Array.from({ length: count }, (_, i) => 'acdefghijklmnopqrstuvwxyz'.charAt(i % 25))
+    const heads = letters.map((letter, i) => {
+      const connection = i === count - 1 ? 'close' : 'keep-alive'
+      return `GET /${letter} HTTP/1.1\r\nHost: a.example\r\nConnection: ${connection}\r\n\r\n`
+    })
+    const client = new RawClient(rig.http)
+    client.socket.pause()
+    client.send(heads.join(''))
+    // Until the client takes no more.
+    const answered = (): number => summed(rig.totals()).requests
+    let [known, since] = [0, performance.now()]
+    await eventually(() => {
+      if (answered() !== known) [known, since] = [answered(), performance.now()]
+      return known > 0 && performance.now() - since > 200
+    })
+    expect(known).toBeLessThan(count)
+    for (let i = 0; i < 5; i++) await ask(rig.http, { path: '/b' })
+    client.socket.resume()
+    await client.ended()
+    expect(answered()).toBe(count + 5)
+    const bodies = client.received.split(/HTTP\/1\.1 200 OK\r\n[^]*?\r\n\r\n/).slice(1)
+    expect(bodies.map(body => (body === body.charAt(0).repeat(size) ? body.charAt(0) : 'mixed'))).toEqual(letters)
+  })
+
   it('are asked for by 100 Continue once a backend is there', async () => {
     const rig = await echoing(ends)
     const client = new RawClient(rig.http)
