@@ -27,6 +27,8 @@ export interface SluicePlace extends Place {
   readonly table: string
   /** Load probe.ts with it. */
   readonly probe: boolean
+  /** REQUEST_PATH; else the default. */
+  readonly path?: 'full' | 'relay'
 }
 
 export interface Memory {
@@ -126,7 +128,7 @@ async function imageOptions(): Promise<string> {
 }
 
 /** One worker, access log off. Ready when this resolves. */
-export async function startSluice({ ends, core, table, probe }: SluicePlace): Promise<Sluice> {
+export async function startSluice({ ends, core, table, probe, path = 'full' }: SluicePlace): Promise<Sluice> {
   let ports: Ports | null = null
   let figures: readonly ThreadFigures[] | null = null
   const onLine = (text: string): void => {
@@ -147,6 +149,7 @@ export async function startSluice({ ends, core, table, probe }: SluicePlace): Pr
         NODE_OPTIONS: await imageOptions(),
         WORKERS: '1',
         ACCESS_LOG: 'off',
+        REQUEST_PATH: path,
       },
       ...{ LISTEN_ADDRESS: '127.0.0.1', HTTP_PORT: '0', HTTPS_PORT: '0', ADMIN_PORT: '0' },
       ...{ DRAIN_DELAY: '0', DRAIN_TIMEOUT: '1s' },
