@@ -27,8 +27,10 @@ export interface HttpLoadOptions extends LoadOptions {
 
 export interface ConnectionCounts {
   readonly opened: number
-  /** Ended or reset by the other side while the load was running. */
+  /** Ended or reset by the other side while the load was running, without a word. */
   readonly closedByPeer: number
+  /** How many requests those carried that ended with an answer that said so (Connection: close). */
+  readonly ended: readonly number[]
 }
 
 // Beyond this the other side is lost anyway, and this process should not be.
@@ -100,10 +102,12 @@ export class HttpLoad {
     call.on('socket', socket => {
       reused = this.#used.has(socket)
       this.#used.add(socket)
+      agent.carries(socket)
     })
     const timer = setTimeout(() => call.destroy(new LoadTimeout()), timeoutMs)
     call.on('response', response => {
       const version = response.headers['x-echo-version']
+      if (response.headers.connection?.toLowerCase() === 'close') agent.ends(response.socket)
       response.on('end', () =>
         record(response.statusCode ?? null, typeof version === 'string' ? version : null, null, reused),
       )
@@ -124,10 +128,22 @@ export class HttpLoad {
 class CountingAgent extends Agent {
   #opened = 0
   #closedByPeer = 0
+  readonly #requests = new WeakMap<Duplex, number>()
+  readonly #announced = new WeakSet<Duplex>()
+  readonly #carried: number[] = []
   #ended = false
 
   get counts(): ConnectionCounts {
-    return { opened: this.#opened, closedByPeer: this.#closedByPeer }
+    return { opened: this.#opened, closedByPeer: this.#closedByPeer, ended: this.#carried }
+  }
+
+  carries(socket: Duplex): void {
+    this.#requests.set(socket, (this.#requests.get(socket) ?? 0) + 1)
+  }
+
+  ends(socket: Duplex): void {
+    this.#announced.add(socket)
+    this.#carried.push(this.#requests.get(socket) ?? 0)
   }
 
   override createConnection(...args: Parameters<Agent['createConnection']>): Duplex | null | undefined {
@@ -135,7 +151,7 @@ class CountingAgent extends Agent {
     this.#opened++
     let counted = false
     const lost = (): void => {
-      if (counted || this.#ended) return
+      if (counted || this.#ended || (socket != null && this.#announced.has(socket))) return
       counted = true
       this.#closedByPeer++
     }

@@ -110,6 +110,18 @@ describe('HTTP load', () => {
     expect(closed).toBe(3)
   })
 
+  it('knows which connections ended as they said, and after how many requests', async () => {
+    const server = createServer((_request, response) => response.end())
+    server.maxRequestsPerSocket = 3
+    const target = await listen(server)
+    const { full, onRecord } = collector(7)
+    const asked = { perSecond: 100, maxRequests: 7, connectionsPerTarget: 1 }
+    const load = new HttpLoad({ ...bounds, ...asked, targets: [target], onRecord })
+    await full
+    expect(load.connections).toEqual([{ opened: 3, closedByPeer: 0, ended: [3, 3] }])
+    await load.stop()
+  })
+
   it('a request without an answer in time is a failure of its own kind, and not counted as closed by the peer', async () => {
     const target = await listen(createServer(() => undefined))
     const { records, full, onRecord } = collector(1)
@@ -123,7 +135,7 @@ describe('HTTP load', () => {
     }
     const load = new HttpLoad({ ...options, onRecord })
     await full
-    expect(load.connections).toEqual([{ opened: 1, closedByPeer: 0 }])
+    expect(load.connections).toEqual([{ opened: 1, closedByPeer: 0, ended: [] }])
     await load.stop()
     expect(records[0]).toMatchObject({ error: 'TIMEOUT', status: null })
   })
