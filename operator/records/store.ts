@@ -168,13 +168,17 @@ export class ReleaseStore {
    * @throws ShardError for one that cannot be read and never was
    */
   async load(): Promise<void> {
+    const before = this.#shards.map(({ resourceVersion }) => resourceVersion)
     const found = new Map((await this.#api.list()).map(s => [s.name, s]))
     this.#isComplete ||= found.has(MARKER_NAME)
     let failed: ShardError | null = null
-    for (const shard of this.#shards) {
+    for (const [i, shard] of this.#shards.entries()) {
       const stored = found.get(shard.name)
       if (stored === undefined) continue
-      const error = isNewer(stored.resourceVersion, shard.resourceVersion) ? this.#apply(shard, stored) : null
+      // What was held before is not newer than what was read after it, whatever the numbers say: a restored etcd begins with lower ones.
+      const isUntouched = shard.resourceVersion === before[i]
+      const isNews = isUntouched || isNewer(stored.resourceVersion, shard.resourceVersion)
+      const error = isNews ? this.#apply(shard, stored) : null
       if (shard.unreadable) failed ??= error
     }
     if (failed !== null) throw failed
