@@ -47,6 +47,9 @@ describe('latencyP99', () => {
     latencyP99({ ...baked({ before: STABLE, bunched: ms => (asked.push(ms), 1) }), update: mixed(256, 28) })
     // Half as slow again as 24.9 ms.
     expect(asked).toEqual([expect.closeTo(37.3, 1)])
+    // It costs a look at every second: not where nothing is slow.
+    latencyP99({ ...baked({ before: STABLE, bunched: ms => (asked.push(ms), 1) }), update: mixed(300, 0) })
+    expect(asked).toHaveLength(1)
   })
 
   it.each<[string, string, Inputs]>([

@@ -59,7 +59,8 @@ export const latencyP99: Gate = input => {
       : ownPast(slow(update), slow(input.stable), slow(input.past.update), slow(input.past.stable), input.past.busier)
   const evidence = evidenceOf(input, NAME, 'slow', update.requests, minRequests)
   // A moment in which everything stands still is one event; with nobody beside the update, only its own seconds tell that it was a moment.
-  const bunches = against.isConcurrent ? 1 : (input.bunched?.(failing) ?? 1)
+  const isAlone = !against.isConcurrent && p99 > failing
+  const bunches = isAlone ? (input.bunched?.(failing) ?? 1) : 1
   const dispersion = Math.max(evidence.dispersion, bunches)
   const share = thinned(slow(update), dispersion)
   const isSlower = (chance: number): boolean => {
