@@ -77,6 +77,13 @@ describe('a bad change that is caught', () => {
       allowed: 41,
       problems: [],
     })
+    // If nobody takes the second one back, it may cost nothing.
+    const kept = history.slice(0, 3)
+    expect(judge(seen({ history: kept, records: both }))).toMatchObject({
+      detectMs: 200,
+      allowed: 17,
+      outcome: 'failed',
+    })
     // What is spoilt between the two is no matter of either.
     const between = records(record =>
       record.ordinal === 0 && record.at >= 2_700 && record.at < 6_000 ? { ...record, status: 500 } : record,

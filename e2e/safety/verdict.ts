@@ -107,7 +107,8 @@ function timesOut({ history, fleet }: Seen, exposedAt: number): readonly TimeOut
   })
   // Clients may have seen the first one before the watch said so, or what no index tells of.
   const [first, ...later] = times
-  if (first !== undefined) return [{ from: exposedAt, away: first.away }, ...later]
+  // One that stays is no other bad one, or not caught: it may cost nothing.
+  if (first !== undefined) return [{ from: exposedAt, away: first.away }, ...later.filter(({ away }) => away !== null)]
   return [{ from: exposedAt, away: history.find(({ at, phase }) => at >= exposedAt && AWAY.has(phase))?.at ?? null }]
 }
 
