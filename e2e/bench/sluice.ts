@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import packageJson from '../../package.json' with { type: 'json' }
 import type { Certificate, Fragment } from '../../protocol/objects.ts'
 import { LastTable } from '../../proxy/disk/last-table.ts'
+import type { RequestPath } from '../../proxy/gateway/transport.ts'
 import { checksumsOf, entry, hashOf } from '../../proxy/stream/testing/messages.ts'
 import { certificate, fragment, host, path, tls } from '../../proxy/table/testing/fixtures.ts'
 import type { Leaf } from '../pki/pki.ts'
@@ -28,7 +29,7 @@ export interface SluicePlace extends Place {
   /** Load probe.ts with it. */
   readonly probe: boolean
   /** REQUEST_PATH; else the default. */
-  readonly path?: 'full' | 'relay'
+  readonly path?: RequestPath
 }
 
 export interface Memory {
@@ -128,7 +129,7 @@ async function imageOptions(): Promise<string> {
 }
 
 /** One worker, access log off. Ready when this resolves. */
-export async function startSluice({ ends, core, table, probe, path = 'full' }: SluicePlace): Promise<Sluice> {
+export async function startSluice({ ends, core, table, probe, path }: SluicePlace): Promise<Sluice> {
   let ports: Ports | null = null
   let figures: readonly ThreadFigures[] | null = null
   const onLine = (text: string): void => {
@@ -149,7 +150,7 @@ export async function startSluice({ ends, core, table, probe, path = 'full' }: S
         NODE_OPTIONS: await imageOptions(),
         WORKERS: '1',
         ACCESS_LOG: 'off',
-        REQUEST_PATH: path,
+        ...(path === undefined ? {} : { REQUEST_PATH: path }),
       },
       ...{ LISTEN_ADDRESS: '127.0.0.1', HTTP_PORT: '0', HTTPS_PORT: '0', ADMIN_PORT: '0' },
       ...{ DRAIN_DELAY: '0', DRAIN_TIMEOUT: '1s' },
