@@ -220,10 +220,12 @@ const policies: readonly Case[] = [
     'Unsupported value',
   ]),
   accepted('IngressRolloutPolicy', 'a probe with a text for the body', withProbe({ expectBody: '{"a": "b"}\nc' })),
-  refused('IngressRolloutPolicy', 'a probe of a body where there is none', withProbe({ method: 'HEAD', expectBody: 'x' }), [
-    'spec.analysis.probes[0].expectBody',
-    'an answer to HEAD has no body',
-  ]),
+  refused(
+    'IngressRolloutPolicy',
+    'a probe of a body where there is none',
+    withProbe({ method: 'HEAD', expectBody: 'x' }),
+    ['spec.analysis.probes[0].expectBody', 'an answer to HEAD has no body'],
+  ),
   refused('IngressRolloutPolicy', 'a probe of any body', withProbe({ expectBody: '' }), [
     'spec.analysis.probes[0].expectBody',
     'should be at least 1 chars long',

@@ -29,15 +29,19 @@ describe('a change of an Ingress without clients, under a policy with probes', (
   it.each([
     ['v3', 'status 500'],
     ['other', 'status 200, and the body has not the text that is expected'],
-  ])('is taken back where they fail with the update alone: to %s', async (to, says) => {
-    const known = space.rollouts.names('web')
-    await space.ingress({ name: 'web', host: space.host(), to })
-    const name = await space.rollouts.next('web', known)
-    const end = await space.rollouts.reaches(name, ['Complete', 'RolledBack', 'Paused', 'Superseded'], 60_000)
-    expect(end.phase).toBe('RolledBack')
-    const message = expect.stringContaining(says) as unknown
-    expect(end.gates).toContainEqual(expect.objectContaining({ name: 'probes', verdict: 'fail', message }))
-    expect(batchesOf(space.rollouts.history(name), 5)).toEqual([1])
-    expect(await space.proxies.served(space.host())).toEqual(['v2', 'v2', 'v2', 'v2', 'v2'])
-  }, 90_000)
+  ])(
+    'is taken back where they fail with the update alone: to %s',
+    async (to, says) => {
+      const known = space.rollouts.names('web')
+      await space.ingress({ name: 'web', host: space.host(), to })
+      const name = await space.rollouts.next('web', known)
+      const end = await space.rollouts.reaches(name, ['Complete', 'RolledBack', 'Paused', 'Superseded'], 60_000)
+      expect(end.phase).toBe('RolledBack')
+      const message = expect.stringContaining(says) as unknown
+      expect(end.gates).toContainEqual(expect.objectContaining({ name: 'probes', verdict: 'fail', message }))
+      expect(batchesOf(space.rollouts.history(name), 5)).toEqual([1])
+      expect(await space.proxies.served(space.host())).toEqual(['v2', 'v2', 'v2', 'v2', 'v2'])
+    },
+    90_000,
+  )
 })

@@ -145,7 +145,10 @@ describe('parsePolicy', () => {
     [{ expectStatus: ['1xx'] }, 'spec.analysis.probes'],
     [{ expectBody: '' }, 'spec.analysis.probes.0.expectBody'],
     [{ expectBody: 'x'.repeat(257) }, 'spec.analysis.probes.0.expectBody'],
-    [{ expectBody: 'x', method: 'HEAD' }, 'spec.analysis.probes[0].expectBody cannot be: an answer to HEAD has no body'],
+    [
+      { expectBody: 'x', method: 'HEAD' },
+      'spec.analysis.probes[0].expectBody cannot be: an answer to HEAD has no body',
+    ],
     [{ timeoutSeconds: 31 }, 'spec.analysis.probes.0.timeoutSeconds'],
     [{ intervalSeconds: 0 }, 'spec.analysis.probes.0.intervalSeconds'],
     [{ headers: [{ name: 'X Y', value: '' }] }, 'spec.analysis.probes.0.headers.0.name'],
