@@ -153,16 +153,12 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   }
 
   #sendPiece(piece: Buffer): void {
-    const socket = this.#lease?.connection.socket
-    if (!socket || socket.destroyed || !socket.writable) return
-    let more: boolean
-    if (this.#exchange.head.bodyLength === CHUNKED) {
-      socket.cork()
-      socket.write(chunkHead(piece.length), 'latin1')
-      socket.write(piece)
-      more = socket.write(CHUNK_END, 'latin1')
-      socket.uncork()
-    } else more = socket.write(piece)
+    const connection = this.#lease?.connection
+    if (connection?.socket.writable !== true) return
+    const chunked = this.#exchange.head.bodyLength === CHUNKED
+    const more = chunked
+      ? connection.out.writeAll([chunkHead(piece.length), piece, CHUNK_END])
+      : connection.out.write(piece)
     const { headersTimeout, bodyTimeout } = this.#context.forward
     const now = performance.now()
     // An answer that began early goes on for as long as the client has something to say.
@@ -174,8 +170,10 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   }
 
   #endRequest(): void {
-    const socket = this.#lease?.connection.socket
-    if (socket && this.#exchange.head.bodyLength === CHUNKED && socket.writable) socket.write(LAST_CHUNK, 'latin1')
+    const connection = this.#lease?.connection
+    if (this.#exchange.head.bodyLength === CHUNKED && connection?.socket.writable === true) {
+      connection.out.write(LAST_CHUNK)
+    }
     this.#sent()
   }
 
@@ -238,12 +236,11 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
       else lines += 'Transfer-Encoding: chunked\r\n'
     }
     const text = requestHeadText(head.method, target.forward, lines)
-    const { socket } = lease.connection
+    const { out } = lease.connection
     this.#heads.requestMethod = head.method
     if (whole) {
       const body = this.#gathered?.bytes ?? null
-      if (body === null) socket.write(text, 'latin1')
-      else socket.write(Buffer.concat([Buffer.from(text, 'latin1'), body]))
+      out.write(body === null ? text : Buffer.concat([Buffer.from(text, 'latin1'), body]))
       this.#sent()
       return
     }
@@ -252,7 +249,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     this.#keeps = false
     this.#gathered = null
     this.#streamed = true
-    socket.write(text, 'latin1')
+    out.write(text)
     if (begun !== null) this.#sendPiece(begun)
     if (this.#bodyRead) this.#endRequest()
     else this.#client.readBody()
@@ -468,8 +465,9 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
 
   onDrain(): void {
     // Of the client, or of the backend: whoever can take more again.
-    const socket = this.#lease?.connection.socket
-    if (socket === undefined) return
+    const connection = this.#lease?.connection
+    if (connection === undefined) return
+    const { socket, out } = connection
     if (socket.isPaused() && !this.#client.blocked) {
       socket.resume()
       const { bodyTimeout } = this.#context.forward
@@ -477,8 +475,8 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
       if (this.#phase === 'answering' && bodyTimeout > 0) this.#deadline = performance.now() + bodyTimeout
     }
     if (this.#phase === 'tunnel') {
-      if (!socket.writableNeedDrain) this.#client.socket.resume()
-    } else if (this.#streamed && !this.#bodyRead && !socket.writableNeedDrain) {
+      if (!out.blocked) this.#client.resumeTunnel()
+    } else if (this.#streamed && !this.#bodyRead && !out.blocked) {
       if (this.#phase === 'waiting') this.#deadline = Infinity
       this.#client.readBody()
     }
@@ -654,21 +652,21 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     this.#leaving = 'left'
     if (!frames.out.closed) this.#write(goingAway())
     this.#client.endPassing()
-    const socket = this.#lease?.connection.socket
-    if (socket?.writable === true) {
-      if (frames.in.between && !frames.in.closed) socket.write(goingAwayMasked())
-      socket.end()
+    const connection = this.#lease?.connection
+    if (connection?.socket.writable === true) {
+      if (frames.in.between && !frames.in.closed) connection.out.write(goingAwayMasked())
+      connection.socket.end()
     }
-    if (socket?.isPaused() === true) socket.resume()
-    this.#client.socket.resume()
+    if (connection?.socket.isPaused() === true) connection.socket.resume()
+    this.#client.resumeTunnel()
   }
 
   #tunnelData(chunk: Buffer): void {
-    const socket = this.#lease?.connection.socket
-    if (!socket?.writable) return
+    const connection = this.#lease?.connection
+    if (connection?.socket.writable !== true) return
     this.#frames?.in.pass(chunk)
     this.#tunnelBytesIn += chunk.length
-    if (!socket.write(chunk)) this.#client.socket.pause()
+    if (!connection.out.write(chunk)) this.#client.pauseTunnel()
   }
 
   /** Either side is gone: the other one gets what was on its way. */

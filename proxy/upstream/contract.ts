@@ -4,6 +4,7 @@
  */
 import type { Socket } from 'node:net'
 import type { ServiceKey } from '../../protocol/objects.ts'
+import type { SocketWriter } from '../io/contract.ts'
 
 /** Who reads a backend's connection right now. No method may throw. */
 export interface BackendReader {
@@ -23,6 +24,7 @@ export interface BackendReader {
  */
 export interface BackendConnection {
   readonly socket: Socket
+  readonly out: SocketWriter
   reader: BackendReader | null
 }
 
