@@ -219,6 +219,17 @@ const policies: readonly Case[] = [
     'spec.analysis.probes[0].method',
     'Unsupported value',
   ]),
+  accepted('IngressRolloutPolicy', 'a probe with a text for the body', withProbe({ expectBody: '{"a": "b"}\nc' })),
+  refused(
+    'IngressRolloutPolicy',
+    'a probe of a body where there is none',
+    withProbe({ method: 'HEAD', expectBody: 'x' }),
+    ['spec.analysis.probes[0].expectBody', 'an answer to HEAD has no body'],
+  ),
+  refused('IngressRolloutPolicy', 'a probe of any body', withProbe({ expectBody: '' }), [
+    'spec.analysis.probes[0].expectBody',
+    'should be at least 1 chars long',
+  ]),
   refused('IngressRolloutPolicy', 'a probe that expects what is none', withProbe({ expectStatus: ['1xx'] }), [
     'spec.analysis.probes[0].expectStatus[0]',
     'should match',

@@ -94,6 +94,8 @@ export interface Probe {
   readonly headers: readonly (readonly [name: string, value: string])[]
   /** Ranges of statuses that pass, both ends included. */
   readonly expect: readonly (readonly [from: number, to: number])[]
+  /** A text that the first 64 KiB of the body have to hold, in UTF-8; absent: any body passes. */
+  readonly body?: string
   /** For the whole answer. */
   readonly timeoutMs: number
   readonly intervalMs: number

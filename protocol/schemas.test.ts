@@ -62,6 +62,8 @@ describe('probes', () => {
   it('may be asked for, or not: older operators have none, and older proxies read what they know', () => {
     expect(parseStreamMessage(observe({}))).not.toHaveProperty('probes')
     expect(parseStreamMessage(observe({ probes: [PROBE] }))).toMatchObject({ probes: [PROBE] })
+    const withBody = { ...PROBE, body: 'ok' }
+    expect(parseStreamMessage(observe({ probes: [withBody] }))).toMatchObject({ probes: [withBody] })
     // As a peer that knows nothing of a field takes it.
     expect(parseStreamMessage(observe({ unheardOf: [PROBE] }))).toMatchObject({ objects: [] })
   })
@@ -72,6 +74,7 @@ describe('probes', () => {
     ['a field that does', { headers: [['X', 'a\r\nY: b']] }],
     ['a name that does', { headers: [['X: a\r\nY', 'b']] }],
     ['no path', { path: 'health' }],
+    ['a text that is none', { body: '' }],
     ['another method', { method: 'POST' }],
     ['a range of one end', { expect: [[200]] }],
     ['no time between two', { intervalMs: 0 }],

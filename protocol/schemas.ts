@@ -79,19 +79,22 @@ const status0to999: Schema = { type: 'integer', minimum: 0, maximum: 999 }
 const pair = (first: Schema, second: Schema): Schema => ({
   ...{ type: 'array', items: [first, second], minItems: 2, maxItems: 2, additionalItems: false },
 })
-const probe = object({
-  object: objectKey,
-  id: { type: 'string', minLength: 1 },
-  method: { enum: ['GET', 'HEAD'] },
-  scheme: { enum: ['http', 'https'] },
-  // What breaks a line would be another request.
-  host: { type: 'string', pattern: '^[!-~]+$' },
-  path: { type: 'string', pattern: '^/[!-~]*$' },
-  headers: list(pair({ type: 'string', pattern: '^[A-Za-z0-9-]+$' }, { type: 'string', pattern: '^[ -~]*$' })),
-  expect: list(pair(status0to999, status0to999)),
-  timeoutMs: { type: 'number', minimum: 1 },
-  intervalMs: { type: 'number', minimum: 100 },
-})
+const probe = object(
+  {
+    object: objectKey,
+    id: { type: 'string', minLength: 1 },
+    method: { enum: ['GET', 'HEAD'] },
+    scheme: { enum: ['http', 'https'] },
+    // What breaks a line would be another request.
+    host: { type: 'string', pattern: '^[!-~]+$' },
+    path: { type: 'string', pattern: '^/[!-~]*$' },
+    headers: list(pair({ type: 'string', pattern: '^[A-Za-z0-9-]+$' }, { type: 'string', pattern: '^[ -~]*$' })),
+    expect: list(pair(status0to999, status0to999)),
+    timeoutMs: { type: 'number', minimum: 1 },
+    intervalMs: { type: 'number', minimum: 100 },
+  },
+  { body: { type: 'string', minLength: 1 } },
+)
 
 const messages: Readonly<Record<StreamMessage['type'], Schema>> = {
   hello: object({

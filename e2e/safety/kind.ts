@@ -32,6 +32,7 @@ export type Gate =
   | 'connectFailureRate'
   | 'latencyP99'
   | 'tlsFailureRate'
+  | 'probes'
 
 /** Where a kind plays: names of its own beside all others. */
 export interface Place {

@@ -107,6 +107,7 @@ describe('parsePolicy', () => {
         ...{ host: 'b.example', path: '/x?y=1', method: 'HEAD', scheme: 'https', expectStatus: [204, '4xx'] },
         ...{ headers: [{ name: 'X-A', value: 'b' }], timeoutSeconds: 1, intervalSeconds: 300 },
       },
+      { host: 'c.example', path: '/', expectBody: 'shop' },
     ]
     expect(policy('p', { analysis: { ...spec.analysis, probes } }).settings.probes).toEqual([
       {
@@ -125,6 +126,7 @@ describe('parsePolicy', () => {
         ],
         ...{ timeoutMs: 1_000, intervalMs: 300_000 },
       },
+      expect.objectContaining({ host: 'c.example', body: 'shop' }),
     ])
     expect(policy('p', { analysis: { ...spec.analysis, probes: [] } }).settings).not.toHaveProperty('probes')
   })
@@ -141,6 +143,12 @@ describe('parsePolicy', () => {
     [{ expectStatus: [] }, 'spec.analysis.probes.0.expectStatus'],
     [{ expectStatus: [200, 100] }, 'spec.analysis.probes'],
     [{ expectStatus: ['1xx'] }, 'spec.analysis.probes'],
+    [{ expectBody: '' }, 'spec.analysis.probes.0.expectBody'],
+    [{ expectBody: 'x'.repeat(257) }, 'spec.analysis.probes.0.expectBody'],
+    [
+      { expectBody: 'x', method: 'HEAD' },
+      'spec.analysis.probes[0].expectBody cannot be: an answer to HEAD has no body',
+    ],
     [{ timeoutSeconds: 31 }, 'spec.analysis.probes.0.timeoutSeconds'],
     [{ intervalSeconds: 0 }, 'spec.analysis.probes.0.intervalSeconds'],
     [{ headers: [{ name: 'X Y', value: '' }] }, 'spec.analysis.probes.0.headers.0.name'],

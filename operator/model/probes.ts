@@ -13,15 +13,19 @@ const TAKEN: ReadonlySet<string> = new Set([
 /** @param raw as its schema has it @throws ModelError what the schema cannot express */
 export function parseProbe(policy: string, index: number, raw: IngressRolloutPolicyAnalysisProbe): Probe {
   const field = `spec.analysis.probes[${index}]`
-  const { method, scheme, host, path, headers = [], expectStatus, timeoutSeconds, intervalSeconds } = raw
+  const { method, scheme, host, path, headers = [], expectStatus, expectBody, timeoutSeconds, intervalSeconds } = raw
   for (const [i, { name }] of headers.entries()) {
     if (!TAKEN.has(name.toLowerCase())) continue
     throw new ModelError(policy, `${field}.headers[${i}].name`, 'belongs to the probe itself or to its connection')
+  }
+  if (expectBody !== undefined && method === 'HEAD') {
+    throw new ModelError(policy, `${field}.expectBody`, 'cannot be: an answer to HEAD has no body')
   }
   return {
     ...{ method, scheme, host, path },
     headers: headers.map(({ name, value }) => [name, value] as const),
     expect: expectStatus.map((status, i) => rangeOf(status, policy, `${field}.expectStatus[${i}]`)),
+    ...(expectBody === undefined ? {} : { body: expectBody }),
     timeoutMs: timeoutSeconds * 1_000,
     intervalMs: intervalSeconds * 1_000,
   }
@@ -38,8 +42,8 @@ function rangeOf(status: number | string, policy: string, field: string): readon
 
 /** What reports call it: it outlives an edit of the policy, and means the same to an operator that takes over. */
 export function probeId(probe: Probe): string {
-  const { method, scheme, host, path, headers, expect, timeoutMs, intervalMs } = probe
-  const text = JSON.stringify([method, scheme, host, path, headers, expect, timeoutMs, intervalMs])
+  const { method, scheme, host, path, headers, expect, body = null, timeoutMs, intervalMs } = probe
+  const text = JSON.stringify([method, scheme, host, path, headers, expect, body, timeoutMs, intervalMs])
   return createHash('sha256').update(text).digest('hex').slice(0, 12)
 }
 

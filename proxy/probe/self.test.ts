@@ -1,4 +1,4 @@
-import type { RequestListener } from 'node:http'
+import type { RequestListener, ServerResponse } from 'node:http'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { endpoints, fragment, host, path, upsert } from '../table/testing/fixtures.ts'
 import {
@@ -30,6 +30,17 @@ async function inFrontOf(listener: RequestListener, env: Environment = {}): Prom
   const rig = await startPlane(ends, env)
   for (const update of site('a.example', [await startBackend(ends, listener)])) rig.plane.apply(update)
   return rig
+}
+
+/** A byte at a time. */
+function inPieces(response: ServerResponse, text: string): void {
+  for (const byte of Buffer.from(text)) response.write(Buffer.of(byte))
+  response.end()
+}
+
+function endless(response: ServerResponse, text: string): void {
+  const timer = setInterval(() => response.write(text.padEnd(30_000)), 5)
+  response.on('close', () => clearInterval(timer))
 }
 
 const told = (answer: ProbeAnswer): unknown => [answer.status, answer.error, answer.object]
@@ -111,6 +122,35 @@ describe('a probe', () => {
       response.on('close', () => clearInterval(timer))
     })
     expect(told(await rig.plane.probe(PROBE))).toEqual([200, null, OBJECT])
+  })
+
+  describe('with a text that the body has to hold', () => {
+    const other = (status: number): string => `status ${status}, and the body has not the text that is expected`
+    const probe = { ...PROBE, body: 'Größe: 1' }
+
+    it.each<[string, RequestListener, number, string | null]>([
+      ['passes with it', (_, response) => response.end('{"Größe: 1"}'), 200, null],
+      ['fails with another', (_, response) => response.end('{"Groesse: 1"}'), 200, other(200)],
+      ['fails with none', (_, response) => response.end(), 200, other(200)],
+      ['leaves its status to who asks', (_, response) => response.writeHead(404).end('nothing'), 404, other(404)],
+      ['does not care how it is cut', (_, response) => inPieces(response, 'xGröße: 1x'), 200, null],
+      ['finds it at the end of 64 KiB', (_, response) => response.end(`${'x'.repeat(65_526)}Größe: 1`), 200, null],
+      ['looks no further', (_, response) => response.end(`${'x'.repeat(65_527)}Größe: 1`), 200, other(200)],
+      ['does not wait for the end of one without', (_, response) => endless(response, 'Größe: 1'), 200, null],
+      ['nor for a text that does not come', (_, response) => endless(response, 'Größe: 2'), 200, other(200)],
+    ])('%s', async (_, listener, status, error) => {
+      const rig = await inFrontOf(listener)
+      expect(told(await rig.plane.probe(probe))).toEqual([status, error, OBJECT])
+    })
+
+    it('says that an answer broke off, not that its text is missing', async () => {
+      const rig = await startPlane(ends)
+      const short = await startRawBackend(ends, socket => {
+        socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc'))
+      })
+      for (const update of site('a.example', [short])) rig.plane.apply(update)
+      expect(await rig.plane.probe(probe)).toMatchObject({ status: 200, error: 'the answer broke off' })
+    })
   })
 
   it('is answered where clients get 503 for want of room', async () => {

@@ -40,12 +40,13 @@ export const PROBE_AGENT = 'sluice-probe'
 const BODY_BYTES = 65_536
 
 const BROKEN_OFF = 'the answer broke off'
+const OTHER_BODY = 'the body has not the text that is expected'
 
 const TLS = { version: 'TLSv1.3', cipher: '', resumed: false } as const
 
 /** Never rejects. */
 export function askSelf(probe: ProbeRequest, { table, accept, maxHeadBytes }: SelfParts): Promise<ProbeAnswer> {
-  const { method, scheme, host, path, headers, timeoutMs } = probe
+  const { method, scheme, host, path, headers, body, timeoutMs } = probe
   const target = parseTarget(method, path, host)
   const object = (target.ok ? table.route(target.host, target.path)?.object : null) ?? null
   const { client, server } = memoryPair()
@@ -68,12 +69,18 @@ export function askSelf(probe: ProbeRequest, { table, accept, maxHeadBytes }: Se
   request.on('error', error => say(status, status === null ? errorCode(error) || describe(error) : BROKEN_OFF))
   request.on('response', (response: IncomingMessage) => {
     status = response.statusCode ?? null
+    const pieces: Buffer[] = []
     let bytes = 0
+    const judge = (): void => {
+      const held = body === undefined || Buffer.concat(pieces).subarray(0, BODY_BYTES).includes(body)
+      say(status, held ? null : `status ${status}, and ${OTHER_BODY}`)
+    }
     response.on('data', (piece: Buffer) => {
       bytes += piece.length
-      if (bytes >= BODY_BYTES) say(status, null)
+      if (body !== undefined) pieces.push(piece)
+      if (bytes >= BODY_BYTES) judge()
     })
-    response.on('end', () => say(status, null))
+    response.on('end', judge)
     response.on('error', () => say(status, BROKEN_OFF))
   })
   request.end()

@@ -465,6 +465,10 @@ export interface IngressRolloutPolicyAnalysisProbe {
    */
   readonly expectStatus: readonly (number | string)[]
   /**
+   * A text that the first 64 KiB of the body have to hold, letter for letter, in UTF-8. An answer with another body fails, whatever its status.
+   */
+  readonly expectBody?: string
+  /**
    * An answer that is not complete by then fails.
    */
   readonly timeoutSeconds: number

@@ -445,6 +445,13 @@ export const ingressRolloutPolicySpecSchema = {
                   ],
                 },
               },
+              expectBody: {
+                type: 'string',
+                minLength: 1,
+                maxLength: 256,
+                description:
+                  'A text that the first 64 KiB of the body have to hold, letter for letter, in UTF-8. An answer with another body fails, whatever its status.',
+              },
               timeoutSeconds: {
                 type: 'integer',
                 minimum: 1,
