@@ -360,7 +360,7 @@ export class ClientConnection {
     this.#bodyPaused = false
     this.#finalDeadline = Infinity
     if (this.#state === 'discarding') {
-      this.#next()
+      this.#next(performance.now())
       return result.rest
     }
     this.#deadline = Infinity
@@ -478,12 +478,15 @@ export class ClientConnection {
     this.#owed = framing === 'length' ? bodyLength : 0
   }
 
-  /** Begins and ends an answer whose body is there, all of it. @param body in latin1: one character per byte */
-  answerWhole(status: number, reason: string, lines: string, body: string, close: boolean): void {
+  /**
+   * Begins and ends an answer whose body is there, all of it.
+   * @param body in latin1: one character per byte @param now performance.now()
+   */
+  answerWhole(status: number, reason: string, lines: string, body: string, close: boolean, now: number): void {
     this.answer(status, reason, lines, body.length, close)
     this.#owed = 0
     this.#pendingHead = (this.#pendingHead ?? '') + body
-    this.end([])
+    this.end([], now)
   }
 
   /** A piece of the answer's body. @returns false: wait for onDrain */
@@ -534,8 +537,11 @@ export class ClientConnection {
     return true
   }
 
-  /** The answer is complete. The connection goes on with the next request, or ends in good order. */
-  end(trailers: Fields): void {
+  /**
+   * The answer is complete. The connection goes on with the next request, or ends in good order.
+   * @param now performance.now(), if it is known
+   */
+  end(trailers: Fields, now = performance.now()): void {
     if (this.#state !== 'busy') return
     if (this.#owed > 0) {
       this.cut()
@@ -551,15 +557,15 @@ export class ClientConnection {
       return
     }
     if (this.#body.ended) {
-      this.#next()
+      this.#next(now)
       this.#goOn()
       return
     }
     const { limits } = this.#owner
     this.#enter('discarding')
     this.#bodyPaused = false
-    this.#deadline = after(limits.lingerIdle, performance.now())
-    this.#finalDeadline = after(limits.linger, performance.now())
+    this.#deadline = after(limits.lingerIdle, now)
+    this.#finalDeadline = after(limits.linger, now)
     this.#goOn()
   }
 
@@ -629,8 +635,7 @@ export class ClientConnection {
     this.#guard(() => this.#tunnel?.onLeave())
   }
 
-  #next(): void {
-    const now = performance.now()
+  #next(now: number): void {
     this.#head = null
     this.#answering = null
     this.#finalDeadline = Infinity

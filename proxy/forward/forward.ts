@@ -96,8 +96,8 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     this.#heads = new ResponseHeadReader(context.forward.maxResponseHeadBytes)
   }
 
-  /** To be called once; a request whose client went meanwhile is not begun. */
-  start(): void {
+  /** To be called once; a request whose client went meanwhile is not begun. @param now performance.now(), if it is known */
+  start(now = performance.now()): void {
     if (this.#phase !== 'gathering' || this.#started) return
     this.#started = true
     const { bodyLength } = this.#exchange.head
@@ -105,12 +105,12 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     if (bodyLength === 0) {
       this.#bodyRead = true
       // A handshake is not sent again: it gets a connection that no idle timeout can have closed.
-      this.#choose(this.#upgrade !== null)
+      this.#choose(this.#upgrade !== null, null, now)
     } else if (bodyLength > bufferedBody) {
       this.#keeps = false
-      this.#choose()
+      this.#choose(false, null, now)
     } else {
-      if (bodyLength === CHUNKED) this.#deadline = performance.now() + bufferTime
+      if (bodyLength === CHUNKED) this.#deadline = now + bufferTime
       this.#client.readBody()
     }
   }
@@ -177,21 +177,21 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     this.#sent()
   }
 
-  #sent(): void {
+  #sent(now = performance.now()): void {
     this.#requestSent = true
     if (this.#phase !== 'waiting') return
     const { headersTimeout } = this.#context.forward
-    this.#deadline = headersTimeout === 0 ? Infinity : performance.now() + headersTimeout
+    this.#deadline = headersTimeout === 0 ? Infinity : now + headersTimeout
   }
 
   // ------------------------------------------------------------------------------------------------ the lease
 
-  #choose(fresh = false, on: string | null = null): void {
+  #choose(fresh = false, on: string | null = null, now = performance.now()): void {
     this.#phase = 'leasing'
     this.#deadline = Infinity
     this.#tries++
     const unrepeatable = !this.#repeatable()
-    const cancel = this.#cluster.lease({ exclude: this.#excluded, fresh, unrepeatable, on }, this)
+    const cancel = this.#cluster.lease({ exclude: this.#excluded, fresh, unrepeatable, on }, this, now)
     // The waiter may have been called already.
     if ((this.#phase as Phase) === 'leasing') this.#cancelLease = cancel
   }
@@ -227,7 +227,8 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     const { head, forwarded, target } = this.#exchange
     const { underscores, own } = this.#context.forward
     if (!target.ok) throw new TypeError('a request without a target cannot be forwarded')
-    let lines = requestLines(head, forwarded, lease.address, underscores, own[head.minor])
+    let lines = requestLines(head, forwarded, lease.address, underscores, this.#context.clientLines)
+    lines += own[head.minor]
     if (this.#upgrade !== null) lines += fieldLines(['Connection', 'Upgrade', 'Upgrade', this.#upgrade])
     const whole = this.#keeps && this.#bodyRead
     if (head.bodyLength === CHUNKED) {
@@ -241,7 +242,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     if (whole) {
       const body = this.#gathered?.bytes ?? null
       out.write(body === null ? text : Buffer.concat([Buffer.from(text, 'latin1'), body]))
-      this.#sent()
+      this.#sent(lease.at)
       return
     }
     // From here on the body streams, and cannot be sent again.
@@ -298,12 +299,12 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     return repeatable(this.#exchange.head.method, this.#keeps && this.#bodyRead, this.#upgrade !== null)
   }
 
-  #release(result: LeaseResult): void {
+  #release(result: LeaseResult, now?: number): void {
     const lease = this.#lease
     this.#lease = null
     if (lease === null) return
     lease.connection.reader = null
-    lease.done(result)
+    lease.done(result, now)
   }
 
   // ------------------------------------------------------------------------------------------------ the answer
@@ -415,9 +416,9 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     const body = head.text.slice(head.bytes)
     this.#noteHead(head.status, now)
     this.#exchange.bodyBytesOut = body.length
-    this.#client.answerWhole(head.status, head.reason, lines, body, this.#closesClient)
+    this.#client.answerWhole(head.status, head.reason, lines, body, this.#closesClient, now)
     this.#phase = 'over'
-    this.#release(this.#requestSent && head.keepAlive ? 'reusable' : 'close')
+    this.#release(this.#requestSent && head.keepAlive ? 'reusable' : 'close', now)
     this.#finish(now)
   }
 

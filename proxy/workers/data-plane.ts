@@ -6,7 +6,7 @@ import type { Connections } from '../connection/connections.ts'
 import type { MemoryReading } from '../connection/memory-pressure.ts'
 import { openAccessLog } from '../exchange/access-log.ts'
 import type { AccessLog } from '../exchange/exchange.ts'
-import { viaLines } from '../exchange/headers.ts'
+import { ClientLines, viaLines } from '../exchange/headers.ts'
 import { HttpDate } from '../exchange/http-date.ts'
 import { RequestIds } from '../exchange/request-ids.ts'
 import { plainAddress } from '../exchange/peer.ts'
@@ -84,6 +84,7 @@ export class DataPlane {
     const accessLog = openAccessLog(config.accessLog === 'off' ? null : (lines ?? directLines(config)))
     const context: ForwardContext = {
       ...{ table, recorder, accessLog, publicPorts: config.publicPorts, date: new HttpDate(), ids: new RequestIds() },
+      clientLines: new ClientLines(),
       trusted: new TrustedAddresses(config.trustedAddresses),
       forward: {
         headersTimeout: config.upstreamHeadersTimeout,
