@@ -164,7 +164,7 @@ function checksOf({ act, busy = false }: CertificateOptions, loads: readonly Nod
 }
 
 /** When a certificate of an authority that is none of before is in the Secret, in milliseconds of performance.now(). */
-async function inSecret(cluster: Cluster, site: Site, old: string | null, timeoutMs: number): Promise<number> {
+export async function inSecret(cluster: Cluster, site: Site, old: string | null, timeoutMs: number): Promise<number> {
   const serial = async (): Promise<string | null> => {
     const found = await serialInSecret(cluster, site)
     return found === old ? null : found

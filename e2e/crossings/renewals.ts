@@ -4,7 +4,7 @@ import { NodeLoad } from '../node/harness/load.ts'
 import { pointAt } from '../node/harness/manifests.ts'
 import { Rollouts } from '../node/harness/rollouts.ts'
 import { waitFor } from '../node/harness/wait.ts'
-import { EDIT_IN_PLACE, manifestOf, renew, served, serialInSecret, siteOf } from './certificates.ts'
+import { EDIT_IN_PLACE, inSecret, manifestOf, renew, served, serialInSecret, siteOf } from './certificates.ts'
 import type { Site } from './certificates.ts'
 import { check } from './scenario.ts'
 import type { Played, World } from './scenario.ts'
@@ -53,7 +53,10 @@ export async function besideTakenBack(name: string, world: World): Promise<Playe
     })()
     const started = performance.now()
     await renew(cluster, site)
+    const issued = inSecret(cluster, site, serial, PATIENCE_MS).catch(() => Infinity)
     const end = await served(world, site, serial, PATIENCE_MS).catch(() => null)
+    const [inIt, onAll] = [await issued, end?.at ?? Infinity].map(at => ((at - started) / 1_000).toFixed(0))
+    world.say(`${name}: in the Secret after ${inIt} s, on all pods after ${onAll} s`)
     looking = false
     await look
     const bad = loads
