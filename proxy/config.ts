@@ -2,6 +2,7 @@
 import { isIP } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { DataPlaneError } from './errors.ts'
+import { SOCKET_IOS, type SocketIoName } from './io/contract.ts'
 import { REQUEST_PATHS, type RequestPath } from './gateway/transport.ts'
 import { heapPerWorker, memoryLimit } from './workers/heap.ts'
 import { UPSTREAM_DEFAULTS, type UpstreamSettings } from './upstream/settings.ts'
@@ -71,6 +72,8 @@ export interface DataPlaneConfig {
   readonly bodyBuffer: number
   /** Which way requests take that need no more than a route. */
   readonly requestPath: RequestPath
+  /** How bytes get into sockets and out of them. */
+  readonly socketIo: SocketIoName
   /** Header names with `_` reach backends. */
   readonly underscoresInHeaders: boolean
   /** What the proxy calls itself in Via to backends; null: it sends none. */
@@ -129,6 +132,7 @@ export function dataPlaneConfig(env: Environment): DataPlaneConfig {
     maxHandshakes: integer(env, 'MAX_HANDSHAKES', 1_024, 0, 1_000_000),
     bodyBuffer: integer(env, 'BODY_BUFFER', 65_536, 0, 1_048_576),
     requestPath: oneOf(env, 'REQUEST_PATH', REQUEST_PATHS),
+    socketIo: oneOf(env, 'SOCKET_IO', SOCKET_IOS),
     underscoresInHeaders: flag(env, 'UNDERSCORES_IN_HEADERS'),
     via: pseudonym(env, 'VIA'),
     trustedAddresses: ranges(env, 'TRUSTED_ADDRESSES'),

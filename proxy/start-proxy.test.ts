@@ -5,7 +5,7 @@ import { Agent } from 'node:http'
 import { join } from 'node:path'
 import { connect } from 'node:tls'
 import { BroadcastChannel, Worker } from 'node:worker_threads'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { afterEach, describe, expect, it, jest } from '@jest/globals'
 import type { ObservedProbe } from '../protocol/messages.ts'
 import { Authority } from '../e2e/pki/pki.ts'
 import { dataPlaneConfig } from './config.ts'
@@ -148,6 +148,25 @@ describe('a proxy with worker threads', () => {
     })
     expect(JSON.stringify(table)).not.toContain('PRIVATE')
   }, 15_000)
+
+  it.each([
+    ['streams', true, 'streams', []],
+    ['direct', true, 'direct', []],
+    ['direct', false, 'streams', ['SOCKET_IO=direct is not used: this Node has no stream_wrap as it is needed']],
+  ] as const)(
+    'SOCKET_IO=%s, it works: %j: takes %s',
+    async (asked, works, taken, warnings) => {
+      const node = process as unknown as { binding: () => unknown }
+      const binding = works ? null : jest.spyOn(node, 'binding').mockReturnValue({})
+      const proxy = await start({ SOCKET_IO: asked })
+      binding?.mockRestore()
+      await configure(proxy, await Authority.root('test'))
+      expect((await ask(proxy.ports.http, {})).status).toBe(200)
+      expect((await metrics(proxy)).get(`sluice_socket_io_info{socket_io="${taken}"}`)).toBe(1)
+      expect(proxy.logged.filter(line => line.includes('SOCKET_IO'))).toEqual(warnings)
+    },
+    15_000,
+  )
 
   it('probes itself by its workers, and counts that apart from what clients get', async () => {
     const proxy = await start()

@@ -8,6 +8,7 @@ import type { DataPlaneConfig } from './config.ts'
 import { createDefaultCertificate } from './frontdoor/default-certificate.ts'
 import { TICKET_SECRET_BYTES, ownSecrets } from './frontdoor/ticket-keys.ts'
 import { ReportCounts } from './report/aggregate.ts'
+import { working } from './io/choose.ts'
 import { Output } from './log/output.ts'
 import type { CounterSource } from './report/counter-source.ts'
 import { Prober, type ProbeSource } from './probe/prober.ts'
@@ -57,7 +58,9 @@ export interface RunningProxy {
 }
 
 /** @throws if the admin port is taken or a worker cannot start */
-export async function startProxy({ config, version, log, ...parts }: ProxyParts): Promise<RunningProxy> {
+export async function startProxy({ config: asked, version, log, ...parts }: ProxyParts): Promise<RunningProxy> {
+  const socketIo = await working(asked.socketIo, warning => log.warn({}, warning))
+  const config = { ...asked, socketIo }
   const totals = new TotalCounts(
     (host, object) => fleet.table.knows(host) && (object === null || fleet.table.revision(object) !== null),
     { hosts: config.metricsHosts },
@@ -99,7 +102,7 @@ export async function startProxy({ config, version, log, ...parts }: ProxyParts)
   const status = (): StreamStatus => stream?.status() ?? NO_STREAM
 
   const metrics = createMetrics({
-    ...{ totals, upstream: upstreamTotals, version },
+    ...{ totals, upstream: upstreamTotals, version, socketIo },
     workers: () => ({
       ...{ serving: fleet.serving, crashes: fleet.crashes, stalls: fleet.stalls, outOfMemory: fleet.outOfMemory },
       heapLimitBytes: config.workerHeap * 1_048_576,

@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { TLSSocket, connect as connectTls, createSecureContext } from 'node:tls'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { createDefaultCertificate } from '../frontdoor/default-certificate.ts'
 import type { RequestHead } from '../http1/contract.ts'
 import { Ends, RawClient, eventually } from '../workers/testing/harness.ts'
@@ -12,6 +12,9 @@ import {
   type ConnectionOwner,
   type ExchangeCarrier,
 } from './client-connection.ts'
+import type { SocketIo } from '../io/contract.ts'
+import { directIo } from '../io/direct.ts'
+import { STREAMS } from '../io/streams.ts'
 import { Connections } from './connections.ts'
 import { takenByKernel } from './taken-by-kernel.ts'
 
@@ -38,6 +41,22 @@ const NOTHING: ExchangeCarrier = {
 
 type Handle = (connection: ClientConnection, head: RequestHead) => ExchangeCarrier
 
+const IOS = [
+  ['streams', STREAMS],
+  ['direct', directIo()],
+] as const
+let io: SocketIo = STREAMS
+
+/** @param body is called once for each way of reading and writing */
+function describeOnBoth(name: string, body: () => void): void {
+  describe.each(IOS)(`${name} (%s)`, (_, one) => {
+    beforeAll(() => {
+      io = one
+    })
+    body()
+  })
+}
+
 interface Rig {
   readonly port: number
   readonly connections: Connections
@@ -51,7 +70,7 @@ async function serve(handle: Handle, limits: Partial<ConnectionLimits> = {}, fir
   const defects: unknown[] = []
   let draining = false
   const owner: ConnectionOwner = {
-    ...{ limits: { ...LIMITS, ...limits }, handle },
+    ...{ limits: { ...LIMITS, ...limits }, io, handle },
     get draining() {
       return draining
     },
@@ -99,7 +118,7 @@ async function silentClient(port: number): Promise<{ readonly socket: Socket; re
 
 const GET = 'GET / HTTP/1.1\r\nHost: a.example\r\n\r\n'
 
-describe('ClientConnection', () => {
+describeOnBoth('ClientConnection', () => {
   it('gives a client that is slower than the linger all of its last answer', async () => {
     const size = 12_000_000
     const handle: Handle = connection => {
@@ -179,7 +198,7 @@ describe('ClientConnection', () => {
   })
 })
 
-describe('a client that takes nothing of its answer', () => {
+describeOnBoth('a client that takes nothing of its answer', () => {
   const SIZE = 64_000_000
   const LIMIT = LIMITS.bodyIdle
 
@@ -193,7 +212,7 @@ describe('a client that takes nothing of its answer', () => {
     const gone: string[] = []
     const accepted = Promise.withResolvers<ClientConnection>()
     const owner: ConnectionOwner = {
-      ...{ limits: LIMITS, draining: false, refused: () => null, defect: error => gone.push(String(error)) },
+      ...{ limits: LIMITS, io, draining: false, refused: () => null, defect: error => gone.push(String(error)) },
       ...{ changed: () => undefined, closed: () => undefined },
       handle: connection => {
         connection.answer(200, 'OK', `Content-Length: ${2 * SIZE}\r\n`, 2 * SIZE, false)
@@ -280,7 +299,7 @@ describe('a client that takes nothing of its answer', () => {
   )
 })
 
-describe('a connection on which nothing was asked yet', () => {
+describeOnBoth('a connection on which nothing was asked yet', () => {
   const answering: Handle = connection => {
     answerWith(connection, Buffer.from('hello'))
     return NOTHING

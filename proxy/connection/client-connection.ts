@@ -8,6 +8,7 @@ import { BodyReader } from '../http1/body-reader.ts'
 import { CHUNKED, UNTIL_CLOSE, type Fields, type RequestHead, type Refusal } from '../http1/contract.ts'
 import { RequestHeadReader } from '../http1/head-reader.ts'
 import { Pieces } from '../http1/pieces.ts'
+import type { SocketIo, SocketReader, SocketWriter } from '../io/contract.ts'
 import { chunkHead, lastChunk, responseHeadText, CHUNK_END, LAST_CHUNK } from '../http1/write.ts'
 import type { Peer } from '../exchange/peer.ts'
 import { takenByKernel } from './taken-by-kernel.ts'
@@ -79,6 +80,7 @@ export interface TunnelEnd {
 
 export interface ConnectionOwner {
   readonly limits: ConnectionLimits
+  readonly io: SocketIo
   /** A request is there: carry it, or answer it. Its connection is `busy`. @param now performance.now() */
   handle(connection: ClientConnection, head: RequestHead, now: number): ExchangeCarrier
   /** What came is no HTTP request: answered here already, to be counted. */
@@ -108,6 +110,8 @@ export class ClientConnection {
   /** When it became idle, for "the oldest idle one goes first". */
   idleSince = this.openedAt
   readonly #owner: ConnectionOwner
+  readonly #in: SocketReader
+  readonly #out: SocketWriter
   readonly #heads: RequestHeadReader
   readonly #body: BodyReader
   readonly #pieces = new Pieces()
@@ -149,8 +153,8 @@ export class ClientConnection {
     this.#heads = new RequestHeadReader({ head: limits.maxHeadBytes, line: limits.maxLineBytes })
     this.#body = new BodyReader(0, limits.maxHeadBytes)
     this.#deadline = after(limits.headers, this.openedAt)
-    socket.on('data', (chunk: Buffer) => this.#arrived(chunk))
-    socket.on('drain', () => this.#guard(() => this.#drained()))
+    this.#in = owner.io.reader(socket, chunk => this.#arrived(chunk))
+    this.#out = owner.io.writer(socket, () => this.#guard(() => this.#drained()))
     socket.on('end', () => this.#guard(() => this.#end()))
     socket.on('error', () => undefined)
     socket.on('close', () => this.#guard(() => this.#close()))
@@ -172,7 +176,7 @@ export class ClientConnection {
 
   /** The client takes no more right now. */
   get blocked(): boolean {
-    return this.socket.writableNeedDrain
+    return this.#out.blocked
   }
 
   // ------------------------------------------------------------------------------------------------ reading
@@ -208,7 +212,7 @@ export class ClientConnection {
     switch (this.#state) {
       case 'tunnel':
         this.#deadline = after(this.#tunnelLimit, performance.now())
-        this.#tunnel?.onData(chunk)
+        this.#tunnel?.onData(this.#owned(chunk))
         return
       case 'closing':
         // Thrown away: a connection that is closed over unread bytes is reset, and the answer may be lost with it.
@@ -231,7 +235,7 @@ export class ClientConnection {
       let rest = chunk
       while (rest.length > 0) {
         if (this.#wantsHead()) rest = this.#readHead(rest)
-        else if (this.#wantsBody()) rest = this.#readBody(rest)
+        else if (this.#wantsBody()) rest = this.#readBody(this.#owned(rest))
         else {
           if (this.#state !== 'closed' && this.#state !== 'closing') this.#keep(rest)
           break
@@ -244,9 +248,14 @@ export class ClientConnection {
     this.#flow()
   }
 
+  /** What outlives this read must not be overwritten by the next one. */
+  #owned(bytes: Buffer): Buffer {
+    return this.#in.lends ? Buffer.from(bytes) : bytes
+  }
+
   /** A client that takes no answers gets no more of them begun. */
   #wantsHead(): boolean {
-    return (this.#state === 'idle' || this.#state === 'head') && !this.socket.writableNeedDrain
+    return (this.#state === 'idle' || this.#state === 'head') && !this.#out.blocked
   }
 
   #wantsBody(): boolean {
@@ -254,20 +263,18 @@ export class ClientConnection {
   }
 
   #flow(): void {
-    if (!this.#paused || this.#bodyPaused || this.#ahead.length >= MOST_AHEAD) return
-    this.#paused = false
-    this.socket.resume()
+    if (!this.#bodyPaused && this.#ahead.length < MOST_AHEAD) this.#unpause()
   }
 
   #keep(bytes: Buffer): void {
-    this.#ahead = this.#ahead.length === 0 ? bytes : Buffer.concat([this.#ahead, bytes])
+    this.#ahead = this.#ahead.length === 0 ? this.#owned(bytes) : Buffer.concat([this.#ahead, bytes])
     if (this.#ahead.length >= MOST_AHEAD || this.#bodyPaused) this.#pause()
   }
 
   #pause(): void {
     if (this.#paused) return
     this.#paused = true
-    this.socket.pause()
+    this.#in.pause()
   }
 
   /** What was kept is read now, as far as it may be. */
@@ -353,7 +360,7 @@ export class ClientConnection {
     this.#bodyPaused = false
     this.#finalDeadline = Infinity
     if (this.#state === 'discarding') {
-      this.#next()
+      this.#next(performance.now())
       return result.rest
     }
     this.#deadline = Infinity
@@ -437,7 +444,12 @@ export class ClientConnection {
 
   #write(data: string | Buffer): boolean {
     this.#wrote += data.length
-    return typeof data === 'string' ? this.socket.write(data, 'latin1') : this.socket.write(data)
+    return this.#out.write(data)
+  }
+
+  #writeAll(pieces: readonly (string | Buffer)[]): boolean {
+    for (const { length } of pieces) this.#wrote += length
+    return this.#out.writeAll(pieces)
   }
 
   /** An interim answer; dropped where the client cannot take one (HTTP/1.0). */
@@ -466,12 +478,15 @@ export class ClientConnection {
     this.#owed = framing === 'length' ? bodyLength : 0
   }
 
-  /** Begins and ends an answer whose body is there, all of it. @param body in latin1: one character per byte */
-  answerWhole(status: number, reason: string, lines: string, body: string, close: boolean): void {
+  /**
+   * Begins and ends an answer whose body is there, all of it.
+   * @param body in latin1: one character per byte @param now performance.now()
+   */
+  answerWhole(status: number, reason: string, lines: string, body: string, close: boolean, now: number): void {
     this.answer(status, reason, lines, body.length, close)
     this.#owed = 0
     this.#pendingHead = (this.#pendingHead ?? '') + body
-    this.end([])
+    this.end([], now)
   }
 
   /** A piece of the answer's body. @returns false: wait for onDrain */
@@ -483,20 +498,26 @@ export class ClientConnection {
     if (this.#answering === 'chunked') {
       const prefix = (before ?? '') + chunkHead(piece.length)
       if (piece.length <= SMALL_PIECE) return this.#write(joined(prefix, piece, CHUNK_END))
-      this.socket.cork()
-      this.#write(prefix)
-      this.#write(piece)
-      const more = this.#write(CHUNK_END)
-      this.socket.uncork()
-      return more
+      return this.#writeAll([prefix, piece, CHUNK_END])
     }
     if (before === null) return this.#write(piece)
     if (piece.length <= SMALL_PIECE) return this.#write(joined(before, piece, ''))
-    this.socket.cork()
-    this.#write(before)
-    const more = this.#write(piece)
-    this.socket.uncork()
-    return more
+    return this.#writeAll([before, piece])
+  }
+
+  /** For tunnels: reads no more until `resumeTunnel`. */
+  pauseTunnel(): void {
+    this.#pause()
+  }
+
+  resumeTunnel(): void {
+    this.#unpause()
+  }
+
+  #unpause(): void {
+    if (!this.#paused) return
+    this.#paused = false
+    this.#in.resume()
   }
 
   /** Lets the head go that still waits for a piece of its body: an event stream may have none for a long time. */
@@ -516,8 +537,11 @@ export class ClientConnection {
     return true
   }
 
-  /** The answer is complete. The connection goes on with the next request, or ends in good order. */
-  end(trailers: Fields): void {
+  /**
+   * The answer is complete. The connection goes on with the next request, or ends in good order.
+   * @param now performance.now(), if it is known
+   */
+  end(trailers: Fields, now = performance.now()): void {
     if (this.#state !== 'busy') return
     if (this.#owed > 0) {
       this.cut()
@@ -533,15 +557,15 @@ export class ClientConnection {
       return
     }
     if (this.#body.ended) {
-      this.#next()
+      this.#next(now)
       this.#goOn()
       return
     }
     const { limits } = this.#owner
     this.#enter('discarding')
     this.#bodyPaused = false
-    this.#deadline = after(limits.lingerIdle, performance.now())
-    this.#finalDeadline = after(limits.linger, performance.now())
+    this.#deadline = after(limits.lingerIdle, now)
+    this.#finalDeadline = after(limits.linger, now)
     this.#goOn()
   }
 
@@ -578,10 +602,7 @@ export class ClientConnection {
     this.#enter('tunnel')
     const ahead = this.#ahead
     this.#ahead = EMPTY
-    if (this.#paused) {
-      this.#paused = false
-      this.socket.resume()
-    }
+    this.#unpause()
     if (this.#ended) queueMicrotask(() => this.#guard(() => this.#end()))
     return ahead
   }
@@ -614,8 +635,7 @@ export class ClientConnection {
     this.#guard(() => this.#tunnel?.onLeave())
   }
 
-  #next(): void {
-    const now = performance.now()
+  #next(now: number): void {
     this.#head = null
     this.#answering = null
     this.#finalDeadline = Infinity
@@ -635,10 +655,7 @@ export class ClientConnection {
     this.#enterClosing()
     this.#ahead = EMPTY
     this.#bodyPaused = false
-    if (this.#paused) {
-      this.#paused = false
-      this.socket.resume()
-    }
+    this.#unpause()
     if (this.#ended) this.socket.destroySoon()
   }
 
@@ -674,7 +691,7 @@ export class ClientConnection {
    */
   #stuck(now: number): void {
     const limit = this.#state === 'tunnel' ? this.#tunnelLimit : this.#owner.limits.bodyIdle
-    if (limit === 0 || this.socket.writableLength === 0) {
+    if (limit === 0 || this.#out.unsent === 0) {
       this.#stuckSince = 0
       return
     }
@@ -710,7 +727,7 @@ export class ClientConnection {
       case 'closing':
       case 'tunnel':
         // It takes its time for the answer, which has a limit of its own (#stuck): the rest begins with its end.
-        if (this.socket.writableLength > 0) this.#again()
+        if (this.#out.unsent > 0) this.#again()
         else this.socket.destroy()
         return
       case 'closed':

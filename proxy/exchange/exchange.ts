@@ -8,7 +8,7 @@ import type { TableReader } from '../table/contract.ts'
 import { answeredHere, decide, type AnswerCause, type Decision } from './decide.ts'
 import type { Failure } from './error-answer.ts'
 import type { HttpDate } from './http-date.ts'
-import { HOPS_HEADER, fieldValue, hopsLeft, saneRequestId, type Forwarded } from './headers.ts'
+import { HOPS_HEADER, fieldValue, hopsLeft, saneRequestId, type ClientLines, type Forwarded } from './headers.ts'
 import type { Peer } from './peer.ts'
 import type { RequestIds } from './request-ids.ts'
 import { parseTarget, type Target } from './target.ts'
@@ -34,6 +34,7 @@ export interface ExchangeContext {
   readonly accessLog: AccessLog
   readonly date: HttpDate
   readonly ids: RequestIds
+  readonly clientLines: ClientLines
 }
 
 /** A request that came through so many fleets is taken for a loop. */

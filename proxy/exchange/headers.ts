@@ -72,17 +72,16 @@ function isReplaced(name: string): boolean {
  * Field lines for the backend, Host first: as the client wrote it.
  * @param address of the backend: HTTP/1.1 wants a Host, and a client of HTTP/1.0 may have named none (RFC 9112 3.2)
  * @param underscores names with `_` pass (nginx drops them)
- * @param own what is added to every request: lines
  */
 export function requestLines(
   head: RequestHead,
   forwarded: Forwarded,
   address: string,
   underscores: boolean,
-  own: string,
+  clientLines: ClientLines,
 ): string {
   const { fields, connectionOptions } = head
-  const { client, authority, host, scheme, port, requestId, prefix, hops, maxForwards } = forwarded
+  const { authority, host, requestId, prefix, hops, maxForwards } = forwarded
   const left: number[] = []
   let original: string | null = null
   for (let i = 0; i < fields.length; i += 2) {
@@ -100,16 +99,34 @@ export function requestLines(
       left.push(i / 2)
     }
   }
-  const schemes = ownLine('X-Forwarded-Proto', scheme) + `X-Forwarded-Scheme: ${scheme}\r\nX-Scheme: ${scheme}\r\n`
-  const clients = ownLine('X-Real-IP', client) + `X-Forwarded-For: ${client}\r\n`
   let lines = ownLine('Host', authority ?? address) + keptLines(head, left)
-  lines += ownLine('X-Request-ID', requestId) + clients
-  lines += ownLine('X-Forwarded-Host', host) + ownLine('X-Forwarded-Port', port) + schemes
+  lines += ownLine('X-Request-ID', requestId) + clientLines.of(forwarded)
+  // Nearly always what was written, and looked at, as Host.
+  lines += host === authority ? `X-Forwarded-Host: ${host}\r\n` : ownLine('X-Forwarded-Host', host)
   if (original !== null) lines += ownLine('X-Original-Forwarded-For', original)
   if (prefix !== null) lines += ownLine('X-Forwarded-Prefix', prefix)
-  lines += `${HOPS_HEADER}: ${hops}\r\n` + own
+  lines += `${HOPS_HEADER}: ${hops}\r\n`
   return maxForwards === null ? lines : `${lines}Max-Forwards: ${maxForwards}\r\n`
 }
+
+/** What a backend is told of a client: the same for all requests of a connection, so it is put together once. */
+export class ClientLines {
+  readonly #known = new Map<string, Pick<Forwarded, 'scheme' | 'port'> & { readonly lines: string }>()
+
+  of({ client, scheme, port }: Pick<Forwarded, 'client' | 'scheme' | 'port'>): string {
+    const known = this.#known.get(client)
+    if (known?.scheme === scheme && known.port === port) return known.lines
+    const schemes = ownLine('X-Forwarded-Proto', scheme) + `X-Forwarded-Scheme: ${scheme}\r\nX-Scheme: ${scheme}\r\n`
+    const clients = ownLine('X-Real-IP', client) + `X-Forwarded-For: ${client}\r\n`
+    const lines = clients + ownLine('X-Forwarded-Port', port) + schemes
+    if (this.#known.size >= MOST_CLIENTS) this.#known.clear()
+    this.#known.set(client, { scheme, port, lines })
+    return lines
+  }
+}
+
+/** Some 300 bytes each; those that still ask are soon known again. */
+const MOST_CLIENTS = 4_096
 
 /** To CGI, WSGI and the like `X_Real_IP` reads as X-Real-IP: nginx drops such names, and so do we. */
 function isClaim(name: string, underscores: boolean): boolean {

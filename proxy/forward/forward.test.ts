@@ -1,5 +1,6 @@
 /** What a carrier does when something of ours fails: from outside that cannot be seen. */
 import { describe, expect, it } from '@jest/globals'
+import { ClientLines } from '../exchange/headers.ts'
 import type { ClientConnection } from '../connection/client-connection.ts'
 import { DataPlaneError } from '../errors.ts'
 import type { Exchange } from '../exchange/exchange.ts'
@@ -35,6 +36,7 @@ function carrier(
     ...more,
   }
   const context = {
+    clientLines: new ClientLines(),
     recorder: { request: (request: Told['counted'][number]) => told.counted.push(request) },
     accessLog: { write: () => undefined },
     date: { text: () => 'now' },
@@ -130,9 +132,9 @@ describe('a kept connection that breaks before one byte of an answer', () => {
     const { forward, told } = carrier(
       (_request, waiter) => {
         waiter.leased({
-          ...{ address: '127.0.0.1:1', reused: given.length === 0, connectMs: 1 },
+          ...{ address: '127.0.0.1:1', reused: given.length === 0, at: 1, connectMs: 1 },
           done: (result: string) => given.push(result),
-          connection: { reader: null, socket: { write: () => true, destroyed: false, writable: true } },
+          connection: { reader: null, socket: { destroyed: false, writable: true }, out: { write: () => true } },
         } as never)
         return () => undefined
       },

@@ -96,8 +96,8 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     this.#heads = new ResponseHeadReader(context.forward.maxResponseHeadBytes)
   }
 
-  /** To be called once; a request whose client went meanwhile is not begun. */
-  start(): void {
+  /** To be called once; a request whose client went meanwhile is not begun. @param now performance.now(), if it is known */
+  start(now = performance.now()): void {
     if (this.#phase !== 'gathering' || this.#started) return
     this.#started = true
     const { bodyLength } = this.#exchange.head
@@ -105,12 +105,12 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     if (bodyLength === 0) {
       this.#bodyRead = true
       // A handshake is not sent again: it gets a connection that no idle timeout can have closed.
-      this.#choose(this.#upgrade !== null)
+      this.#choose(this.#upgrade !== null, null, now)
     } else if (bodyLength > bufferedBody) {
       this.#keeps = false
-      this.#choose()
+      this.#choose(false, null, now)
     } else {
-      if (bodyLength === CHUNKED) this.#deadline = performance.now() + bufferTime
+      if (bodyLength === CHUNKED) this.#deadline = now + bufferTime
       this.#client.readBody()
     }
   }
@@ -153,16 +153,12 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   }
 
   #sendPiece(piece: Buffer): void {
-    const socket = this.#lease?.connection.socket
-    if (!socket || socket.destroyed || !socket.writable) return
-    let more: boolean
-    if (this.#exchange.head.bodyLength === CHUNKED) {
-      socket.cork()
-      socket.write(chunkHead(piece.length), 'latin1')
-      socket.write(piece)
-      more = socket.write(CHUNK_END, 'latin1')
-      socket.uncork()
-    } else more = socket.write(piece)
+    const connection = this.#lease?.connection
+    if (connection?.socket.writable !== true) return
+    const chunked = this.#exchange.head.bodyLength === CHUNKED
+    const more = chunked
+      ? connection.out.writeAll([chunkHead(piece.length), piece, CHUNK_END])
+      : connection.out.write(piece)
     const { headersTimeout, bodyTimeout } = this.#context.forward
     const now = performance.now()
     // An answer that began early goes on for as long as the client has something to say.
@@ -174,26 +170,28 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   }
 
   #endRequest(): void {
-    const socket = this.#lease?.connection.socket
-    if (socket && this.#exchange.head.bodyLength === CHUNKED && socket.writable) socket.write(LAST_CHUNK, 'latin1')
+    const connection = this.#lease?.connection
+    if (this.#exchange.head.bodyLength === CHUNKED && connection?.socket.writable === true) {
+      connection.out.write(LAST_CHUNK)
+    }
     this.#sent()
   }
 
-  #sent(): void {
+  #sent(now = performance.now()): void {
     this.#requestSent = true
     if (this.#phase !== 'waiting') return
     const { headersTimeout } = this.#context.forward
-    this.#deadline = headersTimeout === 0 ? Infinity : performance.now() + headersTimeout
+    this.#deadline = headersTimeout === 0 ? Infinity : now + headersTimeout
   }
 
   // ------------------------------------------------------------------------------------------------ the lease
 
-  #choose(fresh = false, on: string | null = null): void {
+  #choose(fresh = false, on: string | null = null, now = performance.now()): void {
     this.#phase = 'leasing'
     this.#deadline = Infinity
     this.#tries++
     const unrepeatable = !this.#repeatable()
-    const cancel = this.#cluster.lease({ exclude: this.#excluded, fresh, unrepeatable, on }, this)
+    const cancel = this.#cluster.lease({ exclude: this.#excluded, fresh, unrepeatable, on }, this, now)
     // The waiter may have been called already.
     if ((this.#phase as Phase) === 'leasing') this.#cancelLease = cancel
   }
@@ -229,7 +227,8 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     const { head, forwarded, target } = this.#exchange
     const { underscores, own } = this.#context.forward
     if (!target.ok) throw new TypeError('a request without a target cannot be forwarded')
-    let lines = requestLines(head, forwarded, lease.address, underscores, own[head.minor])
+    let lines = requestLines(head, forwarded, lease.address, underscores, this.#context.clientLines)
+    lines += own[head.minor]
     if (this.#upgrade !== null) lines += fieldLines(['Connection', 'Upgrade', 'Upgrade', this.#upgrade])
     const whole = this.#keeps && this.#bodyRead
     if (head.bodyLength === CHUNKED) {
@@ -238,13 +237,12 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
       else lines += 'Transfer-Encoding: chunked\r\n'
     }
     const text = requestHeadText(head.method, target.forward, lines)
-    const { socket } = lease.connection
+    const { out } = lease.connection
     this.#heads.requestMethod = head.method
     if (whole) {
       const body = this.#gathered?.bytes ?? null
-      if (body === null) socket.write(text, 'latin1')
-      else socket.write(Buffer.concat([Buffer.from(text, 'latin1'), body]))
-      this.#sent()
+      out.write(body === null ? text : Buffer.concat([Buffer.from(text, 'latin1'), body]))
+      this.#sent(lease.at)
       return
     }
     // From here on the body streams, and cannot be sent again.
@@ -252,7 +250,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     this.#keeps = false
     this.#gathered = null
     this.#streamed = true
-    socket.write(text, 'latin1')
+    out.write(text)
     if (begun !== null) this.#sendPiece(begun)
     if (this.#bodyRead) this.#endRequest()
     else this.#client.readBody()
@@ -301,12 +299,12 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     return repeatable(this.#exchange.head.method, this.#keeps && this.#bodyRead, this.#upgrade !== null)
   }
 
-  #release(result: LeaseResult): void {
+  #release(result: LeaseResult, now?: number): void {
     const lease = this.#lease
     this.#lease = null
     if (lease === null) return
     lease.connection.reader = null
-    lease.done(result)
+    lease.done(result, now)
   }
 
   // ------------------------------------------------------------------------------------------------ the answer
@@ -418,9 +416,9 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     const body = head.text.slice(head.bytes)
     this.#noteHead(head.status, now)
     this.#exchange.bodyBytesOut = body.length
-    this.#client.answerWhole(head.status, head.reason, lines, body, this.#closesClient)
+    this.#client.answerWhole(head.status, head.reason, lines, body, this.#closesClient, now)
     this.#phase = 'over'
-    this.#release(this.#requestSent && head.keepAlive ? 'reusable' : 'close')
+    this.#release(this.#requestSent && head.keepAlive ? 'reusable' : 'close', now)
     this.#finish(now)
   }
 
@@ -468,8 +466,9 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
 
   onDrain(): void {
     // Of the client, or of the backend: whoever can take more again.
-    const socket = this.#lease?.connection.socket
-    if (socket === undefined) return
+    const connection = this.#lease?.connection
+    if (connection === undefined) return
+    const { socket, out } = connection
     if (socket.isPaused() && !this.#client.blocked) {
       socket.resume()
       const { bodyTimeout } = this.#context.forward
@@ -477,8 +476,8 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
       if (this.#phase === 'answering' && bodyTimeout > 0) this.#deadline = performance.now() + bodyTimeout
     }
     if (this.#phase === 'tunnel') {
-      if (!socket.writableNeedDrain) this.#client.socket.resume()
-    } else if (this.#streamed && !this.#bodyRead && !socket.writableNeedDrain) {
+      if (!out.blocked) this.#client.resumeTunnel()
+    } else if (this.#streamed && !this.#bodyRead && !out.blocked) {
       if (this.#phase === 'waiting') this.#deadline = Infinity
       this.#client.readBody()
     }
@@ -654,21 +653,21 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     this.#leaving = 'left'
     if (!frames.out.closed) this.#write(goingAway())
     this.#client.endPassing()
-    const socket = this.#lease?.connection.socket
-    if (socket?.writable === true) {
-      if (frames.in.between && !frames.in.closed) socket.write(goingAwayMasked())
-      socket.end()
+    const connection = this.#lease?.connection
+    if (connection?.socket.writable === true) {
+      if (frames.in.between && !frames.in.closed) connection.out.write(goingAwayMasked())
+      connection.socket.end()
     }
-    if (socket?.isPaused() === true) socket.resume()
-    this.#client.socket.resume()
+    if (connection?.socket.isPaused() === true) connection.socket.resume()
+    this.#client.resumeTunnel()
   }
 
   #tunnelData(chunk: Buffer): void {
-    const socket = this.#lease?.connection.socket
-    if (!socket?.writable) return
+    const connection = this.#lease?.connection
+    if (connection?.socket.writable !== true) return
     this.#frames?.in.pass(chunk)
     this.#tunnelBytesIn += chunk.length
-    if (!socket.write(chunk)) this.#client.socket.pause()
+    if (!connection.out.write(chunk)) this.#client.pauseTunnel()
   }
 
   /** Either side is gone: the other one gets what was on its way. */

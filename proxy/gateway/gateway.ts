@@ -16,6 +16,7 @@ import { begin, finish, isLack } from '../exchange/exchange.ts'
 import type { Peer } from '../exchange/peer.ts'
 import { answerClient, wantedUpgrade, type ForwardContext } from '../forward/forward.ts'
 import type { Refusal, RequestHead } from '../http1/contract.ts'
+import type { SocketIo } from '../io/contract.ts'
 import { fieldLines, responseHeadText } from '../http1/write.ts'
 import { GatewayLimits, type GatewayLimitSettings } from './limits.ts'
 import type { Transport } from './transport.ts'
@@ -26,6 +27,7 @@ export interface GatewayParts extends GatewayLimitSettings {
   /** Open connections of this worker; 0: no limit. */
   readonly maxConnections: number
   readonly transport: Transport
+  readonly io: SocketIo
 }
 
 /** Carries what was answered already: nothing that still comes is its matter. */
@@ -38,6 +40,7 @@ const ANSWERED: ExchangeCarrier = {
 export class Gateway implements ConnectionOwner {
   readonly connections: Connections
   readonly limits: ConnectionLimits
+  readonly io: SocketIo
   readonly #parts: GatewayParts
   readonly #turnedAway = new TurnedAway()
   readonly #admission: GatewayLimits
@@ -46,6 +49,7 @@ export class Gateway implements ConnectionOwner {
   constructor(parts: GatewayParts) {
     this.#parts = parts
     this.limits = parts.limits
+    this.io = parts.io
     const { headers, request, keepAlive, bodyIdle, linger, lingerIdle, tunnelIdle, tunnelHalfClosed } = parts.limits
     const { headersTimeout, bodyTimeout, bufferTime } = parts.context.forward
     const times = [headers, request, keepAlive, bodyIdle, linger, lingerIdle, tunnelIdle, tunnelHalfClosed]

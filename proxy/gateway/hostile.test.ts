@@ -4,7 +4,7 @@
  */
 import { afterAll, expect, it } from '@jest/globals'
 import { runHostile, type Outcome } from '../testing/hostile/run.ts'
-import { describeOnBoth } from '../workers/testing/both-paths.ts'
+import { describeOnAll } from '../workers/testing/ways.ts'
 import { Ends } from '../workers/testing/harness.ts'
 
 const number = (name: string, fallback: number): number => Number(process.env[name] ?? fallback)
@@ -17,7 +17,7 @@ function some(faults: readonly string[]): readonly string[] {
   return faults.length > 12 ? [...faults.slice(0, 12), `and ${faults.length - 12} more`] : faults
 }
 
-describeOnBoth(`random clients (SLUICE_SEED=${seed})`, () => {
+describeOnAll(`random clients (SLUICE_SEED=${seed})`, () => {
   const ends = new Ends()
   afterAll(() => ends.all())
   let outcome: Outcome

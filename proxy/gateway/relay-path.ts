@@ -18,7 +18,7 @@ export class RelayPath implements Pick<Transport, 'handle'> {
   handle(connection: ClientConnection, exchange: Exchange, cluster: Cluster): ExchangeCarrier {
     const carrier = new Forward(connection, exchange, cluster, this.#context)
     try {
-      carrier.start()
+      carrier.start(exchange.startedAt)
     } catch (error) {
       carrier.defect(error)
     }

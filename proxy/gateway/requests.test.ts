@@ -2,7 +2,7 @@ import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
 import { once } from 'node:events'
 import { afterEach, beforeEach, expect, it } from '@jest/globals'
 import { closed, fragment, host, path, upsert } from '../table/testing/fixtures.ts'
-import { describeOnBoth } from '../workers/testing/both-paths.ts'
+import { describeOnAll } from '../workers/testing/ways.ts'
 import {
   Ends,
   RawClient,
@@ -30,7 +30,7 @@ async function echo(port: number, asked: Parameters<typeof ask>[1]): Promise<Ech
   return JSON.parse(body) as Echo
 }
 
-describeOnBoth('what the backend sees', () => {
+describeOnAll('what the backend sees', () => {
   it.each([
     '/',
     '/a/..b',
@@ -155,7 +155,7 @@ describeOnBoth('what the backend sees', () => {
   })
 })
 
-describeOnBoth('bodies', () => {
+describeOnAll('bodies', () => {
   it('pass in both directions while they come', async () => {
     const address = await startBackend(ends, (request, response) => {
       request.on('data', (chunk: Buffer) => response.write(chunk.toString().toUpperCase()))
@@ -334,7 +334,7 @@ describeOnBoth('bodies', () => {
   })
 })
 
-describeOnBoth('what the client sees', () => {
+describeOnAll('what the client sees', () => {
   it('status, reason, repeated headers in order and case, no header of the hop', async () => {
     const address = await startRawBackend(ends, socket =>
       socket.once('data', () =>
@@ -526,7 +526,7 @@ describeOnBoth('what the client sees', () => {
   })
 })
 
-describeOnBoth('time limits', () => {
+describeOnAll('time limits', () => {
   it('504 if the backend does not answer in time', async () => {
     const address = await startBackend(ends, () => undefined)
     const rig = await inFrontOf(ends, [address], { UPSTREAM_HEADERS_TIMEOUT: '300ms' })
@@ -576,7 +576,7 @@ describeOnBoth('time limits', () => {
   })
 })
 
-describeOnBoth('a client that goes away', () => {
+describeOnAll('a client that goes away', () => {
   it.each([
     ['before the answer', 'GET / HTTP/1.1\r\nHost: a.example\r\n\r\n'],
     ['while it sends', 'POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 99999\r\n\r\nabc'],
@@ -604,7 +604,7 @@ describeOnBoth('a client that goes away', () => {
   })
 })
 
-describeOnBoth('pipelining', () => {
+describeOnAll('pipelining', () => {
   let rig: Rig
   beforeEach(async () => {
     const address = await startBackend(ends, (request, response) => {

@@ -3,7 +3,7 @@ import { connect } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import type { MemoryReading } from '../connection/memory-pressure.ts'
-import { describeOnBoth } from '../workers/testing/both-paths.ts'
+import { describeOnAll } from '../workers/testing/ways.ts'
 import {
   Ends,
   RawClient,
@@ -27,7 +27,7 @@ const seen = async (rig: Rig, headers: Record<string, string>): Promise<Echo> =>
 const get = (path = '/', ...more: readonly string[]): string =>
   `GET ${path} HTTP/1.1\r\n${['Host: a.example', ...more].join('\r\n')}\r\n\r\n`
 
-describeOnBoth('claims of a client', () => {
+describeOnAll('claims of a client', () => {
   const claims = {
     ...{ Proxy: 'http://proxy.invalid/', X_Auth_User: 'admin', Remote_Addr: '192.0.2.1' },
     ...{ 'ssl-client-verify': 'SUCCESS', 'Ssl-Client-Cert': 'x', X_Real_IP: '192.0.2.1' },
@@ -78,7 +78,7 @@ async function echoOf(rig: Rig, text: string): Promise<Partial<Echo> & { readonl
   return { ...(body.startsWith('{') ? (JSON.parse(body) as Echo) : {}), answer }
 }
 
-describeOnBoth('OPTIONS', () => {
+describeOnAll('OPTIONS', () => {
   const options = (target: string, ...more: readonly string[]): string =>
     `OPTIONS ${target} HTTP/1.1\r\n${['Host: b.example', 'Connection: close', ...more].join('\r\n')}\r\n\r\n`
 
@@ -133,7 +133,7 @@ describeOnBoth('OPTIONS', () => {
   })
 })
 
-describeOnBoth('Via', () => {
+describeOnAll('Via', () => {
   const via = 'Via: 1.1 outer, HTTP/2 cdn.example'
   const closing = ['Connection: close', via] as const
 
@@ -152,7 +152,7 @@ describeOnBoth('Via', () => {
   })
 })
 
-describeOnBoth('statuses of our own', () => {
+describeOnAll('statuses of our own', () => {
   it.each([
     ['TRACE', 'TRACE / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n', 405],
     ['a target beyond the limit', get(`/${'a'.repeat(20_000)}`, 'Connection: close'), 414],
@@ -192,7 +192,7 @@ describeOnBoth('statuses of our own', () => {
   })
 })
 
-describeOnBoth('what passes as it is', () => {
+describeOnAll('what passes as it is', () => {
   it('bytes above 127 in the target, and methods that nobody registered', async () => {
     // Node's own server would refuse them.
     const address = await startRawBackend(ends, socket => {
@@ -230,7 +230,7 @@ describeOnBoth('what passes as it is', () => {
   })
 })
 
-describeOnBoth('a client that sends its body slowly', () => {
+describeOnAll('a client that sends its body slowly', () => {
   it.each([
     ['occupies no backend, where it is small', '65536', 0],
     ['is passed on as it comes, where it is not', '3', 1],
@@ -246,7 +246,7 @@ describeOnBoth('a client that sends its body slowly', () => {
   })
 })
 
-describeOnBoth('limits', () => {
+describeOnAll('limits', () => {
   it('a connection ends in good order after its requests', async () => {
     const rig = await echoing(ends, { KEEP_ALIVE_REQUESTS: '3' })
     const client = new RawClient(rig.http)
@@ -475,7 +475,7 @@ describeOnBoth('limits', () => {
   })
 })
 
-describeOnBoth('a connection goes on', () => {
+describeOnAll('a connection goes on', () => {
   it('when the end of its body comes with what is too much to be gathered', async () => {
     const rig = await echoing(ends, { BODY_BUFFER: '3' })
     const client = new RawClient(rig.http)
@@ -487,7 +487,7 @@ describeOnBoth('a connection goes on', () => {
   })
 })
 
-describeOnBoth("a backend's connection is not used again", () => {
+describeOnAll("a backend's connection is not used again", () => {
   it.each([
     ['it answered before it had all of the request', 'HTTP/1.1 413 Payload Too Large\r\nContent-Length: 0\r\n\r\n'],
     ['it says so', 'HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n'],
@@ -510,7 +510,7 @@ describeOnBoth("a backend's connection is not used again", () => {
   })
 })
 
-describeOnBoth('the size of an answer', () => {
+describeOnAll('the size of an answer', () => {
   const answers = {
     'with a length': 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfour',
     'in chunks': 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nfour\r\n0\r\nX: y\r\n\r\n',

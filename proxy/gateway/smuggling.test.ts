@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals'
-import { describeOnBoth } from '../workers/testing/both-paths.ts'
+import { describeOnAll } from '../workers/testing/ways.ts'
 import {
   Ends,
   RawClient,
@@ -36,7 +36,7 @@ async function start(): Promise<void> {
 }
 
 function describeOnRig(name: string, body: () => void): void {
-  describeOnBoth(name, () => {
+  describeOnAll(name, () => {
     beforeAll(start)
     afterAll(() => ends.all())
     body()

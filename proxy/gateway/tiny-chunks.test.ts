@@ -15,7 +15,7 @@ import { HOSTILE_ENVIRONMENT, resources, whatIsLeft } from '../testing/hostile/r
 import { sendChunks, type ChunkPlan } from '../testing/hostile/tiny-chunks.ts'
 import { WorkerFleet } from '../workers/fleet.ts'
 import { resourceLimits } from '../workers/heap.ts'
-import { describeOnBoth } from '../workers/testing/both-paths.ts'
+import { describeOnAll } from '../workers/testing/ways.ts'
 import { Ends, TEST_ENVIRONMENT, ask, site, startPlane } from '../workers/testing/harness.ts'
 
 const ends = new Ends()
@@ -35,7 +35,7 @@ const PATIENT = {
   UPSTREAM_BODY_TIMEOUT: '20s',
 }
 
-describeOnBoth('clients that send chunks of a byte each', () => {
+describeOnAll('clients that send chunks of a byte each', () => {
   it('are answered, are not felt by others, and leave nothing behind', async () => {
     const notes = new Notes()
     const calmNotes = new Notes()

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { afterEach, expect, it } from '@jest/globals'
+import { describeOnAll } from '../workers/testing/ways.ts'
 import { WebSocket, WebSocketServer } from 'ws'
 import { echoConfig } from '../../e2e/echo/config.ts'
 import type { SeenRequest } from '../../e2e/echo/answers.ts'
@@ -49,7 +50,7 @@ async function message(socket: WebSocket): Promise<string> {
 const HANDSHAKE =
   'GET / HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n'
 
-describe('WebSocket', () => {
+describeOnAll('WebSocket', () => {
   it('shows the backend Host, Authorization, Origin, Cookie and subprotocols as the client sent them', async () => {
     const rig = await echoing()
     const sent = { host: 'A.example:8080', authorization: 'Bearer x', origin: 'https://o.example', cookie: 'a=b' }
@@ -154,7 +155,7 @@ describe('WebSocket', () => {
   })
 })
 
-describe('a tunnel, when the proxy goes,', () => {
+describeOnAll('a tunnel, when the proxy goes,', () => {
   const SWITCH = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'
   const GOING_AWAY = '\x88\x02\x03\xe9'
 
@@ -253,7 +254,7 @@ describe('a tunnel, when the proxy goes,', () => {
   })
 })
 
-describe('an upgrade that does not happen', () => {
+describeOnAll('an upgrade that does not happen', () => {
   it('brings the answer of the backend', async () => {
     const address = await startBackend(
       ends,

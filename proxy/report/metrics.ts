@@ -5,6 +5,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client'
 import { LATENCY_BUCKETS_MS } from '../../protocol/messages.ts'
+import type { SocketIoName } from '../io/contract.ts'
 import type { WorkerState } from '../workers/fleet.ts'
 import {
   CLOSED,
@@ -36,6 +37,7 @@ export interface MetricsSource {
   readonly totals: TotalCounts
   readonly upstream: UpstreamTotals
   readonly version: string
+  readonly socketIo: SocketIoName
   readonly workers: () => {
     readonly serving: number
     readonly crashes: number
@@ -395,5 +397,8 @@ function stateMetrics(registry: Registry, source: MetricsSource): void {
   info('sluice_build_info', 'Version of the proxy and of Node.', () => ({
     version: source.version,
     node: process.version,
+  }))
+  info('sluice_socket_io_info', 'How bytes get into sockets and out of them (SOCKET_IO, if it works here).', () => ({
+    socket_io: source.socketIo,
   }))
 }

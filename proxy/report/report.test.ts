@@ -161,6 +161,7 @@ function metricsOf(
       totals,
       upstream,
       version: '1',
+      socketIo: 'direct',
       workers: () => ({ serving: 1, crashes: 0, stalls: 2, outOfMemory: 4, heapLimitBytes: 256 }),
       appliedAt: () => appliedAt,
     },
@@ -260,6 +261,7 @@ describe('metrics', () => {
     totals.add(recorder.flush()!)
     const text = await textOf(metricsOf(totals, Date.now()))
     expect(text).toContain('\nsluice_stream_connected 1\n')
+    expect(text).toContain('\nsluice_socket_io_info{socket_io="direct"} 1\n')
     expect(text).toContain('\nsluice_updates_refused 2\n')
     expect(text).toContain('\nsluice_disk_copy_failed 0\n')
     expect(text).toContain('\nsluice_worker_stalls_total 2\n')

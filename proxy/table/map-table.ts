@@ -67,9 +67,12 @@ export class MapTable implements Table {
     const challenges = this.#challenges.size === 0 ? undefined : this.#challenges.get(host)
     const challenge = challenges === undefined ? null : match(challenges, path)
     if (challenge !== null) return challenge
+    const chosen = this.#hosts.get(host) ?? this.#hosts.get(wildcardOf(host) ?? '')
+    const route = chosen === undefined ? null : match(chosen, path)
+    if (route !== null) return route
     const any = this.#hosts.get('')
-    const chosen = this.#hosts.get(host) ?? this.#hosts.get(wildcardOf(host) ?? '') ?? any
-    return (chosen && match(chosen, path)) ?? (any === undefined || any === chosen ? null : defaultOf(any))
+    if (any === undefined || any === chosen) return null
+    return chosen === undefined ? match(any, path) : defaultOf(any)
   }
 
   certificates(serverName: string): readonly Certificate[] {

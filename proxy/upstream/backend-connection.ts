@@ -1,6 +1,7 @@
 /** One connection to an endpoint, from the SYN to its end. */
 import type { Socket } from 'node:net'
 import { DataPlaneError, errorCode } from '../errors.ts'
+import type { SocketIo, SocketWriter } from '../io/contract.ts'
 import type { BackendConnection, BackendReader } from './contract.ts'
 
 /** Who waits for a connection that is being opened. */
@@ -21,11 +22,18 @@ export interface ConnectionOwner {
   lost(connection: Connection): void
 }
 
-/** @param onData gets what arrives */
-export type Open = (onData: (chunk: Buffer) => void) => Socket
+/** How a connection is opened and written to. */
+export interface Opening {
+  /** Gives a socket on its way to be connected, with allowHalfOpen, nothing listened to. @param onData gets what arrives */
+  readonly open: (onData: (chunk: Buffer) => void) => Socket
+  readonly io: SocketIo
+  /** Milliseconds. */
+  readonly timeout: number
+}
 
 export class Connection implements BackendConnection {
   readonly socket: Socket
+  readonly out: SocketWriter
   reader: BackendReader | null = null
   /** While it is being opened: null when nobody waits any more. */
   taker: Taker | null
@@ -43,10 +51,10 @@ export class Connection implements BackendConnection {
   #connectTimer: NodeJS.Timeout | null
   #error: Error | null = null
 
-  /** @param open gives a socket on its way to be connected, with allowHalfOpen, nothing listened to */
-  constructor(owner: ConnectionOwner, open: Open, taker: Taker, probe: boolean, now: number, timeout: number) {
+  constructor(owner: ConnectionOwner, { open, io, timeout }: Opening, taker: Taker, probe: boolean, now: number) {
     const socket = open(chunk => this.#data(chunk))
     this.socket = socket
+    this.out = io.writer(socket, () => this.reader?.onDrain())
     this.taker = taker
     this.probe = probe
     this.begun = now
@@ -58,7 +66,6 @@ export class Connection implements BackendConnection {
       this.#opened()
       owner.opened(this)
     })
-    socket.on('drain', () => this.reader?.onDrain())
     socket.on('end', () => {
       if (this.reader !== null) this.reader.onEnd()
       else socket.destroy()

@@ -2,6 +2,8 @@
 import type { ServiceKey } from '../../protocol/objects.ts'
 import type { TableUpdate } from '../table/update.ts'
 import { EndpointAdmission, EndpointCluster, type ClusterCounts, type ClusterSurroundings } from './cluster.ts'
+import type { SocketIo } from '../io/contract.ts'
+import { STREAMS } from '../io/streams.ts'
 import type { Cluster, Clusters } from './contract.ts'
 import { tcpConnector, Endpoint, type Connect } from './endpoint.ts'
 import type { UpstreamSettings } from './settings.ts'
@@ -15,6 +17,7 @@ export interface ClusterSetParts {
   readonly now?: () => number
   readonly random?: () => number
   readonly connect?: Connect
+  readonly io?: SocketIo
 }
 
 export interface ClusterSizes extends Readonly<ClusterCounts> {
@@ -68,6 +71,7 @@ export class ClusterSet implements Clusters {
       now: parts.now ?? (() => performance.now()),
       random: parts.random ?? Math.random,
       connect: parts.connect ?? tcpConnector(),
+      io: parts.io ?? STREAMS,
       tally: new Tally(),
       admission: new EndpointAdmission(),
       connectFailed: parts.connectFailed ?? (() => undefined),

@@ -78,8 +78,7 @@ export class EndpointCluster implements Cluster, Tallied {
     return this.#counts
   }
 
-  lease(request: LeaseRequest, waiter: LeaseWaiter): () => void {
-    const now = this.#near.now()
+  lease(request: LeaseRequest, waiter: LeaseWaiter, now = this.#near.now()): () => void {
     if (request.exclude === null && !request.fresh) this.#retries().request(now)
     const endpoint = this.pick(request, NONE, now)
     if (endpoint === null) {
@@ -92,7 +91,7 @@ export class EndpointCluster implements Cluster, Tallied {
     // What every request wants to be: nothing is made but the lease.
     if (idle !== null && now - idle.idleSince < TRUSTED_MS) {
       this.counts.reuses++
-      waiter.leased(this.loan(endpoint, idle, true, 0))
+      waiter.leased(this.loan(endpoint, idle, true, now, 0))
       return nothing
     }
     const wish = new Wish(this, this.#near, request, waiter, now)
@@ -163,10 +162,10 @@ export class EndpointCluster implements Cluster, Tallied {
     endpoint.end()
   }
 
-  loan(endpoint: Endpoint, connection: Connection, reused: boolean, connectMs: number): Lease {
+  loan(endpoint: Endpoint, connection: Connection, reused: boolean, at: number, connectMs: number): Lease {
     this.#near.tally.add(this, LEASES)
     endpoint.leased()
-    return new Loan(this, endpoint, connection, reused, connectMs)
+    return new Loan(this, endpoint, connection, reused, at, connectMs)
   }
 
   connecting(): void {
@@ -180,9 +179,8 @@ export class EndpointCluster implements Cluster, Tallied {
     this.#near.connectFailed()
   }
 
-  returned(endpoint: Endpoint, connection: Connection, result: LeaseResult): void {
+  returned(endpoint: Endpoint, connection: Connection, result: LeaseResult, now = this.#near.now()): void {
     this.undo(endpoint)
-    const now = this.#near.now()
     if (result === 'failed') {
       this.#near.tally.add(this, FAILURES)
       endpoint.exchangeBroke(now, connection.probe)
@@ -262,6 +260,7 @@ const NONE: readonly Endpoint[] = []
 class Loan implements Lease {
   readonly connection: Connection
   readonly reused: boolean
+  readonly at: number
   readonly connectMs: number
   readonly #cluster: EndpointCluster
   readonly #endpoint: Endpoint
@@ -272,12 +271,14 @@ class Loan implements Lease {
     endpoint: Endpoint,
     connection: Connection,
     reused: boolean,
+    at: number,
     connectMs: number,
   ) {
     this.#cluster = cluster
     this.#endpoint = endpoint
     this.connection = connection
     this.reused = reused
+    this.at = at
     this.connectMs = connectMs
     connection.answered = false
     connection.exchanges++
@@ -287,10 +288,10 @@ class Loan implements Lease {
     return this.#endpoint.address
   }
 
-  done(result: LeaseResult): void {
+  done(result: LeaseResult, now?: number): void {
     if (this.#over) return
     this.#over = true
-    this.#cluster.returned(this.#endpoint, this.connection, result)
+    this.#cluster.returned(this.#endpoint, this.connection, result, now)
   }
 }
 
@@ -386,8 +387,9 @@ class Wish implements Taker {
     if (this.#over || endpoint === null) return
     this.#over = true
     this.#connecting = null
-    const connectMs = reused ? 0 : this.#near.now() - this.#attemptBegun
-    this.#waiter.leased(this.#cluster.loan(endpoint, connection, reused, connectMs))
+    const now = this.#near.now()
+    const connectMs = reused ? 0 : now - this.#attemptBegun
+    this.#waiter.leased(this.#cluster.loan(endpoint, connection, reused, now, connectMs))
   }
 
   /**

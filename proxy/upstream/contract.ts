@@ -4,6 +4,7 @@
  */
 import type { Socket } from 'node:net'
 import type { ServiceKey } from '../../protocol/objects.ts'
+import type { SocketWriter } from '../io/contract.ts'
 
 /** Who reads a backend's connection right now. No method may throw. */
 export interface BackendReader {
@@ -23,6 +24,7 @@ export interface BackendReader {
  */
 export interface BackendConnection {
   readonly socket: Socket
+  readonly out: SocketWriter
   reader: BackendReader | null
 }
 
@@ -46,8 +48,10 @@ export interface Lease {
   readonly reused: boolean
   /** Milliseconds spent connecting; 0 where it is reused. */
   readonly connectMs: number
-  /** Gives the connection back. Exactly once; later calls do nothing. */
-  done(result: LeaseResult): void
+  /** When it was lent: performance.now(). */
+  readonly at: number
+  /** Gives the connection back. Exactly once; later calls do nothing. @param now performance.now(), if it is known */
+  done(result: LeaseResult, now?: number): void
 }
 
 export interface LeaseRequest {
@@ -87,8 +91,9 @@ export interface Cluster {
    * and time in the settings).
    * @returns takes the wish back; does nothing once the waiter was called. A connection that is being opened then and
    *   has no other taker is kept as idle if it comes, and none is opened for nobody
+   * @param now performance.now(), if it is known
    */
-  lease(request: LeaseRequest, waiter: LeaseWaiter): () => void
+  lease(request: LeaseRequest, waiter: LeaseWaiter, now?: number): () => void
   /** True if one more try of an exchange fits the retry budget of this Service; counts it. */
   mayRetry(): boolean
 }

@@ -5,7 +5,8 @@
 import { connect as connectSocket, type Socket } from 'node:net'
 import type { ServiceKey } from '../../protocol/objects.ts'
 import { splitAddress } from './address.ts'
-import { connectFailure, Connection, type ConnectionOwner, type Open, type Taker } from './backend-connection.ts'
+import type { SocketIo } from '../io/contract.ts'
+import { connectFailure, Connection, type ConnectionOwner, type Taker } from './backend-connection.ts'
 import type { Candidate } from './choose.ts'
 import { Health } from './health.ts'
 import { IdleConnections, isOld } from './idle-connections.ts'
@@ -24,6 +25,7 @@ export interface Surroundings {
   /** From 0 to 1, 1 excluded. */
   readonly random: () => number
   readonly connect: Connect
+  readonly io: SocketIo
   /** An endpoint did not take a connection. */
   readonly connectFailed: () => void
   readonly tally: Tally
@@ -148,8 +150,9 @@ export class Endpoint implements Candidate, ConnectionOwner, Tallied {
     this.#near.tally.add(this, CONNECTS)
     try {
       const { host, port } = splitAddress(this.address)
-      const open: Open = onData => this.#near.connect(host, port, onData)
-      return new Connection(this, open, taker, probe, now, connectTimeout)
+      const { connect, io } = this.#near
+      const opening = { open: connect.bind(null, host, port), io, timeout: connectTimeout }
+      return new Connection(this, opening, taker, probe, now)
     } catch (error) {
       // Node throws for ports and options that cannot be, and reports everything else by an event.
       this.#connectFailed(now, probe)

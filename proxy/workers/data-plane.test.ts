@@ -15,7 +15,7 @@ afterEach(() => ends.all())
 /** As /metrics says it. */
 async function metric(totals: TotalCounts, name: string): Promise<number> {
   const metrics = createMetrics({
-    ...{ totals, upstream: new UpstreamTotals(() => true), version: 'test' },
+    ...{ totals, upstream: new UpstreamTotals(() => true), version: 'test', socketIo: 'streams' },
     workers: () => ({ serving: 1, crashes: 0, stalls: 0, outOfMemory: 0, heapLimitBytes: 0 }),
     ...{ logDropped: () => ({ access: 0, own: 0 }), workerStates: () => [], appliedAt: () => null },
     table: () => ({ ingresses: 0, hosts: 0, certificates: 0, services: 0 }),

@@ -6,7 +6,7 @@ import type { Connections } from '../connection/connections.ts'
 import type { MemoryReading } from '../connection/memory-pressure.ts'
 import { openAccessLog } from '../exchange/access-log.ts'
 import type { AccessLog } from '../exchange/exchange.ts'
-import { viaLines } from '../exchange/headers.ts'
+import { ClientLines, viaLines } from '../exchange/headers.ts'
 import { HttpDate } from '../exchange/http-date.ts'
 import { RequestIds } from '../exchange/request-ids.ts'
 import { plainAddress } from '../exchange/peer.ts'
@@ -18,6 +18,7 @@ import { FrontDoor } from '../frontdoor/frontdoor.ts'
 import { Gateway, type GatewayParts } from '../gateway/gateway.ts'
 import { Paths } from '../gateway/paths.ts'
 import type { Transport } from '../gateway/transport.ts'
+import { ioOf } from '../io/choose.ts'
 import type { LineSink } from '../log/lines.ts'
 import { Output } from '../log/output.ts'
 import type { CountsDelta } from '../report/counts.ts'
@@ -77,11 +78,13 @@ export class DataPlane {
   static async create(setup: DataPlaneSetup): Promise<DataPlane> {
     const { config, defaultCertificate, ticketSecrets, onDefect, onWarning, lines, memory = memoryReader() } = setup
     const recorder = new Recorder()
-    const clusters = new ClusterSet(config.upstream, { connectFailed: () => recorder.connectFailure() })
+    const io = ioOf(config.socketIo)
+    const clusters = new ClusterSet(config.upstream, { io, connectFailed: () => recorder.connectFailure() })
     const table = new MapTable(clusters)
     const accessLog = openAccessLog(config.accessLog === 'off' ? null : (lines ?? directLines(config)))
     const context: ForwardContext = {
       ...{ table, recorder, accessLog, publicPorts: config.publicPorts, date: new HttpDate(), ids: new RequestIds() },
+      clientLines: new ClientLines(),
       trusted: new TrustedAddresses(config.trustedAddresses),
       forward: {
         headersTimeout: config.upstreamHeadersTimeout,
@@ -101,7 +104,7 @@ export class DataPlane {
     }
     const transport = await Paths.create(config.requestPath, context)
     const gatewayParts: Parts['gatewayParts'] = {
-      ...{ maxConnections: config.maxConnections, maxRequests: config.maxRequests },
+      ...{ io, maxConnections: config.maxConnections, maxRequests: config.maxRequests },
       maxConnectionsPerClient: config.maxConnectionsPerClient,
       memoryHighWater: config.memoryHighWater / 100,
       limits: {

@@ -1,7 +1,8 @@
 import { Agent } from 'node:http'
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { afterEach, expect, it } from '@jest/globals'
+import { describeOnAll } from './testing/ways.ts'
 import { WebSocket } from 'ws'
 import { echoConfig } from '../../e2e/echo/config.ts'
 import { EchoServer } from '../../e2e/echo/server.ts'
@@ -40,7 +41,7 @@ async function echoServer(): Promise<string> {
   return `127.0.0.1:${await server.listen('127.0.0.1')}`
 }
 
-describe('table updates under load', () => {
+describeOnAll('table updates under load', () => {
   it('300 of them fail no request, close no connection and leave a WebSocket alone', async () => {
     const rig = await startPlane(ends)
     const addresses = await Promise.all([0, 1].map(n => startBackend(ends, (_, response) => response.end(`v${n}`))))
@@ -118,7 +119,7 @@ describe('table updates under load', () => {
   })
 })
 
-describe('drain', () => {
+describeOnAll('drain', () => {
   it('announces itself, closes idle connections, lets requests finish, and gives tunnels their time', async () => {
     const rig = await startPlane(ends)
     for (const update of site('a.example', [await echoServer()])) rig.plane.apply(update)

@@ -27,7 +27,7 @@ import { endpoints, fragment, host, path, upsert } from '../../table/testing/fix
 import type { TableUpdate } from '../../table/update.ts'
 import { ownSecrets } from '../../frontdoor/ticket-keys.ts'
 import { DataPlane, type DataPlaneSetup } from '../data-plane.ts'
-import { pathUnderTest } from './both-paths.ts'
+import { wayUnderTest } from './ways.ts'
 
 export type Environment = Readonly<Record<string, string>>
 
@@ -75,8 +75,7 @@ export async function startPlane(
   env: Environment = {},
   setup: Pick<DataPlaneSetup, 'memory'> = {},
 ): Promise<Rig> {
-  const path = pathUnderTest()
-  const config = dataPlaneConfig({ ...TEST_ENVIRONMENT, REQUEST_PATH: path, ...env })
+  const config = dataPlaneConfig({ ...TEST_ENVIRONMENT, ...wayUnderTest(), ...env })
   const defaultCertificate = await createDefaultCertificate()
   const plane = await DataPlane.create({
     config,

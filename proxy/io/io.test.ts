@@ -1,0 +1,190 @@
+import { afterEach, describe, expect, it, jest } from '@jest/globals'
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Ends } from '../workers/testing/harness.ts'
+import { working } from './choose.ts'
+import type { SocketIo, SocketWriter } from './contract.ts'
+import { directIo } from './direct.ts'
+import { tryOut } from './self-test.ts'
+import { STREAMS } from './streams.ts'
+
+const ends = new Ends()
+afterEach(async () => {
+  jest.restoreAllMocks()
+  await ends.all()
+})
+
+/** Two ends of a connection through the kernel. */
+async function pair(): Promise<{ readonly ours: Socket; readonly client: Socket }> {
+  const server = createServer({ allowHalfOpen: true })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const accepted = once(server, 'connection') as Promise<[Socket]>
+  const client = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', allowHalfOpen: true })
+  const [ours] = await accepted
+  for (const socket of [ours, client]) socket.on('error', () => undefined)
+  ends.add(() => {
+    server.close()
+    ours.destroy()
+    client.destroy()
+  })
+  return { ours, client }
+}
+
+const MEGABYTES_16 = 16_777_216
+const ignore = (): void => undefined
+
+describe.each([
+  ['streams', STREAMS],
+  ['direct', directIo()],
+] as const)('bytes through %s', (name, io) => {
+  it('is what its name says', async () => {
+    const { ours } = await pair()
+    expect([io.writer(ours, ignore), io.reader(ours, ignore)].map(part => part.constructor.name)).toEqual(
+      name === 'streams' ? ['StreamWriter', 'StreamReader'] : ['DirectWriter', 'DirectReader'],
+    )
+  })
+
+  it('works by its own test', async () => {
+    await tryOut(io)
+  })
+
+  it('says when a write has to wait, and when it has gone; an end comes behind it', async () => {
+    const { ours, client } = await pair()
+    let drains = 0
+    const writer = io.writer(ours, () => drains++)
+    expect([writer.write('short'), writer.blocked, writer.unsent]).toEqual([true, false, 0])
+    expect(writer.write(Buffer.alloc(MEGABYTES_16, 'x'))).toBe(false)
+    expect(writer.blocked).toBe(true)
+    expect(writer.unsent).toBeGreaterThan(0)
+    expect(writer.write(' and a text')).toBe(false)
+    ours.end()
+    expect(drains).toBe(0)
+    const got: Buffer[] = []
+    client.on('data', (chunk: Buffer) => got.push(chunk))
+    await once(client, 'end')
+    const text = Buffer.concat(got).toString('latin1')
+    expect([text.length, text.slice(0, 6), text.slice(-12)]).toEqual([MEGABYTES_16 + 16, 'shortx', 'x and a text'])
+    expect([writer.blocked, writer.unsent]).toEqual([false, 0])
+  })
+
+  it('goes on after a wait', async () => {
+    const { ours, client } = await pair()
+    const drained = Promise.withResolvers<undefined>()
+    const writer = io.writer(ours, () => drained.resolve(undefined))
+    writer.writeAll(['head', Buffer.alloc(MEGABYTES_16), 'end'])
+    client.resume()
+    await drained.promise
+    expect([writer.blocked, writer.unsent, writer.write('more')]).toEqual([false, 0, true])
+  })
+
+  it('reads nothing while it is paused, and all of it after', async () => {
+    const { ours, client } = await pair()
+    let got = ''
+    const reader = io.reader(ours, chunk => (got += chunk.toString('latin1')))
+    client.write('one')
+    while (got === '') await sleep(5)
+    reader.pause()
+    reader.pause()
+    client.write('two')
+    await sleep(100)
+    expect(got).toBe('one')
+    reader.resume()
+    reader.resume()
+    while (got.length < 6) await sleep(5)
+    expect(got).toBe('onetwo')
+  })
+
+  it('hears an end behind the last bytes', async () => {
+    const { ours, client } = await pair()
+    let got = ''
+    io.reader(ours, chunk => (got += chunk.toString('latin1')))
+    const ended = once(ours, 'end').then(() => got)
+    client.end('last')
+    expect(await ended).toBe('last')
+    expect([ours.writable, ours.destroyed]).toEqual([true, false])
+  })
+
+  it('closes with an error where the other side is gone', async () => {
+    const { ours, client } = await pair()
+    const writer = io.writer(ours, ignore)
+    io.reader(ours, ignore)
+    const failed = Promise.withResolvers<NodeJS.ErrnoException>()
+    ours.on('error', failed.resolve)
+    const closed = new Promise(resolve => ours.once('close', resolve))
+    // What waits is lost with it.
+    writer.write(Buffer.alloc(MEGABYTES_16))
+    client.resetAndDestroy()
+    expect((await failed.promise).code).toMatch(/^(?:ECONNRESET|EPIPE)$/)
+    expect(await closed).toBe(true)
+    expect(writer.write('too late')).toBe(false)
+  })
+
+  it('hears of no drain once it is closed', async () => {
+    const { ours } = await pair()
+    const drained = jest.fn()
+    const writer = io.writer(ours, drained)
+    writer.write(Buffer.alloc(MEGABYTES_16))
+    ours.destroy()
+    await once(ours, 'close')
+    await sleep(20)
+    expect(drained).not.toHaveBeenCalled()
+  })
+})
+
+describe('a way that does not work', () => {
+  const good = directIo()
+  const writing = (change: (writer: SocketWriter) => Partial<SocketWriter>): SocketIo => ({
+    ...good,
+    writer: (socket, onDrain) => {
+      const writer = good.writer(socket, onDrain)
+      const all: SocketWriter = {
+        ...{ unsent: 0, blocked: false },
+        write: data => writer.write(data),
+        writeAll: pieces => writer.writeAll(pieces),
+      }
+      return { ...all, ...change(writer) }
+    },
+  })
+
+  it.each<[string, SocketIo, RegExp]>([
+    ['loses bytes', writing(() => ({ writeAll: () => true })), /in place of/],
+    [
+      'never waits',
+      writing(writer => ({
+        write: data => writer.write(data) || true,
+        writeAll: pieces => writer.writeAll(pieces) || true,
+      })),
+      /no write had to wait/,
+    ],
+    ['says that bytes wait', writing(() => ({ unsent: 1 })), /some is said to wait/],
+    [
+      'changes bytes',
+      { ...good, reader: (socket, onData) => good.reader(socket, chunk => onData(Buffer.from(chunk).reverse())) },
+      /in place of/,
+    ],
+  ])('%s: it is told', async (_, io, reason) => {
+    await expect(tryOut(io)).rejects.toMatchObject({
+      code: 'SLUICE_DIRECT_IO',
+      cause: { message: expect.stringMatching(reason) },
+    })
+  })
+
+  it('is not taken; the public one is, with a warning', async () => {
+    const warnings: string[] = []
+    jest.spyOn(process as unknown as { binding: () => unknown }, 'binding').mockReturnValue({})
+    expect(await working('direct', warning => warnings.push(warning))).toBe('streams')
+    expect(warnings).toEqual(['SOCKET_IO=direct is not used: this Node has no stream_wrap as it is needed'])
+  })
+
+  it('is taken where it works', async () => {
+    expect(await working('direct', warning => expect(warning).toBe(''))).toBe('direct')
+  })
+
+  it('is not asked for unless somebody wants it', async () => {
+    const binding = jest.spyOn(process as unknown as { binding: () => unknown }, 'binding')
+    expect(await working('streams', warning => expect(warning).toBe(''))).toBe('streams')
+    expect(binding).not.toHaveBeenCalled()
+  })
+})

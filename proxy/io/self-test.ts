@@ -1,0 +1,104 @@
+/** What is private to Node may work otherwise in the next one: a way is tried out before clients' bytes take it. */
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { DataPlaneError } from '../errors.ts'
+import type { SocketIo, SocketReader } from './contract.ts'
+
+const PIECE = 262_144
+/** As many as find no room in what kernels keep of a connection: that is some megabytes. */
+const MOST_PIECES = 256
+/** So often the kernel has to be waited for. */
+const WAITS = 3
+const TIMEOUT_MS = 10_000
+
+/**
+ * Sends some megabytes over a connection of its own, on the loopback interface: to an end that stops reading again and
+ * again, with texts, buffers and several at once, and back.
+ * @throws DataPlaneError SLUICE_DIRECT_IO: what came is not what was sent, or not in time
+ */
+export async function tryOut(io: SocketIo): Promise<void> {
+  const sockets: Socket[] = []
+  const server = createServer({ allowHalfOpen: true }, socket => {
+    sockets.push(socket)
+    mirror(socket, io)
+  })
+  server.listen(0, '127.0.0.1')
+  try {
+    await once(server, 'listening')
+    const client = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', allowHalfOpen: true })
+    sockets.push(client)
+    await withIn(TIMEOUT_MS, sendAndCompare(client, io))
+  } catch (cause) {
+    throw new DataPlaneError('SLUICE_DIRECT_IO', `direct writes and reads do not work with Node ${process.version}`, {
+      cause,
+    })
+  } finally {
+    server.close()
+    for (const socket of sockets) socket.destroy()
+  }
+}
+
+/** Says what it got, and ends when the other side ends. */
+function mirror(socket: Socket, io: SocketIo): void {
+  const hash = createHash('sha256')
+  const writer = io.writer(socket, () => undefined)
+  let reads = 0
+  const reader: SocketReader = io.reader(socket, chunk => {
+    hash.update(chunk)
+    if (++reads % 16 > 0) return
+    reader.pause()
+    setImmediate(() => reader.resume())
+  })
+  socket.on('error', () => undefined)
+  socket.on('end', () => {
+    writer.writeAll([Buffer.from('got '), hash.digest('hex')])
+    writer.write('\n')
+    socket.end()
+  })
+}
+
+async function sendAndCompare(socket: Socket, io: SocketIo): Promise<void> {
+  await once(socket, 'connect')
+  const sent = createHash('sha256')
+  let answer = ''
+  let drained: (() => void) | null = null
+  io.reader(socket, chunk => (answer += chunk.toString('latin1')))
+  const writer = io.writer(socket, () => drained?.())
+  const ended = once(socket, 'end')
+  let waits = 0
+  for (let i = 0; waits < WAITS; i++) {
+    if (i === MOST_PIECES) throw new Error('no write had to wait')
+    const piece = Buffer.alloc(PIECE, `piece ${i} \xff`, 'latin1')
+    sent.update(piece)
+    if (write(i, piece)) continue
+    waits++
+    await new Promise<void>(resolve => (drained = resolve))
+  }
+  socket.end()
+  await ended
+  const expected = `got ${sent.digest('hex')}\n`
+  if (answer !== expected) throw new Error(`got ${JSON.stringify(answer)} in place of ${JSON.stringify(expected)}`)
+  if (writer.unsent > 0) throw new Error('all was taken, and some is said to wait')
+
+  function write(i: number, piece: Buffer): boolean {
+    if (i % 3 === 0) return writer.write(piece)
+    const half = piece.toString('latin1', 0, PIECE / 2)
+    const rest = piece.subarray(PIECE / 2)
+    if (i % 3 === 1) return writer.writeAll([half, rest])
+    writer.write(half)
+    return writer.write(rest)
+  }
+}
+
+async function withIn(milliseconds: number, work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not done in ${milliseconds} ms`)), milliseconds)
+  })
+  try {
+    await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
