@@ -123,12 +123,14 @@ describe('tables', () => {
     const text = renderRowA([
       { name: 'nginx', version: '1.2', rounds: rounds(20, 40, 30), fault: null },
       { name: 'Traefik', version: '', rounds: [], fault: 'no network' },
+      { name: 'Sluice, relay past the streams', version: '0.1', rounds: rounds(25, 50, 37.5), fault: null },
       { name: 'Sluice, relay path', version: '0.1', rounds: rounds(40, 80, 60), fault: null },
       { name: 'Sluice, full path', version: '0.1', rounds: rounds(80, 160, 120), fault: null },
     ])
     expect(text).toMatch(/\| nginx 1\.2 +\| +30\.0 \(20\.0\.\.40\.0\) .* 1\.00 \(1\.00\.\.1\.00\) \| +not measured \|/)
     expect(text).toMatch(/\| Traefik +\| +not measured: no network \|/)
     expect(text).toMatch(/\| Sluice, relay path 0\.1 .* 0\.50 \(0\.50\.\.0\.50\) \| +not measured \|/)
+    expect(text).toContain('relay past the streams 0.80 of nginx or more; this build: 0.80')
     expect(text).toContain('relay path 0.80 of nginx or more; this build: 0.50')
     expect(text).toContain('full path 0.25 of nginx or more; this build: 0.25')
   })

@@ -16,10 +16,13 @@ const CONNECTIONS = 64
 const WARM_UP = 2
 
 /** Ways of a request through Sluice (docs/proxy.md), and what must be reached of nginx. */
-const PATHS = ['relay', 'full'] as const
-const TARGETS = { relay: 0.8, full: 0.25 } as const
+const WAYS = [
+  { what: 'relay past the streams', path: 'relay', io: 'direct', target: 0.8 },
+  { what: 'relay path', path: 'relay', io: 'streams', target: 0.8 },
+  { what: 'full path', path: 'full', io: 'streams', target: 0.25 },
+] as const
 
-const nameOf = (path: (typeof PATHS)[number]): string => `Sluice, ${path} path`
+const nameOf = ({ what }: (typeof WAYS)[number]): string => `Sluice, ${what}`
 
 export interface Round {
   /** Microseconds of CPU time per request. */
@@ -54,11 +57,12 @@ export async function rowA(bench: Bench): Promise<Section> {
     ['nginx', () => startNginxProxy(place, upstream.port)],
     ['HAProxy', () => startHaproxy(place, upstream.port)],
     ['Traefik', () => startTraefik(place, upstream.port)],
-    ...PATHS.map((path): readonly [string, () => Promise<Server>] => [
-      nameOf(path),
+    ...WAYS.map((way, i): readonly [string, () => Promise<Server>] => [
+      nameOf(way),
       async () => {
-        const options = { folder: `${folder}/table-${path}`, hosts: [HOST], upstream: `127.0.0.1:${upstream.port}` }
-        return startSluice({ ...place, table: await writeTable(options), probe: false, path })
+        const options = { folder: `${folder}/table-${i}`, hosts: [HOST], upstream: `127.0.0.1:${upstream.port}` }
+        const { path, io } = way
+        return startSluice({ ...place, table: await writeTable(options), probe: false, path, io })
       },
     ]),
   ]
@@ -106,7 +110,7 @@ export async function rowA(bench: Bench): Promise<Section> {
       `wrk ${/wrk (?:debian\/)?(\S+)/.exec(wrkVersion)?.[1] ?? 'unknown'}`,
     ],
     text: renderRowA(contenders),
-    failed: contenders.some(({ name, fault }) => fault !== null && PATHS.some(path => name === nameOf(path))),
+    failed: contenders.some(({ name, fault }) => fault !== null && WAYS.some(way => name === nameOf(way))),
   }
 }
 
@@ -154,11 +158,11 @@ export function renderRowA(contenders: readonly Contender[]): string {
       ratio('Traefik', rounds),
     ]
   })
-  const reached = PATHS.map(path => {
-    const ours = roundsOf(nameOf(path)).flatMap(({ cpu }, i) => (roundsOf('nginx')[i]?.cpu ?? Number.NaN) / cpu)
+  const reached = WAYS.map(way => {
+    const ours = roundsOf(nameOf(way)).flatMap(({ cpu }, i) => (roundsOf('nginx')[i]?.cpu ?? Number.NaN) / cpu)
     const known = ours.filter(Number.isFinite)
     const figure = known.length === 0 ? 'not measured' : spreadOf(known).median.toFixed(2)
-    return `${path} path ${TARGETS[path].toFixed(2)} of nginx or more; this build: ${figure}`
+    return `${way.what} ${way.target.toFixed(2)} of nginx or more; this build: ${figure}`
   })
   return [
     table(head, rows),

@@ -9,6 +9,7 @@ import packageJson from '../../package.json' with { type: 'json' }
 import type { Certificate, Fragment } from '../../protocol/objects.ts'
 import { LastTable } from '../../proxy/disk/last-table.ts'
 import type { RequestPath } from '../../proxy/gateway/transport.ts'
+import type { SocketIoName } from '../../proxy/io/contract.ts'
 import { checksumsOf, entry, hashOf } from '../../proxy/stream/testing/messages.ts'
 import { certificate, fragment, host, path, tls } from '../../proxy/table/testing/fixtures.ts'
 import type { Leaf } from '../pki/pki.ts'
@@ -30,6 +31,8 @@ export interface SluicePlace extends Place {
   readonly probe: boolean
   /** REQUEST_PATH; else the default. */
   readonly path?: RequestPath
+  /** SOCKET_IO; else the default. What does not work here is not measured. */
+  readonly io?: SocketIoName
 }
 
 export interface Memory {
@@ -129,7 +132,7 @@ async function imageOptions(): Promise<string> {
 }
 
 /** One worker, access log off. Ready when this resolves. */
-export async function startSluice({ ends, core, table, probe, path }: SluicePlace): Promise<Sluice> {
+export async function startSluice({ ends, core, table, probe, path, io }: SluicePlace): Promise<Sluice> {
   let ports: Ports | null = null
   let figures: readonly ThreadFigures[] | null = null
   const onLine = (text: string): void => {
@@ -151,6 +154,7 @@ export async function startSluice({ ends, core, table, probe, path }: SluicePlac
         WORKERS: '1',
         ACCESS_LOG: 'off',
         ...(path === undefined ? {} : { REQUEST_PATH: path }),
+        ...(io === undefined ? {} : { SOCKET_IO: io }),
       },
       ...{ LISTEN_ADDRESS: '127.0.0.1', HTTP_PORT: '0', HTTPS_PORT: '0', ADMIN_PORT: '0' },
       ...{ DRAIN_DELAY: '0', DRAIN_TIMEOUT: '1s' },
@@ -160,6 +164,7 @@ export async function startSluice({ ends, core, table, probe, path }: SluicePlac
   const startMs = performance.now() - begun
   const startCpuMs = cpuOfTree(program.pid) / 1000
   const { http, https, admin } = ports as unknown as Ports
+  if (io !== undefined) await expectIo(admin, io)
   const memory = async (): Promise<Memory> => {
     figures = null
     program.child.kill('SIGUSR2')
@@ -175,6 +180,12 @@ export async function startSluice({ ends, core, table, probe, path }: SluicePlac
   }
   const version = await sluiceVersion()
   return { name: 'Sluice', version, pid: program.pid, port: http, https, admin, startMs, startCpuMs, memory }
+}
+
+/** @throws Error where it does not work here, and the streams are used */
+async function expectIo(admin: number, io: SocketIoName): Promise<void> {
+  const text = await (await fetch(`http://127.0.0.1:${admin}/metrics`)).text()
+  if (!text.includes(`sluice_socket_io_info{socket_io="${io}"} 1`)) throw new Error(`SOCKET_IO=${io} does not work here`)
 }
 
 /** 0: no answer. */
