@@ -185,7 +185,8 @@ export async function startSluice({ ends, core, table, probe, path, io }: Sluice
 /** @throws Error where it does not work here, and the streams are used */
 async function expectIo(admin: number, io: SocketIoName): Promise<void> {
   const text = await (await fetch(`http://127.0.0.1:${admin}/metrics`)).text()
-  if (!text.includes(`sluice_socket_io_info{socket_io="${io}"} 1`)) throw new Error(`SOCKET_IO=${io} does not work here`)
+  if (!text.includes(`sluice_socket_io_info{socket_io="${io}"} 1`))
+    throw new Error(`SOCKET_IO=${io} does not work here`)
 }
 
 /** 0: no answer. */

@@ -250,7 +250,7 @@ export class ClientConnection {
 
   /** What outlives this read must not be overwritten by the next one. */
   #owned(bytes: Buffer): Buffer {
-    return this.#in.lends ? Buffer.from(bytes) : bytes
+    return this.#in.lends(bytes) ? Buffer.from(bytes) : bytes
   }
 
   /** A client that takes no answers gets no more of them begun. */

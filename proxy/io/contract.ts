@@ -20,8 +20,8 @@ export interface SocketWriter {
 }
 
 export interface SocketReader {
-  /** What comes is a view that the next read overwrites: what is kept has to be copied. */
-  readonly lends: boolean
+  /** True of what the next read overwrites, and of every view of it: what is kept has to be copied. */
+  lends(bytes: Buffer): boolean
   pause(): void
   resume(): void
 }

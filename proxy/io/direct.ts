@@ -140,11 +140,12 @@ function completed(this: WriteRequest, status: number): void {
 }
 
 class DirectReader implements SocketReader {
-  readonly lends = true
   readonly #socket: Socket
+  readonly #buffer: Buffer
 
   constructor(socket: Socket, handle: Handle, wrap: StreamWrap, buffer: Buffer, onData: (chunk: Buffer) => void) {
     this.#socket = socket
+    this.#buffer = buffer
     const { onread: ofNode } = handle
     const { streamBaseState: state, kReadBytesOrError: READ } = wrap
     handle.useUserBuffer(buffer)
@@ -155,6 +156,10 @@ class DirectReader implements SocketReader {
       onData(buffer.subarray(0, length))
       return undefined
     }
+  }
+
+  lends(bytes: Buffer): boolean {
+    return bytes.buffer === this.#buffer.buffer
   }
 
   pause(): void {
@@ -168,7 +173,7 @@ class DirectReader implements SocketReader {
     const handle = handleOf(this.#socket)
     if (handle === null || handle.reading) return
     handle.reading = true
-    handle.readStart()
+    if (handle.readStart() !== 0) this.#socket.destroy()
   }
 }
 

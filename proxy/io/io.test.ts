@@ -82,7 +82,12 @@ describe.each([
   it('reads nothing while it is paused, and all of it after', async () => {
     const { ours, client } = await pair()
     let got = ''
-    const reader = io.reader(ours, chunk => (got += chunk.toString('latin1')))
+    const reader = io.reader(ours, chunk => {
+      // What is lent, and every view of it, says so; a copy is nobody else's.
+      const lent = [chunk, chunk.subarray(1), Buffer.from(chunk)].map(bytes => reader.lends(bytes))
+      expect(lent).toEqual(name === 'streams' ? [false, false, false] : [true, true, false])
+      got += chunk.toString('latin1')
+    })
     client.write('one')
     while (got === '') await sleep(5)
     reader.pause()
@@ -133,6 +138,10 @@ describe.each([
   })
 })
 
+const fails = (): never => {
+  throw new Error('not here')
+}
+
 describe('a way that does not work', () => {
   const good = directIo()
   const writing = (change: (writer: SocketWriter) => Partial<SocketWriter>): SocketIo => ({
@@ -168,6 +177,32 @@ describe('a way that does not work', () => {
     await expect(tryOut(io)).rejects.toMatchObject({
       code: 'SLUICE_DIRECT_IO',
       cause: { message: expect.stringMatching(reason) },
+    })
+  })
+
+  it.each<[string, SocketIo]>([
+    ['cannot write', writing(() => ({ write: fails, writeAll: fails }))],
+    ['has no writer', { ...good, writer: fails }],
+    ['has no reader', { ...good, reader: fails }],
+    [
+      'breaks its connection',
+      {
+        ...good,
+        writer: (socket, onDrain) => {
+          setImmediate(() => socket.resetAndDestroy())
+          return good.writer(socket, onDrain)
+        },
+      },
+    ],
+    [
+      'cannot pause',
+      { ...good, reader: (socket, onData) => ({ ...good.reader(socket, onData), pause: fails, resume: fails }) },
+    ],
+  ])('%s: it is told, at once, and the process goes on', async (_, io) => {
+    await expect(tryOut(io)).rejects.toMatchObject({
+      code: 'SLUICE_DIRECT_IO',
+      // Nor by its limit.
+      cause: { message: expect.not.stringMatching(/not done in/) },
     })
   })
 

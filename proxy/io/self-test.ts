@@ -39,33 +39,49 @@ export async function tryOut(io: SocketIo): Promise<void> {
   }
 }
 
-/** Says what it got, and ends when the other side ends. */
+/** Says what it got, and ends when the other side ends. What throws here is heard of by the other end: this one is gone. */
 function mirror(socket: Socket, io: SocketIo): void {
-  const hash = createHash('sha256')
-  const writer = io.writer(socket, () => undefined)
-  let reads = 0
-  const reader: SocketReader = io.reader(socket, chunk => {
-    hash.update(chunk)
-    if (++reads % 16 > 0) return
-    reader.pause()
-    setImmediate(() => reader.resume())
-  })
+  const guarded = (act: () => void): void => {
+    try {
+      act()
+    } catch {
+      socket.destroy()
+    }
+  }
   socket.on('error', () => undefined)
-  socket.on('end', () => {
-    writer.writeAll([Buffer.from('got '), hash.digest('hex')])
-    writer.write('\n')
-    socket.end()
+  guarded(() => {
+    const hash = createHash('sha256')
+    const writer = io.writer(socket, () => undefined)
+    let reads = 0
+    const reader: SocketReader = io.reader(socket, chunk => {
+      hash.update(chunk)
+      if (++reads % 16 > 0) return
+      guarded(() => reader.pause())
+      setImmediate(() => guarded(() => reader.resume()))
+    })
+    socket.on('end', () =>
+      guarded(() => {
+        writer.writeAll([Buffer.from('got '), hash.digest('hex')])
+        writer.write('\n')
+        socket.end()
+      }),
+    )
   })
 }
 
 async function sendAndCompare(socket: Socket, io: SocketIo): Promise<void> {
-  await once(socket, 'connect')
+  // Whatever fails the socket from here on ends the test at once.
+  const failed = new Promise<never>((_, reject) => {
+    socket.on('error', reject)
+    socket.on('close', () => reject(new Error('the connection is closed')))
+  })
+  await Promise.race([failed, once(socket, 'connect')])
   const sent = createHash('sha256')
   let answer = ''
   let drained: (() => void) | null = null
   io.reader(socket, chunk => (answer += chunk.toString('latin1')))
   const writer = io.writer(socket, () => drained?.())
-  const ended = once(socket, 'end')
+  const ended = new Promise<void>(resolve => socket.on('end', resolve))
   let waits = 0
   for (let i = 0; waits < WAITS; i++) {
     if (i === MOST_PIECES) throw new Error('no write had to wait')
@@ -73,10 +89,10 @@ async function sendAndCompare(socket: Socket, io: SocketIo): Promise<void> {
     sent.update(piece)
     if (write(i, piece)) continue
     waits++
-    await new Promise<void>(resolve => (drained = resolve))
+    await Promise.race([failed, new Promise<void>(resolve => (drained = resolve))])
   }
   socket.end()
-  await ended
+  await Promise.race([failed, ended])
   const expected = `got ${sent.digest('hex')}\n`
   if (answer !== expected) throw new Error(`got ${JSON.stringify(answer)} in place of ${JSON.stringify(expected)}`)
   if (writer.unsent > 0) throw new Error('all was taken, and some is said to wait')

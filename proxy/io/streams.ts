@@ -32,12 +32,15 @@ class StreamWriter implements SocketWriter {
 }
 
 class StreamReader implements SocketReader {
-  readonly lends = false
   readonly #socket: Socket
 
   constructor(socket: Socket, onData: (chunk: Buffer) => void) {
     this.#socket = socket
     socket.on('data', onData)
+  }
+
+  lends(): boolean {
+    return false
   }
 
   pause(): void {
