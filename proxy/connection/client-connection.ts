@@ -8,8 +8,8 @@ import { BodyReader } from '../http1/body-reader.ts'
 import { CHUNKED, UNTIL_CLOSE, type Fields, type RequestHead, type Refusal } from '../http1/contract.ts'
 import { RequestHeadReader } from '../http1/head-reader.ts'
 import { Pieces } from '../http1/pieces.ts'
-import type { SocketIo, SocketReader, SocketWriter } from '../io/contract.ts'
 import { chunkHead, lastChunk, responseHeadText, CHUNK_END, LAST_CHUNK } from '../http1/write.ts'
+import type { SocketIo, SocketReader, SocketWriter } from '../io/contract.ts'
 import type { Peer } from '../exchange/peer.ts'
 import { takenByKernel } from './taken-by-kernel.ts'
 
@@ -277,6 +277,12 @@ export class ClientConnection {
     this.#in.pause()
   }
 
+  #unpause(): void {
+    if (!this.#paused) return
+    this.#paused = false
+    this.#in.resume()
+  }
+
   /** What was kept is read now, as far as it may be. */
   #resume(): void {
     if (this.#reading) return
@@ -505,21 +511,6 @@ export class ClientConnection {
     return this.#writeAll([before, piece])
   }
 
-  /** For tunnels: reads no more until `resumeTunnel`. */
-  pauseTunnel(): void {
-    this.#pause()
-  }
-
-  resumeTunnel(): void {
-    this.#unpause()
-  }
-
-  #unpause(): void {
-    if (!this.#paused) return
-    this.#paused = false
-    this.#in.resume()
-  }
-
   /** Lets the head go that still waits for a piece of its body: an event stream may have none for a long time. */
   flush(): void {
     if (this.#pendingHead === null || this.#state !== 'busy') return
@@ -611,6 +602,15 @@ export class ClientConnection {
   pass(chunk: Buffer): boolean {
     this.#deadline = after(this.#tunnelLimit, performance.now())
     return this.#write(chunk)
+  }
+
+  /** For tunnels: reads no more until `resumeTunnel`. */
+  pauseTunnel(): void {
+    this.#pause()
+  }
+
+  resumeTunnel(): void {
+    this.#unpause()
   }
 
   /** For tunnels: the other side sends no more. */

@@ -1,7 +1,7 @@
 /**
  * Bytes past the streams of Node: writes go to the handle of a socket at once, and reads come from it into one buffer of
- * the worker. The socket stays what it is: how it opens, ends, fails and closes is Node's matter. No other file knows what
- * a handle is; what is used of it is private to Node (lib/net.js, lib/internal/stream_base_commons.js, src/stream_base.cc),
+ * the worker. The socket stays what it is: how it opens, ends, fails and closes is Node's matter. No other file reads from
+ * a handle or writes to it; what is used of it is private to Node (lib/net.js, lib/internal/stream_base_commons.js, src/stream_base.cc),
  * which is why it is off unless asked for, and tried out before it is used (self-test.ts).
  */
 import type { Socket } from 'node:net'

@@ -14,7 +14,7 @@ const TIMEOUT_MS = 10_000
 
 /**
  * Sends some megabytes over a connection of its own, on the loopback interface: to an end that stops reading again and
- * again, with texts, buffers and several at once, and back.
+ * again, with texts, buffers and several at once; it answers with their digest.
  * @throws DataPlaneError SLUICE_DIRECT_IO: what came is not what was sent, or not in time
  */
 export async function tryOut(io: SocketIo): Promise<void> {

@@ -66,7 +66,7 @@ export const BACKENDS: readonly Kind[] = [
   share('errors-5', 'v1', '5 % errors beside none'),
   share('errors-2', 'v1', '2 % errors beside none'),
   share('errors-5', 'noisy', '5 % errors beside 1 %'),
-  // Half a point beyond the README's limit would take 14 000 requests on the first pod: who wants to see one point more says so.
+  // Half a point beyond the README's limit would take some 14 000 requests on the first pod (by the binomial, nine times of ten): who wants to see one point more says so.
   share('errors-2', 'noisy', '2 % errors beside 1 %, `maxDrop: 0.1`', { successRate: { min: 95, maxDrop: 0.1 } }, 400),
   to('tls-go', 'a Service that speaks TLS alone and says so in plain (Go, nginx: 400)', by('clientErrorRate')),
   to('tls-node', 'a Service that speaks TLS alone and closes what is plain', by('successRate')),
