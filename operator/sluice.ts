@@ -23,6 +23,7 @@ import { Starter } from './control/starter.ts'
 import { supersededAgain } from './control/superseded.ts'
 import { Turns } from './control/turns.ts'
 import { Fleet } from './fleet/fleet.ts'
+import { reportIntervalMs } from './fleet/report-interval.ts'
 import { OperatorBase } from './kube/base.ts'
 import type { OperatorOptions } from './kube/base.ts'
 import { sleep, systemClock } from './kube/clock.ts'
@@ -61,10 +62,8 @@ export interface SluiceOptions extends OperatorOptions {
   readonly keysWanted: () => void
 }
 
-/** Between reports of proxies, in milliseconds: while nothing is rolled out, and at most while something is. */
+/** Between reports of proxies while nothing is rolled out. Milliseconds. */
 const IDLE_REPORT_MS = 10_000
-const BUSY_REPORT_MS = 2_000
-const FASTEST_REPORT_MS = 1_000
 /** Certificates begin and end without an event. A clock that is set is noticed after this time, too. */
 const LONGEST_SLEEP_MS = 3_600_000
 const REOPEN_MS = 200
@@ -565,16 +564,15 @@ export class SluiceOperator extends OperatorBase {
   #observe(): Observation {
     const objects = new Set<ObjectKey>(this.#addresses.asked)
     const hosts = new Set<string>()
-    let intervalMs = IDLE_REPORT_MS
-    for (const { object, spec } of this.#rollouts.open()) {
+    const rollouts = [...this.#rollouts.open()]
+    for (const { object, spec } of rollouts) {
       objects.add(object)
       const view = this.pipeline.view(object)
-      const wanted = view?.policy?.settings.intervalMs ?? BUSY_REPORT_MS
-      intervalMs = Math.min(intervalMs, Math.max(FASTEST_REPORT_MS, Math.min(BUSY_REPORT_MS, wanted)))
       if (view === null) continue
       for (const host of hostsOfRollout(view, spec.revision, this.pipeline.hostsOfSecret(object))) hosts.add(host)
     }
-    const probes = observedProbes(this.#rollouts.open(), key => this.pipeline.view(key))
+    const intervalMs = rollouts.length === 0 ? IDLE_REPORT_MS : reportIntervalMs(this.fleet.pods().length)
+    const probes = observedProbes(rollouts, key => this.pipeline.view(key))
     const asked = probes.length === 0 ? {} : { probes }
     return { objects: [...objects].sort(), hosts: [...hosts].sort(), intervalMs, ...asked }
   }

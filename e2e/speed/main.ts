@@ -1,7 +1,7 @@
 /**
  * `make speed`: how long a rollout takes where nothing is wrong with it, beside a change that nobody governs; how long a bad change
  * harms; and what both ask of the API server. On five proxies, with the README's policy. docs/safety.md
- * CHANGES=20; ONLY=arrivals leaves the rest out; KEEP=1 leaves the node up.
+ * CHANGES=20 and BAD=10 say how many; ONLY=arrivals|harm|writes leaves the others out; KEEP=1 leaves the node up.
  */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -20,7 +20,6 @@ import { Space } from '../node/harness/space.ts'
 import { spanOf } from '../node/harness/load.ts'
 
 const FLEET = 5
-const BAD_CHANGES = 5
 const BAD_PER_SECOND = 400
 const GOOD_PER_SECOND = 100
 /** Asking five proxies more often would take the machine from what is measured. */
@@ -30,6 +29,9 @@ const BETWEEN_MS = 1_000
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const { env } = process
 const CHANGES = Number(env['CHANGES'] ?? 20)
+const BAD_CHANGES = Number(env['BAD'] ?? 10)
+const ONLY = env['ONLY'] ?? ''
+const isWanted = (part: 'arrivals' | 'harm' | 'writes'): boolean => ONLY === '' || ONLY === part
 const say = (line: string): void => console.log(line)
 
 /** The README's. */
@@ -174,11 +176,11 @@ async function run(): Promise<void> {
       for (const name of ofIt) await space.serves(space.host(name), 'v1', 60_000)
     }
     await ruled.policy(names.ruled.length, POLICY)
-    if (env['ONLY'] !== 'arrivals') {
-      // First, while no other rollout writes; those of the last measurement go on for minutes.
-      say(`a whole rollout of README's policy: ${await rolloutWrites(ruled)}`)
+    // First, while no other rollout writes; those of the last measurement go on for minutes.
+    if (isWanted('writes')) say(`a whole rollout of README's policy: ${await rolloutWrites(ruled)}`)
+    if (isWanted('harm'))
       say(`a bad change, ${BAD_PER_SECOND} requests/s: first bad answer to last: ${inMs(await harm(ruled))}`)
-    }
+    if (!isWanted('arrivals')) return
     const times = await arrivals(free, ruled)
     say(`nobody governs: to the last of ${FLEET} proxies: ${inMs(times.free)}`)
     say(`README's policy: to the first batch: ${inMs(times.ruled)}`)
