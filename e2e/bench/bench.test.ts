@@ -1,10 +1,12 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { Ends } from './ends.ts'
+import { parseH2load, tlsFaultOf } from './h2load.ts'
 import { expectBody, parseAnswer } from './http-answer.ts'
 import { parseCores, parseRss, parseStat, treeOf } from './proc.ts'
+import { oursFailed, renderRounds, versionsOf } from './rounds.ts'
+import type { Contender } from './rounds.ts'
 import { messageOf } from './row.ts'
-import { renderRowA } from './row-a.ts'
 import { commandOf, settingsFrom } from './settings.ts'
 import { numberText, spreadOf, spreadText } from './stats.ts'
 import { table, withSection } from './table.ts'
@@ -59,6 +61,35 @@ describe('wrk', () => {
     expect(faultOf({ ...result, requests: 0 }, 1_200, 64)).toContain('no answer')
     expect(faultOf(result, 1_300, 64)).toContain('were read')
     expect(faultOf({ ...result, bytes: 2_400_000 }, 1_200, 64)).toContain('were read')
+  })
+})
+
+describe('h2load', () => {
+  const said = `starting benchmark...
+TLS Protocol: TLSv1.3
+Cipher: TLS_AES_128_GCM_SHA256
+Application protocol: http/1.1
+
+finished in 934.79ms, 213.95 req/s, 31.13KB/s
+requests: 200 total, 200 started, 200 done, 199 succeeded, 1 failed, 0 errored, 0 timeout
+status codes: 199 2xx, 0 3xx, 1 4xx, 0 5xx
+traffic: 29.10KB (29800) total, 21.09KB (21600) headers (space savings 0.00%), 200.00KB (204800) data
+`
+  const result = { requests: 200, good: 200, bodyBytes: 204_800, seconds: 2, protocol: 'TLSv1.3' }
+
+  it('says what it counted', () => {
+    expect(parseH2load(said)).toEqual({ ...result, good: 199, seconds: 0.93479 })
+    expect(parseH2load(said.replace('934.79ms', '2.00s')).seconds).toBe(2)
+    expect(() => parseH2load('Could not resolve host')).toThrow('Could not resolve')
+  })
+
+  it('every answer has to be right, and over TLS 1.3', () => {
+    expect(tlsFaultOf(result, 1_024)).toBeNull()
+    expect(tlsFaultOf({ ...result, good: 199 }, 1_024)).toContain('1 of 200')
+    expect(tlsFaultOf({ ...result, requests: 0, good: 0 }, 1_024)).toContain('no answer')
+    expect(tlsFaultOf({ ...result, protocol: 'TLSv1.2' }, 1_024)).toContain('TLSv1.2')
+    expect(tlsFaultOf(result, 1_100)).toContain('were read')
+    expect(tlsFaultOf({ ...result, bodyBytes: 409_600 }, 1_024)).toContain('were read')
   })
 })
 
@@ -120,13 +151,26 @@ describe('tables', () => {
   it('compare the rounds of one time with each other, and say who is missing', () => {
     const rounds = (...cpu: readonly number[]): readonly { cpu: number; rate: number }[] =>
       cpu.map(us => ({ cpu: us, rate: 1e6 / us }))
-    const text = renderRowA([
+    const contenders: readonly Contender[] = [
       { name: 'nginx', version: '1.2', rounds: rounds(20, 40, 30), fault: null },
       { name: 'Traefik', version: '', rounds: [], fault: 'no network' },
       { name: 'Sluice, relay past the streams', version: '0.1', rounds: rounds(25, 50, 37.5), fault: null },
       { name: 'Sluice, relay path', version: '0.1', rounds: rounds(40, 80, 60), fault: null },
       { name: 'Sluice, full path', version: '0.1', rounds: rounds(80, 160, 120), fault: null },
-    ])
+    ]
+    const targets = [
+      { name: 'Sluice, relay past the streams', ratio: 0.8 },
+      { name: 'Sluice, relay path', ratio: 0.8 },
+      { name: 'Sluice, full path', ratio: 0.25 },
+      { name: 'Sluice, another path', ratio: 0.5 },
+    ]
+    const text = renderRounds(contenders, { unit: 'request', showsRate: true, targets })
+    expect(text).toMatch(/^\| proxy +\| +CPU µs\/request \| +requests\/s on one core \|/)
+    expect(renderRounds(contenders, { unit: 'handshake', showsRate: false, targets })).not.toContain('on one core')
+    expect(versionsOf(contenders)).not.toContain('Traefik ')
+    expect(oursFailed(contenders)).toBe(false)
+    expect(oursFailed([...contenders, { name: 'Sluice, x', version: '', rounds: [], fault: 'no' }])).toBe(true)
+    expect(text).toContain('another path 0.50 of nginx or more; this build: not measured')
     expect(text).toMatch(/\| nginx 1\.2 +\| +30\.0 \(20\.0\.\.40\.0\) .* 1\.00 \(1\.00\.\.1\.00\) \| +not measured \|/)
     expect(text).toMatch(/\| Traefik +\| +not measured: no network \|/)
     expect(text).toMatch(/\| Sluice, relay path 0\.1 .* 0\.50 \(0\.50\.\.0\.50\) \| +not measured \|/)
@@ -152,13 +196,13 @@ describe('a reason', () => {
 describe('settings', () => {
   it('have defaults, and are part of the command that measures again', () => {
     const settings = settingsFrom({})
-    expect(settings).toMatchObject({ rounds: 3, duration: 5, rows: ['A', 'B', 'C', 'D'], write: false })
+    expect(settings).toMatchObject({ rounds: 3, duration: 5, rows: ['A', 'B', 'C', 'D', 'E', 'F'], write: false })
     expect(commandOf('A', settings)).toBe('ONLY=A ROUNDS=3 DURATION=5 make bench')
     expect(settingsFrom({ ONLY: 'D, A', WRITE: '1', ROUNDS: '1' })).toMatchObject({ rows: ['D', 'A'], write: true })
   })
 
   it.each([
-    ['ONLY', 'E'],
+    ['ONLY', 'G'],
     ['ROUNDS', '0'],
     ['DURATION', '5s'],
     ['HOSTS', '-1'],

@@ -2,6 +2,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import type { Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 
 export interface Answer {
   readonly status: number
@@ -44,6 +45,14 @@ export class Connection {
   static async open(port: number): Promise<Connection> {
     const socket = connect(port, '127.0.0.1')
     await once(socket, 'connect')
+    return new Connection(socket)
+  }
+
+  /** TLS 1.3. @param ca PEM: who signed the certificate, which is looked at */
+  static async openTls(port: number, host: string, ca: string): Promise<Connection> {
+    const tls = { ca, servername: host, ALPNProtocols: ['http/1.1'], minVersion: 'TLSv1.3' } as const
+    const socket = connectTls({ host: '127.0.0.1', port, ...tls })
+    await once(socket, 'secureConnect')
     return new Connection(socket)
   }
 

@@ -14,10 +14,13 @@ import { rowD } from './row-d.ts'
 import { SettingError, commandOf, settingsFrom } from './settings.ts'
 import type { Row, Settings } from './settings.ts'
 import { bundleSluice } from './sluice.ts'
+import { rowE, rowF } from './tls-rows.ts'
 import { withSection } from './table.ts'
 
 const DOCUMENT = join(import.meta.dirname, '../../docs/benchmarks.md')
-const MEASURE: Readonly<Record<Row, (bench: Bench) => Promise<Section>>> = { A: rowA, B: rowB, C: rowC, D: rowD }
+const MEASURE: Readonly<Record<Row, (bench: Bench) => Promise<Section>>> = {
+  ...{ A: rowA, B: rowB, C: rowC, D: rowD, E: rowE, F: rowF },
+}
 
 /** Processes that want a core, for each core there is, above which a machine is not this run's alone. */
 const BUSY = 0.25

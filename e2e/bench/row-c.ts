@@ -1,7 +1,5 @@
 /** Row C: what an idle TLS connection costs in memory. */
-import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { connect } from 'node:tls'
 import { Authority } from '../pki/pki.ts'
 import { Connection, expectBody } from './http-answer.ts'
 import { BODY, HOST, startUpstream } from './peers.ts'
@@ -31,7 +29,10 @@ export async function rowC(bench: Bench): Promise<Section> {
   const authority = await Authority.root('bench')
   const leaf = await authority.issue({ hosts: [HOST] })
   const upstream = await startUpstream({ ends, folder, core: loadCore })
-  const options = { folder: `${folder}/tls`, hosts: [HOST], upstream: `127.0.0.1:${upstream.port}`, leaf }
+  const options = {
+    ...{ folder: `${folder}/tls`, hosts: [HOST], upstream: `127.0.0.1:${upstream.port}` },
+    tls: { leaf, keyType: 'ECDSA' as const },
+  }
   const copy = await writeTable(options)
   const rounds: Idle[] = []
   for (let round = 0; round < settings.rounds; round++) {
@@ -85,10 +86,7 @@ async function open(count: number, port: number, ca: string): Promise<readonly C
   const connections: Connection[] = []
   const lane = async (size: number): Promise<void> => {
     for (let i = 0; i < size; i++) {
-      const tls = { ca, servername: HOST, ALPNProtocols: ['http/1.1'], minVersion: 'TLSv1.3' } as const
-      const socket = connect({ host: '127.0.0.1', port, ...tls })
-      await once(socket, 'secureConnect')
-      const connection = new Connection(socket)
+      const connection = await Connection.openTls(port, HOST, ca)
       connections.push(connection)
       expectBody(await connection.ask(HOST), BODY)
     }

@@ -1,6 +1,6 @@
 /** Settings of a run, from its environment. Pure. */
 
-export const ROWS = ['A', 'B', 'C', 'D'] as const
+export const ROWS = ['A', 'B', 'C', 'D', 'E', 'F'] as const
 export type Row = (typeof ROWS)[number]
 
 export interface Settings {
@@ -38,6 +38,8 @@ export function commandOf(row: Row, { rounds, duration, hosts, idle }: Settings)
     B: `HOSTS=${hosts}`,
     C: `IDLE=${idle}`,
     D: `HOSTS=${hosts}`,
+    E: `DURATION=${duration}`,
+    F: `DURATION=${duration}`,
   }
   return `ONLY=${row} ROUNDS=${rounds} ${used[row]} make bench`
 }

@@ -12,7 +12,7 @@ import type { RequestPath } from '../../proxy/gateway/transport.ts'
 import type { SocketIoName } from '../../proxy/io/contract.ts'
 import { checksumsOf, entry, hashOf } from '../../proxy/stream/testing/messages.ts'
 import { certificate, fragment, host, path, tls } from '../../proxy/table/testing/fixtures.ts'
-import type { Leaf } from '../pki/pki.ts'
+import type { KeyType, Leaf } from '../pki/pki.ts'
 import type { Place } from './peers.ts'
 import type { ProbeLine, ThreadFigures } from './probe.ts'
 import { output, start, untilTrue } from './programs.ts'
@@ -86,19 +86,19 @@ export interface TableOptions {
   readonly hosts: readonly string[]
   /** `127.0.0.1:port`. */
   readonly upstream: string
-  /** For all hosts; null: no TLS. */
-  readonly leaf?: Leaf | null
+  /** For all hosts; none given: no TLS. */
+  readonly tls?: { readonly leaf: Leaf; readonly keyType: KeyType }
 }
 
 /** Writes a copy of a table as the proxy itself does. @returns its folder */
-export async function writeTable({ folder, hosts, upstream, leaf = null }: TableOptions): Promise<string> {
+export async function writeTable({ folder, hosts, upstream, tls: served }: TableOptions): Promise<string> {
   await mkdir(folder)
   const payloads: (Fragment | Certificate)[] = hosts.map((name, i) =>
     fragment(`web-${i}`, [host(name, path('Prefix /', SERVICE))], {
-      ...{ governed: false, tls: leaf === null ? [] : [tls('web', name)] },
+      ...{ governed: false, tls: served === undefined ? [] : [tls('web', name)] },
     }),
   )
-  if (leaf !== null) payloads.push(certificate('web', 'ECDSA', leaf))
+  if (served !== undefined) payloads.push(certificate('web', served.keyType, served.leaf))
   const entries = payloads.map(payload => entry(payload))
   await new LastTable(folder).write({
     ...{ entries, endpoints: [[SERVICE, [upstream]]] },
