@@ -22,9 +22,15 @@ const HANDSHAKES_PER_SECOND = 200
 const WARM_UP = 2
 const WARM_UP_OF_HANDSHAKES = 15
 
-const PATHS = ['relay', 'full'] as const
+/** Ways of a request through Sluice (docs/proxy.md). */
+const WAYS = [
+  { name: 'Sluice, relay past the streams', path: 'relay', io: 'direct' },
+  { name: 'Sluice, relay path', path: 'relay', io: 'streams' },
+  { name: 'Sluice, full path', path: 'full', io: 'streams' },
+] as const
 
-const nameOf = (path: (typeof PATHS)[number]): string => `Sluice, ${path} path`
+/** For all that is only routed. */
+const RELAYS = WAYS.filter(({ path }) => path === 'relay').map(({ name }) => name)
 
 interface OverTls {
   readonly keyType: KeyType
@@ -33,12 +39,17 @@ interface OverTls {
   readonly unit: string
 }
 
+/** What the relays have to reach of nginx. */
+function targetsOf(ratio: number): readonly Target[] {
+  return RELAYS.map(name => ({ name, ratio }))
+}
+
 export async function rowE(bench: Bench): Promise<Section> {
   const connections = { keptAlive: CONNECTIONS }
   const { versions, contenders } = await contestOf(bench, {
     ...{ keyType: 'ECDSA', connections, unit: 'request', warmUp: WARM_UP },
   })
-  const targets: readonly Target[] = [{ name: nameOf('relay'), ratio: 0.7 }]
+  const targets = targetsOf(0.7)
   return {
     title: `HTTPS keep-alive, TLS 1.3, ${CONNECTIONS} connections, 1 KiB body`,
     versions,
@@ -58,7 +69,7 @@ export async function rowF(bench: Bench): Promise<Section> {
     const connections = { perRequest: HANDSHAKES_PER_SECOND }
     const contest = { keyType, connections, unit: 'connection', warmUp: WARM_UP_OF_HANDSHAKES }
     const { versions, contenders } = await bench.ends.during(ends => contestOf({ ...bench, ends }, contest))
-    const targets: readonly Target[] = [{ name: nameOf('relay'), ratio }]
+    const targets = targetsOf(ratio)
     const text = renderRounds(contenders, { unit: contest.unit, showsRate: false, targets })
     sections.push({ versions, text: `${keyType}:\n\n${text}`, failed: oursFailed(contenders) })
   }
@@ -82,13 +93,13 @@ async function contestOf(
   const upstream = await startUpstream({ ends, folder, core: loadCore })
   const place: Place = { ends, folder, core: proxyCore }
   const files = await writeTlsFiles(folder, leaf, authority.pem)
-  const ours = PATHS.map((path): Entrant => {
-    const options = { folder: `${folder}/table-${path}`, hosts: [HOST], upstream: `127.0.0.1:${upstream.port}` }
+  const ours = WAYS.map(({ name, path, io }, i): Entrant => {
+    const options = { folder: `${folder}/table-${i}`, hosts: [HOST], upstream: `127.0.0.1:${upstream.port}` }
     return {
-      name: nameOf(path),
+      name,
       start: async () => {
         const table = await writeTable({ ...options, tls: { leaf, keyType } })
-        const sluice = await startSluice({ ...place, table, probe: false, path })
+        const sluice = await startSluice({ ...place, table, probe: false, path, io })
         return { ...sluice, port: sluice.https }
       },
     }

@@ -413,7 +413,7 @@ export class ClientConnection {
       case 'tunnel':
         return
       case 'closing':
-        this.socket.destroySoon()
+        this.#out.endAndClose()
         return
       case 'head':
         this.#refuse({ status: 400, code: 'incomplete', reason: 'the request ends in the middle of its head' })
@@ -613,9 +613,14 @@ export class ClientConnection {
     this.#unpause()
   }
 
+  /** For tunnels: what was passed still goes out. */
+  closeTunnel(): void {
+    this.#out.endAndClose()
+  }
+
   /** For tunnels: the other side sends no more. */
   endPassing(): void {
-    this.socket.end()
+    this.#out.end()
     this.#halfClose()
   }
 
@@ -651,12 +656,12 @@ export class ClientConnection {
   /** Our side is closed; what the client still sends is thrown away until it goes or the time is over. */
   #startClosing(): void {
     if (this.#state === 'closed' || this.#state === 'closing') return
-    this.socket.end()
+    this.#out.end()
     this.#enterClosing()
     this.#ahead = EMPTY
     this.#bodyPaused = false
     this.#unpause()
-    if (this.#ended) this.socket.destroySoon()
+    if (this.#ended) this.#out.endAndClose()
   }
 
   #enterClosing(): void {

@@ -612,7 +612,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     const early = this.#client.tunnel(responseHeadText(101, head.reason, lines + upgrade), {
       onData: chunk => this.#tunnelData(chunk),
       onDrain: () => this.onDrain(),
-      onEnd: () => this.#lease?.connection.socket.end(),
+      onEnd: () => this.#lease?.connection.out.end(),
       onClose: () => this.#closeTunnel(),
       onLeave: () => this.#leave(),
     })
@@ -643,7 +643,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   #leave(): void {
     if (this.#phase !== 'tunnel' || this.#leaving !== 'no') return
     // What it speaks we do not know, and so nothing to say in it.
-    if (this.#frames === null) this.#client.socket.destroySoon()
+    if (this.#frames === null) this.#client.closeTunnel()
     else if (this.#frames.out.between) this.#sayGoodbye(this.#frames)
     else this.#leaving = 'waiting'
   }
@@ -656,7 +656,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     const connection = this.#lease?.connection
     if (connection?.socket.writable === true) {
       if (frames.in.between && !frames.in.closed) connection.out.write(goingAwayMasked())
-      connection.socket.end()
+      connection.out.end()
     }
     if (connection?.socket.isPaused() === true) connection.socket.resume()
     this.#client.resumeTunnel()
@@ -675,7 +675,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     if (this.#phase !== 'tunnel') return
     this.#phase = 'over'
     this.#release('close')
-    this.#client.socket.destroySoon()
+    this.#client.closeTunnel()
     const exchange = this.#exchange
     exchange.bodyBytesIn = this.#tunnelBytesIn
     exchange.bodyBytesOut = this.#tunnelBytesOut

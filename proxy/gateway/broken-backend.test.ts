@@ -7,7 +7,7 @@ import { connect, type Socket } from 'node:net'
 import { Worker } from 'node:worker_threads'
 import { afterAll, afterEach, beforeAll, expect, it, jest } from '@jest/globals'
 import { readAnswers, type Answer, type Reading } from '../testing/hostile/answers.ts'
-import { describeOnAll } from '../workers/testing/ways.ts'
+import { describeOnAllAndTls } from '../workers/testing/ways.ts'
 import {
   Ends,
   RawClient,
@@ -588,15 +588,15 @@ async function goesOn(
 
 const named = (cases: readonly Case[]): [string, Case][] => cases.map(one => [one.name, one])
 
-describeOnAll('a backend that breaks in its head', () => {
+describeOnAllAndTls('a backend that breaks in its head', () => {
   it.each(named(HEADS))('%s', (_name, one) => run(one))
 })
 
-describeOnAll('a backend that breaks in its body', () => {
+describeOnAllAndTls('a backend that breaks in its body', () => {
   it.each(named(BODIES))('%s', (_name, one) => run(one))
 })
 
-describeOnAll('a backend that is odd', () => {
+describeOnAllAndTls('a backend that is odd', () => {
   it.each(named(ODD))('%s', (_name, one) => run(one))
 
   it('a head that is big, and within the setting, is passed on (finding 21)', async () => {
@@ -615,11 +615,11 @@ describeOnAll('a backend that is odd', () => {
   })
 })
 
-describeOnAll('an upgrade that the backend answers badly', () => {
+describeOnAllAndTls('an upgrade that the backend answers badly', () => {
   it.each(named(UPGRADES))('%s', (_name, one) => run(one))
 })
 
-describeOnAll('a connection that breaks when it is used again (finding 9)', () => {
+describeOnAllAndTls('a connection that breaks when it is used again (finding 9)', () => {
   const breaks: readonly (readonly [string, (socket: Socket) => void])[] = [
     ['ends', socket => socket.end()],
     ['resets', socket => reset(socket)],
@@ -710,7 +710,7 @@ describeOnAll('a connection that breaks when it is used again (finding 9)', () =
   })
 })
 
-describeOnAll('a request that an endpoint broke (findings 9 and 15)', () => {
+describeOnAllAndTls('a request that an endpoint broke (findings 9 and 15)', () => {
   const breaks: readonly (readonly [string, (socket: Socket) => void])[] = [
     ['ends', socket => socket.end()],
     ['says nothing', () => undefined],
@@ -764,7 +764,7 @@ describeOnAll('a request that an endpoint broke (findings 9 and 15)', () => {
   })
 })
 
-describeOnAll('an endpoint that takes no connection, beside a good one (finding 13)', () => {
+describeOnAllAndTls('an endpoint that takes no connection, beside a good one (finding 13)', () => {
   it('costs nobody its answer, and most requests nothing', async () => {
     const hole = await blackHole()
     const good = await startBroken(() => undefined)
@@ -816,7 +816,7 @@ describeOnAll('an endpoint that takes no connection, beside a good one (finding 
   }
 })
 
-describeOnAll('a right answer that is cut', () => {
+describeOnAllAndTls('a right answer that is cut', () => {
   const body = 'x'.repeat(48)
   const answer =
     'HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n' +

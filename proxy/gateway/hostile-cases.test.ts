@@ -10,7 +10,7 @@ import {
   target,
   tunnelGreeting,
 } from '../testing/hostile/backends.ts'
-import { describeOnAll } from '../workers/testing/ways.ts'
+import { describeOnAllAndTls } from '../workers/testing/ways.ts'
 import {
   Ends,
   RawClient,
@@ -69,7 +69,7 @@ async function heard(
   return read()
 }
 
-describeOnAll('an Upgrade pipelined behind a request that is under way (findings 1 and 2)', () => {
+describeOnAllAndTls('an Upgrade pipelined behind a request that is under way (findings 1 and 2)', () => {
   it.each([
     ['that is accepted', 'a.example', 'accept', 101],
     ['that is accepted late', 'a.example', 'accept-slow', 101],
@@ -95,7 +95,7 @@ describeOnAll('an Upgrade pipelined behind a request that is under way (findings
   })
 })
 
-describeOnAll('a CONNECT', () => {
+describeOnAllAndTls('a CONNECT', () => {
   it('behind a request that is under way is answered after it (finding 2)', async () => {
     const rig = await told()
     const raw = client(rig.http, request('GET', target('slow', 2, 'c1r0')) + request('CONNECT', 'a.example:443'))
@@ -113,7 +113,7 @@ describeOnAll('a CONNECT', () => {
   })
 })
 
-describeOnAll('pipelining (finding 2)', () => {
+describeOnAllAndTls('pipelining (finding 2)', () => {
   it('of 1500 requests makes one at a time at the backend', async () => {
     const count = 1_500
     const rig = await told()
@@ -174,7 +174,7 @@ describeOnAll('pipelining (finding 2)', () => {
   })
 })
 
-describeOnAll('a client that keeps its side open after its last answer (finding 6a)', () => {
+describeOnAllAndTls('a client that keeps its side open after its last answer (finding 6a)', () => {
   const upgrade = (behaviour: 'refuse' | 'hang-up', host?: string): string =>
     request('GET', target(behaviour, 1, 'c1r0'), host, ...UPGRADE)
   it.each([
@@ -206,7 +206,7 @@ describeOnAll('a client that keeps its side open after its last answer (finding 
   })
 })
 
-describeOnAll('a client that talks early in a handshake and gives up (finding 6b)', () => {
+describeOnAllAndTls('a client that talks early in a handshake and gives up (finding 6b)', () => {
   const goings: readonly (readonly [string, (raw: RawClient) => void])[] = [
     ['ends', raw => raw.socket.end()],
     ['closes', raw => raw.socket.destroy()],
@@ -230,7 +230,7 @@ describeOnAll('a client that talks early in a handshake and gives up (finding 6b
   })
 })
 
-describeOnAll('a tunnel', () => {
+describeOnAllAndTls('a tunnel', () => {
   it('where nobody says anything ends after TUNNEL_IDLE_TIMEOUT (finding 6a)', async () => {
     const rig = await told({ TUNNEL_IDLE_TIMEOUT: '300ms' })
     const raw = client(rig.http, request('GET', target('accept', 1, 'c1r0'), 'a.example', ...UPGRADE))
@@ -310,7 +310,7 @@ describeOnAll('a tunnel', () => {
   })
 })
 
-describeOnAll('backend connections', () => {
+describeOnAllAndTls('backend connections', () => {
   it('are not opened for requests that were given up (finding 11)', async () => {
     const rig = await told({ UPSTREAM_IDLE_TIMEOUT: '300ms' })
     const tokens = Array.from({ length: 20 }, (_, i) => `c${i}r0`)

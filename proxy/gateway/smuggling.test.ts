@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals'
-import { describeOnAll } from '../workers/testing/ways.ts'
+import { describeOnAllAndTls } from '../workers/testing/ways.ts'
 import {
   Ends,
   RawClient,
@@ -36,7 +36,7 @@ async function start(): Promise<void> {
 }
 
 function describeOnRig(name: string, body: () => void): void {
-  describeOnAll(name, () => {
+  describeOnAllAndTls(name, () => {
     beforeAll(start)
     afterAll(() => ends.all())
     body()

@@ -1,6 +1,6 @@
 /**
- * How bytes get out of a socket and into it. Whoever owns a socket ends and closes it itself and hears of its end, its
- * errors and its close; every byte goes through here. `streams.ts` takes the public way, `direct.ts` a shorter one.
+ * How bytes get out of a socket and into it. Whoever owns a socket destroys it itself and hears of its end, its
+ * errors and its close; every byte, and the end behind them, goes through here. `streams.ts` takes the public way, `direct.ts` a shorter one.
  */
 import type { Socket } from 'node:net'
 
@@ -17,6 +17,10 @@ export interface SocketWriter {
   write(data: string | Buffer): boolean
   /** Pieces that belong together, as one write where that can be done. @returns false: wait for `onDrain` */
   writeAll(pieces: readonly (string | Buffer)[]): boolean
+  /** Nothing is written any more: the other side hears of the end behind all that was. */
+  end(): void
+  /** The same, and closes the socket then. */
+  endAndClose(): void
 }
 
 export interface SocketReader {

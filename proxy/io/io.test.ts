@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it, jest } from '@jest/globals'
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { TLSSocket, connect as connectTls } from 'node:tls'
 import { Ends } from '../workers/testing/harness.ts'
 import { working } from './choose.ts'
 import type { SocketIo, SocketWriter } from './contract.ts'
@@ -15,34 +16,58 @@ afterEach(async () => {
   await ends.all()
 })
 
+type Protocol = 'tcp' | 'tls'
+
+interface Pair {
+  readonly ours: Socket
+  readonly client: Socket
+  /** Below both. */
+  readonly raw: Socket
+}
+
+const PSK = { ciphers: 'PSK-AES128-GCM-SHA256', minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' } as const
+const KEY = { psk: Buffer.alloc(16, 'k'), identity: 'test' }
+
 /** Two ends of a connection through the kernel. */
-async function pair(): Promise<{ readonly ours: Socket; readonly client: Socket }> {
+async function pair(protocol: Protocol): Promise<Pair> {
   const server = createServer({ allowHalfOpen: true })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const accepted = once(server, 'connection') as Promise<[Socket]>
-  const client = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', allowHalfOpen: true })
-  const [ours] = await accepted
-  for (const socket of [ours, client]) socket.on('error', () => undefined)
+  const raw = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', allowHalfOpen: true })
+  const [plain] = await accepted
+  let [ours, client] = [plain, raw]
+  if (protocol === 'tls') {
+    const tls = { ...PSK, pskCallback: () => KEY, checkServerIdentity: () => undefined, allowHalfOpen: true }
+    client = connectTls({ socket: raw, ...tls })
+    ours = new TLSSocket(plain, { isServer: true, ...PSK, pskCallback: () => KEY.psk } as object)
+    await Promise.all([once(ours, 'secure'), once(client, 'secureConnect')])
+  }
+  for (const socket of [ours, client, raw, plain]) socket.on('error', () => undefined)
   ends.add(() => {
     server.close()
-    ours.destroy()
-    client.destroy()
+    for (const socket of [ours, client, raw, plain]) socket.destroy()
   })
-  return { ours, client }
+  return { ours, client, raw }
 }
 
 const MEGABYTES_16 = 16_777_216
 const ignore = (): void => undefined
 
-describe.each([
-  ['streams', STREAMS],
-  ['direct', directIo()],
-] as const)('bytes through %s', (name, io) => {
+const DIRECT = directIo()
+
+describe.each<[string, Protocol, SocketIo]>([
+  ['streams', 'tcp', STREAMS],
+  ['streams', 'tls', STREAMS],
+  ['direct', 'tcp', DIRECT],
+  ['direct', 'tls', DIRECT],
+])('bytes through %s, over %s', (name, protocol, io) => {
   it('is what its name says', async () => {
-    const { ours } = await pair()
+    const { ours } = await pair(protocol)
     expect([io.writer(ours, ignore), io.reader(ours, ignore)].map(part => part.constructor.name)).toEqual(
-      name === 'streams' ? ['StreamWriter', 'StreamReader'] : ['DirectWriter', 'DirectReader'],
+      name === 'streams'
+        ? ['StreamWriter', 'StreamReader']
+        : [protocol === 'tls' ? 'TlsWriter' : 'PlainWriter', 'DirectReader'],
     )
   })
 
@@ -51,15 +76,16 @@ describe.each([
   })
 
   it('says when a write has to wait, and when it has gone; an end comes behind it', async () => {
-    const { ours, client } = await pair()
+    const { ours, client } = await pair(protocol)
     let drains = 0
     const writer = io.writer(ours, () => drains++)
-    expect([writer.write('short'), writer.blocked, writer.unsent]).toEqual([true, false, 0])
+    expect([writer.write('short'), writer.blocked]).toEqual([true, false])
+    while (writer.unsent > 0) await sleep(5)
     expect(writer.write(Buffer.alloc(MEGABYTES_16, 'x'))).toBe(false)
     expect(writer.blocked).toBe(true)
     expect(writer.unsent).toBeGreaterThan(0)
     expect(writer.write(' and a text')).toBe(false)
-    ours.end()
+    writer.end()
     expect(drains).toBe(0)
     const got: Buffer[] = []
     client.on('data', (chunk: Buffer) => got.push(chunk))
@@ -70,7 +96,7 @@ describe.each([
   })
 
   it('goes on after a wait', async () => {
-    const { ours, client } = await pair()
+    const { ours, client } = await pair(protocol)
     const drained = Promise.withResolvers<undefined>()
     const writer = io.writer(ours, () => drained.resolve(undefined))
     writer.writeAll(['head', Buffer.alloc(MEGABYTES_16), 'end'])
@@ -80,7 +106,7 @@ describe.each([
   })
 
   it('reads nothing while it is paused, and all of it after', async () => {
-    const { ours, client } = await pair()
+    const { ours, client } = await pair(protocol)
     let got = ''
     const reader = io.reader(ours, chunk => {
       // What is lent, and every view of it, says so; a copy is nobody else's.
@@ -102,7 +128,7 @@ describe.each([
   })
 
   it('hears an end behind the last bytes', async () => {
-    const { ours, client } = await pair()
+    const { ours, client } = await pair(protocol)
     let got = ''
     io.reader(ours, chunk => (got += chunk.toString('latin1')))
     const ended = once(ours, 'end').then(() => got)
@@ -112,7 +138,7 @@ describe.each([
   })
 
   it('closes with an error where the other side is gone', async () => {
-    const { ours, client } = await pair()
+    const { ours, raw } = await pair(protocol)
     const writer = io.writer(ours, ignore)
     io.reader(ours, ignore)
     const failed = Promise.withResolvers<NodeJS.ErrnoException>()
@@ -120,14 +146,31 @@ describe.each([
     const closed = new Promise(resolve => ours.once('close', resolve))
     // What waits is lost with it.
     writer.write(Buffer.alloc(MEGABYTES_16))
-    client.resetAndDestroy()
+    raw.resetAndDestroy()
     expect((await failed.promise).code).toMatch(/^(?:ECONNRESET|EPIPE)$/)
     expect(await closed).toBe(true)
     expect(writer.write('too late')).toBe(false)
   })
 
+  it('writes all that it was given, in order, and closes behind it', async () => {
+    const { ours, client } = await pair(protocol)
+    const writer = io.writer(ours, ignore)
+    const pieces = Array.from({ length: 300 }, (_, n) => `${n} `.repeat(1 + ((n * 37) % 800)))
+    pieces.forEach((piece, n) => {
+      if (n % 3 === 0) writer.write(piece)
+      else if (n % 3 === 1) writer.write(Buffer.from(piece))
+      else writer.writeAll([piece.slice(0, 5), Buffer.from(piece.slice(5))])
+    })
+    writer.end()
+    writer.endAndClose()
+    const got: Buffer[] = []
+    client.on('data', (chunk: Buffer) => got.push(chunk))
+    await Promise.all([once(client, 'end'), once(ours, 'close')])
+    expect(Buffer.concat(got).toString('latin1')).toBe(pieces.join(''))
+  })
+
   it('hears of no drain once it is closed', async () => {
-    const { ours } = await pair()
+    const { ours } = await pair(protocol)
     const drained = jest.fn()
     const writer = io.writer(ours, drained)
     writer.write(Buffer.alloc(MEGABYTES_16))
@@ -152,6 +195,8 @@ describe('a way that does not work', () => {
         ...{ unsent: 0, blocked: false },
         write: data => writer.write(data),
         writeAll: pieces => writer.writeAll(pieces),
+        end: () => writer.end(),
+        endAndClose: () => writer.endAndClose(),
       }
       return { ...all, ...change(writer) }
     },

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { TLSSocket, connect as connectTls } from 'node:tls'
 import { DataPlaneError } from '../errors.ts'
 import type { SocketIo, SocketReader } from './contract.ts'
 
@@ -12,23 +13,58 @@ const MOST_PIECES = 256
 const WAITS = 3
 const TIMEOUT_MS = 10_000
 
+/** How a connection of the test is opened. */
+interface Kind {
+  /** Calls when the connection can be used. */
+  readonly accept: (socket: Socket, ready: (socket: Socket) => void) => void
+  readonly connect: (port: number) => { readonly socket: Socket; readonly event: string }
+}
+
+const ON_LOOPBACK = { host: '127.0.0.1', allowHalfOpen: true } as const
+
+const TCP: Kind = {
+  accept: (socket, ready) => ready(socket),
+  connect: port => ({ socket: connect({ port, ...ON_LOOPBACK }), event: 'connect' }),
+}
+
+/** A key that both sides know (RFC 4279) needs no certificate; this one is no secret. */
+const KEY = { psk: Buffer.alloc(16, 'self-test'), identity: 'self-test' }
+const WITH_KEY = { ciphers: 'PSK-AES128-GCM-SHA256', minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' } as const
+
+const TLS: Kind = {
+  accept: (socket, ready) => {
+    const tls = new TLSSocket(socket, { isServer: true, ...WITH_KEY, pskCallback: () => KEY.psk } as object)
+    tls.on('error', () => undefined)
+    tls.on('secure', () => ready(tls))
+  },
+  connect: port => {
+    const tls = { ...WITH_KEY, pskCallback: () => KEY, checkServerIdentity: () => undefined }
+    return { socket: connectTls({ port, ...ON_LOOPBACK, ...tls }), event: 'secureConnect' }
+  },
+}
+
 /**
- * Sends some megabytes over a connection of its own, on the loopback interface: to an end that stops reading again and
- * again, with texts, buffers and several at once; it answers with their digest.
+ * Sends some megabytes over connections of its own, on the loopback interface, one of them over TLS: to an end that stops
+ * reading again and again, with texts, buffers and several at once; it answers with their digest.
  * @throws DataPlaneError SLUICE_DIRECT_IO: what came is not what was sent, or not in time
  */
 export async function tryOut(io: SocketIo): Promise<void> {
+  for (const kind of [TCP, TLS]) await tryKind(io, kind)
+}
+
+async function tryKind(io: SocketIo, kind: Kind): Promise<void> {
   const sockets: Socket[] = []
   const server = createServer({ allowHalfOpen: true }, socket => {
     sockets.push(socket)
-    mirror(socket, io)
+    socket.on('error', () => undefined)
+    kind.accept(socket, ready => mirror(ready, io))
   })
   server.listen(0, '127.0.0.1')
   try {
     await once(server, 'listening')
-    const client = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', allowHalfOpen: true })
-    sockets.push(client)
-    await withIn(TIMEOUT_MS, sendAndCompare(client, io))
+    const { socket, event } = kind.connect((server.address() as AddressInfo).port)
+    sockets.push(socket)
+    await withIn(TIMEOUT_MS, sendAndCompare(socket, event, io))
   } catch (cause) {
     throw new DataPlaneError('SLUICE_DIRECT_IO', `direct writes and reads do not work with Node ${process.version}`, {
       cause,
@@ -63,19 +99,19 @@ function mirror(socket: Socket, io: SocketIo): void {
       guarded(() => {
         writer.writeAll([Buffer.from('got '), hash.digest('hex')])
         writer.write('\n')
-        socket.end()
+        writer.end()
       }),
     )
   })
 }
 
-async function sendAndCompare(socket: Socket, io: SocketIo): Promise<void> {
+async function sendAndCompare(socket: Socket, opened: string, io: SocketIo): Promise<void> {
   // Whatever fails the socket from here on ends the test at once.
   const failed = new Promise<never>((_, reject) => {
     socket.on('error', reject)
     socket.on('close', () => reject(new Error('the connection is closed')))
   })
-  await Promise.race([failed, once(socket, 'connect')])
+  await Promise.race([failed, once(socket, opened)])
   const sent = createHash('sha256')
   let answer = ''
   let drained: (() => void) | null = null
@@ -91,7 +127,7 @@ async function sendAndCompare(socket: Socket, io: SocketIo): Promise<void> {
     waits++
     await Promise.race([failed, new Promise<void>(resolve => (drained = resolve))])
   }
-  socket.end()
+  writer.end()
   await Promise.race([failed, ended])
   const expected = `got ${sent.digest('hex')}\n`
   if (answer !== expected) throw new Error(`got ${JSON.stringify(answer)} in place of ${JSON.stringify(expected)}`)

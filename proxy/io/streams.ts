@@ -29,6 +29,14 @@ class StreamWriter implements SocketWriter {
     this.#socket.uncork()
     return more
   }
+
+  end(): void {
+    this.#socket.end()
+  }
+
+  endAndClose(): void {
+    this.#socket.destroySoon()
+  }
 }
 
 class StreamReader implements SocketReader {

@@ -27,6 +27,7 @@ import { endpoints, fragment, host, path, upsert } from '../../table/testing/fix
 import type { TableUpdate } from '../../table/update.ts'
 import { ownSecrets } from '../../frontdoor/ticket-keys.ts'
 import { DataPlane, type DataPlaneSetup } from '../data-plane.ts'
+import { overTls } from './over-tls.ts'
 import { wayUnderTest } from './ways.ts'
 
 export type Environment = Readonly<Record<string, string>>
@@ -75,7 +76,8 @@ export async function startPlane(
   env: Environment = {},
   setup: Pick<DataPlaneSetup, 'memory'> = {},
 ): Promise<Rig> {
-  const config = dataPlaneConfig({ ...TEST_ENVIRONMENT, ...wayUnderTest(), ...env })
+  const way = wayUnderTest()
+  const config = dataPlaneConfig({ ...TEST_ENVIRONMENT, ...way.env, ...env })
   const defaultCertificate = await createDefaultCertificate()
   const plane = await DataPlane.create({
     config,
@@ -83,8 +85,14 @@ export async function startPlane(
     ticketSecrets: ownSecrets(Buffer.alloc(32, 7)),
     ...setup,
   })
-  const { httpPort: http, httpsPort: https } = await plane.listen(0, 0)
+  const { httpPort, httpsPort: https } = await plane.listen(0, 0)
   ends.add(() => plane.close())
+  let http = httpPort
+  if (way.overTls) {
+    const { port, end } = await overTls(https)
+    ends.add(end)
+    http = port
+  }
   const totals = new TotalCounts(() => true)
   const counted = (): TotalCounts => {
     const delta = plane.flushCounts()
