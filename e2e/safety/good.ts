@@ -24,8 +24,10 @@ const STUCK_PER_SECOND = 0.25
 const RESTART_BACKEND_MS = 45_000
 const RESTART_PROXY_MS = 75_000
 const ENDS = new Set(['Complete', 'RolledBack', 'Superseded', 'Held'])
-/** Longer than the deadline of the policy: what is Paused by then waits for a person. */
+/** Longer than the deadline of a batch: what is Paused by then waits for a person. */
 const WITHIN_MS = 150_000
+/** Every batch has its deadline (three of two minutes), and its bake. */
+const AT_MOST_MS = 400_000
 const VERSIONS = ['good-a', 'good-b'] as const
 
 export interface GoodChange {
@@ -137,11 +139,11 @@ async function change({ cluster, rollouts }: GoodOptions, host: number, n: numbe
     await cluster.kubectl.apply(content(host, n))
     const rollout = await rollouts.next(name(host), known)
     const last = (): ReturnType<Rollouts['last']> => rollouts.last(rollout)
-    const seen = await waitFor('its end', last, event => ENDS.has(event?.phase ?? ''), {
-      timeoutMs: WITHIN_MS,
-      everyMs: 100,
-    }).catch(() => null)
-    if (seen !== null && seen !== undefined) return ended(seen.phase, seen.message)
+    const hasEnded = (event: ReturnType<typeof last>): boolean =>
+      ENDS.has(event?.phase ?? '') || (event?.phase === 'Paused' && performance.now() - started > WITHIN_MS)
+    const within = { timeoutMs: AT_MOST_MS, everyMs: 100 }
+    const seen = await waitFor('its end', last, hasEnded, within).catch(() => null)
+    if (seen?.phase !== undefined && seen.phase !== 'Paused') return ended(seen.phase, seen.message)
     const stuck = last()
     await cluster.kubectl.patch(GOOD_NAMESPACE, `ingressrollout/${rollout}`, { spec: { promote: true } })
     await waitFor('promoted', last, event => ENDS.has(event?.phase ?? ''))

@@ -1,4 +1,5 @@
 /** SecureContexts, made when first needed and kept while they are used: parsing a key costs more than a lookup. */
+import { constants } from 'node:crypto'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import type { Certificate, ObjectKey } from '../../protocol/objects.ts'
 import type { TableUpdate } from '../table/update.ts'
@@ -206,6 +207,8 @@ export class Contexts {
       minVersion: 'TLSv1.2',
       ciphers: CIPHERS,
       honorCipherOrder: true,
+      // Node allows a client of TLS 1.2 to begin anew on its connection; nothing here expects a second handshake.
+      secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
       ecdhCurve: 'auto',
       ticketKeys: ticketKeys(secretOf(this.#ticketSecrets, period), identity, period),
       // No longer than the key is sure to be known.

@@ -149,6 +149,34 @@ describe('which certificate', () => {
     expect(tlsCounts()['a.example']).toMatchObject({ failures: 0 })
   })
 
+  it('is shown once on a connection: a client of TLS 1.2 may not begin anew', async () => {
+    const options: ConnectionOptions = { servername: 'a.example', ca: ca.pem, maxVersion: 'TLSv1.2' }
+    const client = connect({ ...options, port: rig.https, host: '127.0.0.1' })
+    await once(client, 'secureConnect')
+    const anew = new Promise<Error | null>(resolve => {
+      client.on('error', resolve)
+      client.renegotiate({}, resolve)
+    })
+    expect((await anew)?.message).toMatch(/no renegotiation/)
+    client.destroy()
+    await eventually(() => rig.plane.connections.size === 0)
+    expect(tlsCounts()['a.example']).toMatchObject({ handshakes: 1 })
+  })
+
+  it('has done its part: bytes that are no TLS end their connection at once', async () => {
+    const below = netConnect({ port: rig.https, host: '127.0.0.1' })
+    const client = connect({ socket: below, servername: 'a.example', ca: ca.pem })
+    for (const socket of [below, client]) socket.on('error', () => undefined)
+    await once(client, 'secureConnect')
+    client.write('GET / HTTP/1.1\r\nHost: a.example\r\n\r\n')
+    await once(client, 'data')
+    const closed = new Promise(resolve => below.on('close', resolve))
+    below.write('GET / HTTP/1.1\r\nHost: a.example\r\n\r\n')
+    await closed
+    await eventually(() => rig.plane.connections.size === 0)
+    expect(tlsCounts()['a.example']).toMatchObject({ handshakes: 1, failures: 0 })
+  })
+
   it('of the wildcard for one label, else the default one', async () => {
     expect((await handshake('x.wild.example')).authorized).toBe(true)
     for (const name of ['x.y.wild.example', 'wild.example', 'unknown.test']) {

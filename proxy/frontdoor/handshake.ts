@@ -156,11 +156,13 @@ export class Handshake {
       // In the middle of the handshake there is nothing to be said to whoever says nothing any more.
       if (this.#lag === null) tls.destroy()
     })
-    tls.on('secure', () => {
+    tls.once('secure', () => {
       this.#over()
       this.#by = 'ours'
       this.#lag = this.#owner.lag.since(this.#mark)
       this.#resumed = tls.isSessionReused()
+      // What fails from now on Node keeps to itself (lib/internal/tls/wrap.js, onerror): the connection would stay until a time limit.
+      tls.on('_tlsError', (error: Error) => tls.destroy(error))
       this.#owner.secured(tls, this.#peer(tls, serverName), this.#host, this.admitted)
     })
     tls.on('close', () => this.#closed(tls))

@@ -92,7 +92,7 @@ describe.each<[string, Protocol, SocketIo]>([
     await once(client, 'end')
     const text = Buffer.concat(got).toString('latin1')
     expect([text.length, text.slice(0, 6), text.slice(-12)]).toEqual([MEGABYTES_16 + 16, 'shortx', 'x and a text'])
-    expect([writer.blocked, writer.unsent]).toEqual([false, 0])
+    expect([writer.blocked, writer.unsent, drains]).toEqual([false, 0, 0])
   })
 
   it('goes on after a wait', async () => {

@@ -78,6 +78,7 @@ export class PlainWriter implements SocketWriter, WritesLater {
     }
     if (this.#unsent > 0 || !this.#blocked) return
     this.#blocked = false
-    this.#onDrain()
+    // Behind an end nobody waits to write.
+    if (this.#socket.writable) this.#onDrain()
   }
 }

@@ -47,7 +47,7 @@ export class TlsWriter implements SocketWriter, WritesLater {
     this.#blocked ||= this.#unsent >= this.#most
     if (this.#isBusy) this.#waiting.push(...pieces)
     else this.#send(handle, pieces)
-    return !this.#blocked
+    return !this.#blocked && !this.#socket.destroyed
   }
 
   end(): void {
