@@ -9,6 +9,8 @@ export interface Answer {
   readonly body: string
   /** Head and body, in bytes. */
   readonly bytes: number
+  /** It says that its connection ends. */
+  readonly last: boolean
 }
 
 /** Null: not all of it is there yet. @throws if it is not an answer whose length is known */
@@ -20,7 +22,8 @@ export function parseAnswer(text: string): Answer | null {
   const length = /^content-length: *([0-9]+)$/im.exec(head)?.[1]
   if (status === undefined || length === undefined) throw new Error(`an answer without a length: ${head.slice(0, 200)}`)
   const bytes = end + 4 + Number(length)
-  return text.length < bytes ? null : { status: Number(status), body: text.slice(end + 4, bytes), bytes }
+  const last = /^connection: *close$/im.test(head)
+  return text.length < bytes ? null : { status: Number(status), body: text.slice(end + 4, bytes), bytes, last }
 }
 
 /** One request after the other on one connection. */
@@ -99,7 +102,7 @@ export class Connection {
 }
 
 /** @throws if it is not what the upstream said */
-export function expectBody({ status, body }: Answer, expected: string): void {
+export function expectBody({ status, body }: Pick<Answer, 'status' | 'body'>, expected: string): void {
   if (status !== 200) throw new Error(`status ${status}: ${body.slice(0, 100)}`)
   if (body !== expected) throw new Error(`a body of ${body.length} bytes that is not the upstream's`)
 }

@@ -11,6 +11,7 @@ import { rowA } from './row-a.ts'
 import { rowB } from './row-b.ts'
 import { rowC } from './row-c.ts'
 import { rowD } from './row-d.ts'
+import { rowG } from './row-g.ts'
 import { SettingError, commandOf, settingsFrom } from './settings.ts'
 import type { Row, Settings } from './settings.ts'
 import { bundleSluice } from './sluice.ts'
@@ -19,7 +20,7 @@ import { withSection } from './table.ts'
 
 const DOCUMENT = join(import.meta.dirname, '../../docs/benchmarks.md')
 const MEASURE: Readonly<Record<Row, (bench: Bench) => Promise<Section>>> = {
-  ...{ A: rowA, B: rowB, C: rowC, D: rowD, E: rowE, F: rowF },
+  ...{ A: rowA, B: rowB, C: rowC, D: rowD, E: rowE, F: rowF, G: rowG },
 }
 
 /** Processes that want a core, for each core there is, above which a machine is not this run's alone. */

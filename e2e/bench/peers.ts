@@ -86,6 +86,11 @@ const nginxHttp = (folder: string): string => `
   scgi_temp_path ${folder}/scgi;
 `
 
+/** With these servers. */
+export function nginxAt(place: Place, port: number, http: string): Promise<Server> {
+  return startNginx(place, 'nginx', port, null, () => http)
+}
+
 async function startNginx(
   place: Place,
   name: string,
@@ -174,16 +179,32 @@ async function startNginxProxy(place: Place, { upstream, tls }: Service): Promis
 }
 
 async function startHaproxy(place: Place, { upstream, tls }: Service): Promise<Server> {
+  const frontend = `use_backend web if { req.hdr(host) -i ${HOST} }`
+  return haproxyAt(place, await freePort(), { global: '', frontend, upstream, tls })
+}
+
+interface HaproxyRules extends Omit<Service, 'tls'> {
+  /** Lines of the section. */
+  readonly global: string
+  /** The rule that chooses the backend `web`. */
+  readonly frontend: string
+  readonly tls?: TlsFiles | null
+}
+
+export async function haproxyAt(
+  place: Place,
+  port: number,
+  { global, frontend, upstream, tls = null }: HaproxyRules,
+): Promise<Server> {
   const haproxy = await debian('haproxy', 'haproxy')
   const version = /version (\S+?)[- ]/.exec(await output(haproxy, ['-v']))?.[1] ?? 'unknown'
-  const port = await freePort()
   const file = join(place.folder, 'haproxy.cfg')
   await writeFile(
     file,
     `global
   nbthread 1
   maxconn 4096
-defaults
+  ${global}defaults
   mode http
   timeout connect 5s
   timeout client 300s
@@ -194,7 +215,7 @@ frontend web
   bind 127.0.0.1:${port}${tls === null ? '' : ` ssl crt ${tls.both} alpn http/1.1 ssl-min-ver TLSv1.2`}
   http-request set-header X-Forwarded-Proto ${tls === null ? 'http' : 'https'}
   http-request set-header X-Forwarded-Host %[req.hdr(host)]
-  use_backend web if { req.hdr(host) -i ${HOST} }
+  ${frontend}
 backend web
   server web 127.0.0.1:${upstream}
 `,
@@ -203,9 +224,25 @@ backend web
 }
 
 async function startTraefik(place: Place, { upstream, tls }: Service): Promise<Server> {
+  const files = tls === null ? '' : `{ certFile: ${JSON.stringify(tls.chain)}, keyFile: ${JSON.stringify(tls.key)} }`
+  const rules = `http:
+  routers:
+    web: { rule: "Host(\`${HOST}\`)", entryPoints: [web], service: web${tls === null ? '' : ', tls: {}'} }
+  services:
+    web: { loadBalancer: { servers: [{ url: "http://127.0.0.1:${upstream}" }] } }
+${tls === null ? '' : `tls: { certificates: [${files}] }\n`}`
+  return (await traefikAt(place, await freePort(), rules, tls)).server
+}
+
+/** @returns with the file of its rules, which it watches */
+export async function traefikAt(
+  place: Place,
+  port: number,
+  rulesText: string,
+  tls: TlsFiles | null = null,
+): Promise<{ readonly server: Server; readonly file: string }> {
   const binary = await traefik()
   const version = /Version:\s+(\S+)/.exec(await output(binary, ['version']))?.[1] ?? 'unknown'
-  const port = await freePort()
   const file = join(place.folder, 'traefik.yaml')
   const rules = join(place.folder, 'traefik-rules.yaml')
   await writeFile(
@@ -216,22 +253,27 @@ entryPoints: { web: { address: "127.0.0.1:${port}" } }
 providers: { file: { filename: ${JSON.stringify(rules)} } }
 `,
   )
-  await writeFile(
-    rules,
-    `http:
-  routers:
-    web: { rule: "Host(\`${HOST}\`)", entryPoints: [web], service: web${tls === null ? '' : ', tls: {}'} }
-  services:
-    web: { loadBalancer: { servers: [{ url: "http://127.0.0.1:${upstream}" }] } }
-${tls === null ? '' : `tls: { certificates: [{ certFile: ${JSON.stringify(tls.chain)}, keyFile: ${JSON.stringify(tls.key)} }] }\n`}`,
-  )
+  await writeFile(rules, rulesText)
   const command = [binary, `--configFile=${file}`]
-  return serving(place, { name: 'Traefik', version, port }, command, { tls, env: { GOMAXPROCS: '1' } })
+  const server = await serving(place, { name: 'Traefik', version, port }, command, { tls, env: { GOMAXPROCS: '1' } })
+  return { server, file: rules }
+}
+
+/** @param config in its own JSON */
+export async function caddyAt(place: Place, port: number, config: string): Promise<Server> {
+  const file = join(place.folder, 'caddy.json')
+  await writeFile(file, config)
+  return runCaddy(place, port, ['--config', file], null)
+}
+
+async function runCaddy(place: Place, port: number, args: readonly string[], tls: TlsFiles | null): Promise<Server> {
+  const caddy = await debian('caddy', 'caddy')
+  const version = /v?(\d\S*)/.exec(await output(caddy, ['version']))?.[1] ?? 'unknown'
+  const env = { GOMAXPROCS: '1', HOME: place.folder }
+  return serving(place, { name: 'Caddy', version, port }, [caddy, 'run', ...args], { tls, env })
 }
 
 async function startCaddy(place: Place, { upstream, tls }: Service): Promise<Server> {
-  const caddy = await debian('caddy', 'caddy')
-  const version = /v?(\d\S*)/.exec(await output(caddy, ['version']))?.[1] ?? 'unknown'
   const port = await freePort()
   const folder = join(place.folder, 'caddy')
   await mkdir(folder)
@@ -260,6 +302,5 @@ ${tls === null ? 'http' : 'https'}://${HOST}:${port} {
 }
 `,
   )
-  const command = [caddy, 'run', '--adapter', 'caddyfile', '--config', file]
-  return serving(place, { name: 'Caddy', version, port }, command, { tls, env: { GOMAXPROCS: '1', HOME: folder } })
+  return runCaddy(place, port, ['--adapter', 'caddyfile', '--config', file], tls)
 }

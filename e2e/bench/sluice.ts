@@ -26,7 +26,10 @@ const SERVICE = 'bench/web:80'
 const NO_OPERATOR = '127.0.0.1:1'
 
 export interface SluicePlace extends Place {
-  readonly table: string
+  /** Folder of a copy on disk: its table, with the operator away. */
+  readonly table?: string
+  /** An operator's stream server, and the folder with token and CA file for it. */
+  readonly stream?: { readonly address: string; readonly folder: string }
   /** Load probe.ts with it. */
   readonly probe: boolean
   /** REQUEST_PATH; else the default. */
@@ -132,7 +135,7 @@ async function imageOptions(): Promise<string> {
 }
 
 /** One worker, access log off. Ready when this resolves. */
-export async function startSluice({ ends, core, table, probe, path, io }: SluicePlace): Promise<Sluice> {
+export async function startSluice({ ends, core, table, stream, probe, path, io }: SluicePlace): Promise<Sluice> {
   let ports: Ports | null = null
   let figures: readonly ThreadFigures[] | null = null
   const onLine = (text: string): void => {
@@ -148,10 +151,16 @@ export async function startSluice({ ends, core, table, probe, path, io }: Sluice
     env: {
       ...{
         POD_NAME: 'sluice-proxy-0',
-        SLUICE_OPERATOR: NO_OPERATOR,
-        STATE_DIR: table,
+        SLUICE_OPERATOR: stream?.address ?? NO_OPERATOR,
+        STATE_DIR: table ?? '',
+        ...(stream === undefined
+          ? {}
+          : { TOKEN_FILE: join(stream.folder, 'token'), CA_FILE: join(stream.folder, 'ca.crt') }),
         NODE_OPTIONS: await imageOptions(),
         WORKERS: '1',
+        // As the others: a connection is used as long as its client likes.
+        KEEP_ALIVE_REQUESTS: '0',
+        KEEP_ALIVE_AGE: '0',
         ACCESS_LOG: 'off',
         ...(path === undefined ? {} : { REQUEST_PATH: path }),
         ...(io === undefined ? {} : { SOCKET_IO: io }),
