@@ -119,17 +119,20 @@ async function change(act: Act, manifest: Manifest, site: Site, { cluster }: Wor
   }
 }
 
-/** What `cmctl renew` does. */
+interface Conditions {
+  readonly status?: { readonly conditions?: readonly { readonly type: string }[] }
+}
+
+/** What `cmctl renew` does, which is in place of a condition of the same type: of an issuance before, that failed or has not ended yet. */
 export async function renew(cluster: Cluster, { namespace, secret }: Site): Promise<void> {
   const path = `/apis/cert-manager.io/v1/namespaces/${namespace}/certificates/${secret}`
   const { body } = await cluster.api.call('GET', path)
-  const conditions =
-    (body as { readonly status?: { readonly conditions?: readonly object[] } }).status?.conditions ?? []
+  const others = ((body as Conditions).status?.conditions ?? []).filter(({ type }) => type !== 'Issuing')
   const issuing = {
     ...{ type: 'Issuing', status: 'True', reason: 'ManuallyTriggered' },
     ...{ message: 'Certificate re-issuance manually triggered', lastTransitionTime: new Date().toISOString() },
   }
-  const patch = { status: { conditions: [...conditions, issuing] } }
+  const patch = { status: { conditions: [...others, issuing] } }
   const { status, body: said } = await cluster.api.call(
     'PATCH',
     `${path}/status`,
