@@ -16,7 +16,10 @@ import { BAD } from './outcome.ts'
 import type { Change, Outcome } from './outcome.ts'
 
 export interface ChaosOptions {
+  /** At least. */
   readonly changes: number
+  /** Changes go on until leaders were killed or stopped so often: where these end sooner, nothing would be proved. */
+  readonly disturbances: number
   readonly hosts: number
   /** From one disturbance to the next, in milliseconds; a leader that stands still does so until then. */
   readonly everyMs: number
@@ -38,7 +41,7 @@ const MAX_LOAD_MS = 3_600_000
 const nameOf = (host: number): string => `web-${host}`
 
 export async function chaos(space: Space, options: ChaosOptions): Promise<Outcome> {
-  const { hosts, changes, random, say } = options
+  const { hosts, changes, disturbances, random, say } = options
   const everyHost = Array.from({ length: hosts }, (_, host) => host)
   const content = (host: number, n: number, to: string): Promise<void> =>
     // A second path that is never the same: every content is a new one.
@@ -63,14 +66,15 @@ export async function chaos(space: Space, options: ChaosOptions): Promise<Outcom
   })
   await sleep(WARM_UP_MS)
   const ending = new AbortController()
-  const disturbed = disturb(space.cluster, options, ending.signal)
+  const counts = { killed: 0, stopped: 0 }
+  const disturbed = disturb(space.cluster, options, counts, ending.signal)
   // Told where it is waited for; until then it ends nobody's process.
   disturbed.catch(() => undefined)
   const results: Change[] = []
   const serves = new Map<number, string>(everyHost.map(host => [host, GOOD[0]]))
   let begun = 0
   const drive = async (host: number): Promise<void> => {
-    for (let n = 1; begun < changes; n++) {
+    for (let n = 1; begun < changes || counts.killed + counts.stopped < disturbances; n++) {
       begun++
       const bad = random() < 0.4
       const to = bad ? BAD : (GOOD.find(version => version !== serves.get(host)) ?? GOOD[0])
@@ -96,7 +100,7 @@ export async function chaos(space: Space, options: ChaosOptions): Promise<Outcom
       .catch((error: unknown) => wrong.push(`host ${host}: ${messageOf(error)}`))
   }
   return {
-    ...(await disturbed),
+    ...counts,
     changes: results,
     records,
     wrong,
@@ -135,10 +139,10 @@ async function change(
 async function disturb(
   cluster: Cluster,
   { everyMs, leastMs, say }: ChaosOptions,
+  counts: { killed: number; stopped: number },
   signal: AbortSignal,
-): Promise<Pick<Outcome, 'killed' | 'stopped'>> {
+): Promise<void> {
   const operators = new Operators(cluster)
-  const counts = { killed: 0, stopped: 0 }
   let still: string | null = null
   const resume = async (): Promise<void> => {
     if (still !== null) await cluster.script(['in-node', 'kill', '-CONT', still]).catch(() => undefined)
@@ -169,7 +173,6 @@ async function disturb(
   } finally {
     await resume()
   }
-  return counts
 }
 
 /** Null: nobody leads, or not for so long yet. */

@@ -23,7 +23,8 @@ async function run(): Promise<boolean> {
   try {
     const random = randomOf(Number(env['SEED'] ?? 1))
     const outcome = await chaos(space, {
-      ...{ changes: Number(env['CHANGES'] ?? 30), hosts: HOSTS, everyMs: EVERY_MS, leastMs: 0, random, say },
+      ...{ changes: Number(env['CHANGES'] ?? 30), disturbances: 2, hosts: HOSTS },
+      ...{ everyMs: EVERY_MS, leastMs: 0, random, say },
     })
     const problems = problemsOf(outcome)
     say('')

@@ -27,11 +27,11 @@ describe('changes while the leader is killed, and the next one stands still', ()
     space = await Space.open('chaos')
     operators = new Operators(space.cluster)
     await running(OPERATORS)
-    // Of this seed the changes are good, bad, good, bad, good, good.
+    // Of this seed the first changes are good, bad, good, bad, good, good.
     const random = randomOf(3)
     // A lease is 15 s: where leaders end as often as that, hardly any leads for as long as a bake takes.
     const pace = { everyMs: 20_000, leastMs: 10_000 }
-    outcome = await chaos(space, { changes: 6, hosts: 3, ...pace, random, say: () => undefined })
+    outcome = await chaos(space, { changes: 6, disturbances: 2, hosts: 3, ...pace, random, say: () => undefined })
   }, 480_000)
   afterAll(async () => {
     await running(1)
@@ -40,7 +40,7 @@ describe('changes while the leader is killed, and the next one stands still', ()
 
   it('end as they should, harm the first batch alone, and nobody decides who does not lead', () => {
     expect(problemsOf(outcome)).toEqual([])
-    expect(outcome.changes).toHaveLength(6)
+    expect(outcome.changes.length).toBeGreaterThanOrEqual(6)
   })
 
   it('were disturbed, and both good and bad', () => {
