@@ -6,6 +6,7 @@ import { expectBody, parseAnswer } from './http-answer.ts'
 import { parseCores, parseRss, parseStat, treeOf } from './proc.ts'
 import { oursFailed, renderRounds, versionsOf } from './rounds.ts'
 import type { Contender } from './rounds.ts'
+import { renderRowG } from './row-g.ts'
 import { messageOf } from './row.ts'
 import { commandOf, settingsFrom } from './settings.ts'
 import { numberText, spreadOf, spreadText } from './stats.ts'
@@ -181,6 +182,19 @@ describe('tables', () => {
     expect(text).toContain('relay past the streams 0.80 of nginx or more; this build: 0.80')
     expect(text).toContain('relay path 0.80 of nginx or more; this build: 0.50')
     expect(text).toContain('full path 0.25 of nginx or more; this build: 0.25')
+  })
+})
+
+describe('row G', () => {
+  it('says what clients of others felt, and who could not be measured', () => {
+    const figures = { requests: 16_000, cut: 0, closed: 0, p50: 0.44, p99: 3.1 }
+    const changed = { ...figures, cut: 28, closed: 292, p99: 71.8 }
+    const nginx = { name: 'nginx', version: '1.2', way: 'reload', calm: figures, changed, liveMs: 1_234.5 }
+    const text = renderRowG([nginx], [['Caddy', 'no network']])
+    expect(text).toMatch(
+      /\| nginx 1\.2 \| +reload \| +28 of 16 000 \| +292 \| +0\.4, 3\.1 \| +0\.4, 71\.8 \| +1 235 \|/,
+    )
+    expect(text).toMatch(/\| Caddy +\| not measured: no network \|/)
   })
 })
 

@@ -86,7 +86,7 @@ export async function startHaproxyChanges(
   return { server, way: 'runtime API', batched: false, add }
 }
 
-/** Its admin server takes a whole configuration, and closes nothing for it. */
+/** Its admin server takes a whole configuration. */
 export async function startCaddyChanges(place: Place, upstream: number, before: readonly string[]): Promise<Changing> {
   const [port, admin] = [await freePort(), await freePort()]
   const all = [...before]

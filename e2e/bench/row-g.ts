@@ -23,7 +23,7 @@ const CALM_MS = 8_000
 /** Until the last change is served, at most. */
 const LIVE_MS = 30_000
 
-interface Seen {
+export interface Seen {
   readonly name: string
   readonly way: string
   readonly version: string
@@ -122,14 +122,15 @@ export function renderRowG(seen: readonly Seen[], faults: readonly (readonly [st
     'connections closed',
     'p50, p99 before, ms',
     'p50, p99 meanwhile, ms',
+    'last one served after, ms',
   ]
   const pair = ({ p50, p99 }: SteadyFigures): string => `${p50.toFixed(1)}, ${p99.toFixed(1)}`
-  const rows = seen.map(({ name, version, way, calm, changed }) => [
+  const rows = seen.map(({ name, version, way, calm, changed, liveMs }) => [
     ...[`${name} ${version}`, way, `${changed.cut} of ${numberText(changed.requests, 0)}`, String(changed.closed)],
-    ...[pair(calm), pair(changed)],
+    ...[pair(calm), pair(changed), numberText(liveMs, 0)],
   ])
   return [
-    table(head, [...rows, ...faults.map(([name, fault]) => [name, `not measured: ${fault}`, '', '', '', ''])]),
+    table(head, [...rows, ...faults.map(([name, fault]) => [name, `not measured: ${fault}`, '', '', '', '', ''])]),
     '',
     'Target: no request cut, no connection closed, p99 as before.',
   ].join('\n')
