@@ -224,6 +224,9 @@ describeOwn('Secrets at a real API server', () => {
       'it is governed',
       () => operator.pipeline.view(`Secret/${NAMESPACE}/${name}`)?.record?.governed === true,
     )
+    // How often pods report: docs/adr/0045-a-report-a-second.md.
+    const askedEvery = (): number => operator.releases.observe().intervalMs
+    expect(askedEvery()).toBe(10_000)
     await put(name, second, 'kubernetes.io/tls')
     const written = await client.get(resources.secrets, secret)
     const mine = async (): Promise<SpecObject<unknown, IngressRolloutStatus> | undefined> =>
@@ -232,11 +235,13 @@ describeOwn('Secrets at a real API server', () => {
       )
     await until('progress', async () => (await mine())?.status?.phase === 'Progressing')
     expect(chainOf(name)).toBe(first.chain)
+    expect(askedEvery()).toBe(1_000)
     // No pod is there that could confirm it.
     const rollout = (await mine())?.metadata.name ?? ''
     await client.mergePatch(rollouts, { namespace: NAMESPACE, name: rollout }, { spec: { promote: true } })
     await until('its end', async () => (await mine())?.status?.phase === 'Complete')
     await until('the second certificate', () => chainOf(name) === second.chain)
+    await until('reports at rest', () => askedEvery() === 10_000)
     const { metadata } = await client.get(resources.secrets, secret)
     expect(metadata).toEqual(written.metadata)
     expect(Object.keys(metadata.annotations ?? {})).toEqual([])
