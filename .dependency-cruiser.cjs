@@ -5,6 +5,7 @@ module.exports = {
     rule('proxy-not-operator', '^proxy/', '^operator/', 'a proxy knows the operator by the protocol alone'),
     rule('operator-not-proxy', '^operator/', '^proxy/', 'the operator knows a proxy by the protocol alone'),
     rule('protocol-is-a-leaf', '^protocol/', '^(operator|proxy|e2e)/', 'protocol imports neither side'),
+    rule('memory-is-a-leaf', '^proxy/memory/(?!.*\\.test\\.ts$)', '^proxy/(?!memory/|errors\\.ts)', 'what is shared between threads knows nothing of what it holds'),
     rule('model-is-pure', '^operator/model/', '^operator/(?!model/)', 'model comes first in the flow'),
     rule('compile-is-pure', '^operator/compile/', '^operator/(?!(model|compile)/)', 'compile sees the model alone'),
     rule('rollout-machine-is-pure', '^operator/rollout/machine/(?!.*\\.test\\.ts$)', '^operator/(?!rollout/machine/|model/)', 'the machine imports nothing from kube or stream'),

@@ -6,7 +6,7 @@ NODE := node_modules/.bin/node
 # The pinned Node, for every program that asks the environment for one.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo up down load images install uninstall conformance test check unit hostile monte-carlo safety chaos crossings speed bench lint types generate format coverage clean
+.PHONY: help setup demo up down load images install uninstall conformance test check unit hostile monte-carlo safety chaos crossings speed bench memory lint types generate format coverage clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,8 @@ unit: setup ## the tests that need neither node nor API server
 	@jest --testPathIgnorePatterns '\.(apiserver|node)\.test\.ts$$'
 hostile: setup ## 50 000 hostile clients against the data plane (SLUICE_CONNECTIONS=, SLUICE_SEED= to repeat)
 	@SLUICE_CONNECTIONS=$${SLUICE_CONNECTIONS:-50000} jest --runInBand proxy/gateway/hostile.test.ts proxy/gateway/tiny-chunks.test.ts
+memory: setup ## two threads read the shared table while 20 000 generations are written (SLUICE_GENERATIONS=; some minutes)
+	@SLUICE_GENERATIONS=$${SLUICE_GENERATIONS:-20000} jest --runInBand proxy/memory/versions.test.ts
 monte-carlo: setup ## how often gates take good changes back, and find bad ones (RUNS=1000 SEED=1 ONLY=weekend; half an hour)
 	@$(NODE) scripts/monte-carlo.ts
 safety: setup ## bad changes of every kind on ten proxies are taken back, good ones are not (ONLY=, GOOD=200, PARALLEL=2, SEED=1, WRITE=1, KEEP=1; forty minutes)

@@ -16,6 +16,8 @@ export type DataPlaneErrorCode =
   | 'SLUICE_DIRECT_IO'
   | 'SLUICE_WORKER_PROTOCOL'
   | 'SLUICE_WORKER_START'
+  | 'SLUICE_MEMORY_FULL'
+  | 'SLUICE_NAME_TOO_LONG'
 
 export class DataPlaneError extends Error {
   override readonly name = 'DataPlaneError'

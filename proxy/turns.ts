@@ -28,3 +28,15 @@ export function atOnce<T>(work: Steps<T>): T {
   while (step.done !== true) step = work.next()
   return step.value
 }
+
+/** Takes from the iterator only when the next one is asked for: what changes meanwhile is seen. */
+export function* chunks<T>(items: Iterable<T>, size: number): Generator<readonly T[], void, void> {
+  let chunk: T[] = []
+  for (const item of items) {
+    chunk.push(item)
+    if (chunk.length < size) continue
+    yield chunk
+    chunk = []
+  }
+  if (chunk.length > 0) yield chunk
+}

@@ -54,7 +54,7 @@ async function main(): Promise<void> {
     switch (message.type) {
       case 'update':
         plane.apply(message.update)
-        say({ type: 'applied', sequence: message.sequence })
+        say({ type: 'applied', sequence: message.sequence, generation: plane.generation })
         return
       case 'ticket-secrets':
         plane.setTicketSecrets(message.secrets)

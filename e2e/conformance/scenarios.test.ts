@@ -4,7 +4,7 @@ import { compileIngress } from '../../operator/compile/compile.ts'
 import { parseIngress } from '../../operator/model/ingress.ts'
 import { ingressClass } from '../../operator/pipeline/testing.ts'
 import { upsert } from '../../proxy/table/testing/fixtures.ts'
-import { MapTable } from '../../proxy/table/map-table.ts'
+import { sharedTable } from '../../proxy/table/testing/one-thread.ts'
 import { normalisePath } from '../../proxy/table/path-readings.ts'
 import { FakeClusters } from '../../proxy/table/testing/clusters.ts'
 import { FEATURES, INGRESS_CLASS, backendsOf, ingressOf } from './scenarios.ts'
@@ -25,7 +25,7 @@ function reach(feature: Feature, host: string, path: string): string | null {
   if (content.kind !== 'Ingress') throw new Error('not an Ingress')
   const { fragment, problems } = compileIngress({ key, createdAt }, 'r1', content, false)
   expect(problems).toEqual([])
-  const table = new MapTable(new FakeClusters())
+  const table = sharedTable(new FakeClusters())
   table.apply(upsert(...(fragment === null ? [] : [fragment])))
   const normal = normalisePath(path)
   const service = normal.ok ? table.route(hostOf(host), normal.path)?.cluster?.service : undefined

@@ -5,7 +5,7 @@ import { adopt, advance, begin, create } from '../../operator/assign/records.ts'
 import { challengesKey } from '../../operator/model/challenges.ts'
 import { Replica, WEB, ingress, policy, type Raw } from '../../operator/pipeline/testing.ts'
 import type { Fragment } from '../../protocol/objects.ts'
-import { MapTable } from '../../proxy/table/map-table.ts'
+import { sharedTable, type Table } from '../../proxy/table/testing/one-thread.ts'
 import { FakeClusters } from '../../proxy/table/testing/clusters.ts'
 import { upsert } from '../../proxy/table/testing/fixtures.ts'
 
@@ -60,9 +60,9 @@ function made(name: string, all: readonly Rule[], edits: readonly Challenge[] = 
   return { ...ingress({ name }), spec: { ingressClassName: 'sluice', rules: own } }
 }
 
-function tables(replica: Replica): readonly MapTable[] {
+function tables(replica: Replica): readonly Table[] {
   return ORDINALS.map(ordinal => {
-    const table = new MapTable(new FakeClusters())
+    const table = sharedTable(new FakeClusters())
     const keys = [...replica.releases.objects()]
     const payloads = keys.map(key => replica.releases.entry(key, ordinal)?.payload ?? null)
     table.apply(upsert(...payloads.filter((one): one is Fragment => one !== null && 'hosts' in one)))

@@ -57,8 +57,8 @@ class Pod {
   }
 
   serve(fragments: readonly Fragment[], addresses: Readonly<Record<string, readonly string[]>>): void {
-    this.#rig.plane.apply(upsert(...fragments))
-    this.#rig.plane.apply(endpoints(addresses))
+    this.#rig.apply(upsert(...fragments))
+    this.#rig.apply(endpoints(addresses))
   }
 
   async ask(paths: readonly string[]): Promise<readonly number[]> {

@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { takenBy, type Served } from '../../operator/compile/takes.ts'
 import type { Fragment } from '../../protocol/objects.ts'
-import { MapTable } from '../../proxy/table/map-table.ts'
+import { sharedTable, type Table } from '../../proxy/table/testing/one-thread.ts'
 import { FakeClusters } from '../../proxy/table/testing/clusters.ts'
 import { certificate, certificates, fragment, host, path, tls, upsert } from '../../proxy/table/testing/fixtures.ts'
 
@@ -46,8 +46,8 @@ const served = (all: readonly Fragment[]): Served => ({
   hasTls: name => all.some(one => one.tls.some(entry => entry.hosts.includes(name))),
 })
 
-function tableOf(...all: readonly Fragment[]): MapTable {
-  const table = new MapTable(new FakeClusters())
+function tableOf(...all: readonly Fragment[]): Table {
+  const table = sharedTable(new FakeClusters())
   table.apply(certificates(SECRETS.map(name => certificate(name, 'ECDSA'))))
   table.apply(upsert(...all))
   return table

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from '@jest/globals'
 import { Authority, type Leaf } from '../../e2e/pki/pki.ts'
 import type { Certificate } from '../../protocol/objects.ts'
-import { certificate, certificates } from '../table/testing/fixtures.ts'
+import { certificate } from '../table/testing/fixtures.ts'
 import { Contexts, RefusedCertificateError } from './contexts.ts'
 import { TICKET_PERIOD_MS, ownSecrets, ticketIdentity, ticketKeys, ticketName, ticketPeriod } from './ticket-keys.ts'
 
@@ -57,9 +57,9 @@ describe('TLS contexts', () => {
     expect(small.told()).toEqual([])
     small.contexts.get([named('two')])
     expect(small.told()).toEqual(['made', 'evicted'])
-    small.contexts.apply(certificates([], ['two', 'six']))
+    small.contexts.forget(['Secret/ns/two', 'Secret/ns/six', 'Secret/ns/unknown'])
     expect([small.contexts.size, small.contexts.bytes]).toEqual([1, bytes])
-    small.contexts.apply({ ...certificates([]), reset: true })
+    small.contexts.forget(['Secret/ns/ten'])
     expect([small.contexts.size, small.contexts.bytes]).toEqual([0, 0])
   })
 
@@ -98,7 +98,7 @@ describe('TLS contexts', () => {
     expect(told).toEqual([expect.stringMatching(/^OpenSSL refuses Secret\/ns\/bad@r1: \S/)])
     expect(told.join()).not.toMatch(/PRIVATE|no PEM/)
     expect(rig.contexts.bytes).toBeLessThan(2_000)
-    rig.contexts.apply(certificates([named('bad')]))
+    rig.contexts.forget(['Secret/ns/bad'])
     expect(rig.contexts.get([named('bad')])).toBeDefined()
     expect(rig.told()).toEqual(['made'])
   })

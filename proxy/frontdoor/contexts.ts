@@ -2,7 +2,6 @@
 import { constants } from 'node:crypto'
 import { createSecureContext, type SecureContext } from 'node:tls'
 import type { Certificate, ObjectKey } from '../../protocol/objects.ts'
-import type { TableUpdate } from '../table/update.ts'
 import {
   TICKET_PERIOD_MS,
   secretOf,
@@ -174,15 +173,9 @@ export class Contexts {
     }
   }
 
-  /** Forgets what was made from certificates that changed. Open connections keep their own. */
-  apply(update: TableUpdate): void {
-    if (update.reset) {
-      this.#clear()
-      return
-    }
-    for (const key of [...update.certificates.remove, ...update.certificates.upsert.map(c => c.key)]) {
-      for (const id of this.#idsOf.get(key) ?? []) this.#drop(id)
-    }
+  /** Forgets what was made from these certificates: they changed or went. Open connections keep their own. */
+  forget(keys: readonly ObjectKey[]): void {
+    for (const key of keys) for (const id of this.#idsOf.get(key) ?? []) this.#drop(id)
   }
 
   #at(kept: Kept, ticket: string | null): SecureContext {
@@ -226,12 +219,6 @@ export class Contexts {
       this.#drop(id)
       this.#events.evicted()
     }
-  }
-
-  #clear(): void {
-    this.#cache.clear()
-    this.#idsOf.clear()
-    this.#bytes = 0
   }
 
   #drop(id: string): void {

@@ -50,7 +50,7 @@ async function startPod(env: Readonly<Record<string, string>> = {}): Promise<Rig
     response.end(JSON.stringify(request.headers))
   })
   const pod = await startPlane(ends, { ...PATIENT, ...env })
-  pod.plane.apply(
+  pod.apply(
     certificates([
       secret('ecdsa', leafs.ecdsa),
       secret('rsa', leafs.rsa, 'RSA'),
@@ -59,7 +59,7 @@ async function startPod(env: Readonly<Record<string, string>> = {}): Promise<Rig
     ]),
   )
   const hosts = ['a.example', '*.wild.example', 'other.example'].map(name => host(name, path('Prefix /', 'ns/web:80')))
-  pod.plane.apply(
+  pod.apply(
     upsert(
       fragment('web', hosts, {
         tls: [
@@ -69,7 +69,7 @@ async function startPod(env: Readonly<Record<string, string>> = {}): Promise<Rig
       }),
     ),
   )
-  pod.plane.apply(endpoints({ 'ns/web:80': [address] }))
+  pod.apply(endpoints({ 'ns/web:80': [address] }))
   return pod
 }
 beforeEach(async () => {
@@ -189,19 +189,17 @@ describe('which certificate', () => {
 
   it('the new one from the next connection on; an open one stays', async () => {
     const before = await handshake('other.example')
-    rig.plane.apply(certificates([secret('other', leafs.renewed, 'ECDSA', { revision: 'r2' })]))
+    rig.apply(certificates([secret('other', leafs.renewed, 'ECDSA', { revision: 'r2' })]))
     const after = await handshake('other.example')
     expect(after.getPeerX509Certificate()?.toString()).toBe(new X509Certificate(leafs.renewed.chain).toString())
     before.write('GET / HTTP/1.1\r\nHost: other.example\r\n\r\n')
     expect(String((await once(before, 'data'))[0])).toMatch(/^HTTP\/1\.1 200 /)
-    rig.plane.apply(certificates([], ['other']))
+    rig.apply(certificates([], ['other']))
     expect((await handshake('other.example', { rejectUnauthorized: false })).authorized).toBe(false)
   })
 
   it('one that OpenSSL refuses is a failure of its host and of no other', async () => {
-    rig.plane.apply(
-      certificates([secret('other', { chain: 'no PEM', privateKey: 'none' }, 'ECDSA', { revision: 'r2' })]),
-    )
+    rig.apply(certificates([secret('other', { chain: 'no PEM', privateKey: 'none' }, 'ECDSA', { revision: 'r2' })]))
     await expect(handshake('other.example')).rejects.toThrow()
     expect((await handshake('a.example')).authorized).toBe(true)
     await expect(handshake('other.example')).rejects.toThrow()
@@ -217,7 +215,7 @@ describe('which certificate', () => {
 
   it('bodies of millions of bytes pass whole in both directions', async () => {
     const address = await startBackend(ends, (request, response) => request.pipe(response))
-    rig.plane.apply(endpoints({ 'ns/web:80': [address] }))
+    rig.apply(endpoints({ 'ns/web:80': [address] }))
     const body = Buffer.alloc(8_000_000, 'abc')
     const request = httpsRequest({
       ...{ host: '127.0.0.1', port: rig.https, servername: 'a.example', ca: ca.pem, agent: false },
@@ -276,13 +274,13 @@ describe('session resumption', () => {
     expect(await resume('other.example', session, version)).toBe(true)
     expect(await resume('a.example', session, version)).toBe(false)
     expect(await resume('unknown.test', session, version)).toBe(false)
-    rig.plane.apply(certificates([secret('other', leafs.renewed, 'ECDSA', { revision: 'r2' })]))
+    rig.apply(certificates([secret('other', leafs.renewed, 'ECDSA', { revision: 'r2' })]))
     expect(await resume('other.example', session, version)).toBe(false)
   })
 
   it('also after the certificate changed under the same revision name', async () => {
     const session = await sessionOf('other.example', 'TLSv1.3')
-    rig.plane.apply(certificates([secret('other', leafs.renewed)]))
+    rig.apply(certificates([secret('other', leafs.renewed)]))
     expect(await resume('other.example', session, 'TLSv1.3')).toBe(false)
   })
 

@@ -842,7 +842,7 @@ describeOnAllAndTls('a right answer that is cut', () => {
       })
     })
     rig = await startPlane(forAll, LIMITS)
-    for (const update of site('a.example', [address])) rig.plane.apply(update)
+    for (const update of site('a.example', [address])) rig.apply(update)
   })
   afterAll(() => forAll.all())
 

@@ -40,8 +40,8 @@ jest.setTimeout(2 * PATIENCE_MS)
 /** Host a.example does as it is told, nobody listens behind dead.example, b.example has no route. */
 async function told(env: Environment = {}): Promise<Rig> {
   const rig = await startPlane(ends, env)
-  for (const update of site('a.example', [await startHostileBackend(ends, notes)])) rig.plane.apply(update)
-  for (const update of site('dead.example', [await deadAddress()])) rig.plane.apply(update)
+  for (const update of site('a.example', [await startHostileBackend(ends, notes)])) rig.apply(update)
+  for (const update of site('dead.example', [await deadAddress()])) rig.apply(update)
   return rig
 }
 
@@ -163,7 +163,7 @@ describeOnAllAndTls('pipelining (finding 2)', () => {
       )
     })
     const rig = await startPlane(ends)
-    for (const update of site('a.example', [address])) rig.plane.apply(update)
+    for (const update of site('a.example', [address])) rig.apply(update)
     const post = `${request('POST', '/create', 'a.example', 'Content-Length: 4')}body`
     const raw = client(rig.http, post + request('DELETE', '/thing') + request('GET', '/read'))
     const { answers } = await heard(raw, ['POST', 'DELETE', 'GET'], ({ answers }) => answers.length === 3)
@@ -254,7 +254,7 @@ describeOnAllAndTls('a tunnel', () => {
       })
     })
     const rig = await startPlane(ends, { TUNNEL_IDLE_TIMEOUT: '1s' })
-    for (const update of site('a.example', [address])) rig.plane.apply(update)
+    for (const update of site('a.example', [address])) rig.apply(update)
     const raw = client(rig.http, request('GET', '/', 'a.example', ...UPGRADE))
     await eventually(() => lines === 25 || raw.socket.closed, PATIENCE_MS)
     expect(raw.socket.closed).toBe(false)
@@ -273,7 +273,7 @@ describeOnAllAndTls('a tunnel', () => {
       })
     })
     const rig = await startPlane(ends, { TUNNEL_IDLE_TIMEOUT: '1m', TUNNEL_HALF_CLOSED_TIMEOUT: '700ms' })
-    for (const update of site('a.example', [address])) rig.plane.apply(update)
+    for (const update of site('a.example', [address])) rig.apply(update)
     const raw = client(rig.http, request('GET', '/', 'a.example', ...UPGRADE), true)
     await raw.until(/\r\n\r\n/)
     if (who === 'client') raw.socket.end()

@@ -16,7 +16,7 @@ async function rigOf(path: string): Promise<Rig> {
     server =>
       server.on('upgrade', (_, socket) => socket.end('HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n')),
   )
-  for (const update of site('a.example', [address])) rig.plane.apply(update)
+  for (const update of site('a.example', [address])) rig.apply(update)
   return rig
 }
 

@@ -146,7 +146,7 @@ describeOnAll('what the backend sees', () => {
   it('a request of HTTP/1.0 without a Host, which gets a closed connection', async () => {
     const rig = await startPlane(ends)
     const address = await startBackend(ends, (request, response) => response.end(String(request.headers.host)))
-    for (const update of site('', [address])) rig.plane.apply(update)
+    for (const update of site('', [address])) rig.apply(update)
     const answer = await exchangeRaw(rig.http, 'GET / HTTP/1.0\r\n\r\n')
     expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n/)
     expect(answer).toMatch(/\r\nConnection: close\r\n/i)
@@ -482,7 +482,7 @@ describeOnAll('what the client sees', () => {
     const rig = await startPlane(ends)
     const resource = { ...closed('Prefix /resource'), backend: { status: 503, reason: 'r', protects: false } } as const
     const paths = [path('Prefix /none'), closed('Prefix /closed'), resource]
-    rig.plane.apply(upsert(fragment('web', [host('a.example', ...paths)])))
+    rig.apply(upsert(fragment('web', [host('a.example', ...paths)])))
     const agent = new Agent({ keepAlive: true, maxSockets: 1 })
     ends.add(() => agent.destroy())
     const sockets = new Set<unknown>()
@@ -509,7 +509,7 @@ describeOnAll('what the client sees', () => {
 
   it('400 for a path whose two readings lead to different routes', async () => {
     const rig = await startPlane(ends)
-    rig.plane.apply(upsert(fragment('web', [host('a.example', path('Prefix /'), closed('Prefix /admin'))])))
+    rig.apply(upsert(fragment('web', [host('a.example', path('Prefix /'), closed('Prefix /admin'))])))
     for (const p of ['/x%2f..%2fadmin', '/x/..;/admin', '/x\\..\\admin']) {
       expect([p, (await ask(rig.http, { path: p })).status]).toEqual([p, 400])
     }

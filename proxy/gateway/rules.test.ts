@@ -181,7 +181,7 @@ describeOnAll('statuses of our own', () => {
 
   it('a Service that points back at the proxy ends in one answer, not in a storm', async () => {
     const rig = await inFrontOf(ends, [])
-    for (const update of site('a.example', [`127.0.0.1:${rig.http}`])) rig.plane.apply(update)
+    for (const update of site('a.example', [`127.0.0.1:${rig.http}`])) rig.apply(update)
     expect((await ask(rig.http, {})).status).toBe(508)
     expect(summed(rig.totals()).requests).toBeLessThan(15)
   })

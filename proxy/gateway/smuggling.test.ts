@@ -32,7 +32,7 @@ async function start(): Promise<void> {
       () => response.destroy(),
     )
   })
-  for (const update of site('a.example', [address])) rig.plane.apply(update)
+  for (const update of site('a.example', [address])) rig.apply(update)
 }
 
 function describeOnRig(name: string, body: () => void): void {

@@ -40,8 +40,8 @@ describeOnAll('clients that send chunks of a byte each', () => {
     const notes = new Notes()
     const calmNotes = new Notes()
     const rig = await startPlane(ends, { ...PATIENT, UPSTREAM_HEADERS_TIMEOUT: '20s' })
-    for (const update of site(HOST, [await startHostileBackend(ends, notes)])) rig.plane.apply(update)
-    for (const update of site(CALM, [await startHostileBackend(ends, calmNotes)])) rig.plane.apply(update)
+    for (const update of site(HOST, [await startHostileBackend(ends, notes)])) rig.apply(update)
+    for (const update of site(CALM, [await startHostileBackend(ends, calmNotes)])) rig.apply(update)
     // What is made at the first use is there before anything is counted.
     await ask(rig.http, { host: 'none.example' })
     const before = resources()

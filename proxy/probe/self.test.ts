@@ -28,7 +28,7 @@ const PROBE: ProbeRequest = {
 
 async function inFrontOf(listener: RequestListener, env: Environment = {}): Promise<Rig> {
   const rig = await startPlane(ends, env)
-  for (const update of site('a.example', [await startBackend(ends, listener)])) rig.plane.apply(update)
+  for (const update of site('a.example', [await startBackend(ends, listener)])) rig.apply(update)
   return rig
 }
 
@@ -91,24 +91,24 @@ describe('a probe', () => {
 
   it('says what the table sends elsewhere', async () => {
     const rig = await inFrontOf((_request, response) => response.end())
-    rig.plane.apply(upsert(fragment('other', [host('a.example', path('Prefix /health', 'ns/other:80'))])))
+    rig.apply(upsert(fragment('other', [host('a.example', path('Prefix /health', 'ns/other:80'))])))
     expect(told(await rig.plane.probe(PROBE))).toEqual([503, null, 'Ingress/ns/other'])
     expect((await rig.plane.probe({ ...PROBE, path: '/' })).object).toBe('Ingress/ns/a.example')
-    rig.plane.apply(endpoints({ 'ns/other:80': [await startBackend(ends, (_request, response) => response.end())] }))
+    rig.apply(endpoints({ 'ns/other:80': [await startBackend(ends, (_request, response) => response.end())] }))
     expect(told(await rig.plane.probe(PROBE))).toEqual([200, null, 'Ingress/ns/other'])
   })
 
   it('gets 502 where nobody listens, and an error where the answer breaks off or does not end', async () => {
     const rig = await startPlane(ends)
-    for (const update of site('a.example', [await deadAddress()])) rig.plane.apply(update)
+    for (const update of site('a.example', [await deadAddress()])) rig.apply(update)
     expect(told(await rig.plane.probe(PROBE))).toEqual([502, null, OBJECT])
     const short = await startRawBackend(ends, socket => {
       socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc'))
     })
-    for (const update of site('a.example', [short])) rig.plane.apply(update)
+    for (const update of site('a.example', [short])) rig.apply(update)
     expect(await rig.plane.probe(PROBE)).toMatchObject({ status: 200, error: 'the answer broke off' })
     const slow = await startBackend(ends, (_request, response) => response.writeHead(200).write('…'))
-    for (const update of site('a.example', [slow])) rig.plane.apply(update)
+    for (const update of site('a.example', [slow])) rig.apply(update)
     expect(told(await rig.plane.probe({ ...PROBE, timeoutMs: 300 }))).toEqual([
       200,
       'no complete answer within 0.3 s',
@@ -148,7 +148,7 @@ describe('a probe', () => {
       const short = await startRawBackend(ends, socket => {
         socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc'))
       })
-      for (const update of site('a.example', [short])) rig.plane.apply(update)
+      for (const update of site('a.example', [short])) rig.apply(update)
       expect(await rig.plane.probe(probe)).toMatchObject({ status: 200, error: 'the answer broke off' })
     })
   })

@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals'
 import * as fc from 'fast-check'
 import type { Route } from '../table/contract.ts'
 import { fragment, host, path, remove, upsert } from '../table/testing/fixtures.ts'
-import { MapTable } from '../table/map-table.ts'
+import { sharedTable } from '../table/testing/one-thread.ts'
 import { FakeClusters } from '../table/testing/clusters.ts'
 import { ReportCounts } from './aggregate.ts'
 import { Recorder } from './recorder.ts'
@@ -52,7 +52,7 @@ describe('counting across changes of the table', () => {
     let reused = 0
     await fc.assert(
       fc.asyncProperty(fc.array(steps, { minLength: 30, maxLength: 200, size: 'max' }), async script => {
-        const table = new MapTable(new FakeClusters())
+        const table = sharedTable(new FakeClusters())
         const recorder = new Recorder()
         const totals = new TotalCounts(() => true, { hosts: 100 })
         let served = 'r1'
@@ -124,13 +124,14 @@ describe('counting across changes of the table', () => {
   })
 
   it('gives no number anew before what was counted under it was read', () => {
-    const table = new MapTable(new FakeClusters())
+    const table = sharedTable(new FakeClusters())
     const web = (name: string): Route => {
       table.apply(upsert(fragment(name, [host(`${name}.example`, path('Prefix /'))])))
       return table.route(`${name}.example`, '/')!
     }
     const first = web('a')
     table.apply(remove('a'))
+    expect(table.route('a.example', '/')).toBeNull()
     expect(web('b').id).not.toBe(first.id)
     table.reclaim()
     expect(web('c').id).toBe(first.id)
@@ -144,7 +145,7 @@ describe('Recorder', () => {
   })
 
   it('starts from nothing after each flush, however many hosts there were', () => {
-    const table = new MapTable(new FakeClusters())
+    const table = sharedTable(new FakeClusters())
     const recorder = new Recorder()
     const names = Array.from({ length: 3_000 }, (_, i) => `h${i}.example`)
     table.apply(upsert(...names.map((name, i) => fragment(`web-${i}`, [host(name, path('Prefix /'))]))))

@@ -54,6 +54,7 @@ export interface MetricsSource {
     readonly hosts: number
     readonly certificates: number
     readonly services: number
+    readonly memoryBytes: number
   }
   /** Milliseconds since the epoch; null: nothing was applied yet. */
   readonly appliedAt: () => number | null
@@ -363,6 +364,7 @@ function stateMetrics(registry: Registry, source: MetricsSource): void {
   gauge('sluice_table_hosts', 'Hosts in the table.', () => source.table().hosts)
   gauge('sluice_table_certificates', 'Certificates in the table.', () => source.table().certificates)
   gauge('sluice_table_services', 'Services whose endpoints are known.', () => source.table().services)
+  gauge('sluice_table_memory_bytes', 'Memory that the table uses.', () => source.table().memoryBytes)
   gauge(
     'sluice_table_age_seconds',
     'Time since the last update was served by every worker; NaN before the first.',

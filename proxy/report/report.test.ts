@@ -165,7 +165,7 @@ function metricsOf(
       workers: () => ({ serving: 1, crashes: 0, stalls: 2, outOfMemory: 4, heapLimitBytes: 256 }),
       appliedAt: () => appliedAt,
     },
-    ...{ table: () => ({ ingresses: 0, hosts: 0, certificates: 0, services: 0 }) },
+    ...{ table: () => ({ ingresses: 0, hosts: 0, certificates: 0, services: 0, memoryBytes: 0 }) },
     logDropped: () => ({ access: 7, own: 1 }),
     workerStates: () => [{ number: 3, lagSeconds: 0.5, heapBytes: 1_024 }],
     ticketsOfFleet: () => true,

@@ -22,11 +22,10 @@ import { Served } from './served.ts'
 import type { TableSource } from './served.ts'
 import { StateHolder } from './state.ts'
 import type { Step } from './state.ts'
-import { inPortions, type Steps } from '../turns.ts'
+import { chunks, inPortions, type Steps } from '../turns.ts'
 import { proveDelta, proveSnapshot } from './verify.ts'
 import type { Proof, Verdict } from './verify.ts'
 import type { TableContents } from '../disk/contents.ts'
-import { chunks } from '../table/portions.ts'
 import type { Assignment, Certificate, Fragment } from '../../protocol/objects.ts'
 
 /** What the client must know of a message. */

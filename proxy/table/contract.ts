@@ -1,11 +1,7 @@
-/**
- * The small contract between the data plane and the table it serves from. The first implementation holds Maps; one in
- * shared memory will replace it. testing/table.cases.ts is the suite that every implementation passes.
- */
+/** What the data plane asks of the table that it serves from. */
 import type { Certificate, ObjectKey, PathFragment, Revision } from '../../protocol/objects.ts'
 import type { Cluster } from '../upstream/contract.ts'
 import type { Policy } from './policy.ts'
-import type { TableUpdate } from './update.ts'
 
 /** One path of one Ingress at one revision. Immutable: a request that holds one keeps it to its end, whatever is applied meanwhile. */
 export interface Route {
@@ -60,20 +56,6 @@ export interface TableReader {
   tlsHost(serverName: string): string | null
 }
 
-export interface TableWriter {
-  /**
-   * Takes one step, in one go: no reader sees half of it. Fragments that did not change keep their routes.
-   * Endpoints are not the table's: whoever implements Clusters follows them.
-   */
-  apply(update: TableUpdate): void
-
-  /**
-   * Numbers of routes that are gone may be given anew from now on. To be called when all that was counted under them
-   * has been read (after a flush of the counters); without it numbers only grow.
-   */
-  reclaim(): void
-}
-
 /** Everything that one entry of the table's hosts holds. */
 export interface HostEntry {
   readonly kind: 'challenges' | 'exact' | 'wildcard' | 'default'
@@ -88,10 +70,16 @@ export interface TableExplainer {
   entries(host: string): readonly HostEntry[]
 }
 
-export interface Table extends TableReader, TableWriter, TableExplainer {}
-
 /** `*.example.com` for `www.example.com`; null for a name of one label. */
 export function wildcardOf(host: string): string | null {
   const dot = host.indexOf('.')
   return dot <= 0 || dot === host.length - 1 ? null : `*${host.slice(dot)}`
+}
+
+/** The rule of `requestHost` and `tlsHost`: the name itself, its wildcard, or every other host, whichever is known first. */
+export function countedAs(host: string, known: (name: string) => boolean): string | null {
+  if (known(host)) return host
+  const wildcard = wildcardOf(host)
+  if (wildcard !== null && known(wildcard)) return wildcard
+  return known('') ? '' : null
 }

@@ -3,17 +3,17 @@ import * as fc from 'fast-check'
 import type { Fragment, PathFragment } from '../../protocol/objects.ts'
 import { explainRoute } from './explain.ts'
 import { fragment, host, path, upsert } from './testing/fixtures.ts'
-import { MapTable } from './map-table.ts'
+import { sharedTable, type Table } from './testing/one-thread.ts'
 import { FakeClusters } from './testing/clusters.ts'
 
-function tableOf(...fragments: readonly Fragment[]): MapTable {
-  const table = new MapTable(new FakeClusters())
+function tableOf(...fragments: readonly Fragment[]): Table {
+  const table = sharedTable(new FakeClusters())
   table.apply(upsert(...fragments))
   return table
 }
 
 /** `outcome: rule: reason` of each candidate. */
-function told(table: MapTable, name: string, target: string): readonly string[] {
+function told(table: Table, name: string, target: string): readonly string[] {
   return explainRoute(table, name, target).candidates.map(
     ({ outcome, reason, route }) => `${outcome}: ${route.host} ${route.type} ${route.path}: ${reason}`,
   )

@@ -1,5 +1,5 @@
 /** Which route of a host serves a path. */
-import type { TableRoute } from './owner.ts'
+import type { TableRoute } from './route.ts'
 
 /** Does a single route serve this path? */
 export function fits(route: Pick<TableRoute, 'type' | 'path'>, path: string): boolean {

@@ -4,7 +4,7 @@ import { normaliseRoutePath } from '../../protocol/normalise-path.ts'
 import { parseStreamMessage } from '../../protocol/schemas.ts'
 import { closed, fragment, host, path, upsert } from './testing/fixtures.ts'
 import type { TableReader } from './contract.ts'
-import { MapTable } from './map-table.ts'
+import { sharedTable } from './testing/one-thread.ts'
 import { isAmbiguous, normalisePath } from './path-readings.ts'
 import { FakeClusters } from './testing/clusters.ts'
 
@@ -154,7 +154,7 @@ function withoutDots(segments: readonly string[]): readonly string[] {
 
 describe('isAmbiguous', () => {
   const routes = ['/', '/admin', '/admin/open', '/a', '/a/b', '/x/admin']
-  const table = new MapTable(new FakeClusters())
+  const table = sharedTable(new FakeClusters())
   table.apply(
     upsert(
       fragment('web', [host('h', ...routes.map(r => (r === '/admin' ? closed(`Prefix ${r}`) : path(`Prefix ${r}`))))]),

@@ -8,10 +8,7 @@ import type { Certificate, Fragment, ObjectKey, ServiceKey } from '../../protoco
 /** As EndpointTable. A Map: an object of 100 000 names takes a tenth of a second whenever somebody asks for its keys. */
 export type Addresses = ReadonlyMap<ServiceKey, readonly string[]>
 
-/**
- * One verified step from table to table, plain data that can be posted to a worker. A worker applies it in one go:
- * no request sees half of it. Never log one: certificates hold private keys.
- */
+/** One verified step from table to table. No request sees half of it. Never log one: certificates hold private keys. */
 export interface TableUpdate {
   /** True: a full replacement, whatever is not named below is gone. */
   readonly reset: boolean
@@ -40,6 +37,15 @@ export const EMPTY_UPDATE: TableUpdate = {
   certificates: { upsert: [], remove: [] },
   endpoints: { upsert: new Map(), remove: [] },
   observed: null,
+}
+
+/** What a worker is told of an update: the table itself is in memory that it shares with the main thread (shared-table.ts). */
+export interface Published {
+  /** The worker serves it from now on, all of it at once. */
+  readonly generation: number
+  /** Secrets whose certificates came, changed or went. */
+  readonly certificates: readonly ObjectKey[]
+  readonly endpoints: TableUpdate['endpoints']
 }
 
 export interface TableSink {

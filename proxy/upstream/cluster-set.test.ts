@@ -3,7 +3,7 @@ import * as fc from 'fast-check'
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { errorCode } from '../errors.ts'
-import { EMPTY_UPDATE, type TableUpdate } from '../table/update.ts'
+import type { TableUpdate } from '../table/update.ts'
 import { ClusterSet, type ClusterSetParts } from './cluster-set.ts'
 import type { BackendReader, Cluster, Lease, LeaseRequest, LeaseResult, LeaseWaiter } from './contract.ts'
 import { tcpConnector, type Connect } from './endpoint.ts'
@@ -54,8 +54,8 @@ async function deadAddress(): Promise<string> {
   return address
 }
 
-function named(endpoints: Record<string, readonly string[]>, more: Partial<TableUpdate> = {}): TableUpdate {
-  return { ...EMPTY_UPDATE, ...more, endpoints: { upsert: new Map(Object.entries(endpoints)), remove: [] } }
+function named(endpoints: Record<string, readonly string[]>, remove: readonly string[] = []): TableUpdate['endpoints'] {
+  return { upsert: new Map(Object.entries(endpoints)), remove }
 }
 
 function startSet(settings: Partial<UpstreamSettings> = {}, parts: ClusterSetParts = {}): ClusterSet {
@@ -599,12 +599,12 @@ describe('following the operator', () => {
     const other = set.hold('shop/other:80')
     await served(cluster)
     expect(await served(other)).toMatchObject({ reused: true })
-    set.apply({ ...EMPTY_UPDATE, endpoints: { upsert: new Map(), remove: [SERVICE, 'shop/unknown:80'] } })
+    set.apply(named({}, [SERVICE, 'shop/unknown:80']))
     expect([cluster.size, other.size, set.sizes.idle]).toEqual([0, 1, 1])
     // From one Service to another in one step: the connection stays.
-    set.apply(named({ [SERVICE]: [backend.address] }, { reset: true }))
+    set.apply(named({ [SERVICE]: [backend.address] }, ['shop/other:80']))
     expect([cluster.size, other.size, set.sizes.idle]).toEqual([1, 0, 1])
-    set.apply({ ...EMPTY_UPDATE, reset: true })
+    set.apply(named({}, [SERVICE]))
     expect(set.sizes).toMatchObject({ endpoints: 0, idle: 0 })
     await eventually(() => backend.open.size === 0)
   })
@@ -619,7 +619,7 @@ describe('following the operator', () => {
     set.release(SERVICE)
     expect(set.hold(SERVICE)).toBe(cluster)
     set.release(SERVICE)
-    set.apply({ ...EMPTY_UPDATE, reset: true })
+    set.apply(named({}, [SERVICE]))
     expect(set.sizes.clusters.size).toBe(0)
     expect(set.hold(SERVICE)).not.toBe(cluster)
   })
@@ -744,7 +744,8 @@ describe('whatever happens', () => {
           else if (step.what === 'pass') await jest.advanceTimersByTimeAsync(step.ms)
           else {
             const addresses = [1, 2, 3, 4].filter(i => (step.bits >> (i - 1)) & 1).map(i => `10.0.0.${i}:80`)
-            set.apply(named({ [step.cluster % 2 === 0 ? 'a/a:1' : 'b/b:1']: addresses }, { reset: step.reset }))
+            const [one, other] = step.cluster % 2 === 0 ? ['a/a:1', 'b/b:1'] : ['b/b:1', 'a/a:1']
+            set.apply(named({ [one]: addresses }, step.reset ? [other] : []))
           }
           const { open, idle, endpoints } = set.sizes
           if (step.what === 'pass') expect(told()).toEqual({ services: open, endpoints: open, idle })

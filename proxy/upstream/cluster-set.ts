@@ -93,17 +93,15 @@ export class ClusterSet implements Clusters {
     this.#dropUnused(cluster)
   }
 
-  /** Follows the endpoints. Costs as much as the Services that change; the others are not looked at but by a reset. */
-  apply(update: TableUpdate): void {
-    const { upsert, remove } = update.endpoints
-    const removed = update.reset ? [...this.#clusters.keys()].filter(key => !upsert.has(key)) : remove
+  /** Follows the endpoints. Costs as much as the Services that change; the others are not looked at. */
+  apply({ upsert, remove }: TableUpdate['endpoints']): void {
     const before: Endpoint[] = []
     for (const [service, addresses] of upsert) {
       const cluster = this.#cluster(service)
       cluster.named = true
       this.#name(cluster, addresses, before)
     }
-    for (const service of removed) {
+    for (const service of remove) {
       const cluster = this.#clusters.get(service)
       if (cluster === undefined) continue
       cluster.named = false

@@ -1,7 +1,6 @@
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
-import { EMPTY_UPDATE } from '../table/update.ts'
 import { ClusterSet } from './cluster-set.ts'
 import type { Lease } from './contract.ts'
 import { UPSTREAM_DEFAULTS } from './settings.ts'
@@ -53,7 +52,7 @@ function start(...addresses: readonly string[]): ClusterSet {
     now: () => 0,
   })
   sets.push(set)
-  set.apply({ ...EMPTY_UPDATE, endpoints: { upsert: new Map([['ns/web:80', addresses]]), remove: [] } })
+  set.apply({ upsert: new Map([['ns/web:80', addresses]]), remove: [] })
   return set
 }
 
@@ -109,7 +108,7 @@ describe('what a worker says of Services and endpoints', () => {
   it('sums up to what is open, where an address leaves and comes back while a connection to it is lent', async () => {
     const set = start('10.0.0.1:80')
     const name = (...addresses: readonly string[]): void => {
-      set.apply({ ...EMPTY_UPDATE, endpoints: { upsert: new Map([['ns/web:80', addresses]]), remove: [] } })
+      set.apply({ upsert: new Map([['ns/web:80', addresses]]), remove: [] })
     }
     const leases = [await lend(set)]
     name()
@@ -141,7 +140,7 @@ describe('what a worker says of Services and endpoints', () => {
     const set = start('10.0.0.1:80')
     ;(await lend(set))?.done('reusable')
     set.flush()
-    set.apply({ ...EMPTY_UPDATE, endpoints: { upsert: new Map(), remove: ['ns/web:80'] } })
+    set.apply({ upsert: new Map(), remove: ['ns/web:80'] })
     expect(read(set.flush())).toMatchObject({ '10.0.0.1:80': {} })
   })
 })

@@ -1,6 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
 import * as fc from 'fast-check'
-import { EMPTY_UPDATE } from '../table/update.ts'
 import { ClusterSet } from './cluster-set.ts'
 import { EndpointCluster } from './cluster.ts'
 import { UPSTREAM_DEFAULTS } from './settings.ts'
@@ -17,7 +16,7 @@ function rig(slowStart: number) {
   const clock = { now: 0 }
   const set = new ClusterSet({ ...UPSTREAM_DEFAULTS, slowStart }, { now: () => clock.now, random: randomOf(7) })
   const name = (...addresses: readonly string[]): void =>
-    set.apply({ ...EMPTY_UPDATE, endpoints: { upsert: new Map([[SERVICE, addresses]]), remove: [] } })
+    set.apply({ upsert: new Map([[SERVICE, addresses]]), remove: [] })
   const cluster = set.hold(SERVICE)
   if (!(cluster instanceof EndpointCluster)) throw new Error('a ClusterSet makes no others')
   /** Of so many requests that go at once, the part that goes to the address. */

@@ -7,6 +7,7 @@ import { createMetrics } from '../report/metrics.ts'
 import { TotalCounts } from '../report/totals.ts'
 import { UpstreamTotals } from '../report/upstream-totals.ts'
 import { DataPlane } from './data-plane.ts'
+import { MasterTable } from './master-table.ts'
 import { Ends, TEST_ENVIRONMENT, ask, site, startBackend } from './testing/harness.ts'
 
 const ends = new Ends()
@@ -18,7 +19,7 @@ async function metric(totals: TotalCounts, name: string): Promise<number> {
     ...{ totals, upstream: new UpstreamTotals(() => true), version: 'test', socketIo: 'streams' },
     workers: () => ({ serving: 1, crashes: 0, stalls: 0, outOfMemory: 0, heapLimitBytes: 0 }),
     ...{ logDropped: () => ({ access: 0, own: 0 }), workerStates: () => [], appliedAt: () => null },
-    table: () => ({ ingresses: 0, hosts: 0, certificates: 0, services: 0 }),
+    table: () => ({ ingresses: 0, hosts: 0, certificates: 0, services: 0, memoryBytes: 0 }),
     ticketsOfFleet: () => false,
     probes: () => ({ ok: 0, failed: 0 }),
     stream: () => ({ stateHash: '', source: 'none', connected: false, refusals: 0, diskError: null }),
@@ -33,7 +34,9 @@ describe('a defect in what handles a request', () => {
     const defects: unknown[] = []
     const defect = new Error('no lines today')
     let broken = false
+    const table = new MasterTable()
     const plane = await DataPlane.create({
+      table: table.memory,
       config: dataPlaneConfig({ ...TEST_ENVIRONMENT, ACCESS_LOG: 'stdout' }),
       defaultCertificate: await createDefaultCertificate(),
       ticketSecrets: ownSecrets(Buffer.alloc(32, 7)),
@@ -49,7 +52,7 @@ describe('a defect in what handles a request', () => {
     ends.add(() => plane.close())
     const { httpPort } = await plane.listen(0, 0)
     const address = await startBackend(ends, (_request, response) => response.end('ok'))
-    for (const update of site('a.example', [address])) plane.apply(update)
+    for (const update of site('a.example', [address])) plane.apply(table.apply(update))
     const totals = new TotalCounts(() => true)
     const defectsCounted = async (): Promise<number> => {
       const delta = plane.flushCounts()

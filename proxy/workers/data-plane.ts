@@ -24,8 +24,8 @@ import { Output } from '../log/output.ts'
 import type { CountsDelta } from '../report/counts.ts'
 import { Recorder } from '../report/recorder.ts'
 import { askSelf, type ProbeAnswer, type ProbeRequest } from '../probe/self.ts'
-import { MapTable } from '../table/map-table.ts'
-import type { TableUpdate } from '../table/update.ts'
+import { SharedTable } from '../table/shared-table.ts'
+import type { Published } from '../table/update.ts'
 import { explain, type Explained, type Question } from './explain.ts'
 import { ClusterSet } from '../upstream/cluster-set.ts'
 import type { UpstreamCounts } from '../upstream/endpoint-counters.ts'
@@ -35,6 +35,8 @@ import { BEAT_MS } from './heartbeat.ts'
 export interface DataPlaneSetup {
   readonly config: DataPlaneConfig
   readonly defaultCertificate: KeyPair
+  /** What the main thread writes (table/shared-writer.ts). Empty for this thread until it is told of a generation. */
+  readonly table: SharedArrayBuffer
   /** Of the pod, until `setTicketSecrets` brings the fleet's. */
   readonly ticketSecrets: TicketSecrets
   /** Told of what threw; it ended one request or connection. */
@@ -57,7 +59,7 @@ interface Parts {
   readonly gatewayParts: Omit<GatewayParts, 'context' | 'transport'>
   readonly accessLog: AccessLog
   readonly clusters: ClusterSet
-  readonly table: MapTable
+  readonly table: SharedTable
   readonly contexts: Contexts
   readonly transport: Transport
   readonly gateway: Gateway
@@ -77,10 +79,11 @@ export class DataPlane {
 
   static async create(setup: DataPlaneSetup): Promise<DataPlane> {
     const { config, defaultCertificate, ticketSecrets, onDefect, onWarning, lines, memory = memoryReader() } = setup
+    const { table: tableMemory } = setup
     const recorder = new Recorder()
     const io = ioOf(config.socketIo)
     const clusters = new ClusterSet(config.upstream, { io, connectFailed: () => recorder.connectFailure() })
-    const table = new MapTable(clusters)
+    const table = new SharedTable(tableMemory, clusters)
     const accessLog = openAccessLog(config.accessLog === 'off' ? null : (lines ?? directLines(config)))
     const context: ForwardContext = {
       ...{ table, recorder, accessLog, publicPorts: config.publicPorts, date: new HttpDate(), ids: new RequestIds() },
@@ -227,11 +230,16 @@ export class DataPlane {
   }
 
   /** Synchronous, so that no request sees a half. */
-  apply(update: TableUpdate): void {
+  apply({ generation, certificates, endpoints }: Published): void {
     const { table, contexts, clusters } = this.#parts
-    table.apply(update)
-    contexts.apply(update)
-    clusters.apply(update)
+    table.advance(generation)
+    contexts.forget(certificates)
+    clusters.apply(endpoints)
+  }
+
+  /** Of the table that it serves. */
+  get generation(): number {
+    return this.#parts.table.generation
   }
 
   /** The fleet's: sessions that began at any pod resume here. */

@@ -3,8 +3,8 @@ import { EventEmitter } from 'node:events'
 import type { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { dataPlaneConfig } from '../config.ts'
-import { fragment, host, path, upsert } from '../table/testing/fixtures.ts'
-import { EMPTY_UPDATE, type TableUpdate } from '../table/update.ts'
+import { endpoints, fragment, host, path, upsert } from '../table/testing/fixtures.ts'
+import { EMPTY_UPDATE, type Published, type TableUpdate } from '../table/update.ts'
 import type { Explained } from './explain.ts'
 import { WorkerFleet } from './fleet.ts'
 import { TEST_ENVIRONMENT } from './testing/harness.ts'
@@ -16,8 +16,8 @@ class FakeWorker extends EventEmitter {
   readonly threadId = 1
   readonly vitals: Vitals
   readonly told: ToWorker['type'][] = []
-  /** Fragments in each update. */
-  readonly updates: number[] = []
+  /** Of each update. */
+  readonly updates: Published[] = []
   /** It confirms nothing. */
   silent = false
   /** Native code that never returns: no thread can be ended there. */
@@ -32,8 +32,11 @@ class FakeWorker extends EventEmitter {
   postMessage(message: ToWorker): void {
     this.told.push(message.type)
     if (message.type === 'update') onUpdate?.(this)
-    if (message.type === 'update') this.updates.push(message.update.fragments.upsert.length)
-    if (message.type === 'update' && !this.silent) this.#say({ type: 'applied', sequence: message.sequence })
+    if (message.type === 'update') this.updates.push(message.update)
+    if (message.type === 'update' && !this.silent) {
+      const { sequence, update } = message
+      this.#say({ type: 'applied', sequence, generation: update.generation })
+    }
     if (message.type === 'listen') this.#say({ type: 'listening', httpPort: 1, httpsPort: 2 })
     if (message.type === 'stop') this.emit('exit', 0)
   }
@@ -123,67 +126,101 @@ describe('WorkerFleet', () => {
     await expect(fleet.apply(EMPTY_UPDATE)).rejects.toThrow('a defect')
     onUpdate = null
     await fleet.apply(upsert(fragment('next', [host('next.example', path('Prefix /'))])))
-    expect(workers[0]?.updates).toEqual([1])
+    expect(workers[0]?.updates.map(({ generation }) => generation)).toEqual([2])
     await fleet.stop()
   })
 
-  it('sends a big update in pieces, each when the one before is served, and the next update behind them', async () => {
+  /** So many Ingresses, each with a Service of its own. */
+  const named = (count: number): TableUpdate => {
+    const names = Array.from({ length: count }, (_, n) => `web-${n}`)
+    const fragments = names.map(name => fragment(name, [host(`${name}.example`, path('Prefix /', `ns/${name}:80`))]))
+    const addresses = Object.fromEntries(names.map(name => [`ns/${name}:80`, ['10.0.0.1:80']]))
+    return { ...upsert(...fragments), endpoints: endpoints(addresses).endpoints }
+  }
+  const services = ({ endpoints: { upsert: come, remove } }: Published): number => come.size + remove.length
+
+  it('tells of many Services in pieces, each when the one before is served, of the table between them, and then of the next update', async () => {
     const fleet = await start()
     await fleet.apply(EMPTY_UPDATE)
-    const many = Array.from({ length: 1_200 }, (_, n) =>
-      fragment(`web-${n}`, [host(`h${n}.example`, path('Prefix /'))]),
-    )
     const [first, second] = workers
     if (!first || !second) throw new Error('there are two')
     second.silent = true
-    const big = fleet.apply(upsert(...many))
+    const big = fleet.apply(named(1_200))
     const small = fleet.apply(upsert(fragment('last', [host('last.example', path('Prefix /'))])))
-    await jest.advanceTimersByTimeAsync(0)
-    expect(first.updates).toEqual([0, 500])
+    while (first.updates.length < 2) await jest.advanceTimersByTimeAsync(0)
+    await jest.advanceTimersByTimeAsync(100)
+    expect(first.updates.map(services)).toEqual([0, 500])
     // One that hangs does not keep it from the others for ever.
-    await jest.advanceTimersByTimeAsync(5_000)
-    const sizes = first.updates.slice(1)
-    expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(1_201)
-    expect(Math.max(...sizes)).toBe(500)
-    expect(sizes.at(-1)).toBe(1)
+    await jest.advanceTimersByTimeAsync(6_000)
+    expect(first.updates.map(services)).toEqual([0, 500, 500, 200, 0, 0])
+    // What the table needs is there before it.
+    expect(first.updates.map(({ generation }) => generation)).toEqual([1, 1, 1, 1, 2, 3])
     second.silent = false
     await fleet.apply(EMPTY_UPDATE)
     await Promise.all([big, small])
+    const reset = fleet.apply({ ...EMPTY_UPDATE, reset: true })
+    await jest.advanceTimersByTimeAsync(100)
+    await reset
+    // And what it needs no more goes after it.
+    expect(first.updates.slice(7).map(services)).toEqual([0, 500, 500, 200])
+    expect(new Set(first.updates.slice(7).map(({ generation }) => generation))).toEqual(new Set([5]))
     await fleet.stop()
   })
 
-  const named = (count: number): TableUpdate =>
-    upsert(...Array.from({ length: count }, (_, n) => fragment(`web-${n}`, [host(`h${n}.example`, path('Prefix /'))])))
-
-  it('gives out a big first table in pieces, and lets nobody listen before the last one', async () => {
+  it('lets nobody listen before the last piece of a big first table', async () => {
     const fleet = await start()
-    await fleet.apply({ ...named(1_200), reset: true })
-    for (const { told, updates } of workers) {
-      expect(updates).toEqual([500, 500, 200, 0])
-      expect(told).toEqual(['update', 'update', 'update', 'update', 'listen'])
-    }
+    const applied = fleet.apply({ ...named(1_200), reset: true })
+    await jest.advanceTimersByTimeAsync(100)
+    await applied
+    for (const { told } of workers) expect(told).toEqual(['update', 'update', 'update', 'update', 'listen'])
     await fleet.stop()
   })
 
-  it('gives a worker that starts the table in pieces, with what changes meanwhile, and waits for it', async () => {
+  it('gives a worker that starts the endpoints in pieces, with what changes meanwhile, and waits for it', async () => {
     const fleet = await start()
-    await fleet.apply(named(1_200))
+    const applied = fleet.apply(named(1_200))
+    await jest.advanceTimersByTimeAsync(100)
+    await applied
     const updates: Promise<void>[] = []
     // With its first piece.
     onUpdate = worker => {
       if (worker !== workers[2] || updates.length > 0) return
-      updates.push(fleet.apply(upsert(fragment('late', [host('late.example', path('Prefix /'))]))))
+      updates.push(fleet.apply(endpoints({ 'ns/late:80': ['10.0.0.2:80'] })))
     }
     workers[0]?.emit('exit', 1)
     while (updates.length === 0) await jest.advanceTimersByTimeAsync(100)
     await Promise.all(updates)
     const [, , third] = workers
     expect(third?.told.indexOf('listen')).toBe((third?.told.length ?? 0) - 1)
-    // Observed hosts, then fragments; the late one as soon as it came, and again at its place in the table.
-    const sizes = third?.updates ?? []
+    // The late one as soon as it came, and again at its place.
+    const sizes = third?.updates.map(services) ?? []
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(1_202)
     expect(Math.max(...sizes)).toBe(500)
     expect(fleet.listening).toBe(2)
+    await fleet.stop()
+  })
+
+  it('writes over nothing that a worker may read: not before all of them, and those that start, serve what came after', async () => {
+    const fleet = await start()
+    const web = (n: number): TableUpdate =>
+      upsert(fragment('web', [host('a.example', path(`Prefix /${'x'.repeat(4_000)}${n}`))]))
+    await fleet.apply(web(0))
+    const [first, second] = workers
+    if (!first || !second) throw new Error('there are two')
+    const change = async (times: number, from: number): Promise<number> => {
+      for (let i = 0; i < times; i++) void fleet.apply(web(from + i))
+      await jest.advanceTimersByTimeAsync(100)
+      return fleet.table.sizes.memoryBytes
+    }
+    const calm = await change(20, 100)
+    expect(await change(20, 200)).toBeLessThan(calm + 20_000)
+    second.silent = true
+    expect(await change(20, 300)).toBeGreaterThan(calm + 60_000)
+    // It is replaced by one that starts from what is the newest then.
+    second.emit('exit', 1)
+    await jest.advanceTimersByTimeAsync(5_000)
+    expect(workers).toHaveLength(3)
+    expect(await change(20, 400)).toBeLessThan(calm + 20_000)
     await fleet.stop()
   })
 

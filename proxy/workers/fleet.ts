@@ -7,7 +7,6 @@ import type { TicketSecrets } from '../frontdoor/ticket-keys.ts'
 import type { TableSink, TableUpdate, TicketSink } from '../table/update.ts'
 import type { UpstreamCounts } from '../upstream/endpoint-counters.ts'
 import type { ProbeAnswer, ProbeRequest } from '../probe/self.ts'
-import { planPortions } from '../table/portions.ts'
 import { inPortions } from '../turns.ts'
 import type { Explained, Question } from './explain.ts'
 import { MasterTable } from './master-table.ts'
@@ -22,7 +21,7 @@ export interface FleetLog {
 }
 
 export interface FleetParts {
-  readonly setup: Omit<WorkerSetup, 'vitals' | 'logCredit'>
+  readonly setup: Omit<WorkerSetup, 'table' | 'vitals' | 'logCredit'>
   /** Makes a thread that runs proxy/worker.ts with this workerData. */
   readonly spawn: (setup: WorkerSetup) => Worker
   readonly onCounts: (delta: CountsDelta) => void
@@ -43,8 +42,8 @@ export interface WorkerState {
   readonly heapBytes: number
 }
 
-/** Hosts of one piece of an update: some milliseconds of a worker's time. */
-const PORTION_HOSTS = 500
+/** Services of one message: some milliseconds of a worker's time. */
+const MESSAGE_SERVICES = 500
 /** A worker that hangs keeps the next piece from the others for so long at most, in milliseconds. */
 const PIECE_WAIT_MS = 1_000
 
@@ -66,6 +65,8 @@ interface Slot {
   stalled: boolean
   /** Newest update that it confirmed. */
   applied: number
+  /** Of the table, that it serves at least: what only older ones lead to is not for it. */
+  generation: number
   flushed: number
   listening: boolean
   drained: boolean
@@ -214,7 +215,7 @@ export class WorkerFleet implements TableSink, TicketSink {
       () => undefined,
       () => undefined,
     )
-    await this.#served(await sent)
+    await this.#servedByAll(await sent)
     this.#appliedAt = Date.now()
     if (this.listening > 0) this.#opened.resolve()
   }
@@ -312,6 +313,7 @@ export class WorkerFleet implements TableSink, TicketSink {
           invited: false,
           stalled: false,
           applied: 0,
+          generation: 0,
           flushed: 0,
           listening: false,
           drained: false,
@@ -336,18 +338,17 @@ export class WorkerFleet implements TableSink, TicketSink {
   }
 
   /**
-   * Big updates go out in pieces, each when the one before is taken: between two a worker serves traffic.
-   * @returns the number of the last piece
+   * Writes it, and tells the workers when all is written; of many Services in many messages, each when the one before is taken: between
+   * two a worker serves traffic.
+   * @returns the number of the last message
    */
   async #sendInTurn(update: TableUpdate): Promise<number> {
     let wait = false
-    for (const piece of await inPortions(planPortions(update, PORTION_HOSTS, this.table))) {
+    for (const published of await inPortions(this.table.steps(update, this.#served, MESSAGE_SERVICES))) {
       const sent = this.#sequence
       if (wait) await this.#within(PIECE_WAIT_MS, () => this.#took(sent))
       wait = true
-      // Piece by piece here, too: a worker that starts between two gets what went before from this table.
-      this.table.apply(piece)
-      this.#send({ type: 'update', sequence: ++this.#sequence, update: piece })
+      this.#send({ type: 'update', sequence: ++this.#sequence, update: published })
     }
     // Only now: half of a first table is worse than none.
     if (this.#draining === 'no') this.#open = true
@@ -355,12 +356,20 @@ export class WorkerFleet implements TableSink, TicketSink {
     return this.#sequence
   }
 
+  /** The generation of the table that every worker serves, or a later one. */
+  get #served(): number {
+    return this.#slots.reduce(
+      (least, { worker, generation }) => (worker === null ? least : Math.min(least, generation)),
+      this.table.generation,
+    )
+  }
+
   /** Every worker has taken the update of this number, whether it listens yet or not. */
   #took(sequence: number): boolean {
     return this.#slots.every(slot => slot.worker === null || slot.applied >= sequence)
   }
 
-  #served(sequence: number): Promise<void> {
+  #servedByAll(sequence: number): Promise<void> {
     return this.#until(() =>
       this.#slots.every(
         slot =>
@@ -374,11 +383,18 @@ export class WorkerFleet implements TableSink, TicketSink {
     const vitals = new Vitals()
     this.#logDropped += slot.logCredit.takeDropped()
     const logCredit = new LogCredit()
-    const memory = { vitals: vitals.memory, logCredit: logCredit.memory }
+    const memory = { table: this.table.memory, vitals: vitals.memory, logCredit: logCredit.memory }
     const worker = this.#parts.spawn({ ...this.#parts.setup, ticketSecrets: this.#ticketSecrets, ...memory })
     Object.assign(slot, {
       ...{ worker, vitals, logCredit, beats: 0, silent: 0, started: false, invited: false, stalled: false },
-      ...{ applied: 0, flushed: 0, listening: false, drained: false, startedAt: performance.now() },
+      ...{
+        applied: 0,
+        generation: this.table.generation,
+        flushed: 0,
+        listening: false,
+        drained: false,
+        startedAt: performance.now(),
+      },
       loading: this.#sequence > 0,
     })
     worker.on('message', (message: FromWorker) => this.#receive(slot, message))
@@ -390,11 +406,11 @@ export class WorkerFleet implements TableSink, TicketSink {
   }
 
   /**
-   * Gives a worker that starts the whole table, in pieces: 100 000 hosts in one message would hold up this thread, and with it probes
-   * and the stream, for a second. Updates that come meanwhile reach the worker between the pieces. It serves when it has all.
+   * Gives a worker that starts all that is not in memory, in pieces: 100 000 Services in one message would hold up this thread, and with
+   * it probes and the stream. Updates that come meanwhile reach the worker between the pieces. It serves when it has all.
    */
   async #load(slot: Slot, worker: Worker): Promise<void> {
-    for (const update of this.table.pieces(PORTION_HOSTS)) {
+    for (const update of this.table.pieces(MESSAGE_SERVICES)) {
       post(worker, { type: 'update', sequence: this.#sequence, update })
       await nextTurn()
       if (slot.worker !== worker) return
@@ -448,6 +464,7 @@ export class WorkerFleet implements TableSink, TicketSink {
         break
       case 'applied':
         slot.applied = message.sequence
+        slot.generation = message.generation
         break
       case 'listening': {
         const { httpPort, httpsPort } = message

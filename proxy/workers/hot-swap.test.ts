@@ -51,9 +51,9 @@ describeOnAll('table updates under load', () => {
           ...{ revision: `r${n}`, tls: [tls('s', 'a.example')] },
         }),
       )
-    rig.plane.apply(endpoints({ 'ns/v0:80': [addresses[0]!], 'ns/v1:80': [addresses[1]!] }))
-    rig.plane.apply(revision(0))
-    for (const update of site('ws.example', [await echoServer()])) rig.plane.apply(update)
+    rig.apply(endpoints({ 'ns/v0:80': [addresses[0]!], 'ns/v1:80': [addresses[1]!] }))
+    rig.apply(revision(0))
+    for (const update of site('ws.example', [await echoServer()])) rig.apply(update)
     const ca = await Authority.root('test')
     const leafs = await Promise.all([0, 1].map(() => ca.issue({ hosts: ['a.example'] })))
 
@@ -75,12 +75,12 @@ describeOnAll('table updates under load', () => {
       while (running) answers.push(await ask(rig.http, { agent }))
     })
     for (let n = 1; n <= 300; n++) {
-      rig.plane.apply(revision(n))
-      rig.plane.apply(certificates([certificate('s', 'ECDSA', { ...leafs[n % 2]!, revision: `r${n}` })]))
-      rig.plane.apply(upsert(fragment(`other${n}`, [host(`h${n}.example`, path('Prefix /'))])))
-      if (n > 10) rig.plane.apply(remove(`other${n - 10}`))
+      rig.apply(revision(n))
+      rig.apply(certificates([certificate('s', 'ECDSA', { ...leafs[n % 2]!, revision: `r${n}` })]))
+      rig.apply(upsert(fragment(`other${n}`, [host(`h${n}.example`, path('Prefix /'))])))
+      if (n > 10) rig.apply(remove(`other${n - 10}`))
       // Endpoints move as well: the order of the list, and one that comes and goes.
-      rig.plane.apply(endpoints(n % 3 === 0 ? { 'ns/x:80': [addresses[0]!] } : {}, n % 3 === 1 ? ['ns/x:80'] : []))
+      rig.apply(endpoints(n % 3 === 0 ? { 'ns/x:80': [addresses[0]!] } : {}, n % 3 === 1 ? ['ns/x:80'] : []))
       socket.send(String(n))
       await new Promise(resolve => setImmediate(resolve))
       if (n % 20 === 0) await new Promise(resolve => setTimeout(resolve, 5))
@@ -108,11 +108,11 @@ describeOnAll('table updates under load', () => {
       answer = () => response.end('before')
     })
     const after = await startBackend(ends, (_request, response) => response.end('after'))
-    for (const update of site('a.example', [before], 'ns/before:80')) rig.plane.apply(update)
+    for (const update of site('a.example', [before], 'ns/before:80')) rig.apply(update)
     const slow = ask(rig.http, {})
     await eventually(() => waiting)
-    for (const update of site('a.example', [after], 'ns/after:80')) rig.plane.apply(update)
-    rig.plane.apply(endpoints({}, ['ns/before:80']))
+    for (const update of site('a.example', [after], 'ns/after:80')) rig.apply(update)
+    rig.apply(endpoints({}, ['ns/before:80']))
     expect((await ask(rig.http, {})).body).toBe('after')
     answer()
     expect((await slow).body).toBe('begun before')
@@ -122,7 +122,7 @@ describeOnAll('table updates under load', () => {
 describeOnAll('drain', () => {
   it('announces itself, closes idle connections, lets requests finish, and gives tunnels their time', async () => {
     const rig = await startPlane(ends)
-    for (const update of site('a.example', [await echoServer()])) rig.plane.apply(update)
+    for (const update of site('a.example', [await echoServer()])) rig.apply(update)
     const get = (target: string): string => `GET ${target} HTTP/1.1\r\nHost: a.example\r\n\r\n`
     const idle = new RawClient(rig.http)
     idle.send(get('/'))
@@ -154,7 +154,7 @@ describeOnAll('drain', () => {
 
   it('hears out a client in the middle of its head (finding 27)', async () => {
     const rig = await startPlane(ends)
-    for (const update of site('a.example', [await echoServer()])) rig.plane.apply(update)
+    for (const update of site('a.example', [await echoServer()])) rig.apply(update)
     const client = new RawClient(rig.http)
     client.send('GET / HTTP/1.1\r\nHost: a.exa')
     await eventually(() => rig.plane.connections.size === 1 && rig.plane.connections.counts.idle === 0)
@@ -169,7 +169,7 @@ describeOnAll('drain', () => {
     await rig.plane.drain()
     const other = await startPlane(ends)
     const silent = await startBackend(ends, () => undefined)
-    for (const update of site('a.example', [silent])) other.plane.apply(update)
+    for (const update of site('a.example', [silent])) other.apply(update)
     const client = new RawClient(other.http)
     client.send('GET / HTTP/1.1\r\nHost: a.example\r\n\r\n')
     await eventually(() => other.plane.connections.size === 1)

@@ -1,66 +1,80 @@
-/** The main thread's copy of what the workers serve: for workers that start later, and for what the admin server says. */
-import type { Certificate, Fragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
-import { chunks, type Held } from '../table/portions.ts'
-import { EMPTY_UPDATE, type TableUpdate } from '../table/update.ts'
+/** What the pod serves, as the main thread keeps it: the table in memory that workers share, and the endpoints that they are told of. */
+import type { ObjectKey, Revision, ServiceKey } from '../../protocol/objects.ts'
+import { SharedTableWriter } from '../table/shared-writer.ts'
+import type { Published, TableUpdate } from '../table/update.ts'
+import { atOnce, chunks, type Steps } from '../turns.ts'
 
-export class MasterTable implements Held {
-  readonly #fragments = new Map<ObjectKey, Fragment>()
-  readonly #certificates = new Map<ObjectKey, Certificate>()
+const NO_ENDPOINTS: TableUpdate['endpoints'] = { upsert: new Map(), remove: [] }
+
+export class MasterTable {
+  readonly #table = new SharedTableWriter()
   readonly #endpoints = new Map<ServiceKey, readonly string[]>()
-  /** Which fragments name a host, in rules or TLS: nearly always one, and a Set of one costs more than all the rest. */
-  readonly #byHost = new Map<string, ObjectKey | Set<ObjectKey>>()
-  #observed: readonly string[] = []
-  #observedSet: ReadonlySet<string> = new Set()
+  /** Of lists that somebody asked about: a list never changes, another one takes its place. */
+  readonly #addressSets = new WeakMap<readonly string[], ReadonlySet<string>>()
 
-  apply(update: TableUpdate): void {
-    if (update.reset) {
-      this.#fragments.clear()
-      this.#certificates.clear()
-      this.#endpoints.clear()
-      this.#byHost.clear()
-    }
-    for (const key of update.fragments.remove) this.#removeFragment(key)
-    for (const fragment of update.fragments.upsert) {
-      // It keeps its place: `pieces` may be on its way through.
-      this.#unname(this.#fragments.get(fragment.key))
-      this.#fragments.set(fragment.key, fragment)
-      for (const host of hostsOf(fragment)) this.#name(host, fragment.key)
-    }
-    for (const key of update.certificates.remove) this.#certificates.delete(key)
-    for (const certificate of update.certificates.upsert) this.#certificates.set(certificate.key, certificate)
-    for (const service of update.endpoints.remove) this.#endpoints.delete(service)
-    for (const [service, addresses] of update.endpoints.upsert) this.#endpoints.set(service, addresses)
-    if (update.observed !== null) {
-      this.#observed = update.observed
-      this.#observedSet = new Set(update.observed)
-    }
+  /** For workers to read. */
+  get memory(): SharedArrayBuffer {
+    return this.#table.memory.buffer
+  }
+
+  /** The newest one that workers may be told of. */
+  get generation(): number {
+    return this.#table.generation
   }
 
   /**
-   * Everything, for a worker that starts and that nobody asks yet. The table may change between two pieces, if only the
-   * worker is told of that, too: it may learn of a thing twice, and never misses one.
+   * Takes an update, in small steps, between which nothing else may be given to it; one that needs many messages comes in many.
+   * @param served the generation that every worker serves, or a later one
+   * @param most Services in one message
+   * @returns what to tell the workers, one message after the other
    */
-  *pieces(size: number): Generator<TableUpdate, void, void> {
-    yield { ...EMPTY_UPDATE, observed: this.#observed }
-    for (const upsert of chunks(this.#certificates.values(), size)) {
-      yield { ...EMPTY_UPDATE, certificates: { upsert, remove: [] } }
-    }
-    for (const some of chunks(this.#endpoints, size)) {
-      yield { ...EMPTY_UPDATE, endpoints: { upsert: new Map(some), remove: [] } }
-    }
-    for (const upsert of chunks(this.#fragments.values(), size)) {
-      yield { ...EMPTY_UPDATE, fragments: { upsert, remove: [] } }
+  *steps(update: TableUpdate, served: number, most: number): Steps<readonly Published[]> {
+    const { upsert } = update.endpoints
+    const remove = (update.reset ? [...this.#endpoints.keys()] : update.endpoints.remove).filter(
+      key => !upsert.has(key),
+    )
+    const before = this.generation
+    const { generation, certificates } = yield* this.#table.steps(update, served)
+    for (const service of remove) this.#endpoints.delete(service)
+    for (const [service, addresses] of upsert) this.#endpoints.set(service, addresses)
+    if (upsert.size + remove.length <= most) return [{ generation, certificates, endpoints: { upsert, remove } }]
+    const at = (generation_: number, endpoints: TableUpdate['endpoints']): Published => ({
+      ...{ generation: generation_, certificates: [], endpoints },
+    })
+    return [
+      // What the new table may need is there before it, and what the old one may need goes after it.
+      ...[...chunks(upsert, most)].map(some => at(before, { upsert: new Map(some), remove: [] })),
+      { generation, certificates, endpoints: NO_ENDPOINTS },
+      ...[...chunks(remove, most)].map(some => at(generation, { upsert: new Map(), remove: some })),
+    ]
+  }
+
+  /** The same in one go, as one message. */
+  apply(update: TableUpdate, served = this.generation): Published {
+    const [published] = atOnce(this.steps(update, served, Infinity))
+    return published ?? { generation: this.generation, certificates: [], endpoints: NO_ENDPOINTS }
+  }
+
+  /**
+   * For a worker that starts and that nobody asks yet: everything that is not in memory. The table may change between two pieces, if
+   * only the worker is told of that, too: it may learn of a thing twice, and never misses one.
+   */
+  *pieces(most: number): Generator<Published, void, void> {
+    yield { generation: this.generation, certificates: [], endpoints: NO_ENDPOINTS }
+    for (const some of chunks(this.#endpoints, most)) {
+      yield { generation: this.generation, certificates: [], endpoints: { upsert: new Map(some), remove: [] } }
     }
   }
 
   /** Everything as one update: what tests compare tables by. */
   snapshot(): TableUpdate {
+    const table = this.#table
     return {
       reset: true,
-      fragments: { upsert: [...this.#fragments.values()], remove: [] },
-      certificates: { upsert: [...this.#certificates.values()], remove: [] },
+      fragments: { upsert: table.fragmentKeys().flatMap(key => table.fragment(key) ?? []), remove: [] },
+      certificates: { upsert: table.certificateKeys().flatMap(key => table.certificate(key) ?? []), remove: [] },
       endpoints: { upsert: new Map(this.#endpoints), remove: [] },
-      observed: this.#observed,
+      observed: table.observed(),
     }
   }
 
@@ -69,31 +83,32 @@ export class MasterTable implements Held {
     readonly hosts: number
     readonly certificates: number
     readonly services: number
+    readonly memoryBytes: number
+    /** Of these: what only workers that did not take the newest update need. */
+    readonly waitingBytes: number
   } {
+    const { fragments, names, certificates, sizes } = this.#table
+    const { used: memoryBytes, waiting: waitingBytes } = sizes
     return {
-      ingresses: this.#fragments.size,
-      hosts: this.#byHost.size,
-      certificates: this.#certificates.size,
-      services: this.#endpoints.size,
+      ...{ ingresses: fragments, hosts: names, certificates, services: this.#endpoints.size },
+      ...{ memoryBytes, waitingBytes },
     }
   }
 
   /** Revision served per object. */
-  revisions(): Record<ObjectKey, string> {
-    return Object.fromEntries([...this.#fragments, ...this.#certificates].map(([key, { revision }]) => [key, revision]))
+  revisions(): Record<ObjectKey, Revision> {
+    const keys = [...this.#table.fragmentKeys(), ...this.#table.certificateKeys()]
+    return Object.fromEntries(keys.map(key => [key, this.#table.revision(key) ?? '']))
   }
 
-  revision(object: ObjectKey): string | null {
-    return (this.#fragments.get(object) ?? this.#certificates.get(object))?.revision ?? null
+  revision(object: ObjectKey): Revision | null {
+    return this.#table.revision(object)
   }
 
   /** A name that metrics may carry: anything else is `other`. */
   knows(host: string): boolean {
-    return this.#byHost.has(host) || this.#observedSet.has(host)
+    return this.#table.knows(host)
   }
-
-  /** Of lists that somebody asked about: a list never changes, another one takes its place. */
-  readonly #addressSets = new WeakMap<readonly string[], ReadonlySet<string>>()
 
   /** A Service, and an address of it, that metrics may carry. @param address null: the Service alone */
   knowsService(service: ServiceKey, address: string | null): boolean {
@@ -106,55 +121,6 @@ export class MasterTable implements Held {
 
   /** Reports carry the figures of observed hosts and of those of governed objects. */
   reports(host: string): boolean {
-    if (this.#observedSet.has(host)) return true
-    const keys = this.#byHost.get(host) ?? []
-    for (const key of typeof keys === 'string' ? [keys] : keys) {
-      const fragment = this.#fragments.get(key)
-      if (fragment?.governed) return true
-      if (fragment?.tls.some(t => t.hosts.includes(host) && this.#certificates.get(t.secret)?.governed)) return true
-    }
-    return false
+    return this.#table.isObserved(host) || this.#table.isGoverned(host)
   }
-
-  fragmentKeys(): Iterable<ObjectKey> {
-    return this.#fragments.keys()
-  }
-
-  certificateKeys(): Iterable<ObjectKey> {
-    return this.#certificates.keys()
-  }
-
-  services(): Iterable<ServiceKey> {
-    return this.#endpoints.keys()
-  }
-
-  fragment(key: ObjectKey): Fragment | undefined {
-    return this.#fragments.get(key)
-  }
-
-  #removeFragment(key: ObjectKey): void {
-    this.#unname(this.#fragments.get(key))
-    this.#fragments.delete(key)
-  }
-
-  #unname(fragment: Fragment | undefined): void {
-    if (fragment === undefined) return
-    const { key } = fragment
-    for (const host of hostsOf(fragment)) {
-      const keys = this.#byHost.get(host)
-      if (keys === key) this.#byHost.delete(host)
-      else if (keys instanceof Set && keys.delete(key) && keys.size === 0) this.#byHost.delete(host)
-    }
-  }
-
-  #name(host: string, key: ObjectKey): void {
-    const keys = this.#byHost.get(host)
-    if (keys === undefined) this.#byHost.set(host, key)
-    else if (typeof keys === 'string') this.#byHost.set(host, new Set([keys, key]))
-    else keys.add(key)
-  }
-}
-
-function hostsOf({ hosts, tls, defaultTls = [] }: Fragment): ReadonlySet<string> {
-  return new Set([...hosts.map(h => h.host), ...tls.flatMap(t => t.hosts), ...defaultTls])
 }

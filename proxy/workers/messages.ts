@@ -3,7 +3,7 @@ import type { KeyPair } from '../frontdoor/contexts.ts'
 import type { DataPlaneConfig } from '../config.ts'
 import type { TicketSecrets } from '../frontdoor/ticket-keys.ts'
 import type { CountsDelta } from '../report/counts.ts'
-import type { TableUpdate } from '../table/update.ts'
+import type { Published } from '../table/update.ts'
 import type { ProbeAnswer, ProbeRequest } from '../probe/self.ts'
 import type { Explained, Question } from './explain.ts'
 import type { UpstreamCounts } from '../upstream/endpoint-counters.ts'
@@ -14,6 +14,8 @@ export interface WorkerSetup {
   readonly defaultCertificate: KeyPair
   /** The newest: the fleet's, or one of this pod's. */
   readonly ticketSecrets: TicketSecrets
+  /** The table. */
+  readonly table: SharedArrayBuffer
   /** Of its Vitals. */
   readonly vitals: SharedArrayBuffer
   /** Of its LogCredit. */
@@ -22,7 +24,7 @@ export interface WorkerSetup {
 
 export type ToWorker =
   /** Pieces of the first table come before `listen`. */
-  | { readonly type: 'update'; readonly sequence: number; readonly update: TableUpdate }
+  | { readonly type: 'update'; readonly sequence: number; readonly update: Published }
   /** The fleet's. Never log it. */
   | { readonly type: 'ticket-secrets'; readonly secrets: TicketSecrets }
   /** Accept connections. Comes after the first table: a worker without one would answer 404 to everything. */
@@ -44,7 +46,8 @@ export type FromWorker =
   /** Its code is loaded, and it takes messages. */
   | { readonly type: 'started' }
   | { readonly type: 'listening'; readonly httpPort: number; readonly httpsPort: number }
-  | { readonly type: 'applied'; readonly sequence: number }
+  /** @param generation of the table that it serves */
+  | { readonly type: 'applied'; readonly sequence: number; readonly generation: number }
   | { readonly type: 'counts'; readonly delta: CountsDelta }
   | { readonly type: 'upstream'; readonly counts: UpstreamCounts }
   /** All counts up to the flush of this number were sent. */

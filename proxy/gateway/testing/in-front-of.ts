@@ -26,7 +26,7 @@ export async function inFrontOf(
   setup: Parameters<typeof startPlane>[2] = {},
 ): Promise<Rig> {
   const rig = await startPlane(ends, env, setup)
-  for (const update of site('a.example', addresses)) rig.plane.apply(update)
+  for (const update of site('a.example', addresses)) rig.apply(update)
   return rig
 }
 

@@ -128,7 +128,7 @@ async function sites(rig: Rig, ends: Ends, notes: Notes, calmNotes: Notes): Prom
     upsert(fragment('empty', [host(HOSTS.empty, path('Prefix /', 'ns/empty:80'))])),
     endpoints({ 'ns/empty:80': [] }),
   ]
-  for (const update of updates) rig.plane.apply(update)
+  for (const update of updates) rig.apply(update)
   // Whatever is made at the first use of a door is there before anything is counted.
   for (const port of [rig.http, rig.https]) {
     const socket = netConnect(port, '127.0.0.1')

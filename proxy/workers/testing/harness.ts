@@ -27,6 +27,7 @@ import { endpoints, fragment, host, path, upsert } from '../../table/testing/fix
 import type { TableUpdate } from '../../table/update.ts'
 import { ownSecrets } from '../../frontdoor/ticket-keys.ts'
 import { DataPlane, type DataPlaneSetup } from '../data-plane.ts'
+import { MasterTable } from '../master-table.ts'
 import { overTls } from './over-tls.ts'
 import { wayUnderTest } from './ways.ts'
 
@@ -65,6 +66,8 @@ export class Ends {
 
 export interface Rig {
   readonly plane: DataPlane
+  /** As the main thread does it, at once. */
+  readonly apply: (update: TableUpdate) => void
   readonly http: number
   readonly https: number
   /** Everything counted so far. */
@@ -79,8 +82,10 @@ export async function startPlane(
   const way = wayUnderTest()
   const config = dataPlaneConfig({ ...TEST_ENVIRONMENT, ...way.env, ...env })
   const defaultCertificate = await createDefaultCertificate()
+  const table = new MasterTable()
   const plane = await DataPlane.create({
     config,
+    table: table.memory,
     defaultCertificate,
     ticketSecrets: ownSecrets(Buffer.alloc(32, 7)),
     ...setup,
@@ -105,7 +110,7 @@ export async function startPlane(
     if (config.requestPath === 'full' && relayed > 0) throw new Error('a request took the relay')
   })
   return {
-    ...{ plane, http, https },
+    ...{ plane, http, https, apply: update => plane.apply(table.apply(update, plane.generation)) },
     totals: counted,
   }
 }

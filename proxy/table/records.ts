@@ -1,0 +1,418 @@
+/**
+ * What the table keeps of an Ingress and of a certificate, in the memory that all threads share (memory/layout.ts). Nothing is lost: what
+ * is read is what was written.
+ *
+ * Of a fragment: its key, then what it says of itself, then a node for each host and each server name that it names: their maps
+ * lead right there, and from there it is found by how far it lies before.
+ */
+import type {
+  Certificate,
+  Fragment,
+  HostFragment,
+  ObjectKey,
+  PathFragment,
+  TlsFragment,
+} from '../../protocol/objects.ts'
+import { RecordReader, type RecordWriter } from '../memory/bytes.ts'
+import { HEAD, KIND_BITS } from '../memory/layout.ts'
+import { behindName, nameOf } from '../memory/names.ts'
+import type { SharedMemory } from '../memory/shared-memory.ts'
+
+/** The maps of the table, by their roots (memory/layout.ts). */
+export const ROOTS = {
+  /** Fragments, by key. */
+  fragments: 3,
+  /** Certificates, by key; without a name: which of them is the default one. */
+  certificates: 4,
+  hosts: 5,
+  /** Hosts of ACME challenges. */
+  challenges: 6,
+  serverNames: 7,
+  /** Hosts to count though no route knows them. */
+  observed: 8,
+} as const
+
+/** Kinds of nodes. */
+export const KIND = {
+  fragment: 1,
+  /** What one fragment says of a host or a server name. */
+  share: 2,
+  /** Places of the shares of several fragments, or of one that was among several: room, how many, and they. */
+  shares: 3,
+  certificate: 4,
+  /** Of the default certificate: its key. */
+  key: 5,
+  observed: 6,
+} as const
+
+/** What a node of shares says behind its name: how many it has room for, how many there are, and they. */
+export const ROOM = 0
+export const COUNT = 1
+export const PLACES = 2
+
+const GOVERNED = 1
+const CHALLENGES = 2
+const DEFAULT_TLS = 4
+/** A host is named twice. */
+const HOSTS_APART = 8
+/** `tls` is not one entry with all names. */
+const TLS_APART = 16
+
+const TYPES: readonly PathFragment['type'][] = ['Exact', 'Prefix', 'ImplementationSpecific', 'Default']
+const TYPE_BITS = 3
+const CLOSED = 4
+const PROTECTS = 8
+const PROTECTS_NOT = 16
+
+/** Places of the shares that a node leads to, itself if it is one. In no order. */
+export function readShares(memory: SharedMemory, node: number): number[] {
+  if ((memory.word(node + HEAD) & KIND_BITS) === KIND.share) return [node]
+  const content = behindName(memory, node)
+  const begin = content + PLACES
+  return [...memory.words.subarray(begin, begin + memory.word(content + COUNT))]
+}
+
+/** Where the nodes of a record are, of hosts and of server names: in words from its begin while it is written, places when it is read. */
+export interface FragmentPlan {
+  readonly hosts: readonly number[]
+  readonly names: readonly number[]
+  /** Of the record. */
+  readonly words: number
+}
+
+/** Writes the record of a fragment, which begins where the writer began. */
+export function writeFragment(to: RecordWriter, fragment: Fragment): FragmentPlan {
+  const hosts = [...Map.groupBy(fragment.hosts, ({ host }) => host)]
+  const names = namesOf(fragment)
+  const index = new Map([...names.keys()].map((name, i) => [name, i]))
+  const secrets = [...new Set(fragment.tls.map(({ secret }) => secret))]
+  const apart = hosts.length < fragment.hosts.length
+  const [first] = fragment.tls
+  const own = [...names].filter(([, keys]) => keys.length > 0).map(([name]) => name)
+  const plain = first === undefined || (fragment.tls.length === 1 && sameList(first.hosts, own))
+  const { governed, challenges, defaultTls } = fragment
+
+  to.begin()
+  to.node(fragment.key, KIND.fragment)
+  to.byte(
+    (governed ? GOVERNED : 0) |
+      (challenges === true ? CHALLENGES : 0) |
+      (defaultTls === undefined ? 0 : DEFAULT_TLS) |
+      (apart ? HOSTS_APART : 0) |
+      (plain ? 0 : TLS_APART),
+  )
+  to.number(fragment.createdAt)
+  to.text(fragment.revision)
+  to.number(hosts.length)
+  to.number(names.size)
+  writeTexts(to, secrets)
+  const named = (list: readonly string[]): void => {
+    to.number(list.length)
+    for (const name of list) to.number(index.get(name) ?? 0)
+  }
+  if (defaultTls !== undefined) named(defaultTls)
+  if (!plain) {
+    to.number(fragment.tls.length)
+    for (const { secret, hosts: list } of fragment.tls) {
+      to.number(secrets.indexOf(secret))
+      named(list)
+    }
+  }
+  if (apart) {
+    const places = new Map(hosts.map(([host], i) => [host, i]))
+    to.number(fragment.hosts.length)
+    for (const { host, paths } of fragment.hosts) {
+      to.number(places.get(host) ?? 0)
+      to.number(paths.length)
+    }
+  }
+  const hostNodes = hosts.map(([host, all]) => {
+    const begin = to.node(host, KIND.share)
+    to.word(begin)
+    writePaths(
+      to,
+      all.flatMap(({ paths }) => paths),
+    )
+    return begin
+  })
+  const nameNodes = [...names].map(([name, keys]) => {
+    const begin = to.node(name, KIND.share)
+    to.word(begin)
+    to.number(keys.length)
+    for (const key of keys) to.number(secrets.indexOf(key))
+    return begin
+  })
+  return { hosts: hostNodes, names: nameNodes, words: to.align() }
+}
+
+/** What a fragment says of itself. */
+export interface FragmentHead {
+  readonly key: ObjectKey
+  readonly revision: string
+  readonly createdAt: number
+  readonly governed: boolean
+  readonly challenges: boolean
+  readonly secrets: readonly ObjectKey[]
+}
+
+/** @param share of a host or a server name */
+export function fragmentOf(memory: SharedMemory, share: number): number {
+  return share - memory.word(behindName(memory, share))
+}
+
+export function readHead(memory: SharedMemory, fragment: number): FragmentHead {
+  return new Opened(memory, fragment).head
+}
+
+export function isGovernedFragment(memory: SharedMemory, fragment: number): boolean {
+  return (new RecordReader(memory, behindName(memory, fragment)).byte() & GOVERNED) !== 0
+}
+
+export function isGovernedCertificate(memory: SharedMemory, place: number): boolean {
+  return (new RecordReader(memory, behindName(memory, place)).byte() & GOVERNED_CERTIFICATE) !== 0
+}
+
+export function readPlan(memory: SharedMemory, fragment: number): FragmentPlan {
+  return new Opened(memory, fragment)
+}
+
+/** All of it, as it was written. */
+export function readFragment(memory: SharedMemory, fragment: number): Fragment {
+  return new Opened(memory, fragment).whole()
+}
+
+export function readPaths(memory: SharedMemory, host: number): readonly PathFragment[] {
+  return pathsFrom(contentOf(memory, host))
+}
+
+/** @param secrets of its fragment */
+export function readSecrets(memory: SharedMemory, name: number, secrets: readonly ObjectKey[]): readonly ObjectKey[] {
+  return indexed(contentOf(memory, name), secrets)
+}
+
+/** Of a share, behind the way to its fragment. */
+function contentOf(memory: SharedMemory, share: number): RecordReader {
+  return new RecordReader(memory, behindName(memory, share) + 1)
+}
+
+class Opened implements FragmentPlan {
+  readonly head: FragmentHead
+  readonly hosts: readonly number[]
+  readonly names: readonly number[]
+  readonly words: number
+  readonly #memory: SharedMemory
+  readonly #defaultTls: readonly number[] | null
+  readonly #tls: readonly { readonly secret: number; readonly names: readonly number[] }[] | null
+  readonly #apart: readonly { readonly host: number; readonly paths: number }[] | null
+
+  constructor(memory: SharedMemory, fragment: number) {
+    this.#memory = memory
+    const from = new RecordReader(memory, behindName(memory, fragment))
+    const flags = from.byte()
+    const createdAt = from.number()
+    const revision = from.text()
+    const [hosts, names] = [from.number(), from.number()]
+    this.head = {
+      ...{ key: nameOf(memory, fragment), revision, createdAt, governed: (flags & GOVERNED) !== 0 },
+      ...{ challenges: (flags & CHALLENGES) !== 0, secrets: readTexts(from) },
+    }
+    this.#defaultTls = (flags & DEFAULT_TLS) === 0 ? null : numbers(from)
+    this.#tls = (flags & TLS_APART) === 0 ? null : times(from, () => ({ secret: from.number(), names: numbers(from) }))
+    this.#apart =
+      (flags & HOSTS_APART) === 0 ? null : times(from, () => ({ host: from.number(), paths: from.number() }))
+    let at = from.place
+    const share = (skip: (content: RecordReader) => void): number => {
+      const place = at
+      const content = contentOf(memory, place)
+      skip(content)
+      at = content.place
+      return place
+    }
+    this.hosts = Array.from({ length: hosts }, () => share(skipPaths))
+    this.names = Array.from({ length: names }, () => share(numbers))
+    this.words = at - fragment
+  }
+
+  whole(): Fragment {
+    const { key, revision, createdAt, governed, challenges } = this.head
+    const defaultTls = this.#defaultTls?.map(i => this.#name(i))
+    return {
+      ...{ key, revision, createdAt, governed, hosts: this.#hostFragments(), tls: this.#tlsFragments() },
+      ...(defaultTls === undefined ? {} : { defaultTls }),
+      ...(challenges ? { challenges } : {}),
+    }
+  }
+
+  #name(index: number): string {
+    return nameOf(this.#memory, this.names[index] ?? 0)
+  }
+
+  #hostFragments(): readonly HostFragment[] {
+    const all = this.hosts.map(place => ({
+      host: nameOf(this.#memory, place),
+      paths: readPaths(this.#memory, place),
+      taken: 0,
+    }))
+    if (this.#apart === null) return all.map(({ host, paths }) => ({ host, paths }))
+    return this.#apart.flatMap(({ host, paths: count }) => {
+      const one = all[host]
+      if (one === undefined) return []
+      const paths = one.paths.slice(one.taken, one.taken + count)
+      one.taken += count
+      return [{ host: one.host, paths }]
+    })
+  }
+
+  #tlsFragments(): readonly TlsFragment[] {
+    const { secrets } = this.head
+    if (this.#tls !== null) {
+      return this.#tls.map(({ secret, names }) => ({
+        hosts: names.map(i => this.#name(i)),
+        secret: secrets[secret] ?? '',
+      }))
+    }
+    const [secret] = secrets
+    if (secret === undefined) return []
+    const own = this.names.filter(place => readSecrets(this.#memory, place, secrets).length > 0)
+    return [{ hosts: own.map(place => nameOf(this.#memory, place)), secret }]
+  }
+}
+
+/** A server name, and the Secrets that the fragment names for it, each once; none: the default one (Fragment.defaultTls). */
+function namesOf({ tls, defaultTls = [] }: Fragment): ReadonlyMap<string, readonly ObjectKey[]> {
+  const names = new Map<string, ObjectKey[]>()
+  for (const { hosts, secret } of tls) {
+    for (const host of hosts) {
+      const keys = names.get(host)
+      if (keys === undefined) names.set(host, [secret])
+      else if (!keys.includes(secret)) keys.push(secret)
+    }
+  }
+  for (const name of defaultTls) if (!names.has(name)) names.set(name, [])
+  return names
+}
+
+function writePaths(to: RecordWriter, paths: readonly PathFragment[]): void {
+  to.number(paths.length)
+  for (const { type, path, backend } of paths) {
+    const kind = TYPES.indexOf(type)
+    if ('service' in backend) {
+      to.byte(kind)
+      to.text(path)
+      to.text(backend.service)
+      continue
+    }
+    const { protects, reason } = backend
+    to.byte(kind | CLOSED | (protects === undefined ? 0 : protects ? PROTECTS : PROTECTS_NOT))
+    to.text(path)
+    to.text(reason)
+  }
+}
+
+function pathsFrom(from: RecordReader): readonly PathFragment[] {
+  return times(from, (): PathFragment => {
+    const flags = from.byte()
+    const type = TYPES[flags & TYPE_BITS] ?? 'Exact'
+    const path = from.text()
+    if ((flags & CLOSED) === 0) return { type, path, backend: { service: from.text() } }
+    const reason = from.text()
+    const said = (flags & (PROTECTS | PROTECTS_NOT)) !== 0
+    return { type, path, backend: { status: 503, reason, ...(said ? { protects: (flags & PROTECTS) !== 0 } : {}) } }
+  })
+}
+
+function skipPaths(from: RecordReader): void {
+  times(from, () => {
+    from.byte()
+    from.skipText()
+    from.skipText()
+  })
+}
+
+const ECDSA = 1
+const GOVERNED_CERTIFICATE = 2
+const DEFAULT_CERTIFICATE = 4
+
+/** Writes the record of a certificate. It holds the private key: it must never be logged. */
+export function writeCertificate(to: RecordWriter, certificate: Certificate): void {
+  const { key, revision, governed, chain, privateKey, keyType, isDefault } = certificate
+  to.begin()
+  to.node(key, KIND.certificate)
+  to.byte(
+    (keyType === 'ECDSA' ? ECDSA : 0) |
+      (governed ? GOVERNED_CERTIFICATE : 0) |
+      (isDefault === true ? DEFAULT_CERTIFICATE : 0),
+  )
+  writeTexts(to, [revision, chain, privateKey])
+}
+
+export function readCertificate(memory: SharedMemory, place: number): Certificate {
+  const from = new RecordReader(memory, behindName(memory, place))
+  const flags = from.byte()
+  const [revision = '', chain = '', privateKey = ''] = readTexts(from)
+  return {
+    ...{ key: nameOf(memory, place), revision, governed: (flags & GOVERNED_CERTIFICATE) !== 0, chain, privateKey },
+    keyType: (flags & ECDSA) !== 0 ? 'ECDSA' : 'RSA',
+    ...((flags & DEFAULT_CERTIFICATE) !== 0 ? { isDefault: true } : {}),
+  }
+}
+
+export function readCertificateRevision(memory: SharedMemory, place: number): string {
+  const from = new RecordReader(memory, behindName(memory, place))
+  from.byte()
+  from.number()
+  return from.text()
+}
+
+/** Of a certificate, or another record of one node and texts. */
+export function recordWords(memory: SharedMemory, place: number): number {
+  const from = new RecordReader(memory, behindName(memory, place))
+  switch (memory.word(place + HEAD) & KIND_BITS) {
+    case KIND.certificate:
+      from.byte()
+      for (let left = from.number(); left > 0; left--) from.skipText()
+      break
+    case KIND.key:
+      from.skipText()
+      break
+    default:
+      break
+  }
+  return from.place - place
+}
+
+/** Which certificate is the default one. */
+export function writeDefault(to: RecordWriter, key: ObjectKey): void {
+  to.begin()
+  to.node('', KIND.key)
+  to.text(key)
+}
+
+export function readDefault(memory: SharedMemory, place: number): ObjectKey {
+  return new RecordReader(memory, behindName(memory, place)).text()
+}
+
+function writeTexts(to: RecordWriter, texts: readonly string[]): void {
+  to.number(texts.length)
+  for (const text of texts) to.text(text)
+}
+
+function readTexts(from: RecordReader): readonly string[] {
+  return times(from, () => from.text())
+}
+
+function numbers(from: RecordReader): readonly number[] {
+  return times(from, () => from.number())
+}
+
+function indexed(from: RecordReader, among: readonly string[]): readonly string[] {
+  return numbers(from).map(i => among[i] ?? '')
+}
+
+function times<T>(from: RecordReader, read: () => T): readonly T[] {
+  return Array.from({ length: from.number() }, read)
+}
+
+function sameList(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((one, i) => one === b[i])
+}

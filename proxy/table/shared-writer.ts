@@ -1,0 +1,424 @@
+/**
+ * The main thread's side of the table in shared memory: takes updates, writes what changed, and says which generation it is of. Workers
+ * read it (shared-table.ts) when they are told of the generation.
+ */
+import type { Certificate, Fragment, ObjectKey, Revision } from '../../protocol/objects.ts'
+import { Blocks } from '../memory/blocks.ts'
+import { RecordWriter } from '../memory/bytes.ts'
+import { GENERATION, GONE, HEAD, KIND_BITS, NOWHERE } from '../memory/layout.ts'
+import { behindName, nameOf } from '../memory/names.ts'
+import { SharedMemory } from '../memory/shared-memory.ts'
+import { VersionedMap } from '../memory/versions.ts'
+import {
+  COUNT,
+  KIND,
+  PLACES,
+  ROOM,
+  ROOTS,
+  fragmentOf,
+  isGovernedCertificate,
+  isGovernedFragment,
+  readCertificate,
+  readCertificateRevision,
+  readDefault,
+  readFragment,
+  readHead,
+  readPlan,
+  readSecrets,
+  readShares,
+  recordWords,
+  writeCertificate,
+  writeDefault,
+  writeFragment,
+  type FragmentPlan,
+} from './records.ts'
+import { atOnce, type Steps } from '../turns.ts'
+import type { TableUpdate } from './update.ts'
+
+/** Up to so many there is room for what there is and no more. */
+const FEW_SHARES = 4
+
+/** An update that is in memory. */
+export interface Written {
+  /** For readers to advance to. */
+  readonly generation: number
+  /** Those that came, changed or went. */
+  readonly certificates: readonly ObjectKey[]
+}
+
+/** What a fragment says of hosts and server names, in the order of its record. */
+interface Shares {
+  readonly challenges: boolean
+  readonly plan: FragmentPlan
+  readonly place: number
+}
+
+export class SharedTableWriter {
+  readonly memory: SharedMemory
+  readonly #blocks: Blocks
+  readonly #record = new RecordWriter()
+  readonly #fragments: VersionedMap
+  readonly #certificates: VersionedMap
+  readonly #hosts: VersionedMap
+  readonly #challenges: VersionedMap
+  readonly #serverNames: VersionedMap
+  readonly #observed: VersionedMap
+  #generation = 0
+  #names = 0
+
+  constructor(memory = SharedMemory.create()) {
+    this.memory = memory
+    const blocks = new Blocks(memory)
+    this.#blocks = blocks
+    this.#fragments = new VersionedMap(blocks, ROOTS.fragments)
+    this.#certificates = new VersionedMap(blocks, ROOTS.certificates)
+    this.#hosts = new VersionedMap(blocks, ROOTS.hosts)
+    this.#challenges = new VersionedMap(blocks, ROOTS.challenges)
+    this.#serverNames = new VersionedMap(blocks, ROOTS.serverNames)
+    this.#observed = new VersionedMap(blocks, ROOTS.observed)
+  }
+
+  /** Ingresses. */
+  get fragments(): number {
+    return this.#fragments.size
+  }
+
+  /** Names in rules and TLS of Ingresses. */
+  get names(): number {
+    return this.#names
+  }
+
+  get certificates(): number {
+    return this.#certificates.size - (this.#live(this.#certificates, '') === NOWHERE ? 0 : 1)
+  }
+
+  fragment(key: ObjectKey): Fragment | null {
+    const place = this.#live(this.#fragments, key)
+    return place === NOWHERE ? null : readFragment(this.memory, place)
+  }
+
+  certificate(key: ObjectKey): Certificate | null {
+    const place = this.#live(this.#certificates, key)
+    return place === NOWHERE ? null : readCertificate(this.memory, place)
+  }
+
+  fragmentKeys(): readonly ObjectKey[] {
+    return this.#keys(this.#fragments)
+  }
+
+  certificateKeys(): readonly ObjectKey[] {
+    return this.#keys(this.#certificates).filter(key => key !== '')
+  }
+
+  /** The revision of an Ingress or a Secret; null: it is not there. */
+  revision(key: ObjectKey): Revision | null {
+    const fragment = this.#live(this.#fragments, key)
+    if (fragment !== NOWHERE) return readHead(this.memory, fragment).revision
+    const certificate = this.#live(this.#certificates, key)
+    return certificate === NOWHERE ? null : readCertificateRevision(this.memory, certificate)
+  }
+
+  /** A host or server name that an Ingress names, or one that is observed. */
+  knows(name: string): boolean {
+    return this.#isNamed(name) || this.isObserved(name)
+  }
+
+  observed(): readonly string[] {
+    return this.#keys(this.#observed)
+  }
+
+  isObserved(name: string): boolean {
+    return this.#live(this.#observed, name) !== NOWHERE
+  }
+
+  /** An Ingress that names it is governed, or the Secret of one that it names for it. */
+  isGoverned(name: string): boolean {
+    const { memory } = this
+    const shares = (map: VersionedMap): readonly number[] => {
+      const node = this.#live(map, name)
+      return node === NOWHERE ? [] : readShares(memory, node)
+    }
+    const governed = (share: number): boolean => isGovernedFragment(memory, fragmentOf(memory, share))
+    if ([this.#hosts, this.#challenges, this.#serverNames].some(map => shares(map).some(governed))) return true
+    return shares(this.#serverNames).some(share => {
+      const { secrets } = readHead(memory, fragmentOf(memory, share))
+      return readSecrets(memory, share, secrets).some(key => {
+        const place = this.#live(this.#certificates, key)
+        return place !== NOWHERE && isGovernedCertificate(memory, place)
+      })
+    })
+  }
+
+  #isNamed(name: string): boolean {
+    return [this.#hosts, this.#challenges, this.#serverNames].some(map => this.#live(map, name) !== NOWHERE)
+  }
+
+  /** The newest one that is complete. */
+  get generation(): number {
+    return this.#generation
+  }
+
+  /** Bytes in use, and of those the ones that only readers of an older generation need. */
+  get sizes(): { readonly used: number; readonly waiting: number } {
+    return { used: this.#blocks.used, waiting: this.#blocks.waiting }
+  }
+
+  /**
+   * Takes one step, in small ones, between which nothing else may be given to it; endpoints are not the table's. What did not change is
+   * not written. Readers see nothing of it before they advance to the generation that it ends with.
+   * @param served the generation that every reader serves, or a later one: what is older is written over
+   */
+  *steps(update: TableUpdate, served: number): Steps<Written> {
+    const generation = this.#generation + 1
+    yield* this.#blocks.collect(served, generation)
+    const certificates = yield* this.#applyCertificates(update, generation)
+    yield* this.#applyFragments(update, generation)
+    if (update.observed !== null) this.#observe(update.observed, generation)
+    this.#generation = generation
+    return { generation, certificates }
+  }
+
+  /** The same in one go. */
+  apply(update: TableUpdate, served: number): Written {
+    return atOnce(this.steps(update, served))
+  }
+
+  *#applyCertificates({ certificates, reset }: TableUpdate, generation: number): Steps<readonly ObjectKey[]> {
+    const [named, changed] = [new Set<ObjectKey>(), new Set<ObjectKey>()]
+    for (const certificate of certificates.upsert) {
+      const { key } = certificate
+      named.add(key)
+      if (this.#putCertificate(certificate, generation)) changed.add(key)
+      if (certificate.isDefault === true) this.#setDefault(key, generation)
+      else this.#unsetDefault(key, generation)
+      yield
+    }
+    for (const key of reset ? this.#keys(this.#certificates) : certificates.remove) {
+      if (named.has(key) || key === '') continue
+      if (this.#delete(this.#certificates, key, generation)) changed.add(key)
+      this.#unsetDefault(key, generation)
+      yield
+    }
+    return [...changed]
+  }
+
+  /** @returns false: it is there already */
+  #putCertificate(certificate: Certificate, generation: number): boolean {
+    writeCertificate(this.#record, certificate)
+    return this.#put(this.#certificates, certificate.key, generation)
+  }
+
+  #setDefault(key: ObjectKey, generation: number): void {
+    writeDefault(this.#record, key)
+    this.#put(this.#certificates, '', generation)
+  }
+
+  #unsetDefault(key: ObjectKey, generation: number): void {
+    const node = this.#live(this.#certificates, '')
+    if (node !== NOWHERE && readDefault(this.memory, node) === key) this.#delete(this.#certificates, '', generation)
+  }
+
+  *#applyFragments({ fragments, reset }: TableUpdate, generation: number): Steps<void> {
+    const named = new Set<ObjectKey>()
+    for (const fragment of fragments.upsert) {
+      named.add(fragment.key)
+      this.#putFragment(fragment, generation)
+      yield
+    }
+    for (const key of reset ? this.#keys(this.#fragments) : fragments.remove) {
+      if (!named.has(key)) this.#removeFragment(key, generation)
+      yield
+    }
+  }
+
+  #putFragment(fragment: Fragment, generation: number): void {
+    const plan = writeFragment(this.#record, fragment)
+    const before = this.#live(this.#fragments, fragment.key)
+    const old = before === NOWHERE ? null : this.#sharesOf(before)
+    if (old !== null && this.#isWritten(old, plan)) return
+    const place = this.#store()
+    const next: Shares = {
+      challenges: fragment.challenges === true,
+      plan: { hosts: plan.hosts.map(at => place + at), names: plan.names.map(at => place + at), words: plan.words },
+      place,
+    }
+    if (old !== null) this.#blocks.retire(old.place, old.plan.words, generation)
+    this.#fragments.set(place, generation)
+    this.#exchange(old, next, generation)
+  }
+
+  #removeFragment(key: ObjectKey, generation: number): void {
+    const place = this.#live(this.#fragments, key)
+    if (place === NOWHERE) return
+    const old = this.#sharesOf(place)
+    this.#blocks.retire(place, old.plan.words, generation)
+    this.#fragments.delete(key, generation)
+    this.#exchange(old, null, generation)
+  }
+
+  #sharesOf(place: number): Shares {
+    return { challenges: readHead(this.memory, place).challenges, plan: readPlan(this.memory, place), place }
+  }
+
+  /** The record under the writer's hands says what the one in memory says. Generation and older node of its nodes are the maps'. */
+  #isWritten({ place, plan }: Shares, next: FragmentPlan): boolean {
+    if (plan.words !== next.words) return false
+    const { words } = this.#record
+    const nodes = [0, ...next.hosts, ...next.names]
+    return nodes.every((begin, i) => {
+      const end = nodes[i + 1] ?? next.words
+      for (let at = begin + HEAD; at < end; at++) if (words[at] !== this.memory.word(place + at)) return false
+      return true
+    })
+  }
+
+  #exchange(old: Shares | null, next: Shares | null, generation: number): void {
+    const hostsOf = ({ challenges }: Shares): VersionedMap => (challenges ? this.#challenges : this.#hosts)
+    if (old !== null && next !== null && old.challenges === next.challenges) {
+      this.#exchangeShares(hostsOf(next), old.plan.hosts, next.plan.hosts, generation)
+    } else {
+      if (old !== null) this.#exchangeShares(hostsOf(old), old.plan.hosts, [], generation)
+      if (next !== null) this.#exchangeShares(hostsOf(next), [], next.plan.hosts, generation)
+    }
+    this.#exchangeShares(this.#serverNames, old?.plan.names ?? [], next?.plan.names ?? [], generation)
+  }
+
+  #exchangeShares(map: VersionedMap, old: readonly number[], next: readonly number[], generation: number): void {
+    const before = new Map(old.map(share => [nameOf(this.memory, share), share]))
+    for (const share of next) {
+      const name = nameOf(this.memory, share)
+      this.#exchangeShare(map, name, before.get(name) ?? null, share, generation)
+      before.delete(name)
+    }
+    for (const [name, share] of before) this.#exchangeShare(map, name, share, null, generation)
+  }
+
+  #exchangeShare(map: VersionedMap, name: string, old: number | null, next: number | null, generation: number): void {
+    const changes = old === null || next === null
+    const before = changes && this.#isNamed(name)
+    this.#exchangeIn(map, name, old, next, generation)
+    if (changes) this.#names += Number(this.#isNamed(name)) - Number(before)
+  }
+
+  /** Nearly always a name has one share, which is its node by itself. */
+  #exchangeIn(map: VersionedMap, name: string, old: number | null, next: number | null, generation: number): void {
+    const node = this.#live(map, name)
+    if (node === NOWHERE || node === old) {
+      if (next !== null) map.set(next, generation)
+      else map.delete(name, generation)
+      return
+    }
+    if (this.#kindOf(node) === KIND.share) {
+      if (next !== null) this.#putShares(map, name, [node, next], generation)
+      return
+    }
+    if (this.#changeInPlace(node, old, next, generation)) return
+    const list = readShares(this.memory, node)
+    const at = old === null ? -1 : list.indexOf(old)
+    if (at !== -1) list.splice(at, 1)
+    if (next !== null) list.push(next)
+    this.#blocks.retire(node, this.#sharesWords(node), generation)
+    const [only] = list
+    if (only === undefined) map.delete(name, generation)
+    else if (list.length === 1 && only === next) map.set(next, generation)
+    else this.#putShares(map, name, list, generation)
+  }
+
+  /** What was made in this generation nobody reads yet: a host of thousands of Ingresses is not written thousands of times. */
+  #changeInPlace(node: number, old: number | null, next: number | null, generation: number): boolean {
+    const { words } = this.memory
+    if (this.memory.word(node + GENERATION) !== generation) return false
+    const content = behindName(this.memory, node)
+    const count = this.memory.word(content + COUNT)
+    const places = content + PLACES
+    const at = old === null ? -1 : words.subarray(places, places + count).indexOf(old)
+    if (next !== null && at !== -1) {
+      words[places + at] = next
+      return true
+    }
+    if (next !== null) {
+      if (count === this.memory.word(content + ROOM)) return false
+      words[places + count] = next
+      words[content + COUNT] = count + 1
+      return true
+    }
+    if (at === -1 || count < 2) return false
+    words[places + at] = this.memory.word(places + count - 1)
+    words[content + COUNT] = count - 1
+    return true
+  }
+
+  #putShares(map: VersionedMap, name: string, list: readonly number[], generation: number): void {
+    const record = this.#record
+    const room = list.length <= FEW_SHARES ? list.length : Math.ceil(list.length * 1.5)
+    record.begin()
+    record.node(name, KIND.shares)
+    record.word(room)
+    record.word(list.length)
+    for (let i = 0; i < room; i++) record.word(list[i] ?? 0)
+    map.set(this.#store(), generation)
+  }
+
+  #sharesWords(node: number): number {
+    const content = behindName(this.memory, node)
+    return content + PLACES + this.memory.word(content + ROOM) - node
+  }
+
+  #observe(hosts: readonly string[], generation: number): void {
+    const wanted = new Set(hosts)
+    for (const host of this.#keys(this.#observed)) {
+      if (!wanted.delete(host)) this.#delete(this.#observed, host, generation)
+    }
+    for (const host of wanted) {
+      this.#record.begin()
+      this.#record.node(host, KIND.observed)
+      this.#put(this.#observed, host, generation)
+    }
+  }
+
+  /** Makes the record under the writer's hands the node of its name. @returns false: the node says the same already */
+  #put(map: VersionedMap, name: string, generation: number): boolean {
+    const node = this.#live(map, name)
+    if (node !== NOWHERE) {
+      const { words } = this.#record
+      const size = recordWords(this.memory, node)
+      let same = words.length === size
+      for (let at = HEAD; same && at < size; at++) same = words[at] === this.memory.word(node + at)
+      if (same) return false
+      this.#blocks.retire(node, size, generation)
+    }
+    map.set(this.#store(), generation)
+    return true
+  }
+
+  /** @returns false: it is not there */
+  #delete(map: VersionedMap, name: string, generation: number): boolean {
+    const node = this.#live(map, name)
+    if (node === NOWHERE) return false
+    this.#blocks.retire(node, recordWords(this.memory, node), generation)
+    map.delete(name, generation)
+    return true
+  }
+
+  /** The record under the writer's hands, in a block of its own. */
+  #store(): number {
+    const { words } = this.#record
+    const place = this.#blocks.take(words.length)
+    this.memory.words.set(words, place)
+    return place
+  }
+
+  /** The newest node that is there. */
+  #live(map: VersionedMap, name: string): number {
+    const node = map.newest(name)
+    return node === NOWHERE || this.#kindOf(node) === GONE ? NOWHERE : node
+  }
+
+  #kindOf(node: number): number {
+    return this.memory.word(node + HEAD) & KIND_BITS
+  }
+
+  #keys(map: VersionedMap): readonly string[] {
+    return [...map.nodes()].map(node => nameOf(this.memory, node))
+  }
+}
