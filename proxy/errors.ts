@@ -17,6 +17,7 @@ export type DataPlaneErrorCode =
   | 'SLUICE_WORKER_PROTOCOL'
   | 'SLUICE_WORKER_START'
   | 'SLUICE_MEMORY_FULL'
+  | 'SLUICE_TABLE_BROKEN'
   | 'SLUICE_NAME_TOO_LONG'
 
 export class DataPlaneError extends Error {

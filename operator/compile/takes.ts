@@ -1,6 +1,6 @@
 /**
  * Would a new Ingress take a request away from what is served now? One that takes none can be released at once: nobody is
- * protected by holding it back. Which route serves a request is table/path-match.ts and table/map-table.ts of the proxy.
+ * protected by holding it back. Which route serves a request is table/path-match.ts and table/shared-table.ts of the proxy.
  */
 import type { Fragment, PathFragment } from '../../protocol/objects.ts'
 

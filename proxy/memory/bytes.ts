@@ -1,6 +1,6 @@
 /** What a node has to say behind its name: words, small numbers, texts. Written into a buffer of one's own, copied into a block when it is whole. */
 import { HEAD, LENGTH_SHIFT, NAME, WIDE, wordsOf } from './layout.ts'
-import { nodeWords } from './names.ts'
+import { isWide, nodeWords } from './names.ts'
 import type { SharedMemory } from './shared-memory.ts'
 
 const FIRST_WORDS = 1_024
@@ -37,7 +37,7 @@ export class RecordWriter {
     const begin = this.align()
     const words = nodeWords(name)
     this.#room(words * 4)
-    const wide = words - NAME > wordsOf(name.length)
+    const wide = isWide(name)
     this.#words.fill(0, begin, begin + words)
     this.#words[begin + HEAD] = (name.length << LENGTH_SHIFT) | (wide ? WIDE : 0) | kind
     this.#bytes.write(name, (begin + NAME) * 4, wide ? 'utf16le' : 'latin1')

@@ -14,7 +14,7 @@
  *
  * A node: the generation since which things are so · the node before it, for readers of an older generation · length of its name, size
  * of a character, kind · the name, one or two bytes a character · and what the kind has to say, which is not known here. What is written
- * of a node never changes.
+ * of a node never changes once readers were told of its generation.
  */
 
 /** As a place: there is none; in a slot: it was never used. */
@@ -52,5 +52,5 @@ export const GONE = 0x7f
 
 /** Words that so many bytes need. */
 export function wordsOf(bytes: number): number {
-  return (bytes + 3) >>> 2
+  return Math.ceil(bytes / 4)
 }

@@ -63,7 +63,8 @@ export function isNamed(memory: SharedMemory, node: number, name: string): boole
   return true
 }
 
-function isWide(name: string): boolean {
+/** It has characters that one byte cannot hold. */
+export function isWide(name: string): boolean {
   for (let i = 0; i < name.length; i++) if (name.charCodeAt(i) > 0xff) return true
   return false
 }

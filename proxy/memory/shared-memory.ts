@@ -23,7 +23,7 @@ export class SharedMemory {
   constructor(buffer: SharedArrayBuffer) {
     this.buffer = buffer
     // Of a fixed length: what follows the length of a growing buffer asks for it with every access.
-    this.#words = new Int32Array(buffer, 0, buffer.byteLength >>> 2)
+    this.#words = new Int32Array(buffer, 0, Math.floor(buffer.byteLength / 4))
     this.#bytes = Buffer.from(buffer, 0, buffer.byteLength)
   }
 
@@ -51,7 +51,7 @@ export class SharedMemory {
   /** Sees all that the main thread added. */
   refresh(): void {
     if (this.#words.length * 4 >= this.buffer.byteLength) return
-    this.#words = new Int32Array(this.buffer, 0, this.buffer.byteLength >>> 2)
+    this.#words = new Int32Array(this.buffer, 0, Math.floor(this.buffer.byteLength / 4))
     this.#bytes = Buffer.from(this.buffer, 0, this.buffer.byteLength)
   }
 
@@ -70,6 +70,6 @@ export class SharedMemory {
     }
     this.buffer.grow(size)
     this.refresh()
-    return before >>> 2
+    return Math.floor(before / 4)
   }
 }

@@ -6,6 +6,7 @@
  * younger than the generation it was told of: it sees all of an update or nothing of it, at a moment of its own choosing. What it says
  * that it serves is what it sees. Blocks that only older generations lead to are given anew when every reader said so (blocks.ts).
  */
+import { DataPlaneError } from '../errors.ts'
 import type { Blocks } from './blocks.ts'
 import {
   GENERATION,
@@ -150,7 +151,9 @@ export class VersionedMap {
     this.#slots.put(node, name, hash)
     this.#next?.slots.put(node, name, hash)
     if (this.#next === null && (this.#slots.crowded || this.#slots.empty)) {
-      this.#next = { slots: new Slots(this.#blocks, slotsFor(this.#slots.live)), moved: 0 }
+      // With room for what may come before all is moved.
+      const names = this.#slots.live + this.#slots.count / MOVED_AT_ONCE
+      this.#next = { slots: new Slots(this.#blocks, slotsFor(names)), moved: 0 }
     }
   }
 
@@ -260,22 +263,24 @@ class Slots {
   /** The slot of the name; NOWHERE: it has none. */
   #find(name: string, hash: number): number {
     const { memory } = this.#blocks
-    for (let index = hash; ; index++) {
-      const slot = this.#slot(index)
+    for (let looks = 0; looks < this.count; looks++) {
+      const slot = this.#slot(hash + looks)
       const node = memory.word(slot + SLOT_NODE)
       if (node === NOWHERE) return NOWHERE
       if (node !== LEFT && memory.word(slot + SLOT_HASH) === hash && isNamed(memory, node, name)) return slot
     }
+    return NOWHERE
   }
 
   /** The first slot from there on that leads nowhere. */
   #unused(hash: number): number {
     const { memory } = this.#blocks
-    for (let index = hash; ; index++) {
-      const slot = this.#slot(index)
+    for (let looks = 0; looks < this.count; looks++) {
+      const slot = this.#slot(hash + looks)
       const node = memory.word(slot + SLOT_NODE)
       if (node === NOWHERE || node === LEFT) return slot
     }
+    throw new DataPlaneError('SLUICE_MEMORY_FULL', `all ${this.count} slots of a map are used: it should have grown`)
   }
 
   #slot(index: number): number {
@@ -290,8 +295,8 @@ class Slots {
 /** The newest node of the name; NOWHERE: it has none. For any thread. */
 function newest(memory: SharedMemory, slots: number, name: string, hash: number): number {
   const mask = memory.word(slots + MASK)
-  for (let index = hash & mask; ; index = (index + 1) & mask) {
-    const slot = slots + SLOTS + index * SLOT_WORDS
+  for (let looks = 0; looks <= mask; looks++) {
+    const slot = slots + SLOTS + ((hash + looks) & mask) * SLOT_WORDS
     // Once: the main thread may give the slot to another name meanwhile.
     const node = Atomics.load(memory.words, slot + SLOT_NODE)
     if (node === NOWHERE) return NOWHERE
@@ -299,6 +304,7 @@ function newest(memory: SharedMemory, slots: number, name: string, hash: number)
     see(memory, node)
     if (isNamed(memory, node, name)) return node
   }
+  return NOWHERE
 }
 
 /** It may have been written since this thread looked at how much there is. No block lies across an end that memory once had. */

@@ -13,6 +13,7 @@ import type {
 import { PROTOCOL_VERSION } from '../../protocol/messages.ts'
 import type { ObjectKey, Revision } from '../../protocol/objects.ts'
 import type { TicketSecret, TicketSecrets } from '../frontdoor/ticket-keys.ts'
+import { describe } from '../errors.ts'
 import { EMPTY_UPDATE } from '../table/update.ts'
 import type { Addresses, TableSink, TableUpdate } from '../table/update.ts'
 import { Endpoints } from './endpoints.ts'
@@ -347,8 +348,8 @@ export class Receiver {
     this.#tail = Promise.all([this.#tail, applied])
       .then(() => then?.())
       .catch((error: unknown) => {
-        // The sink never rejects by contract; what it did not take is never reported as served.
-        this.#log.error({ err: error instanceof Error ? error.message : String(error) }, 'a table update failed')
+        // What it did not take is never reported as served.
+        this.#log.error({ err: describe(error) }, 'a table update failed')
       })
       .finally(() => this.#unconfirmed--)
   }

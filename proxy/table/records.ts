@@ -152,7 +152,6 @@ export interface FragmentHead {
   readonly createdAt: number
   readonly governed: boolean
   readonly challenges: boolean
-  readonly secrets: readonly ObjectKey[]
 }
 
 /** @param share of a host or a server name */
@@ -160,8 +159,22 @@ export function fragmentOf(memory: SharedMemory, share: number): number {
   return share - memory.word(behindName(memory, share))
 }
 
+/** Costs the same however many hosts the fragment has. */
 export function readHead(memory: SharedMemory, fragment: number): FragmentHead {
-  return new Opened(memory, fragment).head
+  return openHead(memory, fragment).head
+}
+
+/** @returns what is read next: how many hosts and names there are */
+function openHead(
+  memory: SharedMemory,
+  fragment: number,
+): { readonly head: FragmentHead; readonly flags: number; readonly from: RecordReader } {
+  const from = new RecordReader(memory, behindName(memory, fragment))
+  const flags = from.byte()
+  const createdAt = from.number()
+  const revision = from.text()
+  const [governed, challenges] = [(flags & GOVERNED) !== 0, (flags & CHALLENGES) !== 0]
+  return { head: { key: nameOf(memory, fragment), revision, createdAt, governed, challenges }, flags, from }
 }
 
 export function isGovernedFragment(memory: SharedMemory, fragment: number): boolean {
@@ -185,9 +198,20 @@ export function readPaths(memory: SharedMemory, host: number): readonly PathFrag
   return pathsFrom(contentOf(memory, host))
 }
 
-/** @param secrets of its fragment */
-export function readSecrets(memory: SharedMemory, name: number, secrets: readonly ObjectKey[]): readonly ObjectKey[] {
-  return indexed(contentOf(memory, name), secrets)
+/** Of a server name, as its fragment names them. */
+export function readSecrets(memory: SharedMemory, name: number): readonly ObjectKey[] {
+  const wanted = numbers(contentOf(memory, name))
+  const { from } = openHead(memory, fragmentOf(memory, name))
+  from.number()
+  from.number()
+  const count = from.number()
+  const found = new Map<number, ObjectKey>()
+  // A fragment may have thousands, a name has one or two.
+  for (let i = 0; i < count && found.size < wanted.length; i++) {
+    if (wanted.includes(i)) found.set(i, from.text())
+    else from.skipText()
+  }
+  return wanted.map(i => found.get(i) ?? '')
 }
 
 /** Of a share, behind the way to its fragment. */
@@ -197,6 +221,7 @@ function contentOf(memory: SharedMemory, share: number): RecordReader {
 
 class Opened implements FragmentPlan {
   readonly head: FragmentHead
+  readonly secrets: readonly ObjectKey[]
   readonly hosts: readonly number[]
   readonly names: readonly number[]
   readonly words: number
@@ -207,15 +232,10 @@ class Opened implements FragmentPlan {
 
   constructor(memory: SharedMemory, fragment: number) {
     this.#memory = memory
-    const from = new RecordReader(memory, behindName(memory, fragment))
-    const flags = from.byte()
-    const createdAt = from.number()
-    const revision = from.text()
+    const { head, flags, from } = openHead(memory, fragment)
+    this.head = head
     const [hosts, names] = [from.number(), from.number()]
-    this.head = {
-      ...{ key: nameOf(memory, fragment), revision, createdAt, governed: (flags & GOVERNED) !== 0 },
-      ...{ challenges: (flags & CHALLENGES) !== 0, secrets: readTexts(from) },
-    }
+    this.secrets = readTexts(from)
     this.#defaultTls = (flags & DEFAULT_TLS) === 0 ? null : numbers(from)
     this.#tls = (flags & TLS_APART) === 0 ? null : times(from, () => ({ secret: from.number(), names: numbers(from) }))
     this.#apart =
@@ -264,7 +284,7 @@ class Opened implements FragmentPlan {
   }
 
   #tlsFragments(): readonly TlsFragment[] {
-    const { secrets } = this.head
+    const { secrets } = this
     if (this.#tls !== null) {
       return this.#tls.map(({ secret, names }) => ({
         hosts: names.map(i => this.#name(i)),
@@ -273,7 +293,7 @@ class Opened implements FragmentPlan {
     }
     const [secret] = secrets
     if (secret === undefined) return []
-    const own = this.names.filter(place => readSecrets(this.#memory, place, secrets).length > 0)
+    const own = this.names.filter(place => contentOf(this.#memory, place).number() > 0)
     return [{ hosts: own.map(place => nameOf(this.#memory, place)), secret }]
   }
 }
@@ -403,10 +423,6 @@ function readTexts(from: RecordReader): readonly string[] {
 
 function numbers(from: RecordReader): readonly number[] {
   return times(from, () => from.number())
-}
-
-function indexed(from: RecordReader, among: readonly string[]): readonly string[] {
-  return numbers(from).map(i => among[i] ?? '')
 }
 
 function times<T>(from: RecordReader, read: () => T): readonly T[] {

@@ -1,3 +1,6 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from '@jest/globals'
 import * as fc from 'fast-check'
 import type { Certificate, Fragment } from '../../protocol/objects.ts'
@@ -10,6 +13,9 @@ import { certificate, certificates, fragment, host, observed, path, remove, tls,
 import { sharedTable, smallWriter, type Table } from './testing/one-thread.ts'
 import { tableCases } from './testing/table.cases.ts'
 import { EMPTY_UPDATE, type TableUpdate } from './update.ts'
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
 
 tableCases('SharedTable', (clusters = new FakeClusters()) => sharedTable(clusters))
 
@@ -139,6 +145,9 @@ describe('a table in shared memory', () => {
       }),
       { numRuns: 500 },
     )
+    const wide = fragment('wide', [host('\u0127'), host('\u0127\u0128'), host('\u0127\u0128\u0129.example')])
+    writeFragment(record, wide)
+    expect(readFragment(memory, stored())).toEqual(wide)
     const many = fragment(
       'many',
       Array.from({ length: 3_000 }, (_, i) => host(`host-${i}.example`, path(`Prefix /${'p'.repeat(i % 300)}`))),
@@ -219,6 +228,24 @@ describe('a table in shared memory', () => {
       expect(table.route('a.example', `/p${i}/x`)?.object).toBe(`Ingress/ns/web-${i}`)
   })
 
+  it('takes nothing for the same because it lies where another one did', () => {
+    const writer = smallWriter()
+    const table = new SharedTable(writer.memory.buffer, new FakeClusters())
+    const take = (update: TableUpdate): void => table.advance(writer.apply(update, table.generation).generation)
+    const web = (revision: string): Fragment => fragment('web', [host('a.example', path('Prefix /'))], { revision })
+    take(upsert(fragment('other', [host('a.example', path('Prefix /other'))]), web('r1')))
+    expect(table.route('a.example', '/')?.revision).toBe('r1')
+    const { used } = writer.sizes
+    // The second one may not use the words of the first, which were still led to; the third one does.
+    for (const revision of ['r2', 'r3', 'r4', 'r5']) take(upsert(web(revision)))
+    expect(writer.sizes.used).toBeLessThan(used * 2)
+    expect(table.route('a.example', '/')?.revision).toBe('r5')
+    for (const revision of ['r6', 'r7']) take(upsert(web(revision)))
+    expect(table.route('a.example', '/')?.revision).toBe('r7')
+    for (const revision of ['r8', 'r9', 'r0']) take(upsert(web(revision)))
+    expect(table.route('a.example', '/')?.revision).toBe('r0')
+  })
+
   it('keeps the oldest first on a host of thousands of Ingresses, whichever come and go', () => {
     const table = sharedTable(new FakeClusters())
     const share = (n: number): Fragment =>
@@ -257,6 +284,45 @@ describe('a table in shared memory', () => {
     }
     expect(clusters.counts['one']).toBeLessThanOrEqual(2 * 4_096 + 2)
     expect(highest).toBeLessThan(3 * 4_096)
+  })
+
+  it('lets go of what is gone although nobody asks for it any more', () => {
+    const clusters = new FakeClusters()
+    const table = sharedTable(clusters)
+    const all = Array.from({ length: 200 }, (_, i) =>
+      fragment(`web-${i}`, [host(`h${i}.example`, path('Prefix /', 'one'))]),
+    )
+    table.apply(upsert(...all))
+    for (let i = 0; i < all.length; i++) table.route(`h${i}.example`, '/')
+    expect(clusters.counts).toEqual({ one: 200 })
+    table.apply(remove(...all.slice(1).map(({ key }) => key.replace('Ingress/ns/', ''))))
+    for (let i = 0; i < 10; i++) table.reclaim()
+    expect(clusters.counts).toEqual({ one: 1 })
+  })
+
+  it('keeps no certificate of a Secret that changed or went, in nobody’s memory', async () => {
+    const writer = smallWriter()
+    const table = new SharedTable(writer.memory.buffer, new FakeClusters())
+    const take = (update: TableUpdate): void => {
+      const { generation, certificates: changed } = writer.apply(update, table.generation)
+      table.advance(generation)
+      table.forget(changed)
+    }
+    take(upsert(fragment('web', [], { tls: [tls('s', 'a.example'), tls('t', 'b.example')] })))
+    take(certificates([certificate('s', 'RSA'), certificate('t', 'RSA'), certificate('d', 'RSA', { isDefault: true })]))
+    const shown = ['a.example', 'b.example', 'c.example'].map(name => table.certificates(name))
+    expect(shown.map(list => list[0]?.chain)).toEqual(['s', 't', 'd'])
+    const [gone, kept, gone2] = shown.map(list => new WeakRef(list[0] ?? {}))
+    const other = shown[1]
+    shown.length = 0
+    take(certificates([certificate('s', 'RSA', { revision: 'r2', chain: 'renewed' })], ['d']))
+    // Weak references hold what they were asked for until the loop has turned.
+    await nextTurn()
+    collectGarbage()
+    expect([gone, kept, gone2].map(ref => ref?.deref() !== undefined)).toEqual([false, true, false])
+    expect(table.certificates('a.example')[0]?.chain).toBe('renewed')
+    expect(table.certificates('b.example')).toBe(other)
+    expect(table.certificates('c.example')).toEqual([])
   })
 
   it('holds clusters for routes that are known, and releases those that are gone', () => {

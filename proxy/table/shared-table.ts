@@ -25,6 +25,8 @@ import {
 import { RouteIds } from './route-ids.ts'
 import { Views, originOf, type Origin } from './views.ts'
 
+/** Views that are looked at, with every flush of the counters, for whether what they were made of is still there. */
+const SWEPT = 64
 const NO_CERTIFICATES: readonly Certificate[] = Object.freeze([])
 
 /** What one fragment says of a host. */
@@ -35,7 +37,7 @@ interface HostShare extends Origin {
 
 interface HostView {
   /** Oldest first. */
-  readonly shares: HostShare[]
+  shares: readonly HostShare[]
   /** Null: there is one route and no other. */
   readonly paths: PathMatch | null
 }
@@ -114,6 +116,22 @@ export class SharedTable implements TableReader, TableExplainer {
    */
   reclaim(): void {
     this.#ids.reclaim()
+    for (const views of [this.#hosts, this.#challenges, this.#names]) views.sweep(SWEPT)
+  }
+
+  /** These changed or went: no private key is kept for want of somebody who asks. */
+  forget(keys: readonly ObjectKey[]): void {
+    if (keys.length === 0) return
+    for (const key of keys) this.#certificates.forget(key)
+    const changed = new Set(keys)
+    const holds = ({ ready }: { readonly ready: readonly Certificate[] }): boolean =>
+      ready.some(({ key }) => changed.has(key))
+    for (const view of this.#default.values()) if (holds(view)) view.ready = NO_CERTIFICATES
+    for (const view of this.#names.values()) {
+      if (!holds(view)) continue
+      view.ready = NO_CERTIFICATES
+      view.chosen = -1
+    }
   }
 
   route(host: string, path: string): Route | null {
@@ -167,23 +185,28 @@ export class SharedTable implements TableReader, TableExplainer {
   }
 
   #hostView(node: number, before: HostView | null): HostView {
+    // What is the same goes over to the new view with its routes, and is none of the old one's any more.
+    const left = new Map((before?.shares ?? []).map(share => [share.node, share]))
     const shares = readShares(this.#memory, node)
-      .map(place => this.#hostShare(place, before))
+      .map(place => this.#hostShare(place, left))
       .sort(byAge)
+    if (before !== null) before.shares = [...left.values()]
     const [first, ...others] = shares
     const alone = others.length === 0 && first?.routes.length === 1
     return { shares, paths: alone ? null : new PathMatch(shares.flatMap(({ routes }) => routes)) }
   }
 
-  /** What is the same goes over to the new view with its routes, and is none of the old one's any more. */
-  #hostShare(place: number, before: HostView | null): HostShare {
+  /** @param left what it was made of is taken out */
+  #hostShare(place: number, left: Map<number, HostShare>): HostShare {
     const memory = this.#memory
     const fragment = fragmentOf(memory, place)
     // Of the fragment: a share has a generation of its own only where it is a node by itself.
     const { since } = originOf(memory, fragment)
-    const at = before?.shares.findIndex(share => share.node === place && share.since === since) ?? -1
-    const [same] = at === -1 ? [] : (before?.shares.splice(at, 1) ?? [])
-    if (same !== undefined) return same
+    const same = left.get(place)
+    if (same?.since === since) {
+      left.delete(place)
+      return same
+    }
     const owner = readHead(memory, fragment)
     const host = nameOf(memory, place)
     const routes = readPaths(memory, place).map(path => {
@@ -219,7 +242,7 @@ export class SharedTable implements TableReader, TableExplainer {
       owner: readHead(memory, fragmentOf(memory, place)),
     }))
     const [oldest] = shares.sort(byAge)
-    const secrets = oldest === undefined ? [] : readSecrets(memory, oldest.place, oldest.owner.secrets)
+    const secrets = oldest === undefined ? [] : readSecrets(memory, oldest.place)
     return { secrets, ready: NO_CERTIFICATES, chosen: -1 }
   }
 

@@ -35,6 +35,8 @@ import {
 import { atOnce, type Steps } from '../turns.ts'
 import type { TableUpdate } from './update.ts'
 
+/** Names listed between two yields. */
+const STEP = 128
 /** Up to so many there is room for what there is and no more. */
 const FEW_SHARES = 4
 
@@ -103,11 +105,20 @@ export class SharedTableWriter {
   }
 
   fragmentKeys(): readonly ObjectKey[] {
-    return this.#keys(this.#fragments)
+    return atOnce(this.#keys(this.#fragments))
   }
 
   certificateKeys(): readonly ObjectKey[] {
-    return this.#keys(this.#certificates).filter(key => key !== '')
+    return atOnce(this.#keys(this.#certificates)).filter(key => key !== '')
+  }
+
+  /** Of all Ingresses and Secrets. */
+  *revisions(): Generator<readonly [ObjectKey, Revision], void, void> {
+    const { memory } = this
+    for (const node of this.#fragments.nodes()) yield [nameOf(memory, node), readHead(memory, node).revision]
+    for (const node of this.#certificates.nodes()) {
+      if (this.#kindOf(node) === KIND.certificate) yield [nameOf(memory, node), readCertificateRevision(memory, node)]
+    }
   }
 
   /** The revision of an Ingress or a Secret; null: it is not there. */
@@ -124,7 +135,7 @@ export class SharedTableWriter {
   }
 
   observed(): readonly string[] {
-    return this.#keys(this.#observed)
+    return atOnce(this.#keys(this.#observed))
   }
 
   isObserved(name: string): boolean {
@@ -140,13 +151,12 @@ export class SharedTableWriter {
     }
     const governed = (share: number): boolean => isGovernedFragment(memory, fragmentOf(memory, share))
     if ([this.#hosts, this.#challenges, this.#serverNames].some(map => shares(map).some(governed))) return true
-    return shares(this.#serverNames).some(share => {
-      const { secrets } = readHead(memory, fragmentOf(memory, share))
-      return readSecrets(memory, share, secrets).some(key => {
+    return shares(this.#serverNames).some(share =>
+      readSecrets(memory, share).some(key => {
         const place = this.#live(this.#certificates, key)
         return place !== NOWHERE && isGovernedCertificate(memory, place)
-      })
-    })
+      }),
+    )
   }
 
   #isNamed(name: string): boolean {
@@ -173,7 +183,7 @@ export class SharedTableWriter {
     yield* this.#blocks.collect(served, generation)
     const certificates = yield* this.#applyCertificates(update, generation)
     yield* this.#applyFragments(update, generation)
-    if (update.observed !== null) this.#observe(update.observed, generation)
+    if (update.observed !== null) yield* this.#observe(update.observed, generation)
     this.#generation = generation
     return { generation, certificates }
   }
@@ -193,7 +203,7 @@ export class SharedTableWriter {
       else this.#unsetDefault(key, generation)
       yield
     }
-    for (const key of reset ? this.#keys(this.#certificates) : certificates.remove) {
+    for (const key of reset ? yield* this.#keys(this.#certificates) : certificates.remove) {
       if (named.has(key) || key === '') continue
       if (this.#delete(this.#certificates, key, generation)) changed.add(key)
       this.#unsetDefault(key, generation)
@@ -225,7 +235,7 @@ export class SharedTableWriter {
       this.#putFragment(fragment, generation)
       yield
     }
-    for (const key of reset ? this.#keys(this.#fragments) : fragments.remove) {
+    for (const key of reset ? yield* this.#keys(this.#fragments) : fragments.remove) {
       if (!named.has(key)) this.#removeFragment(key, generation)
       yield
     }
@@ -364,15 +374,17 @@ export class SharedTableWriter {
     return content + PLACES + this.memory.word(content + ROOM) - node
   }
 
-  #observe(hosts: readonly string[], generation: number): void {
+  *#observe(hosts: readonly string[], generation: number): Steps<void> {
     const wanted = new Set(hosts)
-    for (const host of this.#keys(this.#observed)) {
+    for (const host of yield* this.#keys(this.#observed)) {
       if (!wanted.delete(host)) this.#delete(this.#observed, host, generation)
+      yield
     }
     for (const host of wanted) {
       this.#record.begin()
       this.#record.node(host, KIND.observed)
       this.#put(this.#observed, host, generation)
+      yield
     }
   }
 
@@ -418,7 +430,13 @@ export class SharedTableWriter {
     return this.memory.word(node + HEAD) & KIND_BITS
   }
 
-  #keys(map: VersionedMap): readonly string[] {
-    return [...map.nodes()].map(node => nameOf(this.memory, node))
+  /** In small steps: of 100 000 names it takes a while. */
+  *#keys(map: VersionedMap): Steps<readonly string[]> {
+    const names: string[] = []
+    for (const node of map.nodes()) {
+      names.push(nameOf(this.memory, node))
+      if (names.length % STEP === 0) yield
+    }
+    return names
   }
 }

@@ -52,7 +52,8 @@ export interface TableSink {
   /**
    * Resolves when EVERY worker serves it: acknowledgements to the operator rely on that. Calls may overlap; they are
    * applied in the order of the calls. A worker that dies meanwhile is replaced by one that starts from the new table,
-   * which counts as applied. Never rejects on its own account: a failure to apply is a defect and ends the worker.
+   * which counts as applied. A failure to apply is a defect and ends the worker; it rejects where an
+   * update could not be written at all, and then with every later one, too.
    */
   apply(update: TableUpdate): Promise<void>
 }

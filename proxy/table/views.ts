@@ -39,6 +39,7 @@ export class Views<V> {
   readonly #kept: number
   #young = new Map<string, View<V>>()
   #old = new Map<string, View<V>>()
+  #sweeping: Iterator<string, void> = this.#names()
 
   constructor(memory: SharedMemory, reader: VersionedReader, kind: ViewKind<V>, kept = KEPT) {
     this.#memory = memory
@@ -68,6 +69,35 @@ export class Views<V> {
     if (view !== null) this.#forget(name, view)
     this.#keep(name, { ...origin, value, checked: generation })
     return value
+  }
+
+  *values(): Generator<V, void, void> {
+    for (const { value } of this.#young.values()) yield value
+    for (const { value } of this.#old.values()) yield value
+  }
+
+  /** Of this name. */
+  forget(name: string): void {
+    const view = this.#young.get(name) ?? this.#old.get(name)
+    if (view !== undefined) this.#forget(name, view)
+  }
+
+  /** Looks at so many of those that there are, each time at the next ones, and ends what nobody would find any more. */
+  sweep(count: number): void {
+    for (let i = 0; i < count; i++) {
+      const next = this.#sweeping.next()
+      if (next.done === true) {
+        this.#sweeping = this.#names()
+        return
+      }
+      if (this.#reader.find(next.value) === NOWHERE) this.forget(next.value)
+    }
+  }
+
+  /** A Map may change while it is gone through. */
+  *#names(): Generator<string, void, void> {
+    yield* this.#young.keys()
+    yield* this.#old.keys()
   }
 
   #keep(name: string, view: View<V>): void {

@@ -233,6 +233,7 @@ export class DataPlane {
   apply({ generation, certificates, endpoints }: Published): void {
     const { table, contexts, clusters } = this.#parts
     table.advance(generation)
+    table.forget(certificates)
     contexts.forget(certificates)
     clusters.apply(endpoints)
   }

@@ -151,7 +151,7 @@ describe('WorkerFleet', () => {
     await jest.advanceTimersByTimeAsync(100)
     expect(first.updates.map(services)).toEqual([0, 500])
     // One that hangs does not keep it from the others for ever.
-    await jest.advanceTimersByTimeAsync(6_000)
+    while (first.updates.length < 6) await jest.advanceTimersByTimeAsync(100)
     expect(first.updates.map(services)).toEqual([0, 500, 500, 200, 0, 0])
     // What the table needs is there before it.
     expect(first.updates.map(({ generation }) => generation)).toEqual([1, 1, 1, 1, 2, 3])
@@ -165,7 +165,7 @@ describe('WorkerFleet', () => {
     expect(first.updates.slice(7).map(services)).toEqual([0, 500, 500, 200])
     expect(new Set(first.updates.slice(7).map(({ generation }) => generation))).toEqual(new Set([5]))
     await fleet.stop()
-  })
+  }, 30_000)
 
   it('lets nobody listen before the last piece of a big first table', async () => {
     const fleet = await start()
@@ -200,6 +200,24 @@ describe('WorkerFleet', () => {
     await fleet.stop()
   })
 
+  it('shows nothing of an update that could not be written whole, and takes none after it', async () => {
+    const fleet = await start()
+    await fleet.apply(upsert(fragment('web', [host('a.example', path('Prefix /'))])))
+    const steps = jest.spyOn(fleet.table, 'steps').mockImplementationOnce(function* () {
+      yield
+      throw new RangeError('no more memory')
+    })
+    const next = upsert(fragment('next', [host('next.example', path('Prefix /'))]))
+    await expect(fleet.apply(next)).rejects.toMatchObject({
+      ...{ code: 'SLUICE_TABLE_BROKEN', cause: new RangeError('no more memory') },
+    })
+    await expect(fleet.apply(next)).rejects.toMatchObject({ code: 'SLUICE_TABLE_BROKEN' })
+    expect(steps).toHaveBeenCalledTimes(1)
+    expect(workers[0]?.updates.map(({ generation }) => generation)).toEqual([1])
+    expect([fleet.ready, fleet.serving]).toEqual([true, 2])
+    await fleet.stop()
+  })
+
   it('writes over nothing that a worker may read: not before all of them, and those that start, serve what came after', async () => {
     const fleet = await start()
     const web = (n: number): TableUpdate =>
@@ -208,8 +226,9 @@ describe('WorkerFleet', () => {
     const [first, second] = workers
     if (!first || !second) throw new Error('there are two')
     const change = async (times: number, from: number): Promise<number> => {
+      const last = fleet.table.generation + times
       for (let i = 0; i < times; i++) void fleet.apply(web(from + i))
-      await jest.advanceTimersByTimeAsync(100)
+      while (fleet.table.generation < last) await jest.advanceTimersByTimeAsync(1)
       return fleet.table.sizes.memoryBytes
     }
     const calm = await change(20, 100)

@@ -4,7 +4,7 @@ import type { Worker } from 'node:worker_threads'
 import { DataPlaneError, errorCode } from '../errors.ts'
 import type { CountsDelta } from '../report/counts.ts'
 import type { TicketSecrets } from '../frontdoor/ticket-keys.ts'
-import type { TableSink, TableUpdate, TicketSink } from '../table/update.ts'
+import type { Published, TableSink, TableUpdate, TicketSink } from '../table/update.ts'
 import type { UpstreamCounts } from '../upstream/endpoint-counters.ts'
 import type { ProbeAnswer, ProbeRequest } from '../probe/self.ts'
 import { inPortions } from '../turns.ts'
@@ -102,6 +102,7 @@ export class WorkerFleet implements TableSink, TicketSink {
   #ticketSecrets: TicketSecrets
   #ticketsOfFleet = false
   #started: Promise<void> | null = null
+  #broken: DataPlaneError | null = null
   #draining: 'no' | 'announced' | 'draining' = 'no'
   #stopped = false
   #starting = false
@@ -344,7 +345,7 @@ export class WorkerFleet implements TableSink, TicketSink {
    */
   async #sendInTurn(update: TableUpdate): Promise<number> {
     let wait = false
-    for (const published of await inPortions(this.table.steps(update, this.#served, MESSAGE_SERVICES))) {
+    for (const published of await this.#write(update)) {
       const sent = this.#sequence
       if (wait) await this.#within(PIECE_WAIT_MS, () => this.#took(sent))
       wait = true
@@ -354,6 +355,25 @@ export class WorkerFleet implements TableSink, TicketSink {
     if (this.#draining === 'no') this.#open = true
     this.#invite()
     return this.#sequence
+  }
+
+  /**
+   * What could not be written whole is never shown, nor is what would come after it: what is served stays.
+   * @throws DataPlaneError SLUICE_TABLE_BROKEN
+   */
+  async #write(update: TableUpdate): Promise<readonly Published[]> {
+    const before = this.#broken
+    if (before !== null) throw before
+    try {
+      return await inPortions(this.table.steps(update, this.#served, MESSAGE_SERVICES))
+    } catch (cause) {
+      this.#broken = new DataPlaneError(
+        'SLUICE_TABLE_BROKEN',
+        'an update could not be written to the table: what was served before is served on, and no update is taken until the pod starts anew',
+        { cause },
+      )
+      throw this.#broken
+    }
   }
 
   /** The generation of the table that every worker serves, or a later one. */

@@ -97,8 +97,7 @@ export class MasterTable {
 
   /** Revision served per object. */
   revisions(): Record<ObjectKey, Revision> {
-    const keys = [...this.#table.fragmentKeys(), ...this.#table.certificateKeys()]
-    return Object.fromEntries(keys.map(key => [key, this.#table.revision(key) ?? '']))
+    return Object.fromEntries(this.#table.revisions())
   }
 
   revision(object: ObjectKey): Revision | null {

@@ -7,7 +7,7 @@ export const WATCH_MS = BEAT_MS
 /** A worker that was silent for so long (milliseconds) is not counted on any more: see `/readyz`. */
 export const SILENT_MS = 3_000
 
-/** How many times longer a worker may be silent before its first table: it loads code, then takes the whole table in one go. */
+/** How many times longer a worker may be silent before its first table: it loads code. */
 const PATIENCE_AT_START = 6
 
 /** What is known of one worker. */

@@ -20,7 +20,11 @@ export function sharedTable(clusters: Clusters): Table {
   const writer = smallWriter()
   const reader = new SharedTable(writer.memory.buffer, clusters)
   return {
-    apply: update => reader.advance(writer.apply(update, reader.generation).generation),
+    apply: update => {
+      const { generation, certificates } = writer.apply(update, reader.generation)
+      reader.advance(generation)
+      reader.forget(certificates)
+    },
     reclaim: () => reader.reclaim(),
     route: (host, path) => reader.route(host, path),
     certificates: name => reader.certificates(name),
