@@ -50,6 +50,17 @@ it('says of a path without a backend whether that protects something; older oper
   expect(read).toMatchObject({ fragments: [fragment] })
 })
 
+it.each([[-1], [0.5], [null], ['1']])(
+  'a fragment that was created at %p is refused: the table keeps milliseconds as a count',
+  createdAt => {
+    const fragment = { key: 'Ingress/shop/web', revision: 'r1', createdAt, governed: true, hosts: [], tls: [] }
+    const message = { type: 'snapshot-items', assignments: [], certificates: [], endpoints: {} }
+    expect(() => parseStreamMessage(JSON.stringify({ ...message, fragments: [fragment] }))).toThrow(/createdAt/)
+    const right = { ...fragment, createdAt: 1_700_000_000_123 }
+    expect(parseStreamMessage(JSON.stringify({ ...message, fragments: [right] }))).toMatchObject({ fragments: [right] })
+  },
+)
+
 describe('probes', () => {
   const PROBE = {
     ...{ object: 'Ingress/shop/web', id: 'p', method: 'GET', scheme: 'http', host: 'a.example', path: '/?a=1' },

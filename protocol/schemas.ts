@@ -55,7 +55,7 @@ const fragment = object(
   {
     key: { type: 'string', pattern: '^Ingress/[^/]+/[^/]+$' },
     revision,
-    createdAt: { type: 'number' },
+    createdAt: { type: 'integer', minimum: 0 },
     governed: { type: 'boolean' },
     hosts: list(object({ host: text, paths: list(path) })),
     tls: list(object({ hosts: names, secret: { type: 'string', pattern: '^Secret/[^/]+/[^/]+$' } })),
