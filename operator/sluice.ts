@@ -35,6 +35,7 @@ import { SecretReader } from './kube/secret-reader.ts'
 import { CONTROLLER_NAME } from './model/ingress-class.ts'
 import { Caches } from './pipeline/caches.ts'
 import { Pipeline } from './pipeline/pipeline.ts'
+import type { PipelineChange } from './pipeline/pipeline.ts'
 import { KINDS, Releases } from './pipeline/releases.ts'
 import { kubeShardApi } from './records/kube.ts'
 import { recoveredKey } from './records/recover.ts'
@@ -62,6 +63,8 @@ export interface SluiceOptions extends OperatorOptions {
   readonly keysWanted: () => void
 }
 
+/** After which what was touched is looked at in another turn of the event loop: streams and reports come first. Milliseconds. */
+const SLICE_MS = 10
 /** Between reports of proxies while nothing is rolled out. Milliseconds. */
 const IDLE_REPORT_MS = 10_000
 /** Certificates begin and end without an event. A clock that is set is noticed after this time, too. */
@@ -100,6 +103,8 @@ export class SluiceOperator extends OperatorBase {
   readonly #checksums: Readonly<Record<ObjectKind, Checksums>>
   #scheduled = false
   #flushed = false
+  /** What was looked at before everything was. */
+  readonly #begun: PipelineChange[] = []
   /** As it was said last. */
   #hasDefault = true
   #policiesDirty = false
@@ -272,7 +277,7 @@ export class SluiceOperator extends OperatorBase {
     const now = this.#clock.now()
     const said = this.fleet.heard(pod, report, now)
     this.#figures.add(pod.name, pod.ordinal, report, now)
-    this.leader.reported(said)
+    this.leader.reported(said, report)
   }
 
   override async close(): Promise<void> {
@@ -301,8 +306,8 @@ export class SluiceOperator extends OperatorBase {
       },
       {
         objects: keys => this.#touch(keys),
-        namespace: name => this.#touch([...this.#caches.keysIn(name), ...this.pipeline.goneIn(name)]),
-        everyIngress: () => this.#touch(this.#caches.ingresses.keys()),
+        namespace: name => this.#touchLater([...this.#caches.keysIn(name), ...this.pipeline.goneIn(name)]),
+        everyIngress: () => this.#touchLater(this.#caches.ingresses.keys()),
         service: name => {
           this.pipeline.touchService(name)
           if (name === this.#fleetService) this.#fleetServiceChanged()
@@ -345,6 +350,11 @@ export class SluiceOperator extends OperatorBase {
 
   #touch(keys: Iterable<ObjectKey>): void {
     this.pipeline.touch(keys)
+    this.#schedule()
+  }
+
+  #touchLater(keys: Iterable<ObjectKey>): void {
+    this.pipeline.touchLater(keys)
     this.#schedule()
   }
 
@@ -407,17 +417,14 @@ export class SluiceOperator extends OperatorBase {
       this.#policiesDirty = false
       this.pipeline.setPolicies(this.#policies.all, this.#policies.unread)
     }
-    const change = this.pipeline.flush()
-    noteCounted(change, this.#figures, this.#clock.now())
+    const end = this.#clock.now() + SLICE_MS
+    const flushed = this.pipeline.flush(() => this.#clock.now() >= end)
+    noteCounted(flushed, this.#figures, this.#clock.now())
+    const change = this.#withBegun(flushed)
+    if (change === null) return
     const keys = this.releases.record(change)
     this.pipeline.touchReferences(keys)
-    for (const key of change.unread) this.#reader.ask(parseObjectKey(key))
     if (this.#dateTimer === null || change.viewed.some(key => key.startsWith('Secret/'))) this.#armDates()
-    if (!this.#flushed && (!this.pipeline.idle || this.#reader.waiting)) {
-      // Nothing is given out before it is known what the certificates are, and which hosts they name.
-      if (!this.pipeline.idle) this.#schedule()
-      return
-    }
     for (const kind of KINDS) {
       if (!this.#flushed || change.live.some(({ key }) => key.startsWith(`${kind}/`))) this.#checksums[kind].want()
     }
@@ -429,13 +436,33 @@ export class SluiceOperator extends OperatorBase {
       this.#log.info({ objects: this.pipeline.live.size }, 'everything is read')
     }
     const waiting = this.#noteAddresses([...change.viewed, ...keys])
-    const observed = waiting || change.live.some(({ key }) => this.#isRollingOut(key))
-    if (first) this.#options.publish({ world: this.releases, objects: null, services: null, observe: true })
-    else this.#give(keys, change.services, observed)
+    const observed = waiting || change.live.some(({ key }) => this.#rollouts.isOpen(key))
+    this.#give(change.services, first || observed)
     this.leader.viewed(change.viewed)
+    // What is on its way waits for endpoints, or lost them.
+    if (change.services.length > 0) this.leader.viewed([...this.#rollouts.open()].map(({ object }) => object))
     this.#checkHeld()
     this.#checkDefault()
     if (!this.pipeline.idle) this.#schedule()
+  }
+
+  /**
+   * At the start everything is looked at, slice by slice, and is one change when that has ended: nothing is given out before it is known
+   * what the certificates are, and which hosts they name. Null: it has not.
+   */
+  #withBegun(change: PipelineChange): PipelineChange | null {
+    for (const key of change.unread) this.#reader.ask(parseObjectKey(key))
+    if (this.#flushed) return change
+    this.#begun.push(change)
+    if (!this.pipeline.idle) this.#schedule()
+    if (!this.pipeline.idle || this.#reader.waiting) return null
+    const all = this.#begun.splice(0)
+    return {
+      live: all.flatMap(({ live }) => live),
+      viewed: all.flatMap(({ viewed }) => viewed),
+      services: all.flatMap(({ services }) => services),
+      unread: [],
+    }
   }
 
   /** It belongs to no Ingress that could say so. */
@@ -472,7 +499,7 @@ export class SluiceOperator extends OperatorBase {
     if (!this.#flushed) return
     const keys = this.#gate(kind)
     const waiting = this.#noteAddresses(keys)
-    this.#give(keys, [], waiting)
+    this.#give([], waiting)
     // What this checksum counts may have been stored a moment ago: its pods wait for nothing else that the event loop has to do.
     this.#flushEarly()
     if (waiting) this.leader.viewed(this.#addresses.asked)
@@ -489,16 +516,17 @@ export class SluiceOperator extends OperatorBase {
   }
 
   #publishObserved(differs: boolean): void {
-    if (differs && this.#flushed) this.#give([], [], true)
+    if (differs && this.#flushed) this.#give([], true)
   }
 
   /**
    * To the pods. What they are to observe may differ: they are told with what is released to them, so that one report says both that
    * they observe it and that they serve it, or a moment later.
    */
-  #give(objects: readonly ObjectKey[], services: readonly ServiceKey[], observe: boolean): void {
+  #give(services: readonly ServiceKey[], observe: boolean): void {
+    const objects = this.releases.takeChanges()
     this.#asks ||= observe
-    const asks = this.#asks && objects.length > 0
+    const asks = this.#asks && objects.size > 0
     this.#options.publish({ world: this.releases, objects, services, observe: asks })
     if (asks) this.#asks = false
     if (!this.#asks || this.#askTimer !== null) return
@@ -506,7 +534,7 @@ export class SluiceOperator extends OperatorBase {
       this.#askTimer = null
       if (!this.#asks) return
       this.#asks = false
-      this.#options.publish({ world: this.releases, objects: [], services: [], observe: true })
+      this.#options.publish({ world: this.releases, objects: this.releases.takeChanges(), services: [], observe: true })
     }, ASK_MS)
   }
 
@@ -543,7 +571,7 @@ export class SluiceOperator extends OperatorBase {
     if (this.#heldTimer !== null || !this.releases.holding) return
     this.#heldTimer = setTimeout(() => {
       this.#heldTimer = null
-      this.#give([], [], false)
+      this.#give([], false)
       this.leader.statusMayDiffer()
       this.#checkHeld()
     }, HELD_CHECK_MS)
@@ -552,12 +580,7 @@ export class SluiceOperator extends OperatorBase {
   #rolloutChanged(key: ObjectKey, removed: string | null): void {
     if (removed !== null) this.leader.rolloutGone(removed)
     this.leader.viewed([key])
-    if (this.#flushed) this.#give([], [], true)
-  }
-
-  #isRollingOut(key: ObjectKey): boolean {
-    for (const rollout of this.#rollouts.open()) if (rollout.object === key) return true
-    return false
+    if (this.#flushed) this.#give([], true)
   }
 
   /** What rollouts, and Ingresses without an address, want to see; the same on every replica. */

@@ -1,5 +1,5 @@
 /** Hashes that operator and proxy must agree on. */
-import { createHash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import type { Assignment, Certificate, Fragment } from './objects.ts'
 
 /** JSON with object keys in bytewise order and without `undefined`: equal values give equal text. */
@@ -35,6 +35,12 @@ function bytewise(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
 }
 
+/** SHA-256 of an assignment. */
+export function assignmentHash({ key, id, announced, current, assigned, digest }: Assignment): Buffer {
+  const line = `${key}\n${id}\n${announced}\n${current ?? ''}\n${assigned ?? ''}\n${digest ?? ''}`
+  return hash('sha256', line, 'buffer')
+}
+
 /** Hash of a whole state, maintained in constant time per change: the XOR of one SHA-256 per assignment. */
 export class StateHash {
   readonly #sum: Buffer
@@ -46,10 +52,12 @@ export class StateHash {
 
   /** Adds an assignment that is not in the state, or takes away one that is (XOR is its own inverse). */
   toggle(assignment: Assignment): void {
-    const { key, id, announced, current, assigned, digest } = assignment
-    const line = `${key}\n${id}\n${announced}\n${current ?? ''}\n${assigned ?? ''}\n${digest ?? ''}`
-    const hash = createHash('sha256').update(line).digest()
-    for (let i = 0; i < 32; i++) this.#sum[i] = (this.#sum[i] ?? 0) ^ (hash[i] ?? 0)
+    this.mix(assignmentHash(assignment))
+  }
+
+  /** Adds or takes away an assignment by its hash. */
+  mix(hashed: Buffer): void {
+    for (let i = 0; i < 32; i++) this.#sum[i] = (this.#sum[i] ?? 0) ^ (hashed[i] ?? 0)
   }
 
   get hex(): string {

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { ApiServerError } from './errors.ts'
 
-const script = join(__dirname, '../cluster/cluster')
+const script = join(import.meta.dirname, '../cluster/cluster')
 
 /** Shows progress on standard error while it builds. @throws ApiServerError */
 export async function findBinaries(): Promise<string> {

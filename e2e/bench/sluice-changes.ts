@@ -28,7 +28,7 @@ export async function startSluiceChanges(place: Place, upstream: number, before:
     const added = hosts.map(ingressOf)
     world.version++
     world.release(...added)
-    operator.server.publish(world.change(added.map(({ key }) => key)))
+    operator.server.publish(world.change())
     return Promise.resolve()
   }
   return { server, way: 'its stream, one by one', batched: false, add }

@@ -16,7 +16,7 @@ const KINDS =
 export async function installBase(server: ApiServer, folder: string): Promise<string> {
   const kubectl = async (...args: readonly string[]): Promise<string> =>
     (await promisify(execFile)(server.kubectl, ['--kubeconfig', server.kubeconfig, ...args])).stdout
-  const all = await render(server.kubectl, join(__dirname, '../../deploy/base'))
+  const all = await render(server.kubectl, join(import.meta.dirname, '../../deploy/base'))
   const file = join(folder, 'base.yaml')
   const wanted = all.filter(({ kind }) => KINDS.test(kind))
   await writeFile(file, wanted.map(manifest => stringify(manifest)).join('---\n'))

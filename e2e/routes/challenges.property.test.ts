@@ -63,8 +63,7 @@ function made(name: string, all: readonly Rule[], edits: readonly Challenge[] = 
 function tables(replica: Replica): readonly Table[] {
   return ORDINALS.map(ordinal => {
     const table = sharedTable(new FakeClusters())
-    const keys = [...replica.releases.objects()]
-    const payloads = keys.map(key => replica.releases.entry(key, ordinal)?.payload ?? null)
+    const payloads = [...replica.releases.entries(ordinal)].map(({ payload }) => payload)
     table.apply(upsert(...payloads.filter((one): one is Fragment => one !== null && 'hosts' in one)))
     return table
   })

@@ -5,9 +5,8 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { Feed } from '../../operator/stream/feed.ts'
-import { PodState } from '../../operator/stream/pod-state.ts'
 import { LineSplitter } from '../../protocol/lines.ts'
-import type { Certificate, Fragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
+import type { Certificate, Fragment, ObjectKey } from '../../protocol/objects.ts'
 import { parseStreamMessage } from '../../protocol/schemas.ts'
 import { ReceiverRig, site } from '../../proxy/stream/testing/messages.ts'
 import { certificate } from '../../proxy/table/testing/fixtures.ts'
@@ -76,8 +75,8 @@ class Link {
     this.#feed.publish(this.world.change())
   }
 
-  publish(objects: readonly ObjectKey[], services: readonly ServiceKey[]): void {
-    this.#feed?.publish(this.world.change(objects, services))
+  publish(): void {
+    this.#feed?.publish(this.world.change())
   }
 
   /** False: everything was read. */
@@ -100,22 +99,22 @@ class Link {
         const [update, current] = [change.update, change.current].map(r => payload(change.name, change.secret, r))
         if (update === null && current === null) world.remove(key)
         else world.put(key, { update: update ?? null, current: current ?? null, index: change.index })
-        this.publish([key], [])
+        this.publish()
         return
       }
       case 'remove': {
         const key: ObjectKey = `${change.secret ? 'Secret' : 'Ingress'}/ns/${change.name}`
         world.remove(key)
-        this.publish([key], [])
+        this.publish()
         return
       }
       case 'endpoints':
         world.setEndpoints(`ns/${change.name}:80`, change.addresses)
-        this.publish([], [`ns/${change.name}:80`])
+        this.publish()
         return
       case 'publish':
         world.published = change.right ? null : { ingress: 'f'.repeat(32), secret: 'f'.repeat(32) }
-        this.publish([], [])
+        this.publish()
         return
       case 'read':
         await this.read(change.lines)
@@ -132,7 +131,7 @@ class Link {
       const assigned = this.world.entry(key, ORDINAL)?.payload
       if (assigned != null) revisions[key] = assigned.revision
     }
-    return { hash: new PodState(ORDINAL).snapshot(this.world).stateHash, revisions }
+    return { hash: this.world.stateHash(ORDINAL), revisions }
   }
 }
 

@@ -75,14 +75,14 @@ describe('the stream', () => {
   it('brings the table, its changes, and confirms both to the leader', async () => {
     const op = await operator()
     world.observation = { objects: [A], hosts: [], intervalMs: 10_000 }
-    op.server.publish(world.change([]))
+    op.server.publish(world.change())
     const proxy = startProxySide(cleanup, site, op.port)
     await serves(proxy, 'r1')
     expect(proxy.table.snapshot().endpoints.upsert).toEqual(new Map([['ns/a:80', ['10.0.0.1:80']]]))
     await until('confirmed', () => op.reports.at(-1)?.revisions[A] === 'r1')
     world.release(web('a', 'r2'))
     const start = performance.now()
-    op.server.publish(world.change([A], []))
+    op.server.publish(world.change())
     await until('confirmed', () => op.reports.at(-1)?.revisions[A] === 'r2')
     expect(performance.now() - start).toBeLessThan(1_500)
     const last = op.reports.at(-1)!
@@ -120,7 +120,7 @@ describe('the stream', () => {
     await until('again', () => opened(op).length === 2)
     expect(opened(op)).toEqual(['false', 'true'])
     world.release(web('a', 'r2'))
-    op.server.publish(world.change([A], []))
+    op.server.publish(world.change())
     await serves(proxy, 'r2')
   })
 
@@ -191,7 +191,7 @@ describe('the stream', () => {
     await until('first', () => applied.length > 0)
     for (let i = 0; i < 300; i++) {
       world.setEndpoints('ns/a:80', [`10.0.${i >> 8}.${i & 255}:80`])
-      op.server.publish(world.change([], ['ns/a:80']))
+      op.server.publish(world.change())
     }
     await sleep(500)
     expect(applied.length).toBeLessThanOrEqual(64)
@@ -256,7 +256,7 @@ describe('the end', () => {
     await until('reading', () => opened(op).length === 1)
     for (let i = 0; i < 200; i++) {
       world.setEndpoints('ns/a:80', [`10.0.0.${i}:80`])
-      op.server.publish(world.change([], ['ns/a:80']))
+      op.server.publish(world.change())
       await sleep(1)
     }
     const start = performance.now()
@@ -287,7 +287,7 @@ describe('who is who', () => {
     const { length } = op.reports
     op.server.announceLeader()
     world.observation = { ...world.observation, objects: [A] }
-    op.server.publish(world.change([]))
+    op.server.publish(world.change())
     await until('reported', () => op.reports.length > length)
     expect(new Set(op.asked)).toEqual(new Set(['token-2']))
   })
@@ -379,7 +379,7 @@ describe('reports', () => {
     // No ping said so yet: the answer to a report is the first to name the other.
     one.leader = two.address
     world.observation = { objects: [A], hosts: [], intervalMs: 10_000 }
-    one.server.publish(world.change([]))
+    one.server.publish(world.change())
     await until('redirected', () => two.reports.length > 0)
     expect(two.reports[0]?.sequence).toBe(sequence + 1)
     const before = one.reports.length
@@ -408,7 +408,7 @@ describe('reports', () => {
     }
     startProxySide(cleanup, site, op.port, { counters, reporterTimings: { interval: 50, gap: 10, coalesce: 5 } })
     world.observation = { objects: [], hosts: [], intervalMs: 50 }
-    op.server.publish(world.change([]))
+    op.server.publish(world.change())
     await until('several', () => op.reports.length >= 5)
     expect(refused).toEqual([1, 1, 1])
     expect(op.reports.map(r => r.sequence)).toEqual(op.reports.map((_, i) => i + 1))
@@ -485,12 +485,12 @@ describe('a refusal', () => {
     await serves(proxy, 'r1')
     world.published = { ingress: 'f'.repeat(32), secret: 'f'.repeat(32) }
     world.release(web('a', 'r2'))
-    op.server.publish(world.change([A], []))
+    op.server.publish(world.change())
     const end = performance.now() + 1_500
     for (let i = 0; performance.now() < end; i++) {
       const address = `10.1.0.${i % 250}:80`
       world.setEndpoints('ns/a:80', [address])
-      op.server.publish(world.change([], ['ns/a:80']))
+      op.server.publish(world.change())
       await until('endpoints', () => proxy.table.snapshot().endpoints.upsert.get('ns/a:80')?.[0] === address)
       await sleep(10)
     }
@@ -500,7 +500,7 @@ describe('a refusal', () => {
     expect(opened(op).length).toBeLessThan(8)
     await until('reported', () => op.reports.at(-1)?.refused[0]?.reason === 'ChecksumMismatch')
     world.published = null
-    op.server.publish(world.change([], []))
+    op.server.publish(world.change())
     await serves(proxy, 'r2')
     await until('reported', () => op.reports.at(-1)?.refused.length === 0)
   })

@@ -37,7 +37,7 @@ describe('probes on the stream', () => {
     const counters = { ok: 2, failed: 1, own: 3, failedInRow: 1, status: 500, error: null }
     probed = { [A]: { revision: 'r1', probes: { p: counters } } }
     world.observation = { objects: [A], hosts: [], intervalMs: 100, probes: [PROBE] }
-    op.server.publish(world.change([], []))
+    op.server.publish(world.change())
     await until('asked', () => asked.at(-1)?.length === 1)
     expect(asked.at(-1)).toEqual([PROBE])
     await until('told', () => op.reports.at(-1)?.probes !== undefined)
@@ -45,7 +45,7 @@ describe('probes on the stream', () => {
     expect(proxy.stream.status()).toMatchObject({ stateHash, checksums })
 
     world.observation = { objects: [], hosts: [], intervalMs: 100 }
-    op.server.publish(world.change([], []))
+    op.server.publish(world.change())
     await until('no more', () => asked.at(-1)?.length === 0)
   })
 })

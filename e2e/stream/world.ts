@@ -5,7 +5,9 @@ import { parseObjectKey } from '../../protocol/ids.ts'
 import type { Checksums, HeldMessage } from '../../protocol/messages.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import type { Certificate, Fragment, ObjectKey, ObjectKind, Revision, ServiceKey } from '../../protocol/objects.ts'
-import type { Observation, World, WorldChange, WorldEntry } from '../../operator/stream/world.ts'
+import { StateHashes } from '../../operator/stream/state-hashes.ts'
+import type { Shares } from '../../operator/stream/state-hashes.ts'
+import type { Assigned, Observation, World, WorldChange, WorldEntry } from '../../operator/stream/world.ts'
 
 export interface Released {
   readonly update: Fragment | Certificate | null
@@ -24,15 +26,18 @@ export class TestWorld implements World {
   readonly holding: HeldMessage[] = []
   readonly #objects = new Map<ObjectKey, Released>()
   readonly #endpoints = new Map<ServiceKey, readonly string[]>()
+  readonly #hashes = new StateHashes()
+  readonly #digests = new WeakMap<Fragment | Certificate, string>()
+  /** What is other than it was published. */
+  #before = new Map<ObjectKey, Assigned>()
+  #services = new Set<ServiceKey>()
   /** Sorted, and kept so: thousands of objects change one by one in a bench. */
   readonly #ids: Record<ObjectKind, readonly string[]> = { Ingress: [], Secret: [] }
   /** Null: to be made anew. */
   #checksums: Checksums | null = null
 
   put(key: ObjectKey, released: Released): void {
-    this.#count(key, -1)
-    this.#objects.set(key, released)
-    this.#count(key, 1)
+    this.#replace(key, released)
   }
 
   /** Served by every pod. */
@@ -41,11 +46,11 @@ export class TestWorld implements World {
   }
 
   remove(key: ObjectKey): void {
-    this.#count(key, -1)
-    this.#objects.delete(key)
+    this.#replace(key, null)
   }
 
   setEndpoints(service: ServiceKey, addresses: readonly string[] | null): void {
+    this.#services.add(service)
     if (addresses === null) this.#endpoints.delete(service)
     else this.#endpoints.set(service, addresses)
   }
@@ -59,21 +64,17 @@ export class TestWorld implements World {
     return this.#objects.keys()
   }
 
+  stateHash(ordinal: number): string {
+    return this.#hashes.of(ordinal)
+  }
+
+  entries(ordinal: number): Iterable<WorldEntry> {
+    return [...this.#objects.keys()].flatMap(key => this.entry(key, ordinal) ?? [])
+  }
+
   entry(key: ObjectKey, ordinal: number): WorldEntry | null {
     const released = this.#objects.get(key)
-    if (released === undefined) return null
-    const { update, current, index } = released
-    const high = ordinal === -1 ? Infinity : ordinal
-    const payload = index === -1 || high < index ? update : current
-    return {
-      assignment: {
-        ...{ key, id: this.#id(key), announced: revisionOf(update) },
-        // Created objects have no current revision.
-        ...{ current: current?.revision ?? null, assigned: payload?.revision ?? null },
-        digest: payload === null ? null : payloadDigest(payload),
-      },
-      payload,
-    }
+    return released === undefined ? null : this.#entryOf(key, released, ordinal)
   }
 
   endpoints(): ReadonlyMap<ServiceKey, readonly string[]> {
@@ -88,19 +89,59 @@ export class TestWorld implements World {
     return this.holding
   }
 
-  /** What to publish after a change of these; everything if none are named. */
-  change(objects: readonly ObjectKey[] | null = null, services: readonly ServiceKey[] | null = null): WorldChange {
+  /** What to publish: all that changed since this was last asked. */
+  change(): WorldChange {
+    const [objects, services] = [this.#before, [...this.#services]]
+    this.#before = new Map()
+    this.#services = new Set()
     return { world: this, objects, services, observe: true }
+  }
+
+  #entryOf(key: ObjectKey, { update, current, index }: Released, ordinal: number): WorldEntry {
+    const payload = index === -1 || (ordinal >= 0 && ordinal < index) ? update : current
+    return {
+      assignment: {
+        ...{ key, id: idOf(key, update), announced: revisionOf(update) },
+        // Created objects have no current revision.
+        ...{ current: current?.revision ?? null, assigned: payload?.revision ?? null },
+        digest: payload === null ? null : this.#digestOf(payload),
+      },
+      payload,
+    }
+  }
+
+  #digestOf(payload: Fragment | Certificate): string {
+    const digest = this.#digests.get(payload) ?? payloadDigest(payload)
+    this.#digests.set(payload, digest)
+    return digest
+  }
+
+  #replace(key: ObjectKey, after: Released | null): void {
+    const before = this.#objects.get(key) ?? null
+    const assigned: Assigned = ordinal => (before === null ? null : this.#entryOf(key, before, ordinal).assignment)
+    if (!this.#before.has(key)) this.#before.set(key, assigned)
+    this.#hashes.replace(key, this.#sharesOf(key, before), this.#sharesOf(key, after))
+    this.#count(key, -1)
+    if (after === null) this.#objects.delete(key)
+    else this.#objects.set(key, after)
+    this.#count(key, 1)
+  }
+
+  #sharesOf(key: ObjectKey, released: Released | null): Shares | null {
+    if (released === null) return null
+    const [low, high] = [0, -1].map(ordinal => this.#entryOf(key, { ...released, index: 1 }, ordinal).assignment)
+    if (low === undefined || high === undefined) return null
+    return { index: released.index === -1 ? Infinity : released.index, low, high }
   }
 
   #count(key: ObjectKey, by: 1 | -1): void {
     if (!this.#objects.has(key)) return
     const { kind } = parseObjectKey(key)
-    this.#ids[kind] = applyDelta(this.#ids[kind], new Map([[this.#id(key), by]]))
+    this.#ids[kind] = applyDelta(this.#ids[kind], new Map([[idOf(key, this.#objects.get(key)?.update ?? null), by]]))
     this.#checksums = null
   }
+}
 
-  #id(key: ObjectKey): string {
-    return `${key.split('/').slice(1).join('/')}:${revisionOf(this.#objects.get(key)?.update ?? null)}`
-  }
+function idOf(key: ObjectKey, update: Fragment | Certificate | null): string {
+  return `${key.split('/').slice(1).join('/')}:${revisionOf(update)}`
 }

@@ -2,7 +2,7 @@
 import { idsChecksum } from '../../protocol/hash.ts'
 import type { Mismatch } from '../../protocol/messages.ts'
 import type { CheckSumBucket } from '../model/generated/crds.ts'
-import { differingBuckets } from './buckets.ts'
+import { Buckets } from './buckets.ts'
 
 /** Entries per list of a Mismatch. */
 export const MAX_LISTED = 20
@@ -31,7 +31,7 @@ export function mismatchOf(published: Published, own: readonly string[], actual 
   }
   if (ids.length > 0) return unknown(`${figures}; the published ids do not have the published checksum`)
   if (buckets.length === 0) return unknown(`${figures}; no ids are published to compare with`)
-  const { prefixes, own: members, publishedCount } = differingBuckets(buckets, own)
+  const { prefixes, own: members, publishedCount } = Buckets.of(own).differing(buckets)
   if (prefixes.length === 0) return unknown(`${figures}; the published buckets do not have the published checksum`)
   const named = prefixes.slice(0, 8).join(', ')
   return unknown(

@@ -5,14 +5,14 @@
  * All watchers of a resource see the same sequence of states, so the states since the last released one are kept, and
  * the newest that was published is released. A checksum is computed for a state only when it may be asked for, once.
  */
-import { idsChecksum } from '../../protocol/hash.ts'
 import type { Mismatch } from '../../protocol/messages.ts'
 import type { ObjectKey } from '../../protocol/objects.ts'
 import { mismatchOf } from './diff.ts'
 import type { Published } from './diff.ts'
-import { publicationOf } from './buckets.ts'
+import { Buckets, publicationOf } from './buckets.ts'
 import type { Publication } from './buckets.ts'
-import { accumulate, applyDelta } from './sorted-ids.ts'
+import { IdSet } from './id-set.ts'
+import { accumulate } from './sorted-ids.ts'
 import type { IdDelta } from './sorted-ids.ts'
 
 /** What the gate must know of an entry. An empty id takes no part in the checksum. */
@@ -37,8 +37,8 @@ interface State<T> {
   /** Against the state before it. */
   readonly changes: ReadonlyMap<ObjectKey, T | null>
   readonly delta: IdDelta
-  /** Computed when asked for. */
-  checksum: string | null
+  /** All IDs after it. */
+  readonly ids: IdSet
 }
 
 const DEFAULT_MAX_STATES = 1000
@@ -51,26 +51,32 @@ export interface GateOptions<T> {
    * pods something new. Null: nothing. What is taken back waits for no checksum: it is no other configuration, only less of it.
    */
   readonly retreat?: (released: T, newest: T) => T | null
+  /** Told of everything that becomes another one in what is released; null: it is not there. */
+  readonly released?: (key: ObjectKey, before: T | null, after: T | null) => void
 }
 
 export class ChecksumGate<T extends Identified> {
   readonly #maxStates: number
   readonly #retreat: (released: T, newest: T) => T | null
+  readonly #released: (key: ObjectKey, before: T | null, after: T | null) => void
   /** The released state. */
   readonly #base = new Map<ObjectKey, T>()
-  #baseIds: readonly string[] = []
-  #baseChecksum = idsChecksum([])
+  #baseIds = IdSet.empty
+  #baseChecksum = IdSet.empty.checksum
   /** The states after it, oldest first. */
   #states: State<T>[] = []
   readonly #newest = new Map<ObjectKey, T>()
   /** The newest state's IDs against the released one's. */
   #sinceBase = new Map<string, number>()
+  /** Of the newest state, for what is published; null: nobody asked yet, or there were few IDs then. */
+  #buckets: Buckets | null = null
   #published: Published | null = null
   #status: GateStatus = 'unpublished'
 
-  constructor({ maxStates = DEFAULT_MAX_STATES, retreat = () => null }: GateOptions<T> = {}) {
+  constructor({ maxStates = DEFAULT_MAX_STATES, retreat = () => null, released }: GateOptions<T> = {}) {
     this.#maxStates = maxStates
     this.#retreat = retreat
+    this.#released = released ?? ((): void => undefined)
   }
 
   get status(): GateStatus {
@@ -89,9 +95,7 @@ export class ChecksumGate<T extends Identified> {
 
   /** How many IDs of the newest state take part in the checksum. */
   get counted(): number {
-    let count = this.#baseIds.length
-    for (const difference of this.#sinceBase.values()) count += difference
-    return count
+    return this.#newestIds().size
   }
 
   /** The newest state, released or not. */
@@ -115,7 +119,8 @@ export class ChecksumGate<T extends Identified> {
       else this.#newest.set(key, value)
     }
     accumulate(this.#sinceBase, delta)
-    this.#states.push({ changes: new Map(changes), delta, checksum: null })
+    this.#states.push({ changes: new Map(changes), delta, ids: this.#newestIds().with(delta) })
+    this.#buckets = this.#buckets?.with(delta) ?? null
     if (this.#states.length > this.#maxStates) this.#mergeOldest()
     return this.#settle([...changes.keys()])
   }
@@ -129,19 +134,23 @@ export class ChecksumGate<T extends Identified> {
   /** How the newest state differs from what is published; null while the gate is consistent. Costs O(number of IDs). */
   mismatch(): Mismatch | null {
     if (this.#status === 'consistent') return null
-    const ids = this.#newestIds()
-    const actual = this.#checksumOfNewest(ids)
+    const newest = this.#newestIds()
+    const [ids, actual] = [[...newest], newest.checksum]
     if (this.#published === null) {
       const message = 'no checksum is published: updates are held until there is one'
       return { expected: '', actual, missing: [], unexpected: [], message }
     }
     const { checksum } = this.#published
     // What is released was published: then the published IDs are known, whatever stands beside the checksum.
-    return mismatchOf(checksum === this.#baseChecksum ? { checksum, ids: this.#baseIds } : this.#published, ids, actual)
+    return mismatchOf(
+      checksum === this.#baseChecksum ? { checksum, ids: [...this.#baseIds] } : this.#published,
+      ids,
+      actual,
+    )
   }
 
   /**
-   * What the leader publishes: the newest state. Costs O(number of IDs).
+   * What the leader publishes: the newest state. Costs its MD5.
    * @param instead IDs of objects that are about to be other ones
    */
   publication(instead: ReadonlyMap<ObjectKey, string> = new Map<ObjectKey, string>()): Publication {
@@ -151,7 +160,10 @@ export class ChecksumGate<T extends Identified> {
       if (now !== '') accumulate(delta, new Map([[now, -1]]))
       if (id !== '') accumulate(delta, new Map([[id, 1]]))
     }
-    return publicationOf(applyDelta(this.#newestIds(), delta))
+    return publicationOf(this.#newestIds().with(delta), () => {
+      this.#buckets ??= Buckets.of(this.#newestIds())
+      return this.#buckets.with(delta)
+    })
   }
 
   /** @param changed Only these keys changed since the last time; null: what is published did. */
@@ -185,7 +197,7 @@ export class ChecksumGate<T extends Identified> {
     const passed = this.#states.splice(0, at + 1)
     for (const state of passed) for (const [key, value] of state.changes) this.#apply(key, value, released)
     if (passed.length > 0) {
-      this.#baseIds = applyDelta(this.#baseIds, sumOf(passed))
+      this.#baseIds = passed.at(-1)?.ids ?? this.#baseIds
       this.#sinceBase = sumOf(this.#states)
     }
     this.#baseChecksum = checksum
@@ -200,10 +212,12 @@ export class ChecksumGate<T extends Identified> {
   }
 
   #apply(key: ObjectKey, value: T | null, released: Map<ObjectKey, T | null>): void {
-    if ((this.#base.get(key) ?? null) === value) return
+    const before = this.#base.get(key) ?? null
+    if (before === value) return
     if (value === null) this.#base.delete(key)
     else this.#base.set(key, value)
     released.set(key, value)
+    this.#released(key, before, value)
   }
 
   /** Index of the newest state with the IDs of the released one; -1: there is none but that itself. No hashing. */
@@ -218,33 +232,21 @@ export class ChecksumGate<T extends Identified> {
 
   /** Index of the newest state with this checksum; null: none has it. */
   #newestWith(checksum: string, oldest: number): number | null {
-    const delta = new Map(this.#sinceBase)
     for (let i = this.#states.length - 1; i >= oldest; i--) {
-      const state = this.#states[i]
-      if (state === undefined) break
-      state.checksum ??= idsChecksum(applyDelta(this.#baseIds, delta))
-      if (state.checksum === checksum) return i
-      accumulate(delta, state.delta, -1)
+      if (this.#states[i]?.ids.checksum === checksum) return i
     }
     return null
   }
 
-  #newestIds(): readonly string[] {
-    return applyDelta(this.#baseIds, this.#sinceBase)
-  }
-
-  #checksumOfNewest(ids: readonly string[]): string {
-    const state = this.#states.at(-1)
-    if (state === undefined) return this.#baseChecksum
-    state.checksum ??= idsChecksum(ids)
-    return state.checksum
+  #newestIds(): IdSet {
+    return this.#states.at(-1)?.ids ?? this.#baseIds
   }
 
   #mergeOldest(): void {
     const [first, second, ...rest] = this.#states
     if (first === undefined || second === undefined) return
     const changes = new Map([...first.changes, ...second.changes])
-    this.#states = [{ changes, delta: sumOf([first, second]), checksum: second.checksum }, ...rest]
+    this.#states = [{ changes, delta: sumOf([first, second]), ids: second.ids }, ...rest]
   }
 }
 

@@ -1,8 +1,9 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { idsChecksum } from '../../protocol/hash.ts'
-import { bucketPrefix, bucketsOf, publicationOf } from './buckets.ts'
+import { Buckets, bucketPrefix, publicationOf } from './buckets.ts'
 import { difference, mismatchOf } from './diff.ts'
+import { IdSet } from './id-set.ts'
 import { contentId, upstreamIngressId, upstreamSecretId } from './ids.ts'
 import { newestCheckSum, parseCheckSum } from './newest.ts'
 import { accumulate, applyDelta } from './sorted-ids.ts'
@@ -57,10 +58,50 @@ describe('sorted ids', () => {
   })
 })
 
+describe('a set of ids that changes', () => {
+  const names = fc.integer({ min: 0, max: 2_000 }).map(n => `ns/app-${n}`)
+  const id = fc.tuple(names, fc.constantFrom('a', 'b')).map(([name, revision]) => `${name}:${revision}`)
+  const start = fc.array(fc.oneof(id, fc.constant('')), { maxLength: 3_000 })
+  const deltas = fc.array(fc.array(fc.tuple(id, fc.integer({ min: -3, max: 3 })), { maxLength: 200 }), { maxLength: 8 })
+  /** What is there is taken away no more often than it is there. */
+  const changed = (ids: readonly string[], changes: readonly (readonly [string, number])[]): readonly string[] => {
+    const counts = new Map<string, number>()
+    for (const one of ids) if (one !== '') counts.set(one, (counts.get(one) ?? 0) + 1)
+    for (const [one, by] of new Map(changes)) counts.set(one, Math.max(0, (counts.get(one) ?? 0) + by))
+    return [...counts].flatMap(([one, count]) => new Array<string>(count).fill(one)).sort()
+  }
+
+  it('is what sorting and hashing all of them anew would give, and leaves the one before as it was', () => {
+    fc.assert(
+      fc.property(start, deltas, (first, rounds) => {
+        let [ids, buckets, model] = [IdSet.of(first), Buckets.of(first), changed(first, [])]
+        for (const changes of rounds) {
+          const [before, text] = [ids, ids.checksum]
+          ids = ids.with(new Map(changes))
+          buckets = buckets.with(new Map(changes))
+          model = changed(model, changes)
+          expect([...ids]).toEqual(model)
+          expect(ids.size).toBe(model.length)
+          expect(ids.checksum).toBe(idsChecksum(model))
+          expect(IdSet.of(before).checksum).toBe(text)
+          expect(buckets.published).toEqual(Buckets.of(model).published)
+        }
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  it('has what is there many times in one place, however many places there are', () => {
+    const twice = [...many(3_000), ...new Array<string>(900).fill('ns/app-5:r')]
+    const without = IdSet.of(twice).with(new Map([['ns/app-5:r', -901]]))
+    expect(without.checksum).toBe(idsChecksum(many(3_000).filter(one => one !== 'ns/app-5:r')))
+  })
+})
+
 describe('publication', () => {
   it('carries ids up to 499, then buckets that cover them all', () => {
-    expect(publicationOf(many(499))).toMatchObject({ count: 499, buckets: [] })
-    const big = publicationOf(many(500))
+    expect(publicationOf(IdSet.of(many(499)))).toMatchObject({ count: 499, buckets: [] })
+    const big = publicationOf(IdSet.of(many(500)))
     expect(big).toMatchObject({ count: 500, ids: [], checksum: idsChecksum(many(500)) })
     expect(big.buckets.reduce((sum, bucket) => sum + bucket.count, 0)).toBe(500)
     expect(big.buckets.every(bucket => /^[0-9a-f]{2}$/.test(bucket.prefix))).toBe(true)
@@ -84,7 +125,7 @@ describe('mismatchOf', () => {
   it('names the buckets and what is in them', () => {
     const published = many(600)
     const own = [...many(600).filter(id => id !== 'ns/app-7:r'), 'ns/app-7:wrong']
-    const found = mismatchOf({ checksum: idsChecksum(published), buckets: bucketsOf(published) }, own)
+    const found = mismatchOf({ checksum: idsChecksum(published), buckets: Buckets.of(published).published }, own)
     expect(found.message).toContain('1 of 256 buckets differ')
     expect(found.message).toContain(bucketPrefix('ns/app-7:r'))
   })
@@ -93,7 +134,7 @@ describe('mismatchOf', () => {
     expect(mismatchOf({ checksum: idsChecksum(['a']) }, ['b']).message).toContain('no ids are published')
     expect(mismatchOf({ checksum: idsChecksum(['a']), ids: [] }, ['b']).message).toContain('no ids are published')
     expect(mismatchOf({ checksum: idsChecksum(['a']), ids: ['b'] }, ['b']).message).toContain('do not have')
-    expect(mismatchOf({ checksum: idsChecksum(['a']), buckets: bucketsOf(['b']) }, ['b']).message).toContain(
+    expect(mismatchOf({ checksum: idsChecksum(['a']), buckets: Buckets.of(['b']).published }, ['b']).message).toContain(
       'do not have',
     )
   })

@@ -1,16 +1,22 @@
 import { describe, expect, it } from '@jest/globals'
+import type { HostCounters } from '../../protocol/messages.ts'
 import type { FakeApi } from '../kube/testing/fake-api.ts'
 import { KubeError } from '../kube/errors.ts'
 import { FakeClock, settle } from '../kube/testing/fake-clock.ts'
 import type { IngressRolloutSpec, IngressRolloutStatus } from '../model/generated/crds.ts'
 import { parseIngress } from '../model/ingress.ts'
-import { ingress, ingressClass, policy, service, slice } from '../pipeline/testing.ts'
+import { WEB, ingress, ingressClass, policy, service, slice } from '../pipeline/testing.ts'
 import { EMPTY_AGGREGATE, baselineOf } from '../rollout/machine/figures.ts'
 import { counted } from '../rollout/machine/testing.ts'
 import { figureSource } from './testing-figures.ts'
 import { LeaderProcess, cluster, found, governed, outcomeOf } from './testing.ts'
 
 const INDEX = 'nginx.ingress.kubernetes.io/ingress-rollout-index-id'
+
+const HOST_COUNTERS: HostCounters = {
+  ...{ requests: 1, status: [0, 1, 0, 0, 0], notFound: 0, upstreamErrors: 0, tlsHandshakes: 0, tlsFailures: 0 },
+  latency: [],
+}
 
 const change = (api: FakeApi, host: string, name = 'web'): void => {
   api.edit('ingresses', `shop/${name}`, { spec: ingress({ host }).spec })
@@ -59,6 +65,31 @@ describe('a rollout', () => {
     publish()
     await looking
     expect(toPeople()).toEqual(['patch Ingress web', expect.stringMatching(/^status of IngressRollout/)])
+  })
+
+  it('is moved by a report that counts something on its hosts or probes for it, and for a moment by all reports after that', async () => {
+    const [api, leader] = await governed({ bakeTime: '60s' })
+    const moved = (...hosts: readonly string[]): boolean =>
+      leader.driver.isMovedBy(WEB, { hosts: Object.fromEntries(hosts.map(host => [host, HOST_COUNTERS])) })
+    expect(moved('shop.example')).toBe(false)
+    change(api, 'b.example')
+    leader.deliver()
+    await leader.look()
+    expect(moved()).toBe(false)
+    expect(moved('other.example')).toBe(false)
+    expect([moved('b.example'), moved()]).toEqual([true, true])
+    await leader.clock.advance(9_999)
+    expect(moved()).toBe(true)
+    await leader.clock.advance(1)
+    expect(moved()).toBe(false)
+    // What it takes away is judged, too.
+    expect(moved('shop.example')).toBe(true)
+    await leader.clock.advance(10_000)
+    expect(leader.driver.isMovedBy(WEB, { hosts: {}, probes: { [WEB]: { revision: null, probes: {} } } })).toBe(true)
+    command(api, { abort: true })
+    await leader.seconds(20)
+    expect(found(api).status).toMatchObject({ phase: 'RolledBack' })
+    expect(moved('b.example')).toBe(false)
   })
 
   it('is stored and published before its IngressRollout is asked for', async () => {
@@ -265,12 +296,12 @@ describe('a rollout', () => {
     expect(found(api).status.phase).toBe('Complete')
   })
 
-  it('writes its status again for new figures alone, but not more often than every thirty seconds', async () => {
-    const [api, leader] = await governed({ bakeTime: '100s' })
+  it('writes its status again for new figures alone, but not more often than once a minute', async () => {
+    const [api, leader] = await governed({ bakeTime: '200s' })
     change(api, 'b.example')
     await leader.seconds(3)
     const before = api.log.filter(line => line.startsWith('status')).length
-    for (let i = 0; i < 150; i++) {
+    for (let i = 0; i < 300; i++) {
       leader.onUpdate = { requests: 1000 + i }
       leader.clock.freeze(500)
       leader.deliver()

@@ -3,6 +3,7 @@
  * A new state is adopted only when every command took effect; else the machine steps again from the old one.
  */
 import { parseObjectKey } from '../../protocol/ids.ts'
+import type { Report } from '../../protocol/messages.ts'
 import type { ObjectKey } from '../../protocol/objects.ts'
 import { isSecret } from '../assign/left.ts'
 import { withdraw } from '../assign/records.ts'
@@ -32,7 +33,7 @@ import type { Maker } from './maker.ts'
 import type { ObjectWriter } from './object-writer.ts'
 import { hostsOfRollout, movesOf, observe, shrinks } from './observe.ts'
 import type { FigureSource } from './observe.ts'
-import { isMade } from './rollouts.ts'
+import { isMade, isTerminal } from './rollouts.ts'
 import type { Rollout, Rollouts } from './rollouts.ts'
 import { TakenBack } from './taken-back.ts'
 import type { Stand, Turns } from './turns.ts'
@@ -74,6 +75,8 @@ interface Driven {
   state: State
   /** By which it is judged, as they were when it was looked at last. */
   hosts: readonly string[]
+  /** When a report last counted something on them, or probed for it. Monotonic milliseconds. */
+  countedAt: number
   /** Of its policy as it is now: what it begins with. */
   policy: Settings
   /** When this process first looked at it, in monotonic milliseconds. */
@@ -98,10 +101,12 @@ const NO_POLICY: Settings = {
   deadlineMs: 600_000,
   automaticRollback: true,
 }
-/** Figures change with every report; a status that differs in nothing else is written no more often than this. */
-const FIGURES_MS = 30_000
+/** Figures change with every report; a status that differs in nothing else is written no more often than this: etcd keeps each. */
+const FIGURES_MS = 60_000
 /** A batch is raised, confirmed, and bakes, all within a tenth of a second: one write says it. */
 const WORDS_MS = 1_000
+/** So long after something was counted, all pods that it is compared with have been heard of, or are silent. */
+const COMPARED_MS = 10_000
 /** Its watch event comes before that. */
 const UNMADE_MS = 1_000
 const SETTLES = 'it takes paths away, and lets first go what was changed with it'
@@ -146,6 +151,25 @@ export class Driver {
     this.#driven.delete(id)
     this.#options.maker.forget({ id })
     if (this.#options.turns.release(id)) this.#options.turnFree()
+  }
+
+  /**
+   * Whether a report may change what is concluded of the object's rollouts: it counted something on their hosts, or another one did a
+   * moment ago, and what that was to be compared with is heard of now.
+   */
+  isMovedBy(key: ObjectKey, { hosts, probes }: Pick<Report, 'hosts' | 'probes'>): boolean {
+    const now = this.#options.clock.now()
+    let isMoved = false
+    for (const rollout of this.#options.rollouts.of(key)) {
+      if (isTerminal(rollout)) continue
+      const driven = this.#driven.get(rollout.id)
+      if (driven === undefined) isMoved = true
+      else {
+        if (probes?.[key] !== undefined || driven.hosts.some(host => host in hosts)) driven.countedAt = now
+        isMoved ||= now - driven.countedAt < COMPARED_MS
+      }
+    }
+    return isMoved
   }
 
   /** Steps every rollout of the object, older ones first: an old one ends before a new one begins. @throws KubeError */
@@ -323,7 +347,15 @@ export class Driver {
     const state = resume(fromStatus(rollout.status), record, rollout.spec.revision, policy, {
       ...{ now: clock.now(), wall: clock.wall().getTime() },
     })
-    const driven: Driven = { state, policy, hosts: [], since: clock.now(), written: null, unsaid: [] }
+    const driven: Driven = {
+      state,
+      policy,
+      hosts: [],
+      countedAt: -Infinity,
+      since: clock.now(),
+      written: null,
+      unsaid: [],
+    }
     this.#driven.set(rollout.id, driven)
     return driven
   }

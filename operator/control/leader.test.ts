@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import type { ObjectKey } from '../../protocol/objects.ts'
+import type { Said } from '../fleet/fleet.ts'
 import { HAND, NOBODY } from '../assign/testing.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
 import { NotLeaderError, KubeError } from '../kube/errors.ts'
@@ -28,6 +29,11 @@ let lost: boolean
 let named: boolean
 /** Rollouts under way, by their object. */
 let open: { readonly object: ObjectKey }[]
+/** A report has figures that count. */
+let moved: boolean
+
+const NOTHING = { hosts: {} }
+const said = (...objects: readonly ObjectKey[]): Said => ({ objects: new Set(objects), isNewState: false })
 
 beforeEach(() => {
   clock = new FakeClock()
@@ -35,6 +41,7 @@ beforeEach(() => {
   ;[leads, stale, empty] = [true, false, false]
   ;[lost, named] = [false, false]
   open = []
+  moved = true
   view = viewOf()
   kept = () => Promise.resolve('settled')
   load = () => Promise.resolve()
@@ -69,7 +76,7 @@ beforeEach(() => {
         return noted('store complete')()
       },
     },
-    rollouts: { of: () => [], all: () => [], open: () => open },
+    rollouts: { of: () => [], all: () => [], open: () => open, isOpen: () => false },
     policies: { lead: note('policies lead'), writeStatus: () => noted('policy status')() },
     checksums: { Ingress: checksums, Secret: checksums },
     addresses: { write: noted('addresses'), asked: [] },
@@ -90,6 +97,7 @@ beforeEach(() => {
       start: note('driver start'),
       stop: note('driver stop'),
       forget: note('driver forget'),
+      isMovedBy: () => moved,
       drive: (key: string) => {
         log.push(`drive ${key}`)
         return Promise.resolve({})
@@ -137,7 +145,7 @@ describe('a leader', () => {
   it('does nothing before it leads, and nothing afterwards', async () => {
     leader.viewed([WEB])
     leader.fleetChanged()
-    leader.reported(new Set([WEB]))
+    leader.reported(said(WEB), NOTHING)
     leader.turnFree()
     leader.statusMayDiffer()
     await clock.advance(10_000)
@@ -156,23 +164,41 @@ describe('a leader', () => {
     const looks = (): number => log.splice(0).filter(line => line === `drive ${WEB}`).length
     looks()
     for (let report = 0; report < 100; report++) {
-      leader.reported(new Set())
+      leader.reported(said(), NOTHING)
       await clock.advance(10)
     }
     expect(looks()).toBeLessThanOrEqual(9)
     await clock.advance(250)
     looks()
-    leader.reported(new Set())
+    leader.reported(said(), NOTHING)
     await settle()
     expect(looks()).toBe(1)
-    leader.reported(new Set())
+    leader.reported(said(), NOTHING)
     await settle()
     expect(looks()).toBe(0)
-    leader.reported(new Set([WEB]))
+    leader.reported(said(WEB), NOTHING)
     await settle()
     expect(looks()).toBe(1)
     await clock.advance(250)
     expect(looks()).toBe(1)
+  })
+
+  it('looks at nothing for a report that counts nothing of it, but at what is said of it, and at what is said of the checksums', async () => {
+    open = [{ object: WEB }]
+    moved = false
+    await begin()
+    await clock.advance(1_000)
+    log.length = 0
+    leader.reported(said(), NOTHING)
+    await clock.advance(1_000)
+    expect(log).toEqual([])
+    leader.reported(said(WEB), NOTHING)
+    await settle()
+    expect(log).toContain(`drive ${WEB}`)
+    log.length = 0
+    leader.reported({ ...said(), isNewState: true }, NOTHING)
+    await clock.advance(1_000)
+    expect(log).toEqual(['checksum status', 'checksum status'])
   })
 
   it('does not begin any more if it was stopped while it read', async () => {

@@ -4,7 +4,9 @@
  */
 import { parseObjectKey } from '../../protocol/ids.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
+import type { Report } from '../../protocol/messages.ts'
 import type { ObjectKey, ObjectKind } from '../../protocol/objects.ts'
+import type { Said } from '../fleet/fleet.ts'
 import type { Clock } from '../kube/clock.ts'
 import { describeError, isKubeError, isNotLeader } from '../kube/errors.ts'
 import type { EventRecorder } from '../kube/events.ts'
@@ -74,6 +76,8 @@ export class Leader {
     this.#objects = new WorkQueue(key => this.#reconcile(key), {
       ...{ name: 'objects', clock, log },
       workers: OBJECT_WORKERS,
+      // A policy over everything that there is must not hold up what is to be taken back.
+      isUrgent: key => parts.rollouts.isOpen(key),
       backoff: { minMs: 100, maxMs: 10_000 },
     })
     this.#status = new WorkQueue(key => this.#writeStatus(key), {
@@ -166,14 +170,24 @@ export class Leader {
 
   /**
    * A pod's report came. What it says of an object is looked at now, and its figures at once where nobody looked at any just before:
-   * a fleet of a hundred, of which each reports every second, is not judged a hundred times a second.
+   * a fleet of a hundred, of which each reports every second, is not judged a hundred times a second. What waits for requests, and of
+   * which the report counts none, is looked at when it is due.
    */
-  reported(said: ReadonlySet<ObjectKey>): void {
+  reported({ objects, isNewState }: Said, report: Pick<Report, 'hosts' | 'probes'>): void {
     if (!this.#leading) return
-    const now = this.#parts.clock.now()
+    const { clock, driver } = this.#parts
+    const now = clock.now()
     const left = this.#figuresAt + FIGURES_EVERY_MS - now
-    if (left <= 0) this.#figuresAt = now
-    for (const key of this.#watched()) this.#objects.addAfter(key, said.has(key) ? 0 : left)
+    let isLooked = false
+    for (const key of this.#watched()) {
+      if (objects.has(key)) this.#objects.add(key)
+      else if (driver.isMovedBy(key, report)) {
+        this.#objects.addAfter(key, left)
+        isLooked = true
+      }
+    }
+    if (isLooked && left <= 0) this.#figuresAt = now
+    if (!isNewState) return
     for (const kind of KINDS) this.#status.addAfter(`checksum/${kind}`, STATUS_DELAY_MS)
   }
 

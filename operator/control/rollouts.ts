@@ -61,6 +61,8 @@ export function endOf({ status, createdAt }: Rollout): number {
 export class Rollouts {
   readonly #byName = new Map<string, Rollout>()
   readonly #byObject = new Map<ObjectKey, Map<string, Rollout>>()
+  /** Those that are not at their end: few of a long history. By name. */
+  readonly #open = new Map<string, Rollout>()
 
   /** Returns the key of its object; null: it is not one that we can read. */
   put(raw: KubeObject): ObjectKey | null {
@@ -89,7 +91,7 @@ export class Rollouts {
 
   /** What another term was about to make. */
   dropUnmade(): void {
-    for (const rollout of [...this.#byName.values()]) this.drop(rollout)
+    for (const rollout of [...this.#open.values()]) this.drop(rollout)
   }
 
   /** @returns its object, and its id where it is known no more; null: it was not known */
@@ -108,6 +110,8 @@ export class Rollouts {
 
   #set(rollout: Rollout): ObjectKey {
     this.#byName.set(nameOf(rollout), rollout)
+    if (isTerminal(rollout)) this.#open.delete(nameOf(rollout))
+    else this.#open.set(nameOf(rollout), rollout)
     const siblings = this.#byObject.get(rollout.object) ?? new Map<string, Rollout>()
     siblings.set(rollout.name, rollout)
     this.#byObject.set(rollout.object, siblings)
@@ -116,6 +120,7 @@ export class Rollouts {
 
   #delete(rollout: Rollout): void {
     this.#byName.delete(nameOf(rollout))
+    this.#open.delete(nameOf(rollout))
     const siblings = this.#byObject.get(rollout.object)
     siblings?.delete(rollout.name)
     if (siblings?.size === 0) this.#byObject.delete(rollout.object)
@@ -136,8 +141,14 @@ export class Rollouts {
   }
 
   /** Not at their end: what they are about is to be observed. */
-  *open(): Generator<Rollout> {
-    for (const rollout of this.#byName.values()) if (!isTerminal(rollout)) yield rollout
+  open(): Iterable<Rollout> {
+    return this.#open.values()
+  }
+
+  /** One of the object is not at its end. */
+  isOpen(object: ObjectKey): boolean {
+    for (const rollout of this.#byObject.get(object)?.values() ?? []) if (!isTerminal(rollout)) return true
+    return false
   }
 }
 

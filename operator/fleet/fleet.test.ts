@@ -49,7 +49,8 @@ describe('Fleet', () => {
 
   it('tells of which objects a pod says something else than before', () => {
     const fleet = new Fleet('sluice-proxy')
-    const said = (uid: string, of: Report): readonly string[] => [...fleet.heard({ name: 'p', uid }, of, 1)].sort()
+    const said = (uid: string, of: Report): readonly string[] =>
+      [...fleet.heard({ name: 'p', uid }, of, 1).objects].sort()
     const refusing = (object: string): Report => ({
       ...report({ a: 'r2', c: null }),
       refused: [{ reason: 'AssignmentInvalid', object, message: 'x' }],
@@ -62,6 +63,19 @@ describe('Fleet', () => {
     expect(said('u', report({ a: 'r2', c: null }))).toEqual(['d'])
     // Another pod of that name.
     expect(said('v', report({ a: 'r2' }))).toEqual(['a'])
+  })
+
+  it('tells whether the checksums of a pod, or what it refuses, are others than before', () => {
+    const fleet = new Fleet('sluice-proxy')
+    const isNew = (of: Partial<Report>, uid = 'u'): boolean =>
+      fleet.heard({ name: 'p', uid }, { ...report({}), ...of }, 1).isNewState
+    expect(isNew({})).toBe(true)
+    expect(isNew({ sequence: 7, stateHash: 'x' })).toBe(false)
+    expect(isNew({ checksums: { ingress: 'x', secret: null } })).toBe(true)
+    expect(isNew({ refused: [{ reason: 'Held', object: null, message: 'x' }] })).toBe(true)
+    expect(isNew({})).toBe(true)
+    expect(isNew({})).toBe(false)
+    expect(isNew({}, 'v')).toBe(true)
   })
 
   it('forgets what a pod confirmed when it was replaced under the same name', () => {

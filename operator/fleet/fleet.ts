@@ -18,6 +18,14 @@ export interface FleetPod {
   readonly reportedAt: number | null
 }
 
+/** What a pod says now and did not say before. */
+export interface Said {
+  /** It serves another revision of them, or refuses it. */
+  readonly objects: ReadonlySet<ObjectKey>
+  /** Of its checksums, or of what it refuses: the status of the checksums may be another one. */
+  readonly isNewState: boolean
+}
+
 interface Heard {
   readonly uid: string
   readonly report: Report
@@ -49,11 +57,11 @@ export class Fleet {
     return pod === undefined ? null : { uid: pod.metadata.uid ?? '', statefulSet: controllerOf(pod) }
   }
 
-  /** @returns the objects of which the pod says something else than before: another revision, or that it refuses it */
-  heard(pod: { readonly name: string; readonly uid: string }, report: Report, at: number): ReadonlySet<ObjectKey> {
-    const before = this.#heard.get(pod.name)
+  heard(pod: { readonly name: string; readonly uid: string }, report: Report, at: number): Said {
+    const known = this.#heard.get(pod.name)
     this.#heard.set(pod.name, { uid: pod.uid, report, at })
-    return newlySaid(before?.uid === pod.uid ? before.report : null, report)
+    const before = known?.uid === pod.uid ? known.report : null
+    return { objects: newlySaid(before, report), isNewState: stateOf(before) !== stateOf(report) }
   }
 
   /** In ordinal order, pods without an ordinal last. */
@@ -74,6 +82,10 @@ export class Fleet {
     const rank = (p: FleetPod): number => (p.ordinal < 0 ? Infinity : p.ordinal)
     return pods.sort((a, b) => rank(a) - rank(b) || (a.name < b.name ? -1 : 1))
   }
+}
+
+function stateOf(report: Report | null): string {
+  return report === null ? '' : JSON.stringify([report.checksums, report.refused])
 }
 
 function newlySaid(before: Report | null, now: Report): ReadonlySet<ObjectKey> {

@@ -44,6 +44,85 @@ function queueOf(options: Partial<QueueOptions> = {}): WorkQueue {
   return queue
 }
 
+describe('what is urgent', () => {
+  const isUrgent = (key: string): boolean => key.startsWith('!')
+
+  it('comes before what is not, and finds a worker whatever else is under way', async () => {
+    const queue = queueOf({ workers: 4, isUrgent })
+    for (const key of ['a', 'b', 'c', 'd', '!e', '!f']) queue.add(key)
+    await settle()
+    expect(begun).toEqual(['!e', '!f'])
+    await works[0]!.finish()
+    expect(begun).toEqual(['!e', '!f', 'a'])
+    await works[1]!.finish()
+    expect(begun).toEqual(['!e', '!f', 'a', 'b'])
+    queue.add('!g')
+    queue.add('!h')
+    queue.add('!i')
+    await settle()
+    expect(begun.slice(4)).toEqual(['!g', '!h'])
+    expect(queue.status()).toMatchObject({ queued: 3, active: 4 })
+  })
+
+  it('is what a key becomes that is added again meanwhile, and is worked on once', async () => {
+    let urgent = false
+    const queue = queueOf({ workers: 3, isUrgent: key => urgent && key === 'c' })
+    for (const key of ['a', 'b', 'c']) queue.add(key)
+    await settle()
+    expect(begun).toEqual(['a'])
+    urgent = true
+    queue.add('c')
+    await settle()
+    expect(begun).toEqual(['a', 'c'])
+    for (const { finish } of [...works]) await finish()
+    await works[2]!.finish()
+    expect(begun).toEqual(['a', 'c', 'b'])
+    expect(queue.status()).toMatchObject({ queued: 0, active: 0 })
+  })
+
+  it('is forgotten with the rest when the queue is stopped, and waits out its backoff', async () => {
+    const queue = queueOf({ workers: 3, isUrgent })
+    queue.add('!a')
+    await settle()
+    queue.add('!a')
+    await works[0]!.fail(new Error('no'))
+    expect(begun).toEqual(['!a'])
+    await clock.advance(100)
+    expect(begun).toEqual(['!a', '!a'])
+    queue.add('!b')
+    queue.add('!c')
+    queue.add('!d')
+    queue.add('!e')
+    const stopped = queue.stop()
+    for (const { finish } of works.slice(1)) await finish()
+    await stopped
+    expect(queue.status()).toMatchObject({ queued: 0, active: 0 })
+  })
+})
+
+it('leaves the event loop to others while it has much to do that waits for nothing', async () => {
+  let turns = 0
+  let isDone = false
+  const count = (): void => {
+    turns++
+    if (!isDone) setImmediate(count)
+  }
+  setImmediate(count)
+  const queue = new WorkQueue(
+    () => {
+      const end = performance.now() + 2
+      while (performance.now() < end);
+      return Promise.resolve()
+    },
+    { name: 'test' },
+  )
+  for (let i = 0; i < 60; i++) queue.add(String(i))
+  queue.start()
+  await queue.drain()
+  isDone = true
+  expect(turns).toBeGreaterThanOrEqual(5)
+})
+
 describe('order', () => {
   it('a burst for one key is one piece of work; keys come in the order of their first event', async () => {
     const queue = queueOf()

@@ -1,6 +1,7 @@
 /**
  * Work queue of keys: a key says that something changed, never what. One key is worked on by one worker at a time;
- * a key added during its own work is worked on again afterwards; failures are repeated with backoff.
+ * a key added during its own work is worked on again afterwards; failures are repeated with backoff. What is urgent has a lane and
+ * workers of its own, and a hundred thousand keys leave the event loop to others between them.
  */
 import { backoffMs } from './backoff.ts'
 import type { BackoffOptions } from './backoff.ts'
@@ -32,6 +33,8 @@ export interface QueueOptions {
   /** For logs and metrics. */
   readonly name: string
   readonly workers?: number
+  /** Asked when a key is added: it is worked on before those that are not, and some workers are kept for such keys. Default: none is. */
+  readonly isUrgent?: (key: string) => boolean
   /** Default 100 ms to 60 s. */
   readonly backoff?: BackoffOptions
   readonly clock?: Clock
@@ -54,6 +57,12 @@ const HELD_MS = 1_000
 /** Whoever wants to be left alone for longer is asked again all the same: a rollback may be waiting. Milliseconds. */
 const LONGEST_WISH_MS = 30_000
 
+/** Workers that take urgent keys alone, where there are any. */
+const KEPT_WORKERS = 2
+
+/** So long keys are begun in one turn of the event loop. Milliseconds. */
+const SLICE_MS = 10
+
 interface Delay {
   readonly at: number
   readonly cancel: Cancel
@@ -63,10 +72,14 @@ export class WorkQueue {
   readonly #reconcile: Reconciler
   readonly #name: string
   readonly #workers: number
+  readonly #isUrgent: (key: string) => boolean
+  /** Workers for keys that are not urgent. */
+  readonly #others: number
   readonly #backoff: BackoffOptions
   readonly #clock: Clock
   readonly #log: Log
   readonly #hooks: QueueHooks
+  readonly #urgent = new Set<string>()
   readonly #queued = new Set<string>()
   readonly #active = new Set<string>()
   readonly #delayed = new Map<string, Delay>()
@@ -76,12 +89,16 @@ export class WorkQueue {
   readonly #idle: (() => void)[] = []
   #running = false
   #pumping = false
+  /** When this turn of the event loop has begun enough; null: it has begun nothing. */
+  #enoughAt: number | null = null
   #errors = 0
 
   constructor(reconcile: Reconciler, options: QueueOptions) {
     this.#reconcile = reconcile
     this.#name = options.name
     this.#workers = options.workers ?? 1
+    this.#isUrgent = options.isUrgent ?? ((): boolean => false)
+    this.#others = options.isUrgent === undefined ? this.#workers : Math.max(1, this.#workers - KEPT_WORKERS)
     this.#backoff = options.backoff ?? { minMs: 100, maxMs: 60_000 }
     this.#clock = options.clock ?? systemClock
     this.#log = options.log ?? silentLog
@@ -97,6 +114,7 @@ export class WorkQueue {
   /** Forgets what waits and resolves when the work under way has ended. Keys added afterwards wait for start(). */
   async stop(): Promise<void> {
     this.#running = false
+    this.#urgent.clear()
     this.#queued.clear()
     for (const { cancel } of this.#delayed.values()) cancel()
     this.#delayed.clear()
@@ -107,7 +125,7 @@ export class WorkQueue {
 
   /** Resolves when nothing is queued or under way; what waits for its time does not count. */
   async drain(): Promise<void> {
-    while (this.#active.size > 0 || (this.#running && this.#queued.size > 0))
+    while (this.#active.size > 0 || (this.#running && this.#waiting > 0))
       await new Promise<void>(resolve => this.#idle.push(resolve))
   }
 
@@ -118,7 +136,11 @@ export class WorkQueue {
       this.addAfter(key, left)
       return
     }
-    this.#queued.add(key)
+    if (this.#urgent.has(key)) return
+    if (this.#isUrgent(key)) {
+      this.#queued.delete(key)
+      this.#urgent.add(key)
+    } else this.#queued.add(key)
     this.#pump()
   }
 
@@ -154,12 +176,16 @@ export class WorkQueue {
 
   status(): QueueStatus {
     return {
-      queued: this.#queued.size,
+      queued: this.#waiting,
       active: this.#active.size,
       delayed: this.#delayed.size,
       failing: this.#failures.size,
       errors: this.#errors,
     }
+  }
+
+  get #waiting(): number {
+    return this.#urgent.size + this.#queued.size
   }
 
   /** In a microtask, so that a burst of events for one key is one piece of work. */
@@ -169,14 +195,37 @@ export class WorkQueue {
     queueMicrotask(() => {
       this.#pumping = false
       if (!this.#running) return
-      for (const key of this.#queued) {
-        if (this.#active.size >= this.#workers) return
-        if (this.#active.has(key)) continue
-        this.#queued.delete(key)
-        this.#active.add(key)
-        void this.#work(key)
+      for (const [lane, workers] of this.#lanes()) {
+        for (const key of lane) {
+          if (this.#active.size >= workers) break
+          if (this.#active.has(key)) continue
+          if (this.#isEnough()) return
+          lane.delete(key)
+          this.#active.add(key)
+          void this.#work(key)
+        }
       }
     })
+  }
+
+  #lanes(): readonly (readonly [Set<string>, number])[] {
+    return [
+      [this.#urgent, this.#workers],
+      [this.#queued, this.#others],
+    ]
+  }
+
+  /** Work that waits for nothing would be followed by the next one for ever, and no timer, stream or lease would have its turn. */
+  #isEnough(): boolean {
+    const now = performance.now()
+    if (this.#enoughAt === null) {
+      this.#enoughAt = now + SLICE_MS
+      setImmediate(() => {
+        this.#enoughAt = null
+        this.#pump()
+      })
+    }
+    return now >= this.#enoughAt
   }
 
   async #work(key: string): Promise<void> {
@@ -216,7 +265,8 @@ export class WorkQueue {
     this.#notBefore.set(key, this.#clock.now() + Math.max(Math.min(delay, HELD_MS), retryAfter(error)))
     this.addAfter(key, delay)
     // Added while it was worked on.
-    if (this.#queued.delete(key)) this.add(key)
+    const [isUrgent, isQueued] = [this.#urgent.delete(key), this.#queued.delete(key)]
+    if (isUrgent || isQueued) this.add(key)
   }
 }
 

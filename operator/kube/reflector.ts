@@ -60,8 +60,8 @@ interface Run {
   gone: boolean
 }
 
-/** Handlers called between two turns of the event loop. */
-const CHUNK = 500
+/** So long handlers are called in one turn of the event loop. Milliseconds. */
+const SLICE_MS = 10
 /** A page may be large and the server busy: more than the client's usual patience. */
 const PAGE_TIMEOUT_MS = 60_000
 /** A watch that ends sooner did not work: coming back at once would be a storm. */
@@ -249,9 +249,12 @@ export class Reflector<T extends KubeObject> implements Store<T> {
         },
       },
     )
-    let handed = 0
+    let enoughAt = performance.now() + SLICE_MS
     const breathe = async (): Promise<boolean> => {
-      if (++handed % CHUNK === 0) await setImmediate()
+      if (performance.now() >= enoughAt) {
+        await setImmediate()
+        enoughAt = performance.now() + SLICE_MS
+      }
       return signal.aborted
     }
     for (const [key, object] of found) {

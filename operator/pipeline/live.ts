@@ -1,9 +1,11 @@
 /** What is true of one object right now: its plan and the compiled form of both revisions. */
 import { payloadDigest } from '../../protocol/hash.ts'
-import type { Assignment, Certificate, Fragment, ObjectKey, Revision } from '../../protocol/objects.ts'
+import type { Certificate, Fragment, ObjectKey, Revision } from '../../protocol/objects.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import { revisionFor } from '../assign/plan.ts'
 import type { Plan } from '../assign/types.ts'
+import type { Shares } from '../stream/state-hashes.ts'
+import type { WorldEntry } from '../stream/world.ts'
 
 export interface Payload {
   readonly revision: Revision
@@ -26,11 +28,19 @@ export function payload(value: Fragment | Certificate): Payload {
 }
 
 /** What the pod of this ordinal is to serve of it. */
-export function assignmentFor(
-  entry: LiveEntry,
-  ordinal: number,
-): { assignment: Assignment; payload: Fragment | Certificate | null } {
-  const revision = revisionFor(entry.plan, ordinal)
+export function assignmentFor(entry: LiveEntry, ordinal: number): WorldEntry {
+  return entryAt(entry, revisionFor(entry.plan, ordinal))
+}
+
+/** What the pods have of it, and where one ends. */
+export function sharesOf(entry: LiveEntry): Shares {
+  const { update, current, index } = entry.plan
+  const high = entryAt(entry, current).assignment
+  if (update === null || update === current) return { index: 0, low: high, high }
+  return { index: index === -1 ? Infinity : index, low: entryAt(entry, update).assignment, high }
+}
+
+function entryAt(entry: LiveEntry, revision: Revision | null): WorldEntry {
   const found =
     revision === null || revision === ABSENT_REVISION
       ? null

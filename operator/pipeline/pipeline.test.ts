@@ -62,6 +62,22 @@ describe('an object that nobody governs', () => {
     expect(replica.given(WEB, 0)).not.toBe(first)
   })
 
+  it('is looked at before what changed for all at once, and what there is no time for is looked at the next time', () => {
+    const { pipeline, caches } = new Replica().put(
+      ...['a', 'b', 'c', 'd'].map(name => ingress({ name, host: `${name}.example` })),
+    )
+    const flush = (): readonly string[] => pipeline.flush(() => true).viewed.map(key => key.slice(-1))
+    while (!pipeline.idle) flush()
+    pipeline.touchAll()
+    pipeline.touchAll()
+    expect(flush()).toEqual(['a'])
+    caches.putGoverned('Ingress', ingress({ name: 'c', host: 'other.example' }))
+    pipeline.touch(['Ingress/shop/c'])
+    expect([flush(), flush(), flush()]).toEqual([['c'], ['b'], ['d']])
+    expect(pipeline.idle).toBe(true)
+    expect(flush()).toEqual([])
+  })
+
   it('is gone at once when it is deleted, and when its class is not ours any more', () => {
     for (const go of [
       (replica: Replica) => replica.drop(ingress()),
@@ -71,7 +87,7 @@ describe('an object that nobody governs', () => {
       const replica = new Replica().put(ingress()).publish()
       go(replica).publish()
       expect(replica.givenTo(WEB)).toEqual(everywhere(null))
-      expect([...replica.releases.objects()]).toEqual([])
+      expect([...replica.releases.entries(0)]).toEqual([])
     }
   })
 
@@ -470,6 +486,28 @@ describe('Services', () => {
   const NEW = 'shop/new:80'
   const endpoints = (replica: Replica): Readonly<Record<string, readonly string[]>> =>
     Object.fromEntries(replica.pipeline.endpoints)
+
+  it('say what is wrong with a Service when that changes; whoever is behind it comes and goes without their being looked at', () => {
+    const looked = (replica: Replica): boolean => replica.turn().viewed.includes(WEB)
+    const replica = new Replica().put(ingress())
+    expect(looked(replica)).toBe(true)
+    const reasons = (): readonly string[] => replica.view(WEB).problems.map(({ reason }) => reason)
+    expect(reasons()).toEqual(['ServiceNotFound'])
+    expect(looked(replica.put(slice('web', '198.18.0.1')))).toBe(false)
+    expect(looked(replica.put(service('web')))).toBe(true)
+    expect(reasons()).toEqual([])
+    expect(replica.put(slice('web', '198.18.0.1', '198.18.0.2')).turn()).toMatchObject({
+      ...{ viewed: [], services: ['shop/web:80'] },
+    })
+    expect(looked(replica.put(service('web', 81)))).toBe(true)
+    expect(reasons()).toEqual(['ServicePortNotFound'])
+    expect(looked(replica.drop(service('web')))).toBe(true)
+    expect(reasons()).toEqual(['ServiceNotFound'])
+    // Another Ingress that names it is told, too, whichever was looked at last.
+    const late = ingress({ name: 'late', host: 'late.example' })
+    expect(looked(replica.put(late))).toBe(false)
+    expect(replica.put(service('web')).turn().viewed).toEqual([WEB, 'Ingress/shop/late'])
+  })
 
   it('have the endpoints of their slices at once, whatever the checksum', () => {
     const replica = new Replica().put(ingress({ service: 'old' }), service('old'), slice('old', '198.18.0.1')).publish()

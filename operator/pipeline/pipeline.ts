@@ -105,7 +105,9 @@ export class Pipeline {
   readonly #caches: Caches
   readonly #live = new Map<ObjectKey, LiveEntry>()
   readonly #views = new Map<ObjectKey, ObjectView>()
-  readonly #touched = new Set<ObjectKey>()
+  readonly #touched = byKind()
+  /** What changed for very many at once, and for none of them by itself: everything else is looked at before it. */
+  readonly #later = byKind()
   /** Ingress → Secrets, over both revisions and the object's own content. */
   readonly secretReferences = new Relation<ObjectKey, ObjectKey>()
   /** Ingress → Secrets that its own content names, or one that is released or on its way, whatever is served of them. */
@@ -189,13 +191,18 @@ export class Pipeline {
   }
 
   touch(keys: Iterable<ObjectKey>): void {
-    for (const key of keys) this.#touched.add(ingressOfChallenges(key))
+    for (const key of keys) this.#touched[kindOf(key)].add(ingressOfChallenges(key))
+  }
+
+  /** As touch(), for what may be everything that there is: after what is touched one by one. */
+  touchLater(keys: Iterable<ObjectKey>): void {
+    for (const key of keys) this.#later[kindOf(key)].add(ingressOfChallenges(key))
   }
 
   touchAll(): void {
-    this.touch(this.#caches.ingresses.keys())
-    this.touch(this.#caches.secrets.keys())
-    this.touch(this.#live.keys())
+    this.touchLater(this.#caches.ingresses.keys())
+    this.touchLater(this.#caches.secrets.keys())
+    this.touchLater(this.#live.keys())
   }
 
   /** A Service or one of its EndpointSlices changed. */
@@ -232,52 +239,64 @@ export class Pipeline {
   /** Certificates begin and end without an event. */
   touchDue(): void {
     const now = this.#options.now()
-    for (const [key, date] of this.#dates) if (date <= now) this.#touched.add(key)
+    for (const [key, date] of this.#dates) if (date <= now) this.#touched.Secret.add(key)
   }
 
   get idle(): boolean {
-    return this.#touched.size === 0 && this.#services.idle
+    const size = ({ Ingress, Secret }: ByKind): number => Ingress.size + Secret.size
+    return size(this.#touched) === 0 && size(this.#later) === 0 && this.#services.idle
   }
 
-  /** Looks at everything that was touched. Ingresses come first: they decide which Secrets are referenced. */
-  flush(): PipelineChange {
-    const live: PipelineChange['live'][number][] = []
-    const viewed: ObjectKey[] = []
-    const unread: ObjectKey[] = []
-    for (const kind of ['Ingress', 'Secret'] as const) {
-      for (const key of [...this.#touched].filter(k => k.startsWith(`${kind}/`))) {
-        this.#touched.delete(key)
-        const before = this.#live.get(key) ?? null
-        if (kind === 'Secret' && this.#caches.isUnread(key)) {
-          // What is not known is not absent: what was served stays, and what is recorded.
-          if (this.isNeeded(key)) unread.push(key)
-          else this.#forget(key)
-          this.#tell(key)
-          continue
+  /**
+   * Looks at what was touched. Ingresses come first: they decide which Secrets are referenced.
+   * @param enough asked after each object: the rest is left for the next time (`idle` says whether there is any)
+   */
+  flush(enough: () => boolean = () => false): PipelineChange {
+    const change: Flushed = { live: [], viewed: [], unread: [] }
+    for (const touched of [this.#touched, this.#later]) {
+      for (const kind of KINDS_IN_ORDER) {
+        // What is touched by this belongs to the next time.
+        let left = touched[kind].size
+        for (const key of touched[kind]) {
+          if (left-- === 0) break
+          for (const lane of [this.#touched, this.#later]) lane[kind].delete(key)
+          this.#flushOne(kind, key, change)
+          if (enough()) return { ...change, services: this.#services.flush() }
         }
-        // Who governs it is not known before its namespace is, which comes by a watch of its own: what is served stays.
-        if (this.#isUndecided(key)) continue
-        viewed.push(key)
-        const userBefore = this.#views.get(key)?.source ?? null
-        const after = this.#look(kind, key, before)
-        const user = this.#views.get(key)?.source ?? null
-        if (after === null) this.#live.delete(key)
-        else this.#live.set(key, after)
-        if (kind === 'Ingress') {
-          this.#serving.replace(key, this.#thingsOf(key))
-          live.push(...this.#lookAtChallenges(key))
-        }
-        const changed = after === null ? before !== null : !sameEntry(before ?? undefined, after)
-        if (kind === 'Secret') this.#tell(key)
-        // Who governs a Secret depends on them.
-        else if (asksPolicies(userBefore) !== asksPolicies(user)) this.touch(this.secretReferences.to(key))
-        if (!changed) continue
-        live.push({ key, before, after })
-        // Which hosts a certificate must name depends on the Ingresses that serve with it.
-        if (kind === 'Ingress') this.touch(this.secretReferences.to(key))
       }
     }
-    return { live, viewed, services: this.#services.flush(), unread }
+    return { ...change, services: this.#services.flush() }
+  }
+
+  #flushOne(kind: ObjectKind, key: ObjectKey, { live, viewed, unread }: Flushed): void {
+    const before = this.#live.get(key) ?? null
+    if (kind === 'Secret' && this.#caches.isUnread(key)) {
+      // What is not known is not absent: what was served stays, and what is recorded.
+      if (this.isNeeded(key)) unread.push(key)
+      else this.#forget(key)
+      this.#tell(key)
+      return
+    }
+    // Who governs it is not known before its namespace is, which comes by a watch of its own: what is served stays.
+    if (this.#isUndecided(key)) return
+    viewed.push(key)
+    const userBefore = this.#views.get(key)?.source ?? null
+    const after = this.#look(kind, key, before)
+    const user = this.#views.get(key)?.source ?? null
+    if (after === null) this.#live.delete(key)
+    else this.#live.set(key, after)
+    if (kind === 'Ingress') {
+      this.#serving.replace(key, this.#thingsOf(key))
+      live.push(...this.#lookAtChallenges(key))
+    }
+    const changed = after === null ? before !== null : !sameEntry(before ?? undefined, after)
+    if (kind === 'Secret') this.#tell(key)
+    // Who governs a Secret depends on them.
+    else if (asksPolicies(userBefore) !== asksPolicies(user)) this.touch(this.secretReferences.to(key))
+    if (!changed) return
+    live.push({ key, before, after })
+    // Which hosts a certificate must name depends on the Ingresses that serve with it.
+    if (kind === 'Ingress') this.touch(this.secretReferences.to(key))
   }
 
   /**
@@ -327,7 +346,7 @@ export class Pipeline {
     if (this.isNeeded(secret)) this.#said.set(secret, said)
     else this.#said.delete(secret)
     for (const ingress of this.secretReferences.from(secret)) {
-      if (news || this.#met.get(ingress) !== this.#metOf(ingress)) this.#touched.add(ingress)
+      if (news || this.#met.get(ingress) !== this.#metOf(ingress)) this.#touched.Ingress.add(ingress)
     }
   }
 
@@ -974,6 +993,25 @@ export class Pipeline {
 
 function servicesOf({ backend }: PathFragment): readonly ServiceKey[] {
   return 'service' in backend ? [backend.service] : []
+}
+
+type ByKind = Readonly<Record<ObjectKind, Set<ObjectKey>>>
+
+/** What one run of flush() found, as it grows. */
+interface Flushed {
+  readonly live: PipelineChange['live'][number][]
+  readonly viewed: ObjectKey[]
+  readonly unread: ObjectKey[]
+}
+
+const KINDS_IN_ORDER: readonly ObjectKind[] = ['Ingress', 'Secret']
+
+function byKind(): ByKind {
+  return { Ingress: new Set(), Secret: new Set() }
+}
+
+function kindOf(key: ObjectKey): ObjectKind {
+  return key.startsWith('Ingress/') ? 'Ingress' : 'Secret'
 }
 
 /** The first pod, and one of an ordinal as high as can be. */

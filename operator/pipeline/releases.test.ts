@@ -16,7 +16,7 @@ describe('before anything is published', () => {
   it('nothing is given out, and it says so with a checksum of null', () => {
     const replica = new Replica().put(...shop(3))
     replica.turn()
-    expect([...replica.releases.objects()]).toEqual([])
+    expect([...replica.releases.entries(0)]).toEqual([])
     expect(replica.releases.checksums).toEqual({ ingress: null, secret: null })
     expect(replica.releases.entry('Ingress/shop/web-0', 0)).toBeNull()
   })

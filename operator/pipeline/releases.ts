@@ -7,8 +7,9 @@ import type { ObjectKey, ObjectKind, ServiceKey } from '../../protocol/objects.t
 import type { Published } from '../checksum/diff.ts'
 import { ChecksumGate } from '../checksum/gate.ts'
 import type { GateStatus } from '../checksum/gate.ts'
-import type { Observation, World, WorldEntry } from '../stream/world.ts'
-import { assignmentFor, retreat } from './live.ts'
+import { StateHashes } from '../stream/state-hashes.ts'
+import type { Assigned, Observation, World, WorldEntry } from '../stream/world.ts'
+import { assignmentFor, retreat, sharesOf } from './live.ts'
 import type { LiveEntry } from './live.ts'
 import type { PipelineChange } from './pipeline.ts'
 
@@ -36,11 +37,18 @@ export interface ReleasesOptions {
 
 export class Releases implements World {
   readonly #options: ReleasesOptions
-  readonly #sides: Readonly<Record<ObjectKind, Side>> = { Ingress: newSide(), Secret: newSide() }
+  readonly #sides: Readonly<Record<ObjectKind, Side>>
+  readonly #hashes = new StateHashes()
+  /** Of objects that are other ones than the stream was told: what they were then. */
+  #before = new Map<ObjectKey, LiveEntry | null>()
+  /** All that is released, as an array for whoever reads it bit by bit; null: it is another one by now. */
+  #pinned: readonly LiveEntry[] | null = null
   #version = 0
 
   constructor(options: ReleasesOptions) {
     this.#options = options
+    const side = (): Side => newSide((key, before, after) => this.#replace(key, before, after))
+    this.#sides = { Ingress: side(), Secret: side() }
   }
 
   get version(): number {
@@ -85,8 +93,25 @@ export class Releases implements World {
     return [...released.keys()]
   }
 
-  objects(): Iterable<ObjectKey> {
-    return [...this.#sides.Ingress.gate.released.keys(), ...this.#sides.Secret.gate.released.keys()]
+  /** Objects that are other ones since this was last asked, and what they were. */
+  takeChanges(): ReadonlyMap<ObjectKey, Assigned> {
+    const taken = this.#before
+    this.#before = new Map()
+    return new Map(
+      [...taken].map(([key, entry]): [ObjectKey, Assigned] => [
+        key,
+        ordinal => (entry === null ? null : assignmentFor(entry, ordinal).assignment),
+      ]),
+    )
+  }
+
+  stateHash(ordinal: number): string {
+    return this.#hashes.of(ordinal)
+  }
+
+  entries(ordinal: number): Iterable<WorldEntry> {
+    this.#pinned ??= KINDS.flatMap(kind => [...this.#sides[kind].gate.released.values()])
+    return entriesFor(this.#pinned, ordinal)
   }
 
   entry(key: ObjectKey, ordinal: number): WorldEntry | null {
@@ -121,6 +146,12 @@ export class Releases implements World {
     return KINDS.some(kind => this.#sides[kind].heldSince !== null)
   }
 
+  #replace(key: ObjectKey, before: LiveEntry | null, after: LiveEntry | null): void {
+    if (!this.#before.has(key)) this.#before.set(key, before)
+    this.#pinned = null
+    this.#hashes.replace(key, before === null ? null : sharesOf(before), after === null ? null : sharesOf(after))
+  }
+
   #settled(kind: ObjectKind): void {
     const side = this.#sides[kind]
     const { status } = side.gate
@@ -136,6 +167,11 @@ export class Releases implements World {
   }
 }
 
-function newSide(): Side {
-  return { gate: new ChecksumGate<LiveEntry>({ retreat }), opened: false, heldSince: null, mismatch: null }
+function* entriesFor(entries: readonly LiveEntry[], ordinal: number): Generator<WorldEntry> {
+  for (const entry of entries) yield assignmentFor(entry, ordinal)
+}
+
+function newSide(released: (key: ObjectKey, before: LiveEntry | null, after: LiveEntry | null) => void): Side {
+  const gate = new ChecksumGate<LiveEntry>({ retreat, released })
+  return { gate, opened: false, heldSince: null, mismatch: null }
 }

@@ -15,6 +15,8 @@ export class ServiceEndpoints {
   readonly #ports = new Relation<ServiceKey, string>()
   readonly #touched = new Set<ServiceKey>()
   readonly #endpoints = new Map<ServiceKey, readonly string[]>()
+  /** What Ingresses say is wrong with a Service; empty: nothing. */
+  readonly #said = new Map<ServiceKey, string>()
 
   constructor(caches: Pick<Caches, 'services' | 'slicesOf'>) {
     this.#caches = caches
@@ -43,11 +45,17 @@ export class ServiceEndpoints {
     }
   }
 
-  /** A Service or one of its EndpointSlices changed. Returns the Ingresses whose problems may have come or gone. */
+  /**
+   * A Service or one of its EndpointSlices changed. Returns the Ingresses whose problems came or went: there may be ten thousand of a
+   * Service, and its endpoints change with every pod that starts.
+   */
   touch(name: string): Iterable<ObjectKey> {
     const ingresses = new Set<ObjectKey>()
     for (const service of this.#ports.from(name)) {
       this.#touched.add(service)
+      const problem = this.#ask(service).problem?.message ?? ''
+      if (this.#said.get(service) === problem) continue
+      this.#said.set(service, problem)
       for (const ingress of this.#references.from(service)) ingresses.add(ingress)
     }
     return ingresses
@@ -66,6 +74,7 @@ export class ServiceEndpoints {
     const fields = source?.content.kind === 'Ingress' ? serviceFields(namespace, source.content) : null
     return [...this.#references.to(ingress)].flatMap((service): readonly Problem[] => {
       const { problem } = this.#ask(service)
+      this.#said.set(service, problem?.message ?? '')
       if (problem === null) return []
       // A Service that only a released revision names has no field in the object.
       const field = fields?.get(service) ?? 'spec'
@@ -76,7 +85,10 @@ export class ServiceEndpoints {
 
   #look(service: ServiceKey): boolean {
     const before = this.#endpoints.get(service)
-    if (this.#references.from(service).size === 0) return this.#endpoints.delete(service)
+    if (this.#references.from(service).size === 0) {
+      this.#said.delete(service)
+      return this.#endpoints.delete(service)
+    }
     const { endpoints } = this.#ask(service)
     if (before !== undefined && before.join() === endpoints.join()) return false
     this.#endpoints.set(service, endpoints)

@@ -133,6 +133,8 @@ export function policy({ name = 'default', generation = 1, spec = {} }: PolicyCh
 }
 
 export interface ReplicaOptions {
+  /** Looks at one object each time, as if there was no time for more. */
+  readonly inSlices?: boolean
   readonly idForm?: 'content' | 'upstream'
   /** Default: those that were given to store(). */
   readonly record?: (uid: string) => ReleaseRecord | null
@@ -158,8 +160,10 @@ export class Replica {
   /** UIDs of objects whose records are lost. */
   readonly lost = new Set<string>()
   readonly #records = new Map<string, ReleaseRecord>()
+  readonly #inSlices: boolean
 
   constructor(options: ReplicaOptions = {}) {
+    this.#inSlices = options.inSlices ?? false
     this.caches.classes.set('sluice', ingressClass())
     this.pipeline = new Pipeline({
       caches: this.caches,
@@ -262,7 +266,7 @@ export class Replica {
   }
 
   #flush(): PipelineChange {
-    const change = this.pipeline.flush()
+    const change = this.pipeline.flush(() => this.#inSlices)
     this.pipeline.touchReferences(this.releases.record(change))
     this.#read(change.unread)
     return change

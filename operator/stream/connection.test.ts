@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http'
 import { afterEach, describe, expect, it, jest } from '@jest/globals'
 import type { ObjectKey } from '../../protocol/objects.ts'
 import { Connection } from './connection.ts'
-import { worldOf } from './testing/world.ts'
+import { ServedWorld } from './testing/world.ts'
 
 /** A client that reads when it is told to. */
 class FakeResponse extends EventEmitter {
@@ -49,24 +49,23 @@ it('a line that must arrive waits for a client that is behind, one that need not
 
 describe('a change of which a pod serves nothing yet', () => {
   const A = 'Ingress/shop/a'
-  const served = new Map<ObjectKey, string>()
+  let served = new Map<ObjectKey, string>()
   const open = (): {
     readonly response: FakeResponse
     readonly connection: Connection
     readonly change: (announced: string) => void
   } => {
     jest.useFakeTimers()
-    served.clear()
-    served.set(A, 'r1')
+    const world = new ServedWorld([[A, 'r1']])
+    served = world.served
     const response = new FakeResponse()
     const pod = { name: 'sluice-proxy-1', uid: 'uid', ordinal: 1 }
     const connection = new Connection({
       ...{ pod, response: response as unknown as ServerResponse, clientHash: null, now: () => 0 },
     })
-    connection.publish({ world: worldOf(served), objects: null, services: null, observe: true })
+    connection.publish(world.change([], { observe: true }))
     response.lines.length = 0
-    const change = (announced: string): void =>
-      connection.publish({ world: worldOf(served, announced), objects: [A], services: [], observe: false })
+    const change = (announced: string): void => connection.publish(world.change([A], {}, announced))
     return { response, connection, change }
   }
   const revisions = ({ lines }: FakeResponse): readonly unknown[] =>

@@ -2,7 +2,6 @@
  * The lines of one connection: what was published is remembered as *keys* that may differ, and turned into messages only
  * when the client can take them. A slow client thus gets one coalesced delta, never a queue of them.
  */
-import type { ObjectKey, ServiceKey } from '../../protocol/objects.ts'
 import { endpointLines, line, snapshotLines } from './lines.ts'
 import { PodState } from './pod-state.ts'
 import type { World, WorldChange } from './world.ts'
@@ -18,8 +17,6 @@ export class Feed {
   readonly #clientHash: string | null
   #world: World | null = null
   #started = false
-  #objects: Set<ObjectKey> | null = new Set()
-  #services: Set<ServiceKey> | null = new Set()
   #observe = false
   /** What this client was asked last. */
   #asked = ''
@@ -38,8 +35,7 @@ export class Feed {
     this.#world = change.world
     this.#dirty = true
     if (!this.#started) return
-    this.#objects = merged(this.#objects, change.objects)
-    this.#services = merged(this.#services, change.services)
+    this.#state.note(change)
     this.#observe ||= change.observe
   }
 
@@ -48,9 +44,9 @@ export class Feed {
    * Of endpoints nothing waits.
    */
   get mayWait(): boolean {
-    if (this.#world === null || this.#objects === null || this.#services?.size !== 0) return false
-    const { size } = this.#objects
-    return size > 0 && size <= FEW_OBJECTS && this.#state.servesSame(this.#world, this.#objects)
+    const { objects, services } = this.#state.differing
+    if (this.#world === null || services > 0) return false
+    return objects > 0 && objects <= FEW_OBJECTS && this.#state.servesSame(this.#world)
   }
 
   /** The next line to write; null: the client has everything. */
@@ -68,22 +64,21 @@ export class Feed {
   }
 
   #beginning(world: World): Generator<string, void> {
-    const snapshot = this.#state.snapshot(world)
+    this.#state.begin(world)
     this.#clear()
     const observe = this.#ask(world)
     const held = [...this.#heldLines(world)]
-    const resumed = snapshot.stateHash === this.#clientHash
+    const resumed = this.#state.stateHash === this.#clientHash
     const whole = resumed
-      ? endpointLines(Object.fromEntries(snapshot.endpoints), [])
-      : snapshotLines(snapshot, ++this.#sequence)
+      ? endpointLines(Object.fromEntries(world.endpoints()), [])
+      : snapshotLines(this.#state.snapshot(world), ++this.#sequence)
     // `observe` ends the listing: the client drops endpoints that were not named before it.
     return chain(whole, [observe], held)
   }
 
   #changes(world: World): Generator<string, void> {
-    const delta = this.#state.delta(world, this.#objects)
-    const upserts = this.#state.upserts(world, this.#services, delta?.fragments ?? [])
-    const removals = this.#state.removals(world, this.#services)
+    const delta = this.#state.delta(world)
+    const { upserts, removals } = this.#state.endpoints(world)
     const asked = this.#asked
     // Nothing where it is asked that already: a rollout's status is written many times, and names no other objects and hosts.
     const observe = this.#observe && this.#ask(world) !== asked ? [this.#asked] : []
@@ -94,7 +89,7 @@ export class Feed {
       return chain(snapshotLines(this.#state.snapshot(world), this.#sequence), [this.#ask(world)], held)
     }
     return chain(
-      endpointLines(upserts ?? {}, []),
+      endpointLines(upserts, []),
       middle === null ? [] : [middle],
       endpointLines({}, removals),
       observe,
@@ -108,8 +103,6 @@ export class Feed {
   }
 
   #clear(): void {
-    this.#objects = new Set()
-    this.#services = new Set()
     this.#observe = false
     this.#dirty = false
   }
@@ -125,12 +118,6 @@ export class Feed {
       yield text
     }
   }
-}
-
-function merged<K>(pending: Set<K> | null, more: readonly K[] | null): Set<K> | null {
-  if (pending === null || more === null) return null
-  for (const key of more) pending.add(key)
-  return pending
 }
 
 function* chain(...parts: readonly Iterable<string>[]): Generator<string, void> {

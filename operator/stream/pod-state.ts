@@ -1,18 +1,18 @@
 /**
- * What one connection was already sent, and the least that brings it to the world of now. Pure: no sockets, no clock.
+ * What one connection was already sent, and the least that brings it to the world of now. Pure: no sockets, no clock. Only where the
+ * two differ anything is kept: a hundred pods with a hundred thousand objects each would not fit otherwise.
  * Order that callers must keep: endpoint upserts, then the delta, then endpoint removals, so that no fragment ever
  * arrives before the addresses it needs and none loses them before it is gone.
  */
-import { StateHash } from '../../protocol/hash.ts'
 import type { Checksums, DeltaMessage, EndpointTable } from '../../protocol/messages.ts'
 import type { Assignment, Certificate, Fragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
-import type { World, WorldEntry } from './world.ts'
+import type { World, WorldChange, WorldEntry } from './world.ts'
 
 export type Delta = Omit<DeltaMessage, 'type' | 'sequence'>
 
 /** A full state, pinned: later changes of the world do not reach it. */
 export interface Snapshot {
-  readonly entries: readonly WorldEntry[]
+  readonly entries: Iterable<WorldEntry>
   readonly endpoints: readonly (readonly [ServiceKey, readonly string[]])[]
   readonly checksums: Checksums
   readonly stateHash: string
@@ -20,119 +20,101 @@ export interface Snapshot {
 
 export class PodState {
   readonly #ordinal: number
-  #assignments = new Map<ObjectKey, Assignment>()
-  #hash = new StateHash()
+  /** Of objects that are other ones by now: what the pod was sent of them. */
+  readonly #sent = new Map<ObjectKey, Assignment | null>()
+  /** Whose endpoints may be others by now. */
+  readonly #services = new Set<ServiceKey>()
+  #stateHash = ''
   #checksums: Checksums = { ingress: null, secret: null }
-  #endpoints = new Map<ServiceKey, readonly string[]>()
 
   constructor(ordinal: number) {
     this.#ordinal = ordinal
   }
 
+  /** Of what it was sent. */
   get stateHash(): string {
-    return this.#hash.hex
+    return this.#stateHash
   }
 
-  /** The whole world for this pod; from now on all of it counts as sent. */
-  snapshot(world: World): Snapshot {
-    const entries: WorldEntry[] = []
-    this.#assignments = new Map()
-    this.#hash = new StateHash()
-    for (const key of world.objects()) {
-      const entry = world.entry(key, this.#ordinal)
-      if (entry === null) continue
-      entries.push(entry)
-      this.#assignments.set(key, entry.assignment)
-      this.#hash.toggle(entry.assignment)
-    }
+  /** How many objects and Services may differ from what was sent. */
+  get differing(): { readonly objects: number; readonly services: number } {
+    return { objects: this.#sent.size, services: this.#services.size }
+  }
+
+  /** Costs as much as the change names. */
+  note({ objects, services }: Pick<WorldChange, 'objects' | 'services'>): void {
+    for (const [key, before] of objects) if (!this.#sent.has(key)) this.#sent.set(key, before(this.#ordinal))
+    for (const service of services) this.#services.add(service)
+  }
+
+  /** From now on the whole world counts as sent. */
+  begin(world: World): void {
+    this.#sent.clear()
+    this.#services.clear()
     this.#checksums = world.checksums
-    this.#endpoints = new Map(world.endpoints())
+    this.#stateHash = world.stateHash(this.#ordinal)
+  }
+
+  /** What that is. */
+  snapshot(world: World): Snapshot {
     return {
-      entries,
-      endpoints: [...this.#endpoints],
+      entries: world.entries(this.#ordinal),
+      endpoints: [...world.endpoints()],
       checksums: this.#checksums,
-      stateHash: this.stateHash,
+      stateHash: this.#stateHash,
     }
   }
 
-  /** Of each of these objects the pod goes on with the content it was sent, whatever else is new of it. */
-  servesSame(world: World, keys: Iterable<ObjectKey>): boolean {
-    for (const key of keys) {
-      if (world.entry(key, this.#ordinal)?.assignment.digest !== this.#assignments.get(key)?.digest) return false
+  /** Of each object that is another one the pod goes on with the content it was sent, whatever else is new of it. */
+  servesSame(world: World): boolean {
+    for (const [key, sent] of this.#sent) {
+      if (world.entry(key, this.#ordinal)?.assignment.digest !== sent?.digest) return false
     }
     return true
   }
 
-  /** Everything among these keys (null: all) that differs from what was sent; null: nothing does. It counts as sent. */
-  delta(world: World, keys: Iterable<ObjectKey> | null): Delta | null {
-    const base = this.stateHash
+  /** Every object that differs from what was sent; null: none does. It counts as sent. */
+  delta(world: World): Delta | null {
     const assignments: Assignment[] = []
     const fragments: Fragment[] = []
     const certificates: Certificate[] = []
     const removed: ObjectKey[] = []
-    for (const key of keys ?? new Set([...world.objects(), ...this.#assignments.keys()])) {
-      const sent = this.#assignments.get(key)
+    for (const [key, sent] of this.#sent) {
       const entry = world.entry(key, this.#ordinal)
       if (entry === null) {
-        if (sent === undefined) continue
-        this.#assignments.delete(key)
-        this.#hash.toggle(sent)
-        removed.push(key)
+        if (sent !== null) removed.push(key)
         continue
       }
       const { assignment, payload } = entry
-      if (sent !== undefined && sameAssignment(sent, assignment)) continue
-      if (sent !== undefined) this.#hash.toggle(sent)
-      this.#hash.toggle(assignment)
-      this.#assignments.set(key, assignment)
+      if (sent !== null && sameAssignment(sent, assignment)) continue
       assignments.push(assignment)
       if (payload === null || sent?.digest === assignment.digest) continue
       if ('chain' in payload) certificates.push(payload)
       else fragments.push(payload)
     }
-    const checksums = world.checksums
+    this.#sent.clear()
+    const { checksums } = world
     const before = this.#checksums
     const same = checksums.ingress === before.ingress && checksums.secret === before.secret
     if (assignments.length === 0 && removed.length === 0 && same) return null
+    const base = this.#stateHash
+    this.#stateHash = world.stateHash(this.#ordinal)
     this.#checksums = checksums
-    return { base, assignments, fragments, certificates, removed, checksums, stateHash: this.stateHash }
+    return { base, assignments, fragments, certificates, removed, checksums, stateHash: this.#stateHash }
   }
 
-  /** Endpoints to send before the delta: those that changed among the services (null: all), and those its fragments need. */
-  upserts(world: World, services: Iterable<ServiceKey> | null, fragments: readonly Fragment[]): EndpointTable | null {
+  /** Endpoints to send before the delta, and Services whose endpoints nobody needs any more, to send after it. They count as sent. */
+  endpoints(world: World): { readonly upserts: EndpointTable; readonly removals: readonly ServiceKey[] } {
     const now = world.endpoints()
-    const upsert = new Map<ServiceKey, readonly string[]>()
-    for (const service of union(services ?? now.keys(), servicesOf(fragments))) {
+    const upserts = new Map<ServiceKey, readonly string[]>()
+    const removals: ServiceKey[] = []
+    for (const service of this.#services) {
       const addresses = now.get(service)
-      const sent = this.#endpoints.get(service)
-      if (addresses === undefined || (sent !== undefined && sameList(sent, addresses))) continue
-      this.#endpoints.set(service, addresses)
-      upsert.set(service, addresses)
+      if (addresses === undefined) removals.push(service)
+      else upserts.set(service, addresses)
     }
-    return upsert.size === 0 ? null : Object.fromEntries(upsert)
-  }
-
-  /** Services among these (null: all) whose endpoints nobody needs any more: to send after the delta. */
-  removals(world: World, services: Iterable<ServiceKey> | null): readonly ServiceKey[] {
-    const now = world.endpoints()
-    const gone: ServiceKey[] = []
-    for (const service of services ?? [...this.#endpoints.keys()]) {
-      if (!now.has(service) && this.#endpoints.delete(service)) gone.push(service)
-    }
-    return gone
-  }
-}
-
-function* union(a: Iterable<ServiceKey>, b: Iterable<ServiceKey>): Generator<ServiceKey> {
-  yield* a
-  yield* b
-}
-
-function* servicesOf(fragments: readonly Fragment[]): Generator<ServiceKey> {
-  for (const fragment of fragments) {
-    for (const host of fragment.hosts) {
-      for (const { backend } of host.paths) if ('service' in backend) yield backend.service
-    }
+    this.#services.clear()
+    return { upserts: Object.fromEntries(upserts), removals }
   }
 }
 
@@ -144,8 +126,4 @@ function sameAssignment(a: Assignment, b: Assignment): boolean {
     a.assigned === b.assigned &&
     a.digest === b.digest
   )
-}
-
-function sameList(a: readonly string[], b: readonly string[]): boolean {
-  return a === b || (a.length === b.length && a.every((value, i) => value === b[i]))
 }

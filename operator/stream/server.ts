@@ -53,6 +53,8 @@ export interface StreamServerOptions {
 
 const MAX_REPORT_BYTES = 32 * 1024 * 1024
 
+const NOTHING: WorldChange['objects'] = new Map()
+
 class HttpError extends Error {
   readonly status: number
   readonly body: object
@@ -114,7 +116,7 @@ export class StreamServer {
   /** Pushes what changed to every open connection. Nothing is served before the first call. */
   publish(change: WorldChange): void {
     // A connection that comes later begins with the whole world, whatever changed last.
-    this.#last = change
+    this.#last = { world: change.world, objects: NOTHING, services: [], observe: true }
     for (const connection of this.#connections.values()) connection.publish(change)
   }
 

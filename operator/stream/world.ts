@@ -1,4 +1,4 @@
-/** What the pipeline hands to the stream: the released world, and which parts of it may have changed. */
+/** What the pipeline hands to the stream: the released world, and which parts of it changed. */
 import type { Checksums, HeldMessage, ObservedProbe } from '../../protocol/messages.ts'
 import type { Assignment, Certificate, Fragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
 
@@ -26,7 +26,10 @@ export interface World {
   readonly version: number
   /** Published checksums that every pod's IDs of this world match. */
   readonly checksums: Checksums
-  objects(): Iterable<ObjectKey>
+  /** Hash of all that a pod of this ordinal is to serve (protocol/hash.ts), in hex. */
+  stateHash(ordinal: number): string
+  /** All that a pod of this ordinal is to serve, as it is now, whatever changes while it is read. */
+  entries(ordinal: number): Iterable<WorldEntry>
   /** What a pod of this ordinal (-1: none, infinitely high) is to serve of the object; null: the object takes no part. */
   entry(key: ObjectKey, ordinal: number): WorldEntry | null
   endpoints(): ReadonlyMap<ServiceKey, readonly string[]>
@@ -35,12 +38,15 @@ export interface World {
   held(): readonly HeldMessage[]
 }
 
+/** What pods were to serve of one object, by ordinal; null: it took no part. */
+export type Assigned = (ordinal: number) => Assignment | null
+
 export interface WorldChange {
   readonly world: World
-  /** Keys whose entry may differ from the world before for some ordinal; null: all. */
-  readonly objects: readonly ObjectKey[] | null
-  /** Services whose endpoints may differ; null: all. */
-  readonly services: readonly ServiceKey[] | null
+  /** Objects that are other ones than in the world that was published before, and what they were there. */
+  readonly objects: ReadonlyMap<ObjectKey, Assigned>
+  /** Services whose endpoints may differ. */
+  readonly services: readonly ServiceKey[]
   /** What is to be observed may differ. */
   readonly observe: boolean
 }
