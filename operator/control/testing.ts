@@ -179,7 +179,7 @@ export class LeaderProcess {
     this.keeper = new Keeper({
       ...{ records, writer: this.writer, wall, annotationPrefix: PREFIX },
       fresh: () => false,
-      needed: key => this.pipeline.secretReferences.from(key).size > 0,
+      needed: key => this.pipeline.secretReferences.isReferredTo(key),
       named: key => this.pipeline.isNamed(key),
       unnamed: key => this.pipeline.isUnnamed(key),
       now: () => this.clock.now(),

@@ -28,6 +28,10 @@ const GO_BOOLEANS: Readonly<Record<string, boolean>> = {
   False: false,
 }
 
+/** The same for all: nearly no Ingress has a stamp, and there are many. */
+const ABSENT = { state: 'absent' } as const
+const NO_STAMP: Stamp = { flag: ABSENT, current: ABSENT, update: ABSENT, index: ABSENT }
+
 /** A word that may be a label's value: it goes into IDs, names and labels. */
 const REVISION = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/
 /** Go's strconv.Atoi, as far as the number of a pod can be. */
@@ -49,6 +53,7 @@ export function parseStamp(
   prefix: string = DEFAULT_ANNOTATION_PREFIX,
 ): Stamp {
   const names = stampNames(kind, prefix)
+  if (Object.values(names).every(name => annotations[name] === undefined)) return NO_STAMP
   return {
     flag: parse(annotations[names.flag], parseGoBoolean),
     current: parse(annotations[names.current], parseRevision),
@@ -73,7 +78,7 @@ function parseIndex(text: string): number | null {
 }
 
 function parse<T>(text: string | undefined, read: (text: string) => T | null): Parsed<T> {
-  if (text === undefined) return { state: 'absent' }
+  if (text === undefined) return ABSENT
   const value = read(text)
   return value === null ? { state: 'invalid', text } : { state: 'valid', value }
 }

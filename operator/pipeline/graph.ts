@@ -4,42 +4,61 @@
  */
 import type { ServiceKey } from '../../protocol/objects.ts'
 
-/** A many-to-many relation from `from` to `to`, replaced one `from` at a time. */
+/**
+ * A many-to-many relation from `from` to `to`, replaced one `from` at a time. Nearly every Ingress has one host, one Service and no
+ * Secret, and nearly every host one Ingress: a Set is kept only where there are several, as each costs four hundred bytes.
+ */
 export class Relation<From extends string, To extends string> {
-  readonly #forward = new Map<From, ReadonlySet<To>>()
-  readonly #backward = new Map<To, Set<From>>()
+  /** Without duplicates. */
+  readonly #forward = new Map<From, readonly To[]>()
+  readonly #backward = new Map<To, From | Set<From>>()
 
   /** Sets what `from` refers to; returns every `to` that gained or lost this reference. */
   replace(from: From, to: Iterable<To>): readonly To[] {
     const next = new Set(to)
-    const before: ReadonlySet<To> = this.#forward.get(from) ?? new Set<To>()
-    const gained = [...next].filter(t => !before.has(t))
-    const lost = [...before].filter(t => !next.has(t))
-    for (const t of lost) {
-      const sources = this.#backward.get(t)
-      sources?.delete(from)
-      if (sources?.size === 0) this.#backward.delete(t)
-    }
-    for (const t of gained) {
-      const sources = this.#backward.get(t)
-      if (sources === undefined) this.#backward.set(t, new Set([from]))
-      else sources.add(from)
-    }
-    if (next.size === 0) this.#forward.delete(from)
-    else this.#forward.set(from, next)
+    const before = this.to(from)
+    const lost = before.filter(t => !next.has(t))
+    for (const t of before) next.delete(t)
+    const gained = [...next]
+    for (const t of lost) this.#drop(t, from)
+    for (const t of gained) this.#add(t, from)
+    const kept = lost.length === 0 ? before : before.filter(t => !lost.includes(t))
+    const now = [...kept, ...gained]
+    if (now.length === 0) this.#forward.delete(from)
+    else if (gained.length > 0 || lost.length > 0) this.#forward.set(from, now)
     return [...gained, ...lost]
   }
 
-  to(from: From): ReadonlySet<To> {
-    return this.#forward.get(from) ?? new Set<To>()
+  to(from: From): readonly To[] {
+    return this.#forward.get(from) ?? []
   }
 
-  from(to: To): ReadonlySet<From> {
-    return this.#backward.get(to) ?? new Set<From>()
+  from(to: To): Iterable<From> {
+    const found = this.#backward.get(to)
+    return found === undefined ? [] : found instanceof Set ? found : [found]
   }
 
-  targets(): Iterable<To> {
-    return this.#backward.keys()
+  /** Something refers to it. */
+  isReferredTo(to: To): boolean {
+    return this.#backward.has(to)
+  }
+
+  #add(to: To, from: From): void {
+    const found = this.#backward.get(to)
+    if (found === undefined) this.#backward.set(to, from)
+    else if (found instanceof Set) found.add(from)
+    else this.#backward.set(to, new Set([found, from]))
+  }
+
+  #drop(to: To, from: From): void {
+    const found = this.#backward.get(to)
+    if (!(found instanceof Set)) {
+      this.#backward.delete(to)
+      return
+    }
+    found.delete(from)
+    const [only] = found
+    if (found.size === 1 && only !== undefined) this.#backward.set(to, only)
   }
 }
 

@@ -212,12 +212,12 @@ export class Pipeline {
 
   /** Something that is served refers to the Secret, or it is the default one. */
   isNeeded(secret: ObjectKey): boolean {
-    return secret === this.#options.defaultCertificate || this.secretReferences.from(secret).size > 0
+    return secret === this.#options.defaultCertificate || this.secretReferences.isReferredTo(secret)
   }
 
   /** It is needed, or may be soon: an Ingress of ours names it. */
   isNamed(secret: ObjectKey): boolean {
-    return this.isNeeded(secret) || this.#naming.from(secret).size > 0
+    return this.isNeeded(secret) || this.#naming.isReferredTo(secret)
   }
 
   /** Nothing names it, and that is sure: every Ingress that could is known as it is now. */
@@ -655,7 +655,7 @@ export class Pipeline {
     const { namespace } = parseObjectKey(key)
     const needed = this.secretReferences.to(key)
     return tlsClaims(namespace, source.content).flatMap(({ field, secret, hosts }): readonly Problem[] => {
-      if (!needed.has(secret)) return []
+      if (!needed.includes(secret)) return []
       const { name } = parseObjectKey(secret)
       const served = this.#live.has(secret)
       const instead = served ? 'its last good certificate is served' : 'the default certificate is served instead'

@@ -39,7 +39,7 @@ export class ServiceEndpoints {
   /** Sets what the Ingress needs. */
   refer(ingress: ObjectKey, services: Iterable<ServiceKey>): void {
     for (const service of this.#references.replace(ingress, services)) {
-      const used = this.#references.from(service).size > 0
+      const used = this.#references.isReferredTo(service)
       this.#ports.replace(service, used ? [serviceOf(service)] : [])
       this.#touched.add(service)
     }
@@ -85,7 +85,7 @@ export class ServiceEndpoints {
 
   #look(service: ServiceKey): boolean {
     const before = this.#endpoints.get(service)
-    if (this.#references.from(service).size === 0) {
+    if (!this.#references.isReferredTo(service)) {
       this.#said.delete(service)
       return this.#endpoints.delete(service)
     }
