@@ -51,7 +51,7 @@ safety: setup ## bad changes of every kind on ten proxies are taken back, good o
 	@$(NODE) e2e/safety/main.ts
 chaos: setup ## thirty changes while the leading one of three operators is killed or stopped every 20 s (CHANGES=30 SEED=1 KEEP=1; ten minutes)
 	@$(NODE) e2e/chaos/main.ts
-speed: setup ## how long a change takes to the first batch, how long a bad one harms, what a rollout writes (CHANGES=20 BAD=10 ONLY=arrivals|harm|writes KEEP=1; ten minutes)
+speed: setup ## how long a change takes to the first batch, how long a bad one harms, what a rollout writes (CHANGES=20 BAD=10 ONLY=arrivals|harm|writes|rest KEEP=1; ten minutes)
 	@$(NODE) e2e/speed/main.ts
 crossings: setup ## cert-manager, external-dns, helm, kstatus, Argo CD's rules and restores meet Sluice on the real node (ONLY=, PARALLEL=4, WRITE=1, KEEP=1; half an hour)
 	@$(NODE) e2e/crossings/main.ts

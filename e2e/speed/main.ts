@@ -1,7 +1,7 @@
 /**
  * `make speed`: how long a rollout takes where nothing is wrong with it, beside a change that nobody governs; how long a bad change
  * harms; and what both ask of the API server. On five proxies, with the README's policy. docs/safety.md
- * CHANGES=20 and BAD=10 say how many; ONLY=arrivals|harm|writes leaves the others out; KEEP=1 leaves the node up.
+ * CHANGES=20 and BAD=10 say how many; ONLY=arrivals|harm|writes|rest leaves the others out; KEEP=1 leaves the node up.
  */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -13,8 +13,9 @@ import { Cluster as Node } from '../demo/cluster.ts'
 import { HttpLoad } from '../load/http-load.ts'
 import type { LoadRecord } from '../load/record.ts'
 import { medianBetween, quantile } from '../load/summary.ts'
-import { ROOT } from '../node/harness/cluster.ts'
+import { ROOT, SYSTEM } from '../node/harness/cluster.ts'
 import { pointAt } from '../node/harness/manifests.ts'
+import { Operators } from '../node/harness/operators.ts'
 import { HostPoller } from '../node/harness/poller.ts'
 import { Space } from '../node/harness/space.ts'
 import { spanOf } from '../node/harness/load.ts'
@@ -26,12 +27,16 @@ const GOOD_PER_SECOND = 100
 const POLL_MS = 10
 /** What a change is followed by (events, status) is over then, and is not measured with the next one. */
 const BETWEEN_MS = 1_000
+const REST_INGRESSES = 28
+const REST_ROLLOUTS = 10
+const REST_AFTER_MS = 30_000
+const REST_MS = 60_000
 const root = fileURLToPath(new URL('../../', import.meta.url))
 const { env } = process
 const CHANGES = Number(env['CHANGES'] ?? 20)
 const BAD_CHANGES = Number(env['BAD'] ?? 10)
 const ONLY = env['ONLY'] ?? ''
-const isWanted = (part: 'arrivals' | 'harm' | 'writes'): boolean => ONLY === '' || ONLY === part
+const isWanted = (part: 'arrivals' | 'harm' | 'writes' | 'rest'): boolean => ONLY === '' || ONLY === part
 const say = (line: string): void => console.log(line)
 
 /** The README's. */
@@ -160,7 +165,45 @@ async function rolloutWrites(space: Space): Promise<string> {
   return `${total} writes (${counts.map(one => `${one.count} × ${one.resource}`).join(', ')})`
 }
 
+/** CPU time of the operator since its start, in seconds. */
+async function operatorCpu({ cluster }: Space): Promise<number> {
+  const [pod = ''] = await new Operators(cluster).pods()
+  const text = await cluster.kubectl.ok([
+    ...['get', '--raw', `/api/v1/namespaces/${SYSTEM}/pods/${pod}:9090/proxy/metrics`],
+  ])
+  return Number(/^process_cpu_seconds_total ([0-9.e+-]+)$/m.exec(text)?.[1] ?? NaN)
+}
+
+/** What the operator costs where nothing happens: changes wait for requests, and nobody asks. */
+async function rest(): Promise<string> {
+  const space = await Space.open('speed-rest')
+  try {
+    await space.backends({ version: 'v1' }, { version: 'v2' })
+    const names = Array.from({ length: REST_INGRESSES }, (_, n) => `rest-${n}`)
+    for (const name of names) await space.ingress({ name, host: space.host(name) })
+    for (const name of names) await space.serves(space.host(name), 'v1', 60_000)
+    await space.policy(REST_INGRESSES, POLICY)
+    for (const name of names.slice(0, REST_ROLLOUTS)) {
+      await space.cluster.api.patch('ingresses', name, space.name, pointAt(space.host(name), 'v2'))
+      await space.rollouts.reaches(await space.rollouts.next(name), ['Progressing'], 60_000)
+    }
+    // Those that asked for them are forgotten as a measure by then.
+    await sleep(REST_AFTER_MS)
+    const [known, cpu] = [(await writes()).length, await operatorCpu(space)]
+    await sleep(REST_MS)
+    const used = (await operatorCpu(space)) - cpu
+    const counts = countsOf((await writes()).slice(known))
+    const written = counts.length === 0 ? 'no write' : counts.map(one => `${one.count} × ${one.resource}`).join(', ')
+    return `${((used * 100_000) / REST_MS).toFixed(1)} % of a core, ${written} in ${REST_MS / 1_000} s`
+  } finally {
+    await space.close()
+  }
+}
+
 async function run(): Promise<void> {
+  if (isWanted('rest'))
+    say(`at rest, ${REST_INGRESSES} Ingresses, ${REST_ROLLOUTS} rollouts that wait for requests: ${await rest()}`)
+  if (env['ONLY'] === 'rest') return
   const free = await Space.open('speed-free')
   const ruled = await Space.open('speed')
   try {
