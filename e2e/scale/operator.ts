@@ -10,8 +10,6 @@ import { cpuOfTree } from '../bench/proc.ts'
 import { SYSTEM } from './pods.ts'
 
 const MAIN = join(import.meta.dirname, '../../dist/operator/main.js')
-/** How often it is asked whether its event loop turns. Milliseconds. */
-const ASK_MS = 25
 const LONGEST_MS = 600_000
 
 export interface OperatorPlace {
@@ -32,7 +30,6 @@ export class OperatorProcess {
   readonly #place: OperatorPlace
   readonly #child: ChildProcess
   readonly startedAt = performance.now()
-  #longestMs = 0
   #ended = false
 
   private constructor(place: OperatorPlace) {
@@ -50,7 +47,6 @@ export class OperatorProcess {
     })
     this.#child.once('exit', () => (this.#ended = true))
     process.once('exit', () => this.#child.kill('SIGKILL'))
-    void this.#watch()
   }
 
   static start(place: OperatorPlace): OperatorProcess {
@@ -73,11 +69,17 @@ export class OperatorProcess {
     return { now: of('VmRSS'), most: of('VmHWM') }
   }
 
-  /** For how long at most nothing else was answered since the last time it was asked. Milliseconds. */
-  takeLongest(): number {
-    const longest = this.#longestMs
-    this.#longestMs = 0
-    return longest
+  /** The longest time that its event loop took for one turn, since this was last asked. Milliseconds. */
+  async takeLongest(): Promise<number> {
+    const { body = '' } = (await this.#get('metrics')) ?? {}
+    return Number(/^nodejs_eventloop_lag_max_seconds ([0-9.e+-]+)$/m.exec(body)?.[1] ?? NaN) * 1_000
+  }
+
+  /** CPU time in these milliseconds, per cent of a core. */
+  async cpuAtRest(ms: number): Promise<number> {
+    const before = this.cpuMs
+    await sleep(ms)
+    return ((this.cpuMs - before) * 100) / ms
   }
 
   /** Everything is read, and is given out. */
@@ -118,15 +120,6 @@ export class OperatorProcess {
       if (this.#ended) throw new Error(`the operator ended before it was ${what}`)
       if (performance.now() > end) throw new Error(`the operator is not ${what} after ${LONGEST_MS / 1_000} s`)
       await sleep(50)
-    }
-  }
-
-  async #watch(): Promise<void> {
-    while (!this.#ended) {
-      const asked = performance.now()
-      const answer = await this.#get('healthz')
-      if (answer !== null) this.#longestMs = Math.max(this.#longestMs, performance.now() - asked)
-      await sleep(ASK_MS)
     }
   }
 

@@ -18,14 +18,19 @@ export const KINDS: readonly ObjectKind[] = ['Ingress', 'Secret']
 /** Publisher and verifier are rarely at the same instant: a difference counts only when it lasts. Milliseconds. */
 const LASTING_MS = 2_000
 
+/** To name a difference costs a look at all IDs: while much changes it is not named anew with every state. Milliseconds. */
+const SAID_AGAIN_MS = 1_000
+
 interface Side {
   readonly gate: ChecksumGate<LiveEntry>
   /** A published checksum matched at least once: until then this replica has nothing that it may give out. */
   opened: boolean
   /** Monotonic time since when the gate holds; null: it does not. */
   heldSince: number | null
-  /** What was computed of the difference, for the state of the gate at that moment. */
+  /** What was computed of the difference. */
   mismatch: Mismatch | null
+  /** When; monotonic milliseconds. */
+  mismatchAt: number
 }
 
 export interface ReleasesOptions {
@@ -138,7 +143,11 @@ export class Releases implements World {
   difference(kind: ObjectKind): Mismatch | null {
     const side = this.#sides[kind]
     if (side.heldSince === null || this.#options.now() - side.heldSince < LASTING_MS) return null
-    return (side.mismatch ??= side.gate.mismatch())
+    if (side.mismatch === null) {
+      side.mismatch = side.gate.mismatch()
+      side.mismatchAt = this.#options.now()
+    }
+    return side.mismatch
   }
 
   /** Something is held that may soon count as lasting: look again after LASTING_MS. */
@@ -156,9 +165,13 @@ export class Releases implements World {
     const side = this.#sides[kind]
     const { status } = side.gate
     if (status === 'consistent' || status === 'behind') side.opened = true
-    side.mismatch = null
-    if (status === 'consistent') side.heldSince = null
-    else side.heldSince ??= this.#options.now()
+    if (status === 'consistent') {
+      side.mismatch = null
+      side.heldSince = null
+    } else {
+      side.heldSince ??= this.#options.now()
+      if (this.#options.now() - side.mismatchAt >= SAID_AGAIN_MS) side.mismatch = null
+    }
     this.#version++
   }
 
@@ -173,5 +186,5 @@ function* entriesFor(entries: readonly LiveEntry[], ordinal: number): Generator<
 
 function newSide(released: (key: ObjectKey, before: LiveEntry | null, after: LiveEntry | null) => void): Side {
   const gate = new ChecksumGate<LiveEntry>({ retreat, released })
-  return { gate, opened: false, heldSince: null, mismatch: null }
+  return { gate, opened: false, heldSince: null, mismatch: null, mismatchAt: -Infinity }
 }
