@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { idsChecksum } from '../../protocol/hash.ts'
 import type { ObjectKey } from '../../protocol/objects.ts'
+import { Buckets } from './buckets.ts'
 import { ChecksumGate } from './gate.ts'
 
 interface Entry {
@@ -210,6 +211,21 @@ describe('ChecksumGate', () => {
     const gate = opened()
     gate.record(changes({ a: { id: 'a:2' }, c: { id: '' } }))
     expect(gate.publication()).toEqual({ checksum: md5(['a:2', 'b:1']), count: 2, ids: ['a:2', 'b:1'], buckets: [] })
+  })
+
+  it('publishes the buckets of the newest state, whatever they were when it was asked last', () => {
+    const gate = new ChecksumGate<Entry>()
+    const id = (n: number, revision: number): string => `shop/web-${n}:${revision}`
+    gate.record(changes(Object.fromEntries(Array.from({ length: 600 }, (_, n) => [`w${n}`, { id: id(n, 1) }]))))
+    const first = gate.publication()
+    expect(first.buckets).toEqual(Buckets.of(Array.from({ length: 600 }, (_, n) => id(n, 1))).published)
+    gate.record(changes({ w7: { id: id(7, 2) }, w8: null }))
+    const now = Array.from({ length: 600 }, (_, n) => id(n, n === 7 ? 2 : 1)).filter(one => one !== id(8, 1))
+    expect(gate.publication().buckets).toEqual(Buckets.of(now).published)
+    const ahead = gate.publication(new Map([['w9', id(9, 2)]]))
+    expect(ahead.checksum).toBe(md5(now.map(one => (one === id(9, 1) ? id(9, 2) : one))))
+    expect(ahead.buckets).not.toEqual(gate.publication().buckets)
+    expect(gate.publication().buckets).toEqual(Buckets.of(now).published)
   })
 
   it('does what a list of all states would do, in any order of changes and publications', () => {

@@ -89,6 +89,8 @@ export class Policies {
     now: string,
     paused: ReadonlyMap<string, number> = new Map(),
   ): Promise<void> {
+    // Else all that there is would be counted whenever something changed, for nobody.
+    if (this.#known.size === 0) return
     const governed = new Map<string, number>()
     const refused = new Map<string, number>()
     for (const { governance, source, record } of views) {

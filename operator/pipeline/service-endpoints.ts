@@ -54,8 +54,8 @@ export class ServiceEndpoints {
     for (const service of this.#ports.from(name)) {
       this.#touched.add(service)
       const problem = this.#ask(service).problem?.message ?? ''
+      // It is noted when they are looked at.
       if (this.#said.get(service) === problem) continue
-      this.#said.set(service, problem)
       for (const ingress of this.#references.from(service)) ingresses.add(ingress)
     }
     return ingresses
