@@ -4,7 +4,8 @@ import type { KubeClient } from '../kube/client.ts'
 import { FakeApi, type Failure } from '../kube/testing/fake-api.ts'
 import { kubeShardApi } from './kube.ts'
 import { KeyRing, storeKey } from './seal.ts'
-import { MARKER_NAME, SHARD_COUNT, encodeShard, shardName, shardOf } from './shards.ts'
+import { ROOTS, shardName, shardOf } from './paths.ts'
+import { MARKER_NAME, encodeShard } from './shards.ts'
 import { ReleaseStore } from './store.ts'
 
 const NAMESPACE = 'sluice-system'
@@ -65,6 +66,6 @@ describe('the store on Secrets whose events have not come yet', () => {
     await kubeShardApi(api.client() as KubeClient, NAMESPACE).write(MARKER_NAME, null, encodeShard([], KEYS))
     await store.complete()
     expect(store.isComplete).toBe(true)
-    expect(api.all('secrets')).toHaveLength(SHARD_COUNT + 1)
+    expect(api.all('secrets')).toHaveLength(ROOTS + 1)
   })
 })

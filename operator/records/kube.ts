@@ -3,8 +3,10 @@ import type { KubeClient } from '../kube/client.ts'
 import { KubeError, isKubeError } from '../kube/errors.ts'
 import type { Secret } from '../kube/objects.ts'
 import { resources } from '../kube/resources.ts'
-import { MARKER_NAME, SHARD_COUNT, SHARD_LABEL, SHARD_LABEL_VALUE, ShardError, shardName } from './shards.ts'
-import type { ShardApi, StoredShard } from './store.ts'
+import { pathOf } from './paths.ts'
+import { MARKER_NAME, SHARD_LABEL, SHARD_LABEL_VALUE, ShardError } from './shards.ts'
+import type { ShardApi } from './store.ts'
+import type { StoredShard } from './tree.ts'
 
 const FIELD = 'records'
 
@@ -12,10 +14,8 @@ export const SHARD_SELECTOR = `${SHARD_LABEL}=${SHARD_LABEL_VALUE}`
 
 /** What else has the label, a copy that somebody keeps for example, is none of our business. */
 export function isOfStore(name: string): boolean {
-  return name === MARKER_NAME || SHARD_NAMES.has(name)
+  return name === MARKER_NAME || pathOf(name) !== null
 }
-
-const SHARD_NAMES: ReadonlySet<string> = new Set(Array.from({ length: SHARD_COUNT }, (_, i) => shardName(i)))
 
 /** Throws ShardError for a Secret without the field. */
 export function storedShard(secret: Secret): StoredShard {

@@ -25,8 +25,8 @@ function record(change: Partial<ReleaseRecord> = {}, privateKey = PEM): ReleaseR
 }
 
 const textOf = (data: string): string => gunzipSync(Buffer.from(data, 'base64')).toString('utf8')
-const dataOf = (format: number, ...records: readonly ReleaseRecord[]): string =>
-  gzipSync(JSON.stringify({ format, records })).toString('base64')
+const packed = (content: object): string => gzipSync(JSON.stringify(content)).toString('base64')
+const dataOf = (format: number, ...records: readonly ReleaseRecord[]): string => packed({ format, records })
 
 describe('a sealed text', () => {
   const ring = new KeyRing([OLD])
@@ -82,7 +82,7 @@ describe('a shard', () => {
     expect(text).not.toContain('privateKey')
     expect(text).toContain('the chain')
     expect(decodeShard('x', encodeShard([record()], ring), opening(ring))).toEqual({
-      ...{ records: [record()], isBare: false, sealedWith: new Set([OLD.id]) },
+      ...{ records: [record()], isBare: false, sealedWith: new Set([OLD.id]), of: '', split: '' },
     })
   })
 
@@ -91,8 +91,8 @@ describe('a shard', () => {
     const one = record()
     const first = encodeShard([one], keys)
     expect(encodeShard([one], keys)).toBe(first)
-    const [again] = decodeShard('x', first, opening(keys)).records
-    expect(encodeShard([again!], keys)).toBe(first)
+    const again = decodeShard('x', first, opening(keys)).records ?? []
+    expect(encodeShard(again, keys)).toBe(first)
     const heir = { ...one, uid: 'v' }
     expect(decodeShard('x', encodeShard([heir], keys), opening(keys)).records).toEqual([heir])
     keys.take([OLD, NEW])
@@ -101,7 +101,7 @@ describe('a shard', () => {
 
   it('of an operator from before is read, and to be written again', () => {
     const read = decodeShard('x', dataOf(1, record()), opening(ring))
-    expect(read).toEqual({ records: [record()], sealedWith: new Set(), isBare: true })
+    expect(read).toEqual({ records: [record()], sealedWith: new Set(), isBare: true, of: '', split: '' })
     const ingress = record({ key: 'Ingress/shop/web', revisions: {} })
     expect(decodeShard('x', dataOf(1, ingress), opening(ring)).isBare).toBe(false)
   })
@@ -136,14 +136,17 @@ describe('a shard', () => {
   it('takes the private key from where it came from, and is to be written again', () => {
     const data = encodeShard([record()], ring)
     expect(decodeShard('x', data, opening(new KeyRing([NEW]), PEM))).toEqual({
-      ...{ records: [record()], isBare: true, sealedWith: new Set() },
+      ...{ records: [record()], isBare: true, sealedWith: new Set(), of: '', split: '' },
     })
     // A key that is known goes before what anybody else says.
     expect(decodeShard('x', data, opening(ring, 'another')).records).toEqual([record()])
   })
 
   it.each([
-    ['a newer format', dataOf(3)],
+    ['a newer format', dataOf(4)],
+    ['no split that it is split by', dataOf(3)],
+    ['a split that its format does not know', packed({ format: 2, split: 'x', records: [] })],
+    ['neither records nor a split', packed({ format: 2 })],
     ['no gzip', 'bm90IGd6aXA='],
   ])('with %s is unreadable, and no key helps', (_, data) => {
     expect(() => decodeShard('x', data, opening(ring))).toThrow(expect.objectContaining({ locked: false }))
@@ -165,9 +168,9 @@ describe('a private key that is found again', () => {
 
   it('changes no revision: that is of the content', () => {
     const content = { kind: 'Secret', chain: 'the chain', privateKey: PEM } as const
-    const [opened] = decodeShard('x', encodeShard([record()], new KeyRing([OLD])), {
+    const { records } = decodeShard('x', encodeShard([record()], new KeyRing([OLD])), {
       ...{ keys: new KeyRing([OLD]), recover: () => null },
-    }).records
-    expect(revisionOf(opened!.revisions['r']!.content!)).toBe(revisionOf(content))
+    })
+    expect(revisionOf(records![0]!.revisions['r']!.content!)).toBe(revisionOf(content))
   })
 })

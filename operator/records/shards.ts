@@ -1,22 +1,30 @@
 /**
- * How release records are kept: gzipped JSON in a fixed number of Secrets of the operator's namespace.
- * Secrets, because the content of a TLS Secret is part of a record and may be in nothing else; its private key is encrypted there
- * (`seal.ts`), all else is for whoever has to look.
- * One hundred thousand Ingresses cost 64 objects of some 150 KiB.
+ * How release records are kept: gzipped JSON in Secrets of the operator's namespace, each of which holds those of one part of all
+ * objects (`paths.ts`). Secrets, because the content of a TLS Secret is part of a record and may be in nothing else; its private key
+ * is encrypted there (`seal.ts`), all else is for whoever has to look.
+ *
+ * A shard that has grown large is split (docs/adr/0049-shards-that-split.md). It then has an id of its split, and is written twice:
+ * once with the records that it held, which are those of every child that is not there, and without any when all children are.
+ * A child says which split it belongs to; of another one it does not count.
  */
-import { createHash } from 'node:crypto'
-import { gunzipSync, gzipSync } from 'node:zlib'
+import { randomBytes } from 'node:crypto'
+import { constants, gunzipSync, gzipSync } from 'node:zlib'
 import type { ReleaseRecord, StoredRevision } from '../assign/types.ts'
 import type { SecretContent } from '../model/types.ts'
 import type { KeyRing, Owner, Sealed } from './seal.ts'
 import { seal, unseal } from './seal.ts'
 
-export const SHARD_COUNT = 64
 export const SHARD_LABEL = 'tengine.taobao.org/store'
 export const SHARD_LABEL_VALUE = 'releases'
-/** 1: private keys as they are. An operator that knows no other reads nothing of the second, and keeps what it has. */
-const FORMATS: readonly unknown[] = [1, 2]
+/**
+ * 1: private keys as they are. 3: a shard that is split, and nothing else: an operator that does not know it would take what it does
+ * not hold for lost. One that knows only older ones reads nothing of a newer one, and keeps what it has.
+ */
+const FORMATS: readonly unknown[] = [1, 2, 3]
 const FORMAT = 2
+const SPLIT_FORMAT = 3
+/** What the API server takes as data of a Secret, in bytes (`MaxSecretSize`). */
+const SECRET_BYTES = 1024 * 1024
 /**
  * Beside the shards, of their form and without a record: it says that every shard was written once. Whatever is not there since
  * was lost.
@@ -39,6 +47,24 @@ export class ShardError extends Error {
   }
 }
 
+/** Thrown for a record that no Secret can hold. */
+export class RecordSizeError extends Error {
+  readonly code = 'SLUICE_RECORD_SIZE'
+  override readonly name = 'RecordSizeError'
+
+  constructor(key: string, bytes: number) {
+    super(`${key}: its record has ${bytes} bytes, and a Secret holds ${SECRET_BYTES}: it is not stored`)
+  }
+}
+
+/** Where a shard stands among others. */
+export interface Place {
+  /** The split of its parent that it belongs to; `''`: it is a root. */
+  readonly of: string
+  /** Its own split; `''`: it is not. */
+  readonly split: string
+}
+
 /** What is needed to read a shard. */
 export interface Opening {
   readonly keys: KeyRing
@@ -46,8 +72,9 @@ export interface Opening {
   readonly recover: (key: ReleaseRecord['key'], chain: string) => string | null
 }
 
-export interface Opened {
-  readonly records: readonly ReleaseRecord[]
+export interface Opened extends Place {
+  /** Null: it is split, and its children hold them. */
+  readonly records: readonly ReleaseRecord[] | null
   /** Ids of the keys with which it is encrypted. */
   readonly sealedWith: ReadonlySet<string>
   /** It holds private keys that no key of ours protects: an operator from before wrote it, or they were recovered. */
@@ -57,26 +84,55 @@ export interface Opened {
 /** Where people look for what to do. */
 const MOST_NAMED = 3
 
-export function shardOf(uid: string): number {
-  return createHash('sha256').update(uid).digest().readUInt8(0) % SHARD_COUNT
+/** Of a child, it names that of its parent: what is left over of another one is not taken for it. */
+export function newSplit(of: string): string {
+  return `${of === '' ? '' : `${of}.`}${randomBytes(4).toString('hex')}`
 }
 
-export function shardName(shard: number): string {
-  return `sluice-releases-${shard.toString(16).padStart(2, '0')}`
+export function isSplitBelow(split: string, of: string): boolean {
+  return of === '' || split.startsWith(`${of}.`)
+}
+
+/** As the API server counts the data of a Secret. */
+export function fitsSecret(base64: string): boolean {
+  return bytesOf(base64) <= SECRET_BYTES
+}
+
+export function bytesOf(base64: string): number {
+  return Buffer.byteLength(base64, 'base64')
 }
 
 /** A content that did not change needs no new ciphertext. */
 const seals = new WeakMap<SecretContent, { readonly owner: Owner; readonly sealed: Sealed }>()
 
-/** Base64 for a Secret's data field. @throws SealError: there is a private key, and nothing to encrypt it with */
-export function encodeShard(records: Iterable<ReleaseRecord>, keys: KeyRing): string {
-  const sorted = [...records].sort((a, b) => (a.uid < b.uid ? -1 : 1)).map(record => closed(record, keys))
-  return gzipSync(JSON.stringify({ format: FORMAT, records: sorted })).toString('base64')
+/**
+ * Base64 for a Secret's data field.
+ * @param records null: its children have them
+ * @throws SealError: there is a private key, and nothing to encrypt it with
+ */
+export function encodeShard(
+  records: Iterable<ReleaseRecord> | null,
+  keys: KeyRing,
+  { of, split }: Place = { of: '', split: '' },
+): string {
+  const sorted =
+    records === null ? null : [...records].sort((a, b) => (a.uid < b.uid ? -1 : 1)).map(record => closed(record, keys))
+  const text = JSON.stringify({
+    format: split === '' ? FORMAT : SPLIT_FORMAT,
+    ...(of === '' ? {} : { of }),
+    ...(split === '' ? {} : { split }),
+    ...(sorted === null ? {} : { records: sorted }),
+  })
+  const data = gzipSync(text).toString('base64')
+  // One that filled its Secret to the last byte has to fit once more, with its split.
+  if (split === '' || fitsSecret(data)) return data
+  return gzipSync(text, { level: constants.Z_BEST_COMPRESSION }).toString('base64')
 }
 
 /** @throws ShardError */
 export function decodeShard(name: string, base64: string, opening: Opening): Opened {
-  const stored = parse(name, base64)
+  const { records: stored, of, split } = parse(name, base64)
+  if (stored === null) return { records: null, of, split, sealedWith: new Set(), isBare: false }
   const sealedWith = new Set<string>()
   const missing: string[] = []
   let isBare = false
@@ -117,7 +173,7 @@ export function decodeShard(name: string, base64: string, opening: Opening): Ope
       true,
     )
   }
-  return { records, sealedWith, isBare }
+  return { records, of, split, sealedWith, isBare }
 }
 
 function closed(record: ReleaseRecord, keys: KeyRing): ReleaseRecord {
@@ -141,16 +197,27 @@ function same(a: Owner, b: Owner): boolean {
   return a.uid === b.uid && a.revision === b.revision && a.hash === b.hash
 }
 
-function parse(name: string, base64: string): readonly ReleaseRecord[] {
+interface Parsed extends Place {
+  readonly records: readonly ReleaseRecord[] | null
+}
+
+function parse(name: string, base64: string): Parsed {
   try {
     const parsed = JSON.parse(gunzipSync(Buffer.from(base64, 'base64')).toString('utf8')) as {
-      format?: number
-      records?: ReleaseRecord[]
+      readonly format?: number
+      readonly of?: string
+      readonly split?: string
+      readonly records?: readonly ReleaseRecord[]
     }
-    if (!FORMATS.includes(parsed.format) || !Array.isArray(parsed.records)) {
-      throw new ShardError(name, `format ${String(parsed.format)} is none of ${FORMATS.join(', ')}`)
+    const { format, of = '', split = '', records = null } = parsed
+    if (!FORMATS.includes(format)) {
+      throw new ShardError(name, `format ${String(format)} is none of ${FORMATS.join(', ')}`)
     }
-    return parsed.records
+    const isSplit = format === SPLIT_FORMAT
+    if ((split !== '') !== isSplit || (records === null ? !isSplit : !Array.isArray(records))) {
+      throw new ShardError(name, `it is not what format ${String(format)} says`)
+    }
+    return { of, split, records }
   } catch (error) {
     if (error instanceof ShardError) throw error
     // The cause may quote the content: it stays out of the message.

@@ -1,16 +1,17 @@
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { afterEach, describe, expect, it, jest } from '@jest/globals'
 import type { ReleaseRecord } from '../assign/types.ts'
-import type { StoredShard } from './store.ts'
+import type { StoredShard } from './tree.ts'
 import { ReleaseStore } from './store.ts'
 import { KubeError } from '../kube/errors.ts'
 import { KeyRing, storeKey } from './seal.ts'
-import { decodeShard, encodeShard as encode, shardName, shardOf } from './shards.ts'
+import { shardName, shardOf } from './paths.ts'
+import { decodeShard, encodeShard as encode } from './shards.ts'
 
 const KEYS = new KeyRing([storeKey('key-1', Buffer.alloc(32, 1))])
 const encodeShard = (records: readonly ReleaseRecord[], keys = KEYS): string => encode(records, keys)
 const recordsIn = (data: string, keys = KEYS): readonly ReleaseRecord[] =>
-  decodeShard('x', data, { keys, recover: () => null }).records
+  decodeShard('x', data, { keys, recover: () => null }).records ?? []
 
 function record(uid: string, change: Partial<ReleaseRecord> = {}): ReleaseRecord {
   return {

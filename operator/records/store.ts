@@ -4,21 +4,33 @@
  *
  * Each write carries what its decision was made on. Where somebody else stored another record of the object meanwhile, the
  * write is refused: a leader that was deposed while its write was on the way must not undo what its successor decided.
+ *
+ * A shard that a write makes too large is written as one that is split, with all its records: that is when it happened, for
+ * everybody. Then its children are created, each with its part and whatever waits for it; when all are there it is written
+ * without records. Whoever dies in between leaves nothing undecided, and the next leader goes on (`complete`). Nothing is deleted.
  */
 import type { ObjectKey } from '../../protocol/objects.ts'
 import type { ReleaseRecord } from '../assign/types.ts'
-import { KubeError, NotLeaderError, isKubeError } from '../kube/errors.ts'
+import { NotLeaderError, isKubeError } from '../kube/errors.ts'
 import { isNewer } from '../kube/resource-version.ts'
+import type { Batch } from './batch.ts'
+import { addOlder, merge, refuse, refuseOutdated } from './batch.ts'
+import { MOST_DIGITS, levelOf, pathOf } from './paths.ts'
 import type { KeyRing } from './seal.ts'
 import type { Opened } from './shards.ts'
-import { MARKER_NAME, SHARD_COUNT, ShardError, decodeShard, encodeShard, shardName, shardOf } from './shards.ts'
-
-export interface StoredShard {
-  readonly name: string
-  readonly resourceVersion: string
-  /** Base64 of the gzipped records. */
-  readonly data: string
-}
+import {
+  MARKER_NAME,
+  RecordSizeError,
+  ShardError,
+  bytesOf,
+  decodeShard,
+  encodeShard,
+  fitsSecret,
+  newSplit,
+} from './shards.ts'
+import { Slices, inParallel } from './slices.ts'
+import type { Records, Shard, ShardFile, StoredShard } from './tree.ts'
+import { ShardTree, isLeaf, isMissing, isThere, isUnreadable } from './tree.ts'
 
 /** The three calls to Kubernetes that the store needs. */
 export interface ShardApi {
@@ -41,88 +53,75 @@ export interface StoreHooks {
   readonly unreadable: (error: ShardError) => void
 }
 
-interface Pending {
-  readonly record: ReleaseRecord | null
-  /** What was stored when it was decided. */
-  readonly base: ReleaseRecord | null
-  readonly done: readonly { resolve: () => void; reject: (error: unknown) => void }[]
+/** What a shard holds before the next write of it is a split. */
+export interface ShardLimits {
+  readonly records: number
+  /** Characters of base64. */
+  readonly length: number
 }
 
-interface Shard {
-  readonly name: string
-  /** Null: it is not there. */
-  resourceVersion: string | null
-  /** It is there, and what it holds was never read. */
-  unreadable: boolean
-  /** This process read or wrote it: what it does not hold is new, also when it is deleted. */
-  known: boolean
-  records: Map<string, ReleaseRecord>
-  /** As it is there and could not be read, for want of a key that may come. */
-  unopened: StoredShard | null
-  /** What was said of it last. */
-  said: string
-  /** Ids of the keys that its private keys are encrypted with, and whether there are some that are not. */
-  sealedWith: ReadonlySet<string>
-  isBare: boolean
-  pending: Map<string, Pending>
-  /** What the write under way carries. */
-  inFlight: ReadonlyMap<string, Pending>
-  writing: boolean
-  /** The newest change that arrived while we were writing. */
-  stash: StoredShard | null
-}
-
+/**
+ * A change of one object rewrites its shard: 128 records of Ingresses are 10 KiB and two milliseconds of work, and with less than some
+ * 6 000 objects no shard is split. Certificates do not compress: of those the length comes first, some thirty of them, which change seldom.
+ */
+const LIMITS: ShardLimits = { records: 128, length: 96 * 1024 }
 /** How often a write is tried again on conflict before the caller is told. */
 const WRITE_ATTEMPTS = 5
+/** Requests at a time. */
+const PARALLEL = 16
+/** What nobody waits for is written so much later, in milliseconds. */
+const LATER_MS = 1000
+
+/** A write of one shard. */
+interface Draft {
+  readonly data: string
+  readonly file: Omit<ShardFile, 'resourceVersion'>
+  /** The batch is in it; else it is for the children. */
+  readonly isWhole: boolean
+}
 
 export class ReleaseStore {
   readonly #api: ShardApi
   readonly #hooks: StoreHooks
-  readonly #shards: readonly Shard[]
-  readonly #keys = new Map<ObjectKey, string>()
-  /** UID of another record with the same key. */
-  readonly #beside = new Map<ObjectKey, string>()
+  readonly #limits: ShardLimits
+  readonly #tree: ShardTree
+  readonly #slices = new Slices()
   #isComplete = false
   #later: ReturnType<typeof setTimeout> | null = null
 
-  constructor(api: ShardApi, hooks: StoreHooks) {
+  constructor(api: ShardApi, hooks: StoreHooks, limits: ShardLimits = LIMITS) {
     this.#api = api
     this.#hooks = hooks
-    this.#shards = Array.from({ length: SHARD_COUNT }, (_, i) => ({
-      name: shardName(i),
-      resourceVersion: null,
-      unreadable: false,
-      known: false,
-      records: new Map<string, ReleaseRecord>(),
-      unopened: null,
-      said: '',
-      sealedWith: new Set<string>(),
-      isBare: false,
-      pending: new Map<string, Pending>(),
-      inFlight: new Map<string, Pending>(),
-      writing: false,
-      stash: null,
-    }))
+    this.#limits = limits
+    this.#tree = new ShardTree({
+      changed: hooks.changed,
+      failed: shard => this.#say(shard),
+      moved: () => this.#flushLater(),
+    })
   }
 
   get(uid: string): ReleaseRecord | null {
-    return this.#shard(uid).records.get(uid) ?? null
+    return this.#tree.get(uid)
   }
 
   /** The record of whatever object last had this key. */
   byKey(key: ObjectKey): ReleaseRecord | null {
-    const uid = this.#keys.get(key)
-    return uid === undefined ? null : this.get(uid)
+    return this.#tree.byKey(key)
   }
 
   /** What is on its way to the store, if anything; undefined: nothing is. */
   pending(uid: string): ReleaseRecord | null | undefined {
-    const shard = this.#shard(uid)
-    return (shard.pending.get(uid) ?? shard.inFlight.get(uid))?.record
+    const { pending, inFlight } = this.#tree.leaf(uid)
+    return (pending.get(uid) ?? inFlight.get(uid))?.record
   }
 
   *all(): Iterable<ReleaseRecord> {
-    for (const shard of this.#shards) yield* shard.records.values()
+    for (const shard of this.#tree.leaves()) yield* shard.records.values()
+  }
+
+  /** Secrets that hold records. */
+  get shards(): number {
+    return [...this.#tree.leaves()].length
   }
 
   /** Every shard was written once. Before that an object without a record is one that was there before us, and not a new one. */
@@ -132,35 +131,35 @@ export class ReleaseStore {
 
   /** Shards that are there and were never read. While there are any, nothing may be concluded from a record that is not there. */
   get unreadable(): readonly string[] {
-    return this.#shards.filter(shard => shard.unreadable).map(({ name }) => name)
+    return this.#those(isUnreadable)
   }
 
   /** Shards with private keys that cannot be decrypted, whether their last good records are known or not. */
   get locked(): readonly string[] {
-    return this.#shards.filter(({ unopened }) => unopened !== null).map(({ name }) => name)
+    return this.#those(({ unopened }) => unopened !== null)
   }
 
   /** Shards with private keys that are not encrypted with the newest key. */
   get stale(): readonly string[] {
-    return this.#stale().map(({ name }) => name)
+    return this.#those(shard => this.#isStale(shard))
   }
 
   /** Reads again what could not be decrypted: there are other keys, or Secrets that were not known. */
   reopen(): void {
-    for (const shard of this.#shards) {
-      if (shard.unopened !== null && !shard.writing) this.#apply(shard, shard.unopened)
+    for (const shard of [...this.#tree.all()]) {
+      if (shard.unopened !== null && shard.writing === null) this.#apply(shard, shard.unopened)
     }
   }
 
   /** Encrypts everything with the newest key, what an older operator left as it was, too. @throws KubeError, NotLeaderError */
   async reseal(): Promise<void> {
-    for (const shard of this.#stale()) if (!shard.writing) await this.#write(shard, true)
+    for (const shard of [...this.#tree.leaves()]) if (this.#isStale(shard)) await this.#write(shard, true)
   }
 
   /** The object's shard was there and is gone, and its record with it. */
   isLost(uid: string): boolean {
-    const { resourceVersion, known } = this.#shard(uid)
-    return this.#isComplete && resourceVersion === null && !known
+    const shard = this.#tree.leaf(uid)
+    return this.#isComplete && !isThere(shard) && !shard.known && shard.failure === null
   }
 
   /**
@@ -168,20 +167,27 @@ export class ReleaseStore {
    * @throws ShardError for one that cannot be read and never was
    */
   async load(): Promise<void> {
-    const before = this.#shards.map(({ resourceVersion }) => resourceVersion)
-    const found = new Map((await this.#api.list()).map(s => [s.name, s]))
-    this.#isComplete ||= found.has(MARKER_NAME)
-    let failed: ShardError | null = null
-    for (const [i, shard] of this.#shards.entries()) {
-      const stored = found.get(shard.name)
-      if (stored === undefined) continue
+    const before = new Map([...this.#tree.known()].map(shard => [shard, shard.file]))
+    const found = (await this.#api.list()).flatMap(stored => {
+      this.#isComplete ||= stored.name === MARKER_NAME
+      const path = pathOf(stored.name)
+      return path === null ? [] : [{ path, stored }]
+    })
+    // Children before what leads to them: between two turns nobody shall take for lost what is only not read yet.
+    found.sort((a, b) => b.path.length - a.path.length)
+    for (const { path, stored } of found) {
+      if (this.#slices.isSpent) await this.#slices.turn()
+      const shard = this.#tree.at(path)
+      const { resourceVersion } = shard.file ?? { resourceVersion: null }
       // What was held before is not newer than what was read after it, whatever the numbers say: a restored etcd begins with lower ones.
-      const isUntouched = shard.resourceVersion === before[i]
-      const isNews = isUntouched || isNewer(stored.resourceVersion, shard.resourceVersion)
-      const error = isNews ? this.#apply(shard, stored) : null
-      if (shard.unreadable) failed ??= error
+      const isUntouched = shard.file === (before.get(shard) ?? null)
+      if (isUntouched && stored.resourceVersion === resourceVersion && shard.failure === null) continue
+      if (!isUntouched && !isNewer(stored.resourceVersion, resourceVersion)) continue
+      if (shard.writing !== null) shard.stash = stored
+      else this.#slices.run(() => this.#apply(shard, stored))
     }
-    if (failed !== null) throw failed
+    for (const shard of [...this.#tree.leaves()]) this.#tree.adoptOrphans(shard)
+    for (const shard of this.#tree.leaves()) if (shard.failure !== null && isUnreadable(shard)) throw shard.failure
   }
 
   /** A watch event of a shard. Those of what was written or read here since carry nothing new, and may come late. */
@@ -190,35 +196,45 @@ export class ReleaseStore {
       this.#isComplete = true
       this.#hooks.changed([])
     }
-    const shard = this.#shards.find(s => s.name === stored.name)
-    if (shard === undefined || !isNewer(stored.resourceVersion, shard.resourceVersion)) return
-    if (shard.writing) shard.stash = stored
-    else this.#apply(shard, stored)
+    const path = pathOf(stored.name)
+    if (path === null) return
+    const shard = this.#tree.at(path)
+    if (!isNewer(stored.resourceVersion, shard.file?.resourceVersion ?? null)) return
+    if (shard.writing !== null) shard.stash = stored
+    else {
+      this.#apply(shard, stored)
+      if (shard.parent !== null) this.#tree.adoptOrphans(shard.parent)
+    }
   }
 
   /** A Secret of the store was deleted under our feet: the leader writes it again; what it held stays known. */
   lost(name: string): void {
-    const shard = this.#shards.find(s => s.name === name)
-    if (shard === undefined || shard.writing) return
-    shard.resourceVersion = null
-    shard.unopened = null
-    if (shard.unreadable) {
-      shard.unreadable = false
-      this.#hooks.changed([])
-    }
+    const path = pathOf(name)
+    if (path === null) return
+    const shard = this.#tree.at(path)
+    // Before what is under way, or after it: that is asked for afterwards.
+    if (shard.writing !== null) shard.isInDoubt = true
+    else this.#tree.lose(shard)
   }
 
   /**
    * Writes the shards that are not there, each at once with all that is known of it, then that all of them are: a shard that is
-   * there holds the records of all its objects.
+   * there holds the records of all its objects. Ends splits that somebody began.
    * @param found records of objects whose shard was lost
    * @throws KubeError, NotLeaderError
    */
   async complete(found: readonly ReleaseRecord[] = []): Promise<void> {
-    const missing = this.#missing().filter(shard => !shard.writing)
-    const writes = found.map(record => this.#enqueue(record.uid, record, false))
-    await Promise.all(missing.map(shard => this.#write(shard, true)))
-    await Promise.all(writes)
+    const stored = Promise.all(found.map(record => this.#enqueue(record.uid, record, false)))
+    // Whoever waits for it comes last, or never.
+    stored.catch(() => undefined)
+    // A shard that is split here has children that are to be written; then it is itself.
+    for (let pass = 0; pass <= MOST_DIGITS && this.isMissing; pass++) {
+      for (const { writing } of [...this.#tree.all()]) if (writing !== null) await writing
+      const missing = [...this.#tree.leaves()].filter(isMissing)
+      await inParallel(missing, PARALLEL, shard => this.#write(shard, true))
+      for (const shard of [...this.#tree.all()]) await this.#finish(shard)
+    }
+    await stored
     if (this.#isComplete || this.isMissing) return
     if (!this.#hooks.mayWrite()) throw new NotLeaderError('this replica does not lead any more')
     try {
@@ -230,14 +246,15 @@ export class ReleaseStore {
     this.#isComplete = true
   }
 
-  /** Shards that are not there are to be written. */
+  /** Shards are to be written that are not there, or whose split is not done. */
   get isMissing(): boolean {
-    return this.#missing().length > 0
+    for (const shard of this.#tree.all()) if (isMissing(shard)) return true
+    return false
   }
 
   /**
    * Stores a record; resolves when the API server has it and it is visible here. Writes of one shard are joined.
-   * @throws KubeError KUBE_CONFLICT: somebody else stored another record of the object meanwhile; NotLeaderError
+   * @throws KubeError KUBE_CONFLICT: somebody else stored another record of the object meanwhile; NotLeaderError; RecordSizeError
    */
   put(record: ReleaseRecord): Promise<void> {
     return this.#enqueue(record.uid, record, true)
@@ -256,193 +273,261 @@ export class ReleaseStore {
     void this.#enqueue(uid, null, false).catch(() => undefined)
   }
 
-  /** Writes everything that waits; for tests and for a graceful end. */
+  /** Writes everything that waits, and waits for what is under way; for tests and for a graceful end. */
   async flush(): Promise<void> {
-    await Promise.all(this.#shards.map(s => this.#write(s)))
+    await inParallel(this.#tree.leaves(), PARALLEL, async shard => {
+      while (shard.writing !== null) await shard.writing
+      await this.#write(shard)
+    })
   }
 
-  #stale(): readonly Shard[] {
+  #flushLater(): void {
+    this.#later ??= setTimeout(() => {
+      this.#later = null
+      void this.flush()
+    }, LATER_MS)
+  }
+
+  #those(are: (shard: Shard) => boolean): readonly string[] {
+    return [...this.#tree.all()].filter(are).map(({ name }) => name)
+  }
+
+  #isStale(shard: Shard): boolean {
+    const { children, file } = shard
     const newest = this.#hooks.keys.writer?.id
-    return this.#shards.filter(({ isBare, sealedWith }) => isBare || [...sealedWith].some(id => id !== newest))
-  }
-
-  #missing(): readonly Shard[] {
-    return this.#shards.filter(shard => shard.resourceVersion === null && !shard.unreadable)
-  }
-
-  #shard(uid: string): Shard {
-    const shard = this.#shards[shardOf(uid)]
-    if (shard === undefined) throw new RangeError('shardOf is out of range')
-    return shard
+    return children === null && file !== null && (file.isBare || [...file.sealedWith].some(id => id !== newest))
   }
 
   #enqueue(uid: string, record: ReleaseRecord | null, now: boolean): Promise<void> {
-    const shard = this.#shard(uid)
+    const shard = this.#tree.leaf(uid)
     return new Promise<void>((resolve, reject) => {
-      const earlier = shard.pending.get(uid)
       const underWay = shard.inFlight.get(uid)
-      const stored = underWay === undefined ? (shard.records.get(uid) ?? null) : underWay.record
-      const base = earlier === undefined ? stored : earlier.base
-      shard.pending.set(uid, { record, base, done: [...(earlier?.done ?? []), { resolve, reject }] })
+      const base = underWay === undefined ? (shard.records.get(uid) ?? null) : underWay.record
+      const earlier = shard.pending.get(uid)
+      shard.pending.set(uid, {
+        record,
+        base: earlier === undefined ? base : earlier.base,
+        done: [...(earlier?.done ?? []), { resolve, reject }],
+      })
       if (now) void this.#write(shard)
-      else
-        this.#later ??= setTimeout(() => {
-          this.#later = null
-          void this.flush()
-        }, 1000)
+      else this.#flushLater()
     })
   }
 
   async #write(shard: Shard, always = false): Promise<void> {
-    if (shard.writing || (shard.pending.size === 0 && !always)) return
-    shard.writing = true
+    if (shard.writing !== null || !isLeaf(shard) || (shard.pending.size === 0 && !always)) return
+    begin(shard)
     const batch = shard.pending
-    shard.pending = new Map<string, Pending>()
+    shard.pending = new Map()
     shard.inFlight = batch
+    let heirs: readonly Shard[] = []
     try {
-      const stored = await this.#writeBatch(shard, batch, always)
-      if (stored !== null) {
-        shard.resourceVersion = stored.resourceVersion
-        shard.known = true
-        shard.unopened = null
-        shard.isBare = false
-        const writer = this.#hooks.keys.writer
-        this.#adopt(shard, merge(shard.records, batch))
-        shard.sealedWith = new Set(writer !== null && hasKeys(shard.records) ? [writer.id] : [])
-      }
+      heirs = await this.#writeBatch(shard, batch, always)
       for (const { done } of batch.values()) for (const d of done) d.resolve()
     } catch (error) {
       for (const { done } of batch.values()) for (const d of done) d.reject(error)
-      if (always) throw error
+      if (always) {
+        // Nobody else writes what came meanwhile.
+        this.#flushLater()
+        throw error
+      }
     } finally {
-      shard.writing = false
       shard.inFlight = new Map()
-      const stash = shard.stash
-      shard.stash = null
-      if (stash !== null && isNewer(stash.resourceVersion, shard.resourceVersion)) this.#apply(shard, stash)
+      this.#written(shard)
     }
-    await this.#write(shard)
+    await this.#goOn(shard, heirs)
   }
 
-  /** Those of the batch that are out of date are taken out of it, and refused. */
-  async #writeBatch(shard: Shard, batch: Map<string, Pending>, always: boolean): Promise<StoredShard | null> {
+  /** Nothing is under way any more, and what arrived meanwhile is read. */
+  #written(shard: Shard): void {
+    const { stash } = shard
+    shard.writing = null
+    shard.stash = null
+    shard.ended()
+    if (stash !== null && isNewer(stash.resourceVersion, shard.file?.resourceVersion ?? null)) this.#apply(shard, stash)
+  }
+
+  /** What waits here or at its heirs; and the splits that this is a part of. */
+  async #goOn(shard: Shard, heirs: readonly Shard[]): Promise<void> {
+    if (shard.isInDoubt) await this.#readAgain(shard).catch(() => undefined)
+    await inParallel([shard, ...heirs], PARALLEL, one => this.#write(one))
+    try {
+      for (let split = shard.children === null ? shard.parent : shard; split !== null; split = split.parent) {
+        if (!isMissing(split)) continue
+        const missing = (split.children ?? []).filter(isMissing)
+        await inParallel(missing, PARALLEL, child => this.#write(child, true))
+        await this.#finish(split)
+      }
+    } catch {
+      // Nobody waits for it: everything is stored, and complete() goes on with it.
+    }
+  }
+
+  /**
+   * What is out of date in the batch is taken out of it, and refused; so is what is left when the shard turns out to hold no records
+   * itself: that goes on to the shards that do, which are returned.
+   */
+  async #writeBatch(shard: Shard, batch: Batch, always: boolean): Promise<readonly Shard[]> {
     for (let attempt = 1; ; attempt++) {
+      if (this.#slices.isSpent) await this.#slices.turn()
+      if (isForeign(shard)) await this.#readAbove(shard)
+      if (!isLeaf(shard)) return this.#handOn(batch)
       refuseOutdated(shard.records, batch)
-      if (batch.size === 0 && !always) return null
+      if (batch.size === 0 && !always) return []
       if (!this.#hooks.mayWrite()) throw new NotLeaderError('this replica does not lead any more')
+      const draft = this.#slices.run(() => this.#draft(shard, batch))
+      // Nothing is left that a Secret could hold.
+      if (batch.size === 0 && !always) return []
       try {
-        return await this.#api.write(
-          shard.name,
-          shard.resourceVersion,
-          encodeShard(merge(shard.records, batch).values(), this.#hooks.keys),
-        )
+        const { resourceVersion } = await this.#api.write(shard.name, versionOf(shard), draft.data)
+        // Its parent may have become another one meanwhile: then it was written for nothing.
+        const counts = isLeaf(shard) && splitAbove(shard) === draft.file.of
+        this.#tree.take(shard, { ...draft.file, resourceVersion })
+        return counts && draft.isWhole ? [] : this.#handOn(batch)
       } catch (error) {
         if (!isKubeError(error, 'KUBE_CONFLICT') || attempt >= WRITE_ATTEMPTS) throw error
-        const fresh = await this.#api.get(shard.name)
-        if (fresh === null) shard.resourceVersion = null
-        else this.#apply(shard, fresh)
+        await this.#readAgain(shard)
       }
     }
   }
 
-  #apply(shard: Shard, stored: StoredShard): ShardError | null {
+  /** To whoever holds these records by now. */
+  #handOn(batch: Batch): readonly Shard[] {
+    const heirs = new Set<Shard>()
+    for (const [uid, waiting] of batch) {
+      const heir = this.#tree.leaf(uid)
+      addOlder(heir.pending, uid, waiting)
+      heirs.add(heir)
+    }
+    batch.clear()
+    return [...heirs]
+  }
+
+  /**
+   * What was left over of another split is written over; but it may as well be of one that was not heard of yet, and then be what is so.
+   * A parent that is read after the child knows it.
+   */
+  async #readAbove(shard: Shard): Promise<void> {
+    for (let one = shard; one.parent !== null && isForeign(one); one = one.parent) await this.#readAgain(one.parent)
+  }
+
+  async #readAgain(shard: Shard): Promise<void> {
+    shard.isInDoubt = false
+    const fresh = await this.#api.get(shard.name)
+    if (fresh === null) this.#tree.lose(shard)
+    else this.#apply(shard, fresh)
+  }
+
+  /** What is too large for any Secret is refused. */
+  #draft(shard: Shard, batch: Batch): Draft {
+    const of = splitAbove(shard)
+    const maySplit = levelOf(shard.path) < MOST_DIGITS
+    for (;;) {
+      const merged = merge(shard.records, batch)
+      const most = merged.size < 2 || !maySplit ? Infinity : this.#limits.length
+      if (!maySplit || merged.size <= Math.max(1, this.#limits.records)) {
+        const draft = this.#encoded(merged, { of, split: '' }, true)
+        if (draft.data.length <= most && fitsSecret(draft.data)) return draft
+      }
+      const split = newSplit(of)
+      const draft = this.#encoded(merged, { of, split }, true)
+      if (fitsSecret(draft.data)) return draft
+      if (this.#refuseTooLarge(batch)) continue
+      // Each is stored by a child. Of what was lost nobody may take what is not stored yet for what never was.
+      return this.#encoded(shard.known ? shard.records : null, { of, split }, false)
+    }
+  }
+
+  #encoded(records: Records | null, place: { readonly of: string; readonly split: string }, isWhole: boolean): Draft {
+    const { keys } = this.#hooks
+    const data = encodeShard(records?.values() ?? null, keys, place)
+    const { writer } = keys
+    const sealedWith = new Set(writer !== null && records !== null && hasKeys(records) ? [writer.id] : [])
+    return { data, file: { ...place, records, sealedWith, isBare: false }, isWhole }
+  }
+
+  /** True if there was one. */
+  #refuseTooLarge(batch: Batch): boolean {
+    let any = false
+    for (const [uid, { record }] of [...batch]) {
+      if (record === null) continue
+      const data = encodeShard([record], this.#hooks.keys)
+      if (fitsSecret(data)) continue
+      any = true
+      refuse(batch, uid, new RecordSizeError(record.key, bytesOf(data)))
+    }
+    return any
+  }
+
+  /** A split shard is written without records once all its children are there: from then on one that is not was lost. */
+  async #finish(shard: Shard): Promise<void> {
+    if (!isDue(shard)) return
+    if (isForeign(shard)) await this.#readAbove(shard)
+    if (!isDue(shard)) return
+    if (!this.#hooks.mayWrite()) throw new NotLeaderError('this replica does not lead any more')
+    begin(shard)
+    try {
+      const draft = this.#encoded(null, { of: splitAbove(shard), split: shard.split }, true)
+      const { resourceVersion } = await this.#api.write(shard.name, versionOf(shard), draft.data)
+      this.#tree.take(shard, { ...draft.file, resourceVersion })
+    } catch (error) {
+      if (!isKubeError(error, 'KUBE_CONFLICT')) throw error
+      // Another leader was faster; or it is not split any more.
+      await this.#readAgain(shard)
+    } finally {
+      this.#written(shard)
+    }
+  }
+
+  #apply(shard: Shard, stored: StoredShard): void {
     let opened: Opened
     try {
       opened = decodeShard(stored.name, stored.data, this.#hooks)
     } catch (error) {
       if (!(error instanceof ShardError)) throw error
-      shard.unreadable ||= shard.resourceVersion === null && shard.records.size === 0
+      shard.failure = error
       shard.unopened = error.locked ? stored : null
-      if (shard.said !== error.message) this.#hooks.unreadable(error)
-      shard.said = error.message
-      return error
+      if (shard.isLinked) this.#say(shard)
+      return
     }
-    shard.unopened = null
-    shard.said = ''
-    shard.sealedWith = opened.sealedWith
-    shard.isBare = opened.isBare
-    shard.resourceVersion = stored.resourceVersion
-    shard.known = true
-    const wasUnreadable = shard.unreadable
-    shard.unreadable = false
-    this.#adopt(shard, new Map(opened.records.map(r => [r.uid, r])))
-    if (wasUnreadable) this.#hooks.changed([])
-    return null
+    const records = opened.records === null ? null : new Map(opened.records.map(record => [record.uid, record]))
+    this.#tree.take(shard, { ...opened, records, resourceVersion: stored.resourceVersion })
   }
 
-  #adopt(shard: Shard, records: Map<string, ReleaseRecord>): void {
-    const changed = new Set<ObjectKey>()
-    const before = shard.records
-    shard.records = records
-    for (const [uid, old] of before) {
-      if (records.has(uid)) continue
-      changed.add(old.key)
-      this.#unclaim(old)
-    }
-    for (const [uid, record] of records) {
-      const old = before.get(uid)
-      if (old !== record && JSON.stringify(old) !== JSON.stringify(record)) changed.add(record.key)
-      this.#claim(record)
-    }
-    if (changed.size > 0) this.#hooks.changed([...changed])
-  }
-
-  /**
-   * An object that was made again has two records for a moment, in two shards whose events come in any order: the key is the
-   * younger one's, and the other's when that goes.
-   */
-  #claim({ key, uid, createdAt }: ReleaseRecord): void {
-    const holder = this.#keys.get(key)
-    const other = holder === undefined || holder === uid ? null : this.get(holder)
-    if (other === null) this.#keys.set(key, uid)
-    else if (other.createdAt > createdAt) this.#beside.set(key, uid)
-    else {
-      this.#keys.set(key, uid)
-      this.#beside.set(key, other.uid)
-    }
-  }
-
-  #unclaim({ key, uid }: ReleaseRecord): void {
-    const beside = this.#beside.get(key)
-    if (this.#keys.get(key) === uid) {
-      if (beside !== undefined && this.get(beside) !== null) this.#keys.set(key, beside)
-      else this.#keys.delete(key)
-    } else if (beside !== uid) return
-    this.#beside.delete(key)
+  #say(shard: Shard): void {
+    const { failure } = shard
+    if (failure === null || shard.said === failure.message) return
+    shard.said = failure.message
+    this.#hooks.unreadable(failure)
   }
 }
 
-function hasKeys(records: ReadonlyMap<string, ReleaseRecord>): boolean {
+/** Its children are all there, and neither does it say so nor is that on its way. */
+function isDue(shard: Shard): boolean {
+  return shard.writing === null && shard.children !== null && isMissing(shard) && shard.children.every(isThere)
+}
+
+function begin(shard: Shard): void {
+  shard.writing = new Promise(resolve => (shard.ended = resolve))
+}
+
+/** What is there belongs to another split than the one that is known. */
+function isForeign(shard: Shard): boolean {
+  return shard.file !== null && !isThere(shard)
+}
+
+function splitAbove({ parent }: Shard): string {
+  return parent?.split ?? ''
+}
+
+/** By which a write is fenced; null: it is created. */
+function versionOf({ file }: Shard): string | null {
+  return file?.resourceVersion ?? null
+}
+
+function hasKeys(records: Records): boolean {
   for (const { revisions } of records.values()) {
     if (Object.values(revisions).some(({ content }) => content?.kind === 'Secret')) return true
   }
   return false
-}
-
-function merge(
-  records: ReadonlyMap<string, ReleaseRecord>,
-  batch: ReadonlyMap<string, Pending>,
-): Map<string, ReleaseRecord> {
-  const merged = new Map(records)
-  for (const [uid, { record }] of batch) {
-    if (record === null) merged.delete(uid)
-    else merged.set(uid, record)
-  }
-  return merged
-}
-
-/** A record that is what is to be stored is none that moved on: the answer to our own write was lost. */
-function refuseOutdated(records: ReadonlyMap<string, ReleaseRecord>, batch: Map<string, Pending>): void {
-  for (const [uid, { record, base, done }] of batch) {
-    const stored = records.get(uid) ?? null
-    if (isSame(stored, base) || isSame(stored, record)) continue
-    batch.delete(uid)
-    const { key = uid } = stored ?? record ?? {}
-    const error = new KubeError('KUBE_CONFLICT', `${key}: another record was stored meanwhile`)
-    for (const { reject } of done) reject(error)
-  }
-}
-
-function isSame(a: ReleaseRecord | null, b: ReleaseRecord | null): boolean {
-  return a === b || JSON.stringify(a) === JSON.stringify(b)
 }
