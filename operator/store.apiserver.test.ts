@@ -17,8 +17,11 @@ import { connect, loadKubeConfig } from './kube/connect.ts'
 import type { Log } from './kube/log.ts'
 import type { Secret } from './kube/objects.ts'
 import { resources } from './kube/resources.ts'
-import { SHARD_SELECTOR } from './records/kube.ts'
+import { SHARD_SELECTOR, kubeShardApi } from './records/kube.ts'
+import { ROOTS, shardName, shardOf } from './records/paths.ts'
 import { KeyRing } from './records/seal.ts'
+import { ReleaseStore } from './records/store.ts'
+import { record, uidsIn } from './records/testing.ts'
 import { SluiceOperator } from './sluice.ts'
 
 const SYSTEM = 'sluice-system'
@@ -198,6 +201,38 @@ describeOwn('the store at a real API server', () => {
       stored().includes(JSON.stringify(leaves[1]!.chain).slice(1, -1)),
     )
     expect(await texts()).not.toContain('PRIVATE KEY')
+  }, 60_000)
+
+  it('is split where it grows, with the rights of the operator, and does not need the parent to be read', async () => {
+    await operator.close()
+    const { uid = '' } = (await client.get(resources.secrets, TLS)).metadata
+    const root = shardOf(uid)
+    const own = connect(loadKubeConfig(kubeconfig))
+    const hooks = { mayWrite: () => true, keys: ring, recover: () => null }
+    const store = new ReleaseStore(
+      kubeShardApi(own, SYSTEM),
+      { ...hooks, changed: () => undefined, unreadable: () => undefined },
+      { records: 2, length: 96 * 1024 },
+    )
+    await store.load()
+    for (const one of uidsIn(root, 4)) await store.put({ ...record(one), governed: false })
+    await store.complete()
+    await own.close()
+    expect(store.shards).toBeGreaterThan(ROOTS)
+    const parent = { namespace: SYSTEM, name: shardName(root) }
+    const split = textOf(await client.get(resources.secrets, parent))
+    expect(JSON.parse(split)).toEqual({ format: 3, split: expect.any(String) })
+    await begin()
+    await lead()
+    expect([served(), operator.store.shards]).toEqual([leaves[1]!.chain, store.shards])
+    expect(stored()).toContain('PRIVATE KEY')
+    await operator.close()
+    await client.delete(resources.secrets, parent)
+    await begin()
+    await lead()
+    expect([served(), operator.store.isLost(uid), operator.store.isMissing]).toEqual([leaves[1]!.chain, false, false])
+    expect(stored()).toContain('PRIVATE KEY')
+    expect(textOf(await client.get(resources.secrets, parent))).toBe(split)
   }, 60_000)
 
   it('is said of without a key, and refused nothing', () => {
