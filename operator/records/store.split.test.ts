@@ -232,6 +232,20 @@ describe('a leader that was deposed', () => {
     expect([0, 1, 4].map(i => store.get(UIDS[i]!)?.index)).toEqual([6, 5, 1])
   })
 
+  it('stores again what went to a child that did not count any more', async () => {
+    const { secrets, replica } = await filled(UIDS.slice(0, 5))
+    replica.deliver()
+    replica.stand()
+    const put = replica.store.put(record(UIDS[0]!, 7))
+    // Somebody restores the shard as it was before it was split.
+    const before = UIDS.slice(0, 4).map(uid => record(uid, 1))
+    secrets.write(NAME, secrets.shards.get(NAME)!.resourceVersion, encodeShard(before, KEYS))
+    replica.deliver()
+    replica.goOn()
+    await put
+    expect((await loaded(secrets)).store.get(UIDS[0]!)?.index).toBe(7)
+  })
+
   it('writes over nothing of a split that it has not heard of', async () => {
     const { secrets, replica } = await filled(UIDS.slice(0, 5))
     // Somebody restores the shard as it was before it was split; another leader splits it again.
@@ -334,6 +348,28 @@ describe('Secrets of a split store that a person deletes', () => {
     expect(replica.store.isMissing).toBe(true)
     await replica.store.complete()
     expect((await loaded(secrets)).store.get(uid)?.index).toBe(5)
+  })
+})
+
+describe('a child that was split itself while its parent is not done', () => {
+  it('is not what its parent had for it, when it is gone and what was below it is there', async () => {
+    const deep = uidsIn(`${ROOT}0`, 5)
+    const secrets = new Secrets()
+    const put = (path: string, records: readonly string[] | null, of: string, split: string): void => {
+      const held = records === null ? null : records.map(uid => record(uid, 1))
+      secrets.write(shardName(path), null, encodeShard(held, KEYS, { of, split }))
+    }
+    put(ROOT, deep.slice(0, 4), '', 'a')
+    for (const path of childPaths(`${ROOT}0`))
+      put(
+        path,
+        deep.filter(uid => pathOfUid(uid, 2) === path),
+        'a.b',
+        '',
+      )
+    const { store } = await loaded(secrets)
+    // The fifth came later, and is there.
+    expect([...store.all()].map(({ uid }) => uid).sort()).toEqual([...deep].sort())
   })
 })
 
