@@ -2,24 +2,45 @@ import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
 import { idsChecksum } from '../../protocol/hash.ts'
 import { atOnce } from '../turns.ts'
-import { listedDifference, sortedChecksum, sortedIds, withIds as stepsOf } from './id-lists.ts'
+import {
+  idsOf,
+  listedDifference as differenceSteps,
+  sortedChecksum,
+  sortedIds,
+  withIds as stepsOf,
+} from './id-lists.ts'
+import type { IdList } from './id-lists.ts'
 
-const withIds = (...of: Parameters<typeof stepsOf>): readonly string[] => atOnce(stepsOf(...of))
+const listOf = (ids: readonly string[]): IdList => atOnce(sortedIds(ids))
+const textsOf = (list: IdList): readonly string[] => [...idsOf(list)].flat()
+const withIds = (sorted: readonly string[], gone: readonly string[], come: readonly string[]): readonly string[] =>
+  textsOf(atOnce(stepsOf(listOf(sorted), gone, come)))
+const listedDifference = (served: readonly string[], ids: readonly string[], published: string) =>
+  atOnce(differenceSteps(listOf(served), listOf(ids), published))
 
 const id = fc.constantFrom('', 'a', 'b', 'b-1', 'c', 'd', 'Z', '10', '9')
 
 describe('sorting and hashing in small steps', () => {
   it.each([0, 1, 1_023, 1_024, 1_025, 5_000])('of %d IDs come to the same as in one go', count => {
     const ids = Array.from({ length: count }, (_, i) => `ns/web-${(i * 7_919) % 4_000}:r`)
-    const sorted = atOnce(sortedIds(ids))
-    expect(sorted).toEqual([...ids].sort())
+    const sorted = listOf(ids)
+    expect(textsOf(sorted)).toEqual([...ids].sort())
+    expect(sorted).toHaveLength(count)
     expect(atOnce(sortedChecksum(sorted))).toBe(idsChecksum(ids))
+  })
+
+  it('leave out empty IDs, and take others than short ASCII', () => {
+    const ids = ['ä', '', 'x'.repeat(70_000), 'b', '', 'a', '\u{1f600}']
+    const sorted = listOf(ids)
+    expect(textsOf(sorted)).toEqual(ids.filter(i => i !== '').sort())
+    expect(atOnce(sortedChecksum(sorted))).toBe(idsChecksum(ids))
+    expect(textsOf(atOnce(stepsOf(sorted, ['ä', 'x'.repeat(70_000)], ['ö'])))).toEqual(['a', 'b', 'ö', '\u{1f600}'])
   })
 
   it('take at least a step for every thousand', () => {
     const ids = Array.from({ length: 10_000 }, (_, i) => String((i * 7_919) % 10_000).padStart(5, '0'))
     expect([...sortedIds(ids)].length).toBeGreaterThanOrEqual(40)
-    const sorted = atOnce(sortedIds(ids))
+    const sorted = listOf(ids)
     expect([...sortedChecksum(sorted)].length).toBeGreaterThanOrEqual(9)
     expect(
       [
@@ -56,14 +77,41 @@ describe('withIds', () => {
   })
 
   it('returns the same list if nothing changes: its checksum is known', () => {
-    const sorted = ['a', 'b']
-    expect(withIds(sorted, ['a', ''], ['a', ''])).toBe(sorted)
+    const sorted = listOf(['a', 'b'])
+    expect(atOnce(stepsOf(sorted, ['a', ''], ['a', '']))).toBe(sorted)
   })
 
   it('does not touch the list it was given', () => {
-    const sorted = Object.freeze(['a', 'c'])
-    expect(withIds(sorted, ['a'], ['b'])).toEqual(['b', 'c'])
-    expect(sorted).toEqual(['a', 'c'])
+    const sorted = listOf(['a', 'c'])
+    expect(textsOf(atOnce(stepsOf(sorted, ['a'], ['b'])))).toEqual(['b', 'c'])
+    expect(textsOf(sorted)).toEqual(['a', 'c'])
+  })
+
+  it('writes anew only what lies around a change', () => {
+    const ids = Array.from({ length: 20_000 }, (_, i) => `ns/web-${String(i).padStart(5, '0')}:r`)
+    const before = listOf(ids)
+    const after = atOnce(stepsOf(before, ['ns/web-07000:r'], ['ns/web-07000:s', 'ns/web-15000:s']))
+    const fresh = after.pieces.filter(piece => !before.pieces.includes(piece))
+    expect(before.pieces.length).toBeGreaterThan(30)
+    expect(fresh.length).toBeLessThanOrEqual(4)
+    expect(after.length).toBe(20_001)
+  })
+
+  it('stays in few pieces whatever comes and goes, the same ID in one', () => {
+    const ids = Array.from({ length: 20_000 }, (_, i) => `ns/web-${String(i).padStart(5, '0')}:r`)
+    const few = atOnce(
+      stepsOf(
+        listOf(ids),
+        ids.filter((_, i) => i % 100 !== 0),
+        [],
+      ),
+    )
+    expect(textsOf(few)).toEqual(ids.filter((_, i) => i % 100 === 0))
+    expect(few.pieces).toHaveLength(1)
+    const same = listOf([...ids.slice(0, 600), ...new Array<string>(3_000).fill(ids[300]!)])
+    expect(textsOf(atOnce(stepsOf(same, new Array<string>(2_999).fill(ids[300]!), [])))).toEqual(
+      [...ids.slice(0, 600), ids[300]!].sort(),
+    )
   })
 })
 
@@ -116,9 +164,9 @@ describe('listedDifference', () => {
   })
 
   it('cuts long lists', () => {
-    const many = Array.from({ length: 50 }, (_, i) => `id-${i}`)
+    const many = Array.from({ length: 50 }, (_, i) => `id-${i + 10}`)
     const { text } = listedDifference([], many, 'x')
-    expect(text).toContain('id-19, …')
-    expect(text).not.toContain('id-20')
+    expect(text).toContain('id-29, …')
+    expect(text).not.toContain('id-30')
   })
 })

@@ -1,15 +1,42 @@
-/** Sorted lists of IDs, sorted, changed and hashed in small steps: there may be 100 000 of them. Pure. */
+/**
+ * Sorted lists of IDs, sorted, changed and hashed in small steps: there may be 500 000 of them. As bytes: a string of its own costs each
+ * ID forty bytes more. Pure.
+ */
 import { createHash } from 'node:crypto'
 import type { Steps } from '../turns.ts'
 
 /** IDs handled between two yields: well below a millisecond. */
 const STEP = 1_024
+/** IDs of a piece that is made anew. */
+const PIECE = 512
 
-/** A new list, sorted bytewise (IDs are ASCII, for which the order of UTF-16 is the same). */
-export function* sortedIds(ids: readonly string[]): Steps<readonly string[]> {
+/** IDs that follow each other. Immutable: lists share those in which they do not differ. */
+interface Piece {
+  readonly first: string
+  /** A comma before each ID, as they are hashed. */
+  readonly bytes: Buffer
+  /** Where each one's comma is. */
+  readonly begins: Uint16Array | Uint32Array
+}
+
+/** Sorted bytewise (IDs are ASCII, for which the order of UTF-16 is the same). No empty ones; the same ID is in one piece, however often. */
+export interface IdList {
+  readonly length: number
+  readonly pieces: readonly Piece[]
+}
+
+export const NO_IDS: IdList = { length: 0, pieces: [] }
+
+/** A new list. */
+export function* sortedIds(ids: readonly string[]): Steps<IdList> {
   let runs: (readonly string[])[] = []
   for (let from = 0; from < ids.length; from += STEP) {
-    runs.push(ids.slice(from, from + STEP).sort())
+    runs.push(
+      ids
+        .slice(from, from + STEP)
+        .filter(id => id !== '')
+        .sort(),
+    )
     yield
   }
   while (runs.length > 1) {
@@ -20,7 +47,12 @@ export function* sortedIds(ids: readonly string[]): Steps<readonly string[]> {
     }
     runs = merged
   }
-  return runs[0] ?? []
+  const pieces: Piece[] = []
+  for (const piece of piecesOf(runs[0] ?? [])) {
+    pieces.push(piece)
+    yield
+  }
+  return listOf(pieces)
 }
 
 /** Both are sorted. */
@@ -41,75 +73,102 @@ function* mergedIds(a: readonly string[], b: readonly string[]): Steps<readonly 
   return merged
 }
 
-/** `idsChecksum` of protocol/hash.ts for a list that is sorted and has no empty IDs. */
-export function* sortedChecksum(sorted: readonly string[]): Steps<string> {
+/** All IDs in order, a piece at a time. */
+export function* idsOf({ pieces }: IdList): Generator<readonly string[], void, void> {
+  for (const piece of pieces) yield idsIn(piece)
+}
+
+/** `idsChecksum` of protocol/hash.ts. */
+export function* sortedChecksum({ pieces }: IdList): Steps<string> {
   const hash = createHash('md5')
-  for (let from = 0; from < sorted.length; from += STEP) {
-    hash.update((from === 0 ? '' : ',') + sorted.slice(from, from + STEP).join(','))
+  for (const [i, { bytes }] of pieces.entries()) {
+    hash.update(i === 0 ? bytes.subarray(1) : bytes)
     yield
   }
   return hash.digest('hex')
 }
 
-/** Up to so many changes are made in a copy of the list; for more it is written anew. */
-const FEW = 1_000
-
 /** The list without one occurrence of each gone ID and with the new ones; the same list if that changes nothing. Empty IDs take no part. */
-export function* withIds(
-  sorted: readonly string[],
-  gone: readonly string[],
-  come: readonly string[],
-): Steps<readonly string[]> {
+export function* withIds(list: IdList, gone: readonly string[], come: readonly string[]): Steps<IdList> {
   const counts = new Map<string, number>()
   for (const id of come) if (id !== '') counts.set(id, (counts.get(id) ?? 0) + 1)
   for (const id of gone) if (id !== '') counts.set(id, (counts.get(id) ?? 0) - 1)
-  const changes = [...counts].filter(([, count]) => count !== 0)
-  if (changes.length === 0) return sorted
-  return changes.length > FEW ? yield* rewritten(sorted, changes) : edited(sorted, changes)
-}
-
-/** Insertion moves the rest of the list: right for few changes. */
-function edited(
-  sorted: readonly string[],
-  changes: readonly (readonly [id: string, count: number])[],
-): readonly string[] {
-  const list = [...sorted]
-  for (const [id, count] of changes) {
-    for (let i = 0; i < count; i++) list.splice(position(list, id), 0, id)
-    for (let i = 0; i > count; i--) {
-      const at = position(list, id)
-      if (list[at] === id) list.splice(at, 1)
+  const changes = [...counts].filter(([, count]) => count !== 0).sort(([a], [b]) => (a < b ? -1 : 1))
+  if (changes.length === 0) return list
+  yield
+  const pieces: Piece[] = []
+  let next = 0
+  for (let i = 0; i < Math.max(1, list.pieces.length); i++) {
+    const piece = list.pieces[i]
+    const behind = list.pieces[i + 1]?.first
+    const from = next
+    while (next < changes.length && (behind === undefined || (changes[next]?.[0] ?? '') < behind)) next++
+    if (from === next) {
+      if (piece !== undefined) append(pieces, piece)
+      continue
     }
+    const ids = changed(piece === undefined ? [] : idsIn(piece), changes.slice(from, next))
+    for (const made of piecesOf(ids)) {
+      append(pieces, made)
+      yield
+    }
+    yield
   }
-  return list
+  return listOf(pieces)
 }
 
-function* rewritten(
-  sorted: readonly string[],
-  changes: readonly (readonly [id: string, count: number])[],
-): Steps<readonly string[]> {
-  const dropped = new Map(changes.filter(([, count]) => count < 0).map(([id, count]) => [id, -count]))
-  const kept: string[] = []
-  for (const [i, id] of sorted.entries()) {
-    const left = dropped.get(id) ?? 0
-    if (left > 0) dropped.set(id, left - 1)
-    else kept.push(id)
-    if (i % STEP === 0) yield
+/** Both are sorted. */
+function changed(ids: readonly string[], changes: readonly (readonly [id: string, count: number])[]): string[] {
+  const result: string[] = []
+  let i = 0
+  for (const [id, count] of changes) {
+    while (i < ids.length && (ids[i] ?? '') < id) result.push(ids[i++] ?? '')
+    for (let n = 0; n < count; n++) result.push(id)
+    for (let n = 0; n > count && ids[i] === id; n--) i++
   }
-  const added = changes.flatMap(([id, count]) => (count > 0 ? new Array<string>(count).fill(id) : []))
-  return yield* mergedIds(kept, yield* sortedIds(added))
+  while (i < ids.length) result.push(ids[i++] ?? '')
+  return result
 }
 
-/** Index of the first entry that is not below the ID. */
-function position(sorted: readonly string[], id: string): number {
-  let low = 0
-  let high = sorted.length
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if ((sorted[middle] ?? '') < id) low = middle + 1
-    else high = middle
+/** Two that are small become one: many removals leave no list of crumbs. */
+function append(pieces: Piece[], piece: Piece): void {
+  const last = pieces.at(-1)
+  if (last === undefined || last.begins.length + piece.begins.length > PIECE) {
+    pieces.push(piece)
+    return
   }
-  return low
+  pieces.pop()
+  pieces.push(pieceOf([...idsIn(last), ...idsIn(piece)]))
+}
+
+function* piecesOf(sorted: readonly string[]): Generator<Piece, void, void> {
+  for (let from = 0; from < sorted.length;) {
+    let until = Math.min(from + PIECE, sorted.length)
+    while (until < sorted.length && sorted[until] === sorted[until - 1]) until++
+    yield pieceOf(sorted.slice(from, until))
+    from = until
+  }
+}
+
+function pieceOf(ids: readonly string[]): Piece {
+  const text = Buffer.from(`,${ids.join(',')}`)
+  // A copy of its own size: what Buffer.from gives may be a part of the pool, and keep all of that.
+  const bytes = Buffer.from(new Uint8Array(text).buffer)
+  const begins = bytes.length < 2 ** 16 ? new Uint16Array(ids.length) : new Uint32Array(ids.length)
+  let at = 0
+  for (const [i, id] of ids.entries()) {
+    begins[i] = at
+    at += Buffer.byteLength(id) + 1
+  }
+  return { first: ids[0] ?? '', bytes, begins }
+}
+
+function idsIn({ bytes, begins }: Piece): readonly string[] {
+  return Array.from(begins, (at, i) => bytes.toString('utf8', at + 1, begins[i + 1] ?? bytes.length))
+}
+
+function listOf(pieces: readonly Piece[]): IdList {
+  return { length: pieces.reduce((sum, { begins }) => sum + begins.length, 0), pieces }
 }
 
 const MOST_NAMED = 20
@@ -121,17 +180,16 @@ const LEAST_TRIES = 2
 /**
  * What may be wrong with a list whose checksum is not the published one. The published list itself is unknown here, so
  * the served one, which was proven, is what it is compared with; an ID that alone explains the checksum is the suspect.
- * Both lists are sorted.
  */
-export function listedDifference(
-  served: readonly string[],
-  ids: readonly string[],
+export function* listedDifference(
+  served: IdList,
+  ids: IdList,
   published: string,
-): { readonly suspect: string | null; readonly text: string } {
-  const missing = difference(served, ids)
-  const unexpected = difference(ids, served)
+): Steps<{ readonly suspect: string | null; readonly text: string }> {
+  const missing = yield* difference(served, ids)
+  const unexpected = yield* difference(ids, served)
   const [first, ...others] = [...missing, ...unexpected]
-  const explains = suspectOf(ids, missing.slice(0, MOST_NAMED), unexpected.slice(0, MOST_NAMED), published)
+  const explains = yield* suspectOf(ids, missing.slice(0, MOST_NAMED), unexpected.slice(0, MOST_NAMED), published)
   const named = (what: string, list: readonly string[]): string =>
     list.length === 0
       ? ''
@@ -142,44 +200,42 @@ export function listedDifference(
   }
 }
 
-/**
- * The ID that alone explains the checksum; null: none of those that were tried. All IDs but one stay where they are, so
- * the bytes are made once and only hashed anew.
- */
-function suspectOf(
-  ids: readonly string[],
+/** The ID that alone explains the checksum; null: none of those that were tried. */
+function* suspectOf(
+  ids: IdList,
   missing: readonly string[],
   unexpected: readonly string[],
   published: string,
-): string | null {
-  const sorted = ids.filter(id => id !== '')
-  // A comma before each: the first byte is not hashed.
-  const bytes = Buffer.from(sorted.map(id => `,${id}`).join(''))
-  const tries = Math.max(LEAST_TRIES, Math.floor(MOST_HASHED_BYTES / (bytes.length + 1)))
-  const md5 = (before: number, between: string, after: number): string => {
-    const hash = createHash('md5')
-    const pieces = [bytes.subarray(0, before), Buffer.from(between), bytes.subarray(after)].filter(p => p.length > 0)
-    pieces.forEach((piece, i) => hash.update(i === 0 ? piece.subarray(1) : piece))
-    return hash.digest('hex')
-  }
-  const offsets = new Float64Array(sorted.length + 1)
-  sorted.forEach((id, i) => (offsets[i + 1] = (offsets[i] ?? 0) + Buffer.byteLength(id) + 1))
+): Steps<string | null> {
+  const bytes = ids.pieces.reduce((sum, piece) => sum + piece.bytes.length, 0)
+  const tries = Math.max(LEAST_TRIES, Math.floor(MOST_HASHED_BYTES / (bytes + 1)))
   const candidates = [...missing.map(id => ({ id, gone: true })), ...unexpected.map(id => ({ id, gone: false }))]
   for (const { id, gone } of candidates.slice(0, tries)) {
-    const at = offsets[position(sorted, id)] ?? 0
-    const hash = gone ? md5(at, `,${id}`, at) : md5(at, '', at + Buffer.byteLength(id) + 1)
-    if (hash === published) return id
+    const without = yield* withIds(ids, gone ? [] : [id], gone ? [id] : [])
+    if ((yield* sortedChecksum(without)) === published) return id
   }
   return null
 }
 
-/** Both are sorted, so one pass finds it; an ID that occurs twice on one side and once on the other makes none. */
-function difference(from: readonly string[], without: readonly string[]): readonly string[] {
+/** One pass finds it; an ID that occurs twice on one side and once on the other makes none. */
+function* difference(from: IdList, without: IdList): Steps<readonly string[]> {
   const found: string[] = []
-  let i = 0
-  for (const id of from) {
-    while (i < without.length && (without[i] ?? '') < id) i++
-    if (without[i] !== id) found.push(id)
+  const others = idsOf(without)
+  let [there, i]: [readonly string[], number] = [[], 0]
+  const other = (): string | undefined => {
+    while (i >= there.length) {
+      const next = others.next()
+      if (next.done === true) return undefined
+      ;[there, i] = [next.value, 0]
+    }
+    return there[i]
+  }
+  for (const ids of idsOf(from)) {
+    for (const id of ids) {
+      for (let one = other(); one !== undefined && one < id; one = other()) i++
+      if (other() !== id) found.push(id)
+    }
+    yield
   }
   return found
 }

@@ -4,11 +4,12 @@ import type { Checksums } from '../../protocol/messages.ts'
 import type { ObjectKey, ServiceKey } from '../../protocol/objects.ts'
 import type { Entry } from '../table/entry.ts'
 import type { TableUpdate } from '../table/update.ts'
+import { NO_IDS, type IdList } from './id-lists.ts'
 
-/** IDs that take part in the global checksums, sorted bytewise; an ID may occur twice. */
+/** IDs that take part in the global checksums. */
 export interface IdLists {
-  readonly Ingress: readonly string[]
-  readonly Secret: readonly string[]
+  readonly Ingress: IdList
+  readonly Secret: IdList
 }
 
 export interface StreamState {
@@ -44,7 +45,7 @@ export interface Step {
 /** Holds the state; steps come from verify.ts only. */
 export class StateHolder implements StreamState {
   #entries = new Map<ObjectKey, Entry>()
-  #ids: IdLists = { Ingress: [], Secret: [] }
+  #ids: IdLists = { Ingress: NO_IDS, Secret: NO_IDS }
   #checksums: Checksums = { ingress: null, secret: null }
   #hash = new StateHash()
 

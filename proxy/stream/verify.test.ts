@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals'
 import type { Refusal } from '../../protocol/messages.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import { certificate } from '../table/testing/fixtures.ts'
+import { idsOf } from './id-lists.ts'
 import { StateHolder } from './state.ts'
 import type { Entry } from '../table/entry.ts'
 import { checksumsOf, delta, entry, hashOf, partsOf, site, unassigned } from './testing/messages.ts'
@@ -39,7 +40,8 @@ describe('a snapshot', () => {
     expect([...state.entries.keys()]).toEqual(['Ingress/ns/web', 'Ingress/ns/shop', 'Secret/ns/web'])
     expect(state.hash.hex).toBe(hashOf(all))
     expect(state.checksums).toEqual(checksumsOf(all))
-    expect(state.ids).toEqual({ Ingress: ['ns/shop:r1', 'ns/web:r1'], Secret: ['ns/web:r1'] })
+    expect([...idsOf(state.ids.Ingress)]).toEqual([['ns/shop:r1', 'ns/web:r1']])
+    expect([...idsOf(state.ids.Secret)]).toEqual([['ns/web:r1']])
   })
 
   it('is refused if one byte of a fragment changed, and says of which', () => {

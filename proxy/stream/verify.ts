@@ -171,8 +171,8 @@ function* conclude(served: StreamState, made: Made, announced: Announced): Proof
     secret: yield* checksumOf(served, made.ids, 'Secret'),
   }
   const refusal =
-    checkIds('Ingress', announced.checksums.ingress, checksums.ingress, served, made) ??
-    checkIds('Secret', announced.checksums.secret, checksums.secret, served, made)
+    (yield* checkIds('Ingress', announced.checksums.ingress, checksums.ingress, served, made)) ??
+    (yield* checkIds('Secret', announced.checksums.secret, checksums.secret, served, made))
   if (refusal !== null) return { ok: false, refusal }
   if (made.hash.hex !== announced.stateHash) {
     return refuse('StateHashMismatch', null, 'the state arrived at has not the announced hash')
@@ -187,13 +187,13 @@ function* checksumOf(served: StreamState, ids: IdLists, kind: ObjectKind): Steps
   return known !== null && ids[kind] === served.ids[kind] ? known : yield* sortedChecksum(ids[kind])
 }
 
-function checkIds(
+function* checkIds(
   kind: ObjectKind,
   published: string | null,
   computed: string,
   served: StreamState,
   made: Made,
-): Refusal | null {
+): Steps<Refusal | null> {
   const ids = made.ids[kind]
   if (published === null) {
     const some = ofKind(made.upsert, kind) || ofKind(served.entries, kind)
@@ -202,7 +202,7 @@ function checkIds(
       : null
   }
   if (published === computed) return null
-  const { suspect, text } = listedDifference(served.ids[kind], ids, published)
+  const { suspect, text } = yield* listedDifference(served.ids[kind], ids, published)
   return {
     reason: 'ChecksumMismatch',
     object: suspect,
