@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { PROTOCOL_VERSION } from '../../protocol/messages.ts'
 import type { StreamMessage } from '../../protocol/messages.ts'
-import { delta, entry, observe, site as web, snapshot } from '../../proxy/stream/testing/messages.ts'
+import { delta, entry, FakeSink, observe, site as web, snapshot } from '../../proxy/stream/testing/messages.ts'
 import type { TableUpdate } from '../../proxy/table/update.ts'
 import { Authority } from '../pki/pki.ts'
 import { Cleanup, NO_COUNTS, Operator, POD, prepare, SERVICE, startProxySide, until, Wire } from './rig.ts'
@@ -181,11 +181,10 @@ describe('the stream', () => {
     const applied: number[] = []
     let confirm: (() => void)[] = []
     let slow = true
-    const sink = {
-      apply: (update: TableUpdate): Promise<void> => {
-        applied.push(update.endpoints.upsert.size)
-        return slow ? new Promise(resolve => confirm.push(resolve)) : Promise.resolve()
-      },
+    const sink = new FakeSink()
+    sink.apply = (update: TableUpdate): Promise<number> => {
+      applied.push(update.endpoints.upsert.size)
+      return slow ? new Promise(resolve => confirm.push(() => resolve(0))) : Promise.resolve(0)
     }
     startProxySide(cleanup, site, op.port, { sink, clientTimings: { silence: 200 } })
     await until('first', () => applied.length > 0)
@@ -252,7 +251,9 @@ describe('trying again', () => {
 describe('the end', () => {
   it('does not wait for workers that hang', async () => {
     const op = await operator()
-    const proxy = startProxySide(cleanup, site, op.port, { sink: { apply: () => new Promise(() => undefined) } })
+    const sink = new FakeSink()
+    sink.apply = () => new Promise(() => undefined)
+    const proxy = startProxySide(cleanup, site, op.port, { sink })
     await until('reading', () => opened(op).length === 1)
     for (let i = 0; i < 200; i++) {
       world.setEndpoints('ns/a:80', [`10.0.0.${i}:80`])

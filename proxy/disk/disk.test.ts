@@ -8,14 +8,14 @@ import { Receiver } from '../stream/receiver.ts'
 import { checksumsOf, entry, FakeLog, FakeSink, hashOf, ReceiverRig } from '../stream/testing/messages.ts'
 import { site, SILENT, snapshot, unassigned } from '../stream/testing/messages.ts'
 import { certificate } from '../table/testing/fixtures.ts'
-import type { TableContents } from './contents.ts'
+import type { PinnedContents, StoredContents } from './contents.ts'
 import { WriteBehind } from './write-behind.ts'
 import { LastTable } from './last-table.ts'
 
 const addresses = { 'ns/web:80': ['10.0.0.1:80', '[fd00::1]:80'], 'ns/gone:80': [] }
 const secret = { ...certificate('web', 'RSA'), privateKey: 'PRIVATE\nKEY' }
 
-function contents(...names: readonly string[]): TableContents {
+function contents(...names: readonly string[]): StoredContents {
   const entries = [...names.map(name => entry(site(name))), entry(secret), unassigned('Ingress/ns/next', 'r1')]
   const endpoints = Object.entries(addresses)
   return { entries, endpoints, checksums: checksumsOf(entries), stateHash: hashOf(entries) }
@@ -41,7 +41,7 @@ describe('the file', () => {
       ...{ served: nothing, refusals: nothing, observe: nothing, leader: nothing, tickets: nothing, changed: nothing },
     }
     expect(await new Receiver({ sink, log: SILENT, events }).restore(read!)).toBe(true)
-    expect(sink.table.snapshot().certificates.upsert).toEqual([secret])
+    expect(sink.table.snapshot().objects.upsert.map(e => e.payload)).toContainEqual(secret)
     expect(sink.table.snapshot().endpoints.upsert).toEqual(new Map(Object.entries(addresses)))
   })
 
@@ -143,10 +143,11 @@ describe('the copy', () => {
   function rig(milliseconds = 0) {
     jest.useFakeTimers()
     const log = new FakeLog()
+    const closed: number[] = []
     const state = {
       writes: [] as number[],
       fail: null as string | null,
-      current: contents('web') as TableContents | null,
+      current: { ...contents('web'), close: () => void closed.push(performance.now()) } as PinnedContents | null,
     }
     const copy = new WriteBehind({
       ...{ log, contents: () => state.current },
@@ -158,7 +159,7 @@ describe('the copy', () => {
         },
       },
     })
-    return { copy, log, state, start: performance.now() }
+    return { copy, log, state, closed, start: performance.now() }
   }
 
   it('is written once a second at most, however much changes', async () => {
@@ -201,6 +202,19 @@ describe('the copy', () => {
     expect(state.writes).toHaveLength(length)
   })
 
+  it('lets go of what it writes when that is written, or could not be', async () => {
+    const { copy, state, closed } = rig(300)
+    copy.changed()
+    await jest.advanceTimersByTimeAsync(1_200)
+    expect([state.writes.length, closed.length]).toEqual([1, 0])
+    await jest.advanceTimersByTimeAsync(200)
+    expect(closed).toHaveLength(1)
+    state.fail = 'no space'
+    copy.changed()
+    await jest.advanceTimersByTimeAsync(2_000)
+    expect([state.writes.length, closed.length]).toEqual([2, 2])
+  })
+
   it('is written at the end, if it is old', async () => {
     const { copy, state } = rig()
     copy.changed()
@@ -222,7 +236,9 @@ describe('the copy', () => {
       await sleep(2)
     }
     await copy.close()
-    expect(await file.read()).toEqual(rig.receiver.contents())
+    const { entries, endpoints, checksums, stateHash } = rig.receiver.contents()!
+    expect(await file.read()).toEqual({ entries: [...entries], endpoints, checksums, stateHash })
+    expect(stateHash).toBe(hashOf([entry(site('web', 'r19')), entry(secret)]))
     expect(rig.log.lines).toEqual([])
   })
 })

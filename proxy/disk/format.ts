@@ -6,13 +6,13 @@ import { createHash } from 'node:crypto'
 import type { StreamMessage } from '../../protocol/messages.ts'
 import type { Assignment, Certificate, Fragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
 import { parseStreamMessage } from '../../protocol/schemas.ts'
-import type { TableContents } from './contents.ts'
+import type { StoredContents, TableContents } from './contents.ts'
 import { DiskError } from './errors.ts'
 
 const FORMAT = { format: 'sluice-table', version: 1 } as const
 const HEAD = JSON.stringify(FORMAT)
 /** Characters per portion: large enough to compress well, small enough not to hold up the thread. */
-const PORTION = 256 * 1024
+const PORTION = 64 * 1024
 const SERVICES_PER_LINE = 500
 
 /** Text in portions, made as they are asked for. */
@@ -76,7 +76,7 @@ export class Decoder {
   }
 
   /** @throws DiskError if anything is missing or not as it was written */
-  end(): TableContents {
+  end(): StoredContents {
     const tail = this.#previous === null ? null : digestOf(this.#previous)
     if (tail === null || this.#end === null) throw new DiskError('SLUICE_DISK_TRUNCATED', 'its end is missing')
     if (tail !== this.#hash.digest('hex')) {

@@ -6,7 +6,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip, createGzip } from 'node:zlib'
 import { LineSplitter } from '../../protocol/lines.ts'
-import type { TableContents } from './contents.ts'
+import type { StoredContents, TableContents } from './contents.ts'
 import { DiskError } from './errors.ts'
 import { Decoder, encode } from './format.ts'
 
@@ -26,7 +26,7 @@ export class LastTable {
   }
 
   /** Null: there is none. @throws DiskError */
-  async read(): Promise<TableContents | null> {
+  async read(): Promise<StoredContents | null> {
     const decoder = new Decoder()
     const splitter = new LineSplitter()
     try {

@@ -1,12 +1,12 @@
 /** Keeps the file up to date: not for every change, and never at the cost of serving. */
 import { describe } from '../errors.ts'
-import type { TableContents } from './contents.ts'
+import type { PinnedContents } from './contents.ts'
 import type { LastTable } from './last-table.ts'
 
 export interface WriteBehindParts {
   readonly file: Pick<LastTable, 'write'>
-  /** What to keep, pinned; null: there is nothing yet. */
-  readonly contents: () => TableContents | null
+  /** What to keep, to be closed when it is written; null: there is nothing yet. */
+  readonly contents: () => PinnedContents | null
   readonly log: { warn(fields: object, message: string): void }
   /** From one write to the next, in milliseconds; default 1 s. */
   readonly interval?: number
@@ -69,6 +69,8 @@ export class WriteBehind {
       const message = describe(error)
       if (message !== this.#lastError) this.#parts.log.warn({}, `disk copy: ${message}`)
       this.#lastError = message
+    } finally {
+      contents.close()
     }
   }
 }

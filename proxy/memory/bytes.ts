@@ -1,11 +1,13 @@
 /** What a node has to say behind its name: words, small numbers, texts. Written into a buffer of one's own, copied into a block when it is whole. */
-import { HEAD, LENGTH_SHIFT, NAME, WIDE, wordsOf } from './layout.ts'
+import { AWAY, HEAD, LENGTH_SHIFT, NAME, WIDE, wordsOf } from './layout.ts'
 import { isWide, nodeWords } from './names.ts'
 import type { SharedMemory } from './shared-memory.ts'
 
 const FIRST_WORDS = 1_024
 /** Most bytes of a number: seven bits each, of 53. */
 const NUMBER_BYTES = 8
+const SHORT_HEX = /^[0-9a-f]{16}$/
+const SHORT_HEX_BYTES = 8
 
 /** Reused for one record after the other. */
 export class RecordWriter {
@@ -45,6 +47,16 @@ export class RecordWriter {
     return begin
   }
 
+  /** Head of a node whose name is that of another one. @param flags what the kind has to say, up to 24 bits */
+  away(named: number, kind: number, flags: number): void {
+    const begin = this.align()
+    this.#room((NAME + 1) * 4)
+    this.#words.fill(0, begin, begin + HEAD)
+    this.#words[begin + HEAD] = (flags << LENGTH_SHIFT) | AWAY | kind
+    this.#words[begin + NAME] = named
+    this.#at = (begin + NAME + 1) * 4
+  }
+
   word(value: number): void {
     const at = this.align()
     this.#room(4)
@@ -57,10 +69,10 @@ export class RecordWriter {
     this.#bytes[this.#at++] = value
   }
 
-  /** An integer from 0 on. */
+  /** An integer from 0 on; one that is no safe integer is written as the last that is. */
   number(value: number): void {
     this.#room(NUMBER_BYTES)
-    let rest = value
+    let rest = Math.min(value, Number.MAX_SAFE_INTEGER)
     for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) this.#bytes[this.#at++] = (rest % 0x80) | 0x80
     this.#bytes[this.#at++] = rest
   }
@@ -69,6 +81,19 @@ export class RecordWriter {
     this.number(Buffer.byteLength(value))
     this.#room(value.length * 3)
     this.#at += this.#bytes.write(value, this.#at)
+  }
+
+  /** A text that nearly always is 16 hexadecimal digits: eight bytes. */
+  shortHex(value: string): void {
+    if (!SHORT_HEX.test(value)) {
+      this.number(Buffer.byteLength(value) + 1)
+      this.#room(value.length * 3)
+      this.#at += this.#bytes.write(value, this.#at)
+      return
+    }
+    this.number(0)
+    this.#room(SHORT_HEX_BYTES)
+    this.#at += this.#bytes.write(value, this.#at, 'hex')
   }
 
   #room(bytes: number): void {
@@ -114,6 +139,13 @@ export class RecordReader {
     const begin = this.#at
     this.#at += length
     return this.#memory.bytes.toString('utf8', begin, this.#at)
+  }
+
+  shortHex(): string {
+    const size = this.number()
+    const begin = this.#at
+    this.#at += size === 0 ? SHORT_HEX_BYTES : size - 1
+    return this.#memory.bytes.toString(size === 0 ? 'hex' : 'utf8', begin, this.#at)
   }
 
   /** Passes over a text. */

@@ -15,6 +15,9 @@
  * A node: the generation since which things are so · the node before it, for readers of an older generation · length of its name, size
  * of a character, kind · the name, one or two bytes a character · and what the kind has to say, which is not known here. What is written
  * of a node never changes once readers were told of its generation.
+ *
+ * A node whose name is away has the place of another one there, which has the same name, and in its head, for the length, what the kind
+ * has to say.
  */
 
 /** As a place: there is none; in a slot: it was never used. */
@@ -40,15 +43,16 @@ export const OLDER = 1
 export const HEAD = 2
 export const NAME = 3
 
-/** Of a head: kind in the lowest bits, then the size of a character, then the length of the name. */
-export const KIND_BITS = 0x7f
+/** Of a head: kind in the lowest bits, then whether the name is away, then the size of a character, then the length of the name. */
+export const KIND_BITS = 0x3f
+export const AWAY = 0x40
 export const WIDE = 0x80
 export const LENGTH_SHIFT = 8
 /** A name may have so many characters. */
 export const MOST_CHARACTERS = 0x7f_ffff
 
 /** The kind of a node that says: since this generation the name is not there any more. All other kinds are the map's own. */
-export const GONE = 0x7f
+export const GONE = 0x3f
 
 /** Words that so many bytes need. */
 export function wordsOf(bytes: number): number {

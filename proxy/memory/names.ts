@@ -1,6 +1,6 @@
 /** Names of nodes: how they are written, compared and hashed. Characters are UTF-16 units, of one byte where all of them fit. */
 import { DataPlaneError } from '../errors.ts'
-import { HEAD, LENGTH_SHIFT, MOST_CHARACTERS, NAME, WIDE, wordsOf } from './layout.ts'
+import { AWAY, HEAD, LENGTH_SHIFT, MOST_CHARACTERS, NAME, WIDE, wordsOf } from './layout.ts'
 import type { SharedMemory } from './shared-memory.ts'
 
 /**
@@ -33,8 +33,9 @@ export function writeName(memory: SharedMemory, node: number, name: string, kind
 }
 
 export function nameOf(memory: SharedMemory, node: number): string {
-  const head = memory.word(node + HEAD)
-  const begin = (node + NAME) * 4
+  const named = namedBy(memory, node)
+  const head = memory.word(named + HEAD)
+  const begin = (named + NAME) * 4
   const length = head >>> LENGTH_SHIFT
   return (head & WIDE) === 0
     ? memory.bytes.toString('latin1', begin, begin + length)
@@ -44,15 +45,22 @@ export function nameOf(memory: SharedMemory, node: number): string {
 /** Where a node's name ends: what its kind has to say begins there. */
 export function behindName(memory: SharedMemory, node: number): number {
   const head = memory.word(node + HEAD)
+  if ((head & AWAY) !== 0) return node + NAME + 1
   const length = head >>> LENGTH_SHIFT
   return node + NAME + wordsOf((head & WIDE) === 0 ? length : length * 2)
 }
 
+/** The node that has the name of this one: nearly always itself. */
+export function namedBy(memory: SharedMemory, node: number): number {
+  return (memory.word(node + HEAD) & AWAY) === 0 ? node : memory.word(node + NAME)
+}
+
 export function isNamed(memory: SharedMemory, node: number, name: string): boolean {
   const { bytes } = memory
-  const head = memory.word(node + HEAD)
+  const named = namedBy(memory, node)
+  const head = memory.word(named + HEAD)
   if (head >>> LENGTH_SHIFT !== name.length) return false
-  let at = (node + NAME) * 4
+  let at = (named + NAME) * 4
   if ((head & WIDE) === 0) {
     for (let i = 0; i < name.length; i++) if (bytes[at++] !== name.charCodeAt(i)) return false
     return true

@@ -23,7 +23,7 @@ import {
   SLOT_NODE,
   SLOT_WORDS,
 } from './layout.ts'
-import { hashOf, isNamed, nameOf, nodeWords, writeName } from './names.ts'
+import { hashOf, isNamed, nameOf, namedBy, nodeWords, writeName } from './names.ts'
 import type { SharedMemory } from './shared-memory.ts'
 
 /** Fewest slots of a map; a power of two. */
@@ -60,7 +60,26 @@ export class VersionedReader {
   find(name: string): number {
     const memory = this.#memory
     if (this.#slots === NOWHERE || memory.word(this.#slots + NAMES) === 0) return NOWHERE
-    let node = newest(memory, this.#slots, name, hashOf(name, memory.seed))
+    return this.#asOf(newest(memory, this.#slots, name, hashOf(name, memory.seed)))
+  }
+
+  /** All nodes, in no order. The map may change meanwhile, if only nothing that this generation leads to is written over. */
+  *nodes(): Generator<number, void, void> {
+    const memory = this.#memory
+    const slots = this.#slots
+    if (slots === NOWHERE) return
+    const count = memory.word(slots + MASK) + 1
+    for (let index = 0; index < count; index++) {
+      const latest = memory.word(slots + SLOTS + index * SLOT_WORDS + SLOT_NODE)
+      const node = latest === LEFT ? NOWHERE : this.#asOf(latest)
+      if (node !== NOWHERE) yield node
+    }
+  }
+
+  /** What the name of this node led to in this generation. */
+  #asOf(latest: number): number {
+    const memory = this.#memory
+    let node = latest
     while (node !== NOWHERE && generationOf(memory, node) > this.#generation) node = memory.word(node + OLDER)
     return node === NOWHERE || kindOf(memory, node) === GONE ? NOWHERE : node
   }
@@ -302,6 +321,7 @@ function newest(memory: SharedMemory, slots: number, name: string, hash: number)
     if (node === NOWHERE) return NOWHERE
     if (node === LEFT || memory.word(slot + SLOT_HASH) !== hash) continue
     see(memory, node)
+    see(memory, namedBy(memory, node))
     if (isNamed(memory, node, name)) return node
   }
   return NOWHERE

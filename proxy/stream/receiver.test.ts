@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import type { HelloMessage } from '../../protocol/messages.ts'
+import type { StoredContents } from '../disk/contents.ts'
 import { certificate } from '../table/testing/fixtures.ts'
 import type { Entry } from '../table/entry.ts'
 import { delta, entry, hashOf, observe, ReceiverRig, site, snapshot } from './testing/messages.ts'
@@ -22,6 +23,14 @@ async function serving(entries: readonly Entry[] = both, endpoints = addresses):
 
 function addressesOf(rig: ReceiverRig): Readonly<Record<string, readonly string[]>> {
   return Object.fromEntries(rig.sink.table.snapshot().endpoints.upsert)
+}
+
+/** What it keeps on disk, as it would be read. */
+function storedOf({ receiver }: ReceiverRig): StoredContents {
+  const { entries, close, ...others } = receiver.contents()!
+  const all = [...entries]
+  close()
+  return { ...others, entries: all }
 }
 
 /** A delta to r2 of web whose content was changed on the way. */
@@ -103,7 +112,8 @@ describe('a snapshot', () => {
     expect(rig.sink.updates).toHaveLength(1)
     expect(addressesOf(rig)).toEqual(table)
     const restored = new ReceiverRig()
-    expect(await restored.receiver.restore(rig.receiver.contents()!)).toBe(true)
+    await rig.receiver.settled()
+    expect(await restored.receiver.restore(storedOf(rig))).toBe(true)
     expect(addressesOf(restored)).toEqual(table)
   })
 
@@ -113,7 +123,9 @@ describe('a snapshot', () => {
     rig.receiver.connect(null)
     await rig.feed(...snapshot([entry(site('web', 'r2')), shop], addresses))
     expect(rig.sink.updates).toHaveLength(1)
-    expect(rig.sink.updates[0]).toMatchObject({ reset: false, fragments: { upsert: [{ key: 'Ingress/ns/web' }] } })
+    expect(rig.sink.updates[0]).toMatchObject({
+      ...{ reset: false, objects: { upsert: [{ assignment: { key: 'Ingress/ns/web' } }], remove: [] } },
+    })
   })
 })
 
@@ -169,6 +181,42 @@ describe('a refused update', () => {
     expect(rig.receiver.refusals).toEqual([])
     expect(rig.receiver.resumeHash).toBe(hashOf([entry(site('web', 'r2')), shop]))
     expect(rig.sink.table.revision('Ingress/ns/web')).toBe('r2')
+  })
+})
+
+describe('an update that could not be written', () => {
+  it('is never served, nor is one after it, and no copy of it is kept', async () => {
+    const rig = await serving()
+    const before = storedOf(rig)
+    const full = new Error('the memory is full')
+    rig.sink.apply = () => Promise.reject(full)
+    rig.sink.written = () => Promise.reject(full)
+    expect(await rig.feed(delta(both, [entry(site('web', 'r2')), shop]))).toBe('taken')
+    rig.receiver.connect(null)
+    expect(await rig.feed(...snapshot([web]))).toBe('taken')
+    await rig.receiver.settled()
+    expect(rig.receiver.served.stateHash).toBe(hashOf(both))
+    expect(rig.receiver.served.revision('Ingress/ns/web')).toBe('r1')
+    expect(storedOf(rig)).toEqual(before)
+    expect(rig.receiver.refusals).toEqual([])
+  })
+
+  it('is told once, where it is the one that fails', async () => {
+    const rig = await serving()
+    let broken = false
+    rig.sink.apply = () => {
+      broken = true
+      return Promise.reject(new Error('the memory is full'))
+    }
+    rig.sink.written = () => (broken ? Promise.reject(new Error('the memory is full')) : Promise.resolve())
+    const after = [entry(site('web', 'r2')), shop]
+    expect(await rig.feed(delta(both, after))).toBe('verified')
+    expect(await rig.feed(delta(after, both))).toBe('taken')
+    await rig.receiver.settled()
+    expect(rig.log.lines.filter(line => line.startsWith('error'))).toEqual([
+      expect.stringContaining('a table update failed') as unknown,
+    ])
+    expect(rig.receiver.served.revision('Ingress/ns/web')).toBe('r1')
   })
 })
 
@@ -228,7 +276,7 @@ describe('resuming', () => {
   it('makes a table from disk one of the stream', async () => {
     const from = await serving()
     const rig = new ReceiverRig()
-    expect(await rig.receiver.restore(from.receiver.contents()!)).toBe(true)
+    expect(await rig.receiver.restore(storedOf(from))).toBe(true)
     await rig.receiver.settled()
     expect(rig.receiver.served.source).toBe('disk')
     expect(addressesOf(rig)).toEqual(addresses)
@@ -240,7 +288,7 @@ describe('resuming', () => {
   })
 
   it('a table from disk that does not prove right is not used', async () => {
-    const contents = (await serving()).receiver.contents()!
+    const contents = storedOf(await serving())
     const rig = new ReceiverRig()
     expect(await rig.receiver.restore({ ...contents, entries: contents.entries.slice(1) })).toBe(false)
     expect(rig.sink.updates).toEqual([])
@@ -315,7 +363,7 @@ describe('other messages', () => {
     const [begin, ...others] = snapshot([web])
     expect(await rig.feed(begin!, tickets, ...others)).toBe('verified')
     await rig.receiver.settled()
-    const kept = JSON.stringify([rig.log.lines, rig.receiver.contents(), rig.sink.updates, rig.receiver.served])
+    const kept = JSON.stringify([rig.log.lines, storedOf(rig), rig.sink.updates, rig.receiver.served])
     expect(kept).toContain('ns/web')
     expect(kept).not.toContain(secret)
   })

@@ -21,12 +21,12 @@ import type { EndpointChange, ServingPlan } from './endpoints.ts'
 import type { StreamLog } from './log.ts'
 import { Served } from './served.ts'
 import type { TableSource } from './served.ts'
-import { StateHolder } from './state.ts'
-import type { Step } from './state.ts'
+import { EMPTY_STATE } from './state.ts'
+import type { StateHead, Step, StreamState } from './state.ts'
 import { chunks, inPortions, type Steps } from '../turns.ts'
 import { proveDelta, proveSnapshot } from './verify.ts'
 import type { Proof, Verdict } from './verify.ts'
-import type { TableContents } from '../disk/contents.ts'
+import type { PinnedContents, StoredContents, TableContents } from '../disk/contents.ts'
 import type { Assignment, Certificate, Fragment } from '../../protocol/objects.ts'
 
 /** What the client must know of a message. */
@@ -51,7 +51,7 @@ export interface ReceiverEvents {
   leader(leader: string | null): void
   /** The fleet's secrets for session tickets. */
   tickets(secrets: TicketSecrets): void
-  /** The table or its endpoints changed: the copy on disk is old. */
+  /** What is served changed, or the endpoints: the copy on disk is old. */
   changed(what: 'table' | 'endpoints'): void
 }
 
@@ -78,11 +78,12 @@ const LISTED_STEP = 128
 const MAX_UNCONFIRMED = 64
 
 export class Receiver {
-  readonly served = new Served()
+  readonly served: Served
   readonly #sink: TableSink
   readonly #events: ReceiverEvents
   readonly #log: StreamLog
-  readonly #state = new StateHolder()
+  /** Its objects are in the table when what was given to the sink is written. */
+  #state: StateHead = EMPTY_STATE
   readonly #endpoints = new Endpoints()
   readonly #held = new Map<HeldMessage['kind'], Refusal>()
   #refusal: Refusal | null = null
@@ -100,6 +101,7 @@ export class Receiver {
 
   constructor(options: { readonly sink: TableSink; readonly events: ReceiverEvents; readonly log: StreamLog }) {
     this.#sink = options.sink
+    this.served = new Served(options.sink.objects())
     this.#events = options.events
     this.#log = options.log
   }
@@ -161,12 +163,12 @@ export class Receiver {
         const parts = this.#parts
         this.#parts = null
         if (parts === null) return this.#unasked('snapshot-end without snapshot-begin')
-        return this.#conclude(proveSnapshot(this.#state, parts, message))
+        return this.#conclude(state => proveSnapshot(state, parts, message))
       }
       case 'delta':
         if (this.#refusal !== null) return 'waiting'
         if (!this.#hasTable) return this.refuse(outOfOrder('a delta before the first snapshot'))
-        return this.#conclude(proveDelta(this.#state, message))
+        return this.#conclude(state => proveDelta(state, message))
       case 'endpoints':
         this.#changeEndpoints(this.#endpoints.change(Object.entries(message.upsert), message.remove))
         return 'taken'
@@ -201,7 +203,7 @@ export class Receiver {
   }
 
   /** Takes a table read from disk, if it proves right; false: it is not used. Only before the first connection. */
-  async restore(contents: TableContents): Promise<boolean> {
+  async restore(contents: StoredContents): Promise<boolean> {
     if (this.#hasTable) return false
     const parts: Parts = { assignments: [], fragments: [], certificates: [] }
     for (const { assignment, payload } of contents.entries) {
@@ -210,7 +212,9 @@ export class Receiver {
       if ('chain' in payload) parts.certificates.push(payload)
       else parts.fragments.push(payload)
     }
-    const prepared = await inPortions(this.#prepare(proveSnapshot(this.#state, parts, contents), contents.endpoints))
+    const prepared = await this.#proven(state =>
+      this.#prepare(proveSnapshot(state, parts, contents), contents.endpoints),
+    )
     if (!prepared.ok) {
       this.#log.error({ ...prepared.refusal }, 'the table on disk does not prove right: not used')
       return false
@@ -219,14 +223,14 @@ export class Receiver {
     return true
   }
 
-  /** What to keep on disk: pinned, so that writing it may take its time; null before the first table. */
-  contents(): TableContents | null {
-    if (!this.#hasTable) return null
+  /** What to keep on disk: what is served, read while it is written. Null before the first table. */
+  contents(): PinnedContents | null {
+    const { source, checksums, stateHash } = this.served
+    if (source === 'none') return null
+    const objects = this.served.objects()
     return {
-      entries: [...this.#state.entries.values()],
-      endpoints: this.#endpoints.entries(),
-      checksums: this.#state.checksums,
-      stateHash: this.#state.hash.hex,
+      ...{ entries: objects.entries(), endpoints: this.#endpoints.entries(), checksums, stateHash },
+      close: () => objects.close(),
     }
   }
 
@@ -245,15 +249,31 @@ export class Receiver {
     return this.#refusal === null ? this.refuse(outOfOrder(message)) : 'taken'
   }
 
-  async #conclude(proof: Proof): Promise<Received> {
+  async #conclude(proof: (state: StreamState) => Proof): Promise<Received> {
     const connection = this.#connection
-    const prepared = await inPortions(this.#prepare(proof, []))
+    try {
+      await this.#sink.written()
+    } catch {
+      // What is served stays, and no table is taken any more; the log has why.
+      return 'taken'
+    }
+    if (connection !== this.#connection) return 'taken'
+    const prepared = await this.#proven(state => this.#prepare(proof(state), []))
     if (connection !== this.#connection) return 'taken'
     if (!prepared.ok) return this.#refuse(prepared.refusal)
     this.#apply(prepared, 'stream')
     this.#accepted()
-    this.#events.changed('table')
     return 'verified'
+  }
+
+  /** A proof that starts from the state as it is: all of it has to be written. */
+  async #proven(prepare: (state: StreamState) => Steps<Prepared>): Promise<Prepared> {
+    const objects = this.#sink.objects()
+    try {
+      return await inPortions(prepare({ ...this.#state, objects }))
+    } finally {
+      objects.close()
+    }
   }
 
   /**
@@ -273,22 +293,18 @@ export class Receiver {
 
   #apply({ step, serving, addresses }: Ready, source: TableSource): void {
     this.#hasTable = true
-    const { fragments, certificates, revisions } = this.#state.commit(step)
+    this.#state = step.state
+    const { objects, revisions } = step.changes
     this.#endpoints.serve(serving)
     const update: TableUpdate =
       addresses === null
-        ? { ...EMPTY_UPDATE, fragments, certificates, endpoints: { upsert: new Map(), remove: serving.free } }
-        : {
-            reset: true,
-            fragments,
-            certificates,
-            endpoints: { upsert: addresses, remove: [] },
-            observed: this.#observed,
-          }
-    const state = { stateHash: step.hash.hex, checksums: step.checksums }
+        ? { ...EMPTY_UPDATE, objects, endpoints: { upsert: new Map(), remove: serving.free } }
+        : { reset: true, objects, endpoints: { upsert: addresses, remove: [] }, observed: this.#observed }
+    const { hash, checksums } = step.state
     this.#give(update, () => {
-      this.served.acknowledge(state, source, revisions)
+      this.served.acknowledge({ stateHash: hash.hex, checksums }, source)
       this.#events.served(revisions)
+      if (source === 'stream') this.#events.changed('table')
     })
   }
 
@@ -341,12 +357,15 @@ export class Receiver {
     this.#events.changed('endpoints')
   }
 
-  /** Hands an update (null: none) to the workers; `then` runs when they serve it and all before it. */
+  /** Hands an update (null: none) to the table; `then` runs when workers serve it and all before it. */
   #give(update: TableUpdate | null, then?: () => void): void {
     this.#unconfirmed++
-    const applied = update === null || isEmpty(update) ? Promise.resolve() : this.#sink.apply(update)
+    const applied = update === null || isEmpty(update) ? Promise.resolve(null) : this.#sink.apply(update)
     this.#tail = Promise.all([this.#tail, applied])
-      .then(() => then?.())
+      .then(([, generation]) => {
+        if (generation !== null) this.served.advance(generation)
+        then?.()
+      })
       .catch((error: unknown) => {
         // What it did not take is never reported as served.
         this.#log.error({ err: describe(error) }, 'a table update failed')
@@ -355,11 +374,12 @@ export class Receiver {
   }
 }
 
-function isEmpty({ reset, fragments, certificates, endpoints, observed }: TableUpdate): boolean {
+function isEmpty({ reset, objects, endpoints, observed }: TableUpdate): boolean {
   return (
     !reset &&
     observed === null &&
-    [fragments, certificates].every(({ upsert, remove }) => upsert.length === 0 && remove.length === 0) &&
+    objects.upsert.length === 0 &&
+    objects.remove.length === 0 &&
     endpoints.remove.length === 0 &&
     endpoints.upsert.size === 0
   )

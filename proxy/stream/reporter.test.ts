@@ -3,6 +3,8 @@ import type { Refusal } from '../../protocol/messages.ts'
 import type { ProbedObject, Report } from '../../protocol/messages.ts'
 import { parseReport } from '../../protocol/schemas.ts'
 import type { Counts } from '../report/counter-source.ts'
+import { fragment, upsert } from '../table/testing/fixtures.ts'
+import { smallWriter } from '../table/testing/one-thread.ts'
 import type { Address } from './address.ts'
 import { Reporter } from './reporter.ts'
 import { Served } from './served.ts'
@@ -20,7 +22,8 @@ const OK: Answer = { status: 200, body: '{}' }
 /** A leader that answers as it is told, and a clock that moves when it is told. */
 class Rig {
   readonly sent: { readonly to: string; readonly report: Report; readonly at: number }[] = []
-  readonly served = new Served()
+  readonly table = smallWriter()
+  readonly served = new Served(this.table.objects())
   readonly log = new FakeLog()
   readonly refusals: Refusal[] = []
   readonly counted: Counts[] = []
@@ -85,7 +88,8 @@ describe('reports', () => {
     const r = await rig()
     await pass(60_000)
     expect(r.sent).toEqual([])
-    r.served.acknowledge({ stateHash: HASH, checksums: CHECKSUMS }, 'disk', new Map([['Ingress/ns/web', 'r1']]))
+    r.served.advance(r.table.apply(upsert(fragment('web', [])), 0).generation)
+    r.served.acknowledge({ stateHash: HASH, checksums: CHECKSUMS }, 'disk')
     r.refusals.push({ reason: 'Held', object: null, message: 'm' })
     r.reporter.observe({ objects: ['Ingress/ns/web', 'Ingress/ns/new'], intervalMs: 10_000 })
     r.reporter.leader(A)
@@ -116,7 +120,7 @@ describe('reports', () => {
     r.reporter.observe({ objects: ['Ingress/ns/web'], intervalMs: 10_000 })
     r.reporter.leader(A)
     await pass(1_000)
-    r.served.acknowledge({ stateHash: HASH, checksums: CHECKSUMS }, 'stream', new Map())
+    r.served.acknowledge({ stateHash: HASH, checksums: CHECKSUMS }, 'stream')
     r.reporter.served(new Map())
     await pass(1_000)
     expect(r.sequences).toEqual([1, 2])

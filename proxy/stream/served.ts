@@ -1,14 +1,20 @@
 /** What every worker serves by now: the only thing that a report may claim. Follows the verified state by the time workers need. */
 import type { Checksums } from '../../protocol/messages.ts'
 import type { ObjectKey, Revision } from '../../protocol/objects.ts'
+import type { Objects } from '../table/objects.ts'
 
 export type TableSource = 'none' | 'disk' | 'stream'
 
 export class Served {
+  readonly #objects: Objects
   #source: TableSource = 'none'
   #stateHash = ''
   #checksums: Checksums = { ingress: null, secret: null }
-  readonly #revisions = new Map<ObjectKey, Revision>()
+
+  /** @param objects as they are before the first table; never closed */
+  constructor(objects: Objects) {
+    this.#objects = objects
+  }
 
   get source(): TableSource {
     return this.#source
@@ -25,21 +31,24 @@ export class Served {
 
   /** Null: none is served. */
   revision(key: ObjectKey): Revision | null {
-    return this.#revisions.get(key) ?? null
+    return this.#objects.revision(key)
   }
 
-  acknowledge(
-    state: { readonly stateHash: string; readonly checksums: Checksums },
-    source: TableSource,
-    revisions: ReadonlyMap<ObjectKey, Revision | null>,
-  ): void {
+  /** All that is served, as it is now. To be closed. */
+  objects(): Objects {
+    return this.#objects.again()
+  }
+
+  /** Every worker serves this generation of the table. */
+  advance(generation: number): void {
+    this.#objects.advance(generation)
+  }
+
+  /** The state that is served, whose generation is. */
+  acknowledge(state: { readonly stateHash: string; readonly checksums: Checksums }, source: TableSource): void {
     this.#source = source
     this.#stateHash = state.stateHash
     this.#checksums = state.checksums
-    for (const [key, revision] of revisions) {
-      if (revision === null) this.#revisions.delete(key)
-      else this.#revisions.set(key, revision)
-    }
   }
 
   /** The operator confirmed that the table from disk is what it would send. */

@@ -3,9 +3,10 @@ import type { Refusal } from '../../protocol/messages.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import { certificate } from '../table/testing/fixtures.ts'
 import { idsOf } from './id-lists.ts'
-import { StateHolder } from './state.ts'
+import type { StreamState } from './state.ts'
 import type { Entry } from '../table/entry.ts'
 import { checksumsOf, delta, entry, hashOf, partsOf, site, unassigned } from './testing/messages.ts'
+import { TestState } from './testing/state.ts'
 import { inPortions } from '../turns.ts'
 import { proveSnapshot, verifyDelta, verifySnapshot } from './verify.ts'
 import type { SnapshotParts, Verdict } from './verify.ts'
@@ -20,24 +21,29 @@ function refusalOf(verdict: Verdict): Refusal | null {
   return verdict.ok ? null : verdict.refusal
 }
 
-function serving(entries: readonly Entry[]): StateHolder {
-  const state = new StateHolder()
-  const verdict = verifySnapshot(state, partsOf(entries), announced(entries))
+const NOTHING = new TestState().state
+
+function holding(entries: readonly Entry[]): TestState {
+  const state = new TestState()
+  const verdict = verifySnapshot(state.state, partsOf(entries), announced(entries))
   if (!verdict.ok) throw new Error(verdict.refusal.message)
   state.commit(verdict.step)
   return state
 }
 
+const serving = (entries: readonly Entry[]): StreamState => holding(entries).state
+
 /** What a fresh proxy says of a snapshot of `all` after this was done to its parts. */
 function afterTampering(tamper: (parts: SnapshotParts) => Partial<SnapshotParts>): Refusal | null {
   const parts = partsOf(all)
-  return refusalOf(verifySnapshot(new StateHolder(), { ...parts, ...tamper(parts) }, announced(all)))
+  return refusalOf(verifySnapshot(NOTHING, { ...parts, ...tamper(parts) }, announced(all)))
 }
 
 describe('a snapshot', () => {
   it('is taken when everything proves right', () => {
     const state = serving(all)
-    expect([...state.entries.keys()]).toEqual(['Ingress/ns/web', 'Ingress/ns/shop', 'Secret/ns/web'])
+    expect([...state.objects.keys()].sort()).toEqual(['Ingress/ns/shop', 'Ingress/ns/web', 'Secret/ns/web'])
+    expect(state.counts).toEqual({ Ingress: 2, Secret: 1 })
     expect(state.hash.hex).toBe(hashOf(all))
     expect(state.checksums).toEqual(checksumsOf(all))
     expect([...idsOf(state.ids.Ingress)]).toEqual([['ns/shop:r1', 'ns/web:r1']])
@@ -73,13 +79,13 @@ describe('a snapshot', () => {
 
   it('is refused if an assignment differs in what no checksum covers', () => {
     const moved = { ...shop, assignment: { ...shop.assignment, current: 'r0' } }
-    const refusal = refusalOf(verifySnapshot(new StateHolder(), partsOf([web, moved, cert]), announced(all)))
+    const refusal = refusalOf(verifySnapshot(NOTHING, partsOf([web, moved, cert]), announced(all)))
     expect(refusal).toMatchObject({ reason: 'StateHashMismatch' })
   })
 
   it('is held while no checksum is published', () => {
     const none = { ...announced(all), checksums: { ingress: null, secret: null } }
-    expect(refusalOf(verifySnapshot(new StateHolder(), partsOf(all), none))).toMatchObject({ reason: 'Held' })
+    expect(refusalOf(verifySnapshot(NOTHING, partsOf(all), none))).toMatchObject({ reason: 'Held' })
   })
 
   it('is held while one kind has no checksum, unless there is nothing of that kind', () => {
@@ -87,9 +93,9 @@ describe('a snapshot', () => {
       ...announced(entries),
       checksums: { ...checksumsOf(entries), secret: null },
     })
-    expect(refusalOf(verifySnapshot(new StateHolder(), partsOf(all), noSecret(all)))).toMatchObject({ reason: 'Held' })
+    expect(refusalOf(verifySnapshot(NOTHING, partsOf(all), noSecret(all)))).toMatchObject({ reason: 'Held' })
     const ingresses = [web, shop]
-    expect(refusalOf(verifySnapshot(new StateHolder(), partsOf(ingresses), noSecret(ingresses)))).toBeNull()
+    expect(refusalOf(verifySnapshot(NOTHING, partsOf(ingresses), noSecret(ingresses)))).toBeNull()
     // The last Secret is gone, and nobody says that this is right.
     expect(refusalOf(verifySnapshot(serving(all), partsOf(ingresses), noSecret(ingresses)))).toMatchObject({
       reason: 'Held',
@@ -122,15 +128,15 @@ describe('a proof in portions', () => {
 
   it('comes to the same as one in one go', async () => {
     for (const entries of [many, many.slice(1)]) {
-      const verdict = await inPortions(proveSnapshot(new StateHolder(), partsOf(entries), announced(many)), 0)
-      expect(verdict).toEqual(verifySnapshot(new StateHolder(), partsOf(entries), announced(many)))
+      const verdict = await inPortions(proveSnapshot(NOTHING, partsOf(entries), announced(many)), 0)
+      expect(verdict).toEqual(verifySnapshot(NOTHING, partsOf(entries), announced(many)))
       expect(verdict.ok).toBe(entries === many)
     }
   })
 
   it('lets the loop turn between small steps', async () => {
     let steps = 0
-    const proof = proveSnapshot(new StateHolder(), partsOf(many), announced(many))
+    const proof = proveSnapshot(NOTHING, partsOf(many), announced(many))
     for (let step = proof.next(); step.done !== true; step = proof.next()) steps++
     // Each object is named, proven, added to the state, and compared with what was there, each in a step.
     expect(steps).toBeGreaterThanOrEqual(4 * many.length)
@@ -140,7 +146,7 @@ describe('a proof in portions', () => {
       next = setImmediate(turn)
     }
     let next = setImmediate(turn)
-    await inPortions(proveSnapshot(new StateHolder(), partsOf(many), announced(many)), 1)
+    await inPortions(proveSnapshot(NOTHING, partsOf(many), announced(many)), 1)
     clearImmediate(next)
     expect(turns).toBeGreaterThan(5)
   })
@@ -150,7 +156,7 @@ describe('an assignment', () => {
   const at = (more: Partial<Entry['assignment']>): Refusal | null => {
     const made = entry(site('web', more.assigned ?? 'r1'), more)
     const one = more.assigned === null ? { assignment: { ...made.assignment, digest: null }, payload: null } : made
-    return refusalOf(verifySnapshot(new StateHolder(), partsOf([one]), announced([one])))
+    return refusalOf(verifySnapshot(NOTHING, partsOf([one]), announced([one])))
   }
 
   it.each([
@@ -190,7 +196,7 @@ describe('a delta', () => {
     const message = { ...delta(all, [waiting, shop, cert]), fragments: [] }
     const verdict = verifyDelta(serving(all), message)
     expect(refusalOf(verdict)).toBeNull()
-    expect(verdict.ok && verdict.step.upsert.get('Ingress/ns/web')?.payload).toEqual(web.payload)
+    expect(verdict.ok && verdict.step.changes.objects.upsert).toEqual([waiting])
   })
 
   it('may not leave out content that is not there', () => {
@@ -223,22 +229,21 @@ describe('a delta', () => {
     const state = serving(all)
     verifyDelta(state, delta(all, [webNext, shop, cert]))
     expect(state.hash.hex).toBe(hashOf(all))
-    expect(state.entries.get('Ingress/ns/web')).toEqual(web)
+    expect(state.objects.entry('Ingress/ns/web')).toEqual(web)
   })
 })
 
 describe('commit', () => {
   it('hands on what changed, and nothing else', () => {
-    const state = serving([web, shop, cert, unassigned('Ingress/ns/new', 'r1')])
+    const state = holding([web, shop, cert, unassigned('Ingress/ns/new', 'r1')])
     const waiting = entry(site('shop'), { announced: 'r2' })
     const after = [entry(site('web', 'r2')), waiting, entry(site('new'))]
-    const verdict = verifyDelta(state, delta([web, shop, cert, unassigned('Ingress/ns/new', 'r1')], after))
+    const verdict = verifyDelta(state.state, delta([web, shop, cert, unassigned('Ingress/ns/new', 'r1')], after))
     expect(verdict.ok).toBe(true)
     if (!verdict.ok) return
-    const { fragments, certificates, needs, revisions } = state.commit(verdict.step)
-    expect(fragments.upsert.map(f => f.key).sort()).toEqual(['Ingress/ns/new', 'Ingress/ns/web'])
-    expect(fragments.remove).toEqual([])
-    expect(certificates).toEqual({ upsert: [], remove: ['Secret/ns/web'] })
+    const { objects, needs, revisions } = state.commit(verdict.step)
+    expect(objects.upsert).toEqual([...after.slice(0, 1), waiting, ...after.slice(2)])
+    expect(objects.remove).toEqual(['Secret/ns/web'])
     expect(Object.fromEntries(needs)).toEqual({ 'ns/new:80': 1 })
     expect(Object.fromEntries(revisions)).toEqual({
       'Ingress/ns/web': 'r2',

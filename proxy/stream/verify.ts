@@ -14,7 +14,7 @@ import { atOnce, type Steps } from '../turns.ts'
 import { changesOf } from './changes.ts'
 import { listedDifference, sortedChecksum, sortedIds, withIds } from './id-lists.ts'
 import type { Entry } from '../table/entry.ts'
-import type { IdLists, Step, StreamState } from './state.ts'
+import type { IdLists, StateHead, Step, StreamState } from './state.ts'
 
 export type Verdict = { readonly ok: true; readonly step: Step } | { readonly ok: false; readonly refusal: Refusal }
 
@@ -46,17 +46,18 @@ export function verifyDelta(served: StreamState, delta: Delta): Verdict {
 
 /** The state must not change until the proof has ended. */
 export function* proveSnapshot(served: StreamState, parts: SnapshotParts, announced: Announced): Proof {
-  const built = yield* buildEntries(parts, () => undefined)
+  const built = yield* buildEntries(parts, () => null)
   if (!built.ok) return built
   const hash = new StateHash()
   const ids: Record<ObjectKind, string[]> = { Ingress: [], Secret: [] }
   for (const { assignment } of built.entries.values()) {
     hash.toggle(assignment)
-    if (assignment.id !== '') ids[parseObjectKey(assignment.key).kind].push(assignment.id)
+    ids[parseObjectKey(assignment.key).kind].push(assignment.id)
     yield
   }
+  const counts = { Ingress: ids.Ingress.length, Secret: ids.Secret.length }
   const sorted = { Ingress: yield* sortedIds(ids.Ingress), Secret: yield* sortedIds(ids.Secret) }
-  return yield* conclude(served, { removed: null, upsert: built.entries, ids: sorted, hash }, announced)
+  return yield* conclude(served, { removed: null, upsert: built.entries, counts, ids: sorted, hash }, announced)
 }
 
 type Delta = Omit<DeltaMessage, 'type' | 'sequence'>
@@ -66,14 +67,14 @@ export function* proveDelta(served: StreamState, delta: Delta): Proof {
   if (delta.base !== served.hash.hex) {
     return refuse('StateHashMismatch', null, 'the delta starts from a state that is not the served one')
   }
-  const built = yield* buildEntries(delta, key => served.entries.get(key))
+  const built = yield* buildEntries(delta, key => served.objects.entry(key))
   if (!built.ok) return built
   const hash = new StateHash(served.hash)
   const gone: Record<ObjectKind, string[]> = { Ingress: [], Secret: [] }
   const come: Record<ObjectKind, string[]> = { Ingress: [], Secret: [] }
   const drop = (key: ObjectKey): boolean => {
-    const before = served.entries.get(key)
-    if (before === undefined) return false
+    const before = served.objects.entry(key)
+    if (before === null) return false
     hash.toggle(before.assignment)
     gone[parseObjectKey(key).kind].push(before.assignment.id)
     return true
@@ -89,19 +90,20 @@ export function* proveDelta(served: StreamState, delta: Delta): Proof {
     come[parseObjectKey(key).kind].push(assignment.id)
     yield
   }
+  const counts = {
+    Ingress: served.counts.Ingress + come.Ingress.length - gone.Ingress.length,
+    Secret: served.counts.Secret + come.Secret.length - gone.Secret.length,
+  }
   const ids = {
     Ingress: yield* withIds(served.ids.Ingress, gone.Ingress, come.Ingress),
     Secret: yield* withIds(served.ids.Secret, gone.Secret, come.Secret),
   }
-  return yield* conclude(served, { removed: [...removed], upsert: built.entries, ids, hash }, delta)
+  return yield* conclude(served, { removed: [...removed], upsert: built.entries, counts, ids, hash }, delta)
 }
 
 type Built = { readonly ok: true; readonly entries: Map<ObjectKey, Entry> } | Extract<Verdict, { ok: false }>
 
-function* buildEntries(
-  parts: SnapshotParts,
-  before: (key: ObjectKey) => Entry | undefined,
-): Generator<void, Built, void> {
+function* buildEntries(parts: SnapshotParts, before: (key: ObjectKey) => Entry | null): Generator<void, Built, void> {
   const payloads = new Map<ObjectKey, Fragment | Certificate>()
   for (const list of [parts.fragments, parts.certificates]) {
     for (const payload of list) {
@@ -160,7 +162,11 @@ function wrongAssignment({ announced, current, assigned, digest }: Assignment): 
   return `assigned revision ${assigned} is neither the announced ${announced} nor the current ${current ?? 'none'}`
 }
 
-type Made = Omit<Step, 'checksums' | 'changes'>
+interface Made extends Omit<StateHead, 'checksums'> {
+  /** Null: `upsert` is the whole state. */
+  readonly removed: readonly ObjectKey[] | null
+  readonly upsert: ReadonlyMap<ObjectKey, Entry>
+}
 
 function* conclude(served: StreamState, made: Made, announced: Announced): Proof {
   if (announced.checksums.ingress === null && announced.checksums.secret === null) {
@@ -177,8 +183,9 @@ function* conclude(served: StreamState, made: Made, announced: Announced): Proof
   if (made.hash.hex !== announced.stateHash) {
     return refuse('StateHashMismatch', null, 'the state arrived at has not the announced hash')
   }
-  const changes = yield* changesOf(served.entries, made.removed, made.upsert)
-  return { ok: true, step: { ...made, checksums, changes } }
+  const { removed, upsert, ...state } = made
+  const changes = yield* changesOf(served.objects, removed, upsert)
+  return { ok: true, step: { state: { ...state, checksums }, changes } }
 }
 
 /** Hashing 100 000 IDs takes some 10 ms: not where they are the same, as when an index moves. */
@@ -196,8 +203,7 @@ function* checkIds(
 ): Steps<Refusal | null> {
   const ids = made.ids[kind]
   if (published === null) {
-    const some = ofKind(made.upsert, kind) || ofKind(served.entries, kind)
-    return some
+    return made.counts[kind] + served.counts[kind] > 0
       ? { reason: 'Held', object: null, message: `no ${kind}CheckSum is published: waiting for one that matches` }
       : null
   }
@@ -208,11 +214,6 @@ function* checkIds(
     object: suspect,
     message: `${ids.length} ${kind} IDs have checksum ${computed}, published is ${published}${text}`,
   }
-}
-
-function ofKind(entries: ReadonlyMap<ObjectKey, Entry>, kind: ObjectKind): boolean {
-  for (const key of entries.keys()) if (key.startsWith(`${kind}/`)) return true
-  return false
 }
 
 function refuse(

@@ -20,8 +20,8 @@ import type { SharedMemory } from '../memory/shared-memory.ts'
 
 /** The maps of the table, by their roots (memory/layout.ts). */
 export const ROOTS = {
-  /** Fragments, by key. */
-  fragments: 3,
+  /** Ingresses and Secrets, by key (objects.ts). */
+  objects: 3,
   /** Certificates, by key; without a name: which of them is the default one. */
   certificates: 4,
   hosts: 5,
@@ -43,6 +43,10 @@ export const KIND = {
   /** Of the default certificate: its key. */
   key: 5,
   observed: 6,
+  /** What is assigned of an object. */
+  object: 7,
+  /** The name of an object of which nothing is assigned. */
+  name: 8,
 } as const
 
 /** What a node of shares says behind its name: how many it has room for, how many there are, and they. */
@@ -102,7 +106,7 @@ export function writeFragment(to: RecordWriter, fragment: Fragment): FragmentPla
       (plain ? 0 : TLS_APART),
   )
   to.number(fragment.createdAt)
-  to.text(fragment.revision)
+  to.shortHex(fragment.revision)
   to.number(hosts.length)
   to.number(names.size)
   writeTexts(to, secrets)
@@ -172,7 +176,7 @@ function openHead(
   const from = new RecordReader(memory, behindName(memory, fragment))
   const flags = from.byte()
   const createdAt = from.number()
-  const revision = from.text()
+  const revision = from.shortHex()
   const [governed, challenges] = [(flags & GOVERNED) !== 0, (flags & CHALLENGES) !== 0]
   return { head: { key: nameOf(memory, fragment), revision, createdAt, governed, challenges }, flags, from }
 }
@@ -189,7 +193,7 @@ export function readPlan(memory: SharedMemory, fragment: number): FragmentPlan {
   return new Opened(memory, fragment)
 }
 
-/** All of it, as it was written. */
+/** All of it, as it was written; with keys in order, so that its JSON is the canonical one, of which digests are made. */
 export function readFragment(memory: SharedMemory, fragment: number): Fragment {
   return new Opened(memory, fragment).whole()
 }
@@ -248,8 +252,8 @@ class Opened implements FragmentPlan {
       at = content.place
       return place
     }
-    this.hosts = Array.from({ length: hosts }, () => share(skipPaths))
-    this.names = Array.from({ length: names }, () => share(numbers))
+    this.hosts = many(hosts, () => share(skipPaths))
+    this.names = many(names, () => share(numbers))
     this.words = at - fragment
   }
 
@@ -257,9 +261,10 @@ class Opened implements FragmentPlan {
     const { key, revision, createdAt, governed, challenges } = this.head
     const defaultTls = this.#defaultTls?.map(i => this.#name(i))
     return {
-      ...{ key, revision, createdAt, governed, hosts: this.#hostFragments(), tls: this.#tlsFragments() },
-      ...(defaultTls === undefined ? {} : { defaultTls }),
       ...(challenges ? { challenges } : {}),
+      createdAt,
+      ...(defaultTls === undefined ? {} : { defaultTls }),
+      ...{ governed, hosts: this.#hostFragments(), key, revision, tls: this.#tlsFragments() },
     }
   }
 
@@ -334,10 +339,10 @@ function pathsFrom(from: RecordReader): readonly PathFragment[] {
     const flags = from.byte()
     const type = TYPES[flags & TYPE_BITS] ?? 'Exact'
     const path = from.text()
-    if ((flags & CLOSED) === 0) return { type, path, backend: { service: from.text() } }
+    if ((flags & CLOSED) === 0) return { backend: { service: from.text() }, path, type }
     const reason = from.text()
     const said = (flags & (PROTECTS | PROTECTS_NOT)) !== 0
-    return { type, path, backend: { status: 503, reason, ...(said ? { protects: (flags & PROTECTS) !== 0 } : {}) } }
+    return { backend: { ...(said ? { protects: (flags & PROTECTS) !== 0 } : {}), reason, status: 503 }, path, type }
   })
 }
 
@@ -363,25 +368,29 @@ export function writeCertificate(to: RecordWriter, certificate: Certificate): vo
       (governed ? GOVERNED_CERTIFICATE : 0) |
       (isDefault === true ? DEFAULT_CERTIFICATE : 0),
   )
-  writeTexts(to, [revision, chain, privateKey])
+  to.shortHex(revision)
+  to.text(chain)
+  to.text(privateKey)
 }
 
+/** All of it, as it was written; with keys in order, as those of a fragment. */
 export function readCertificate(memory: SharedMemory, place: number): Certificate {
   const from = new RecordReader(memory, behindName(memory, place))
   const flags = from.byte()
-  const [revision = '', chain = '', privateKey = ''] = readTexts(from)
+  const revision = from.shortHex()
+  const chain = from.text()
+  const privateKey = from.text()
   return {
-    ...{ key: nameOf(memory, place), revision, governed: (flags & GOVERNED_CERTIFICATE) !== 0, chain, privateKey },
-    keyType: (flags & ECDSA) !== 0 ? 'ECDSA' : 'RSA',
+    ...{ chain, governed: (flags & GOVERNED_CERTIFICATE) !== 0 },
     ...((flags & DEFAULT_CERTIFICATE) !== 0 ? { isDefault: true } : {}),
+    ...{ key: nameOf(memory, place), keyType: (flags & ECDSA) !== 0 ? 'ECDSA' : 'RSA', privateKey, revision },
   }
 }
 
 export function readCertificateRevision(memory: SharedMemory, place: number): string {
   const from = new RecordReader(memory, behindName(memory, place))
   from.byte()
-  from.number()
-  return from.text()
+  return from.shortHex()
 }
 
 /** Of a certificate, or another record of one node and texts. */
@@ -390,7 +399,9 @@ export function recordWords(memory: SharedMemory, place: number): number {
   switch (memory.word(place + HEAD) & KIND_BITS) {
     case KIND.certificate:
       from.byte()
-      for (let left = from.number(); left > 0; left--) from.skipText()
+      from.shortHex()
+      from.skipText()
+      from.skipText()
       break
     case KIND.key:
       from.skipText()
@@ -399,6 +410,39 @@ export function recordWords(memory: SharedMemory, place: number): number {
       break
   }
   return from.place - place
+}
+
+/** The records say all of it, and no more is in it. */
+export function isWhole(payload: Fragment | Certificate): boolean {
+  if ('chain' in payload) {
+    const { key, revision, chain, privateKey, isDefault } = payload
+    return hasKeys(payload, 6 + Number(isDefault !== undefined)) && [key, revision, chain, privateKey].every(isText)
+  }
+  const { key, revision, createdAt, hosts, tls, defaultTls, challenges } = payload
+  return (
+    hasKeys(payload, 6 + Number(defaultTls !== undefined) + Number(challenges !== undefined)) &&
+    [key, revision, ...(defaultTls ?? [])].every(isText) &&
+    Number.isSafeInteger(createdAt) &&
+    hosts.every(one => hasKeys(one, 2) && isText(one.host) && one.paths.every(isWholePath)) &&
+    tls.every(one => hasKeys(one, 2) && isText(one.secret) && one.hosts.every(isText))
+  )
+}
+
+function isWholePath(one: PathFragment): boolean {
+  const { path, backend } = one
+  if (!hasKeys(one, 3) || !isText(path)) return false
+  if ('service' in backend) return hasKeys(backend, 1) && isText(backend.service)
+  return hasKeys(backend, backend.protects === undefined ? 2 : 3) && isText(backend.reason)
+}
+
+/** Those that are required are there: so many, and no other. */
+function hasKeys(value: object, count: number): boolean {
+  return Object.keys(value).length === count
+}
+
+/** It can be written as UTF-8. */
+function isText(value: string): boolean {
+  return value.isWellFormed()
 }
 
 /** Which certificate is the default one. */
@@ -426,7 +470,14 @@ function numbers(from: RecordReader): readonly number[] {
 }
 
 function times<T>(from: RecordReader, read: () => T): readonly T[] {
-  return Array.from({ length: from.number() }, read)
+  return many(from.number(), read)
+}
+
+/** Array.from takes several times as long, and this is read for every host. */
+function many<T>(count: number, read: () => T): readonly T[] {
+  const all: T[] = []
+  for (let i = 0; i < count; i++) all.push(read())
+  return all
 }
 
 function sameList(a: readonly string[], b: readonly string[]): boolean {

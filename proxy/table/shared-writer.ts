@@ -6,9 +6,11 @@ import type { Certificate, Fragment, ObjectKey, Revision } from '../../protocol/
 import { Blocks } from '../memory/blocks.ts'
 import { RecordWriter } from '../memory/bytes.ts'
 import { GENERATION, GONE, HEAD, KIND_BITS, NOWHERE } from '../memory/layout.ts'
-import { behindName, nameOf } from '../memory/names.ts'
+import { behindName, nameOf, namedBy } from '../memory/names.ts'
 import { SharedMemory } from '../memory/shared-memory.ts'
 import { VersionedMap } from '../memory/versions.ts'
+import type { Entry } from './entry.ts'
+import { Objects, objectWords, readRevision, writeObject } from './objects.ts'
 import {
   COUNT,
   KIND,
@@ -18,10 +20,7 @@ import {
   fragmentOf,
   isGovernedCertificate,
   isGovernedFragment,
-  readCertificate,
-  readCertificateRevision,
   readDefault,
-  readFragment,
   readHead,
   readPlan,
   readSecrets,
@@ -59,20 +58,23 @@ export class SharedTableWriter {
   readonly memory: SharedMemory
   readonly #blocks: Blocks
   readonly #record = new RecordWriter()
-  readonly #fragments: VersionedMap
+  readonly #objects: VersionedMap
   readonly #certificates: VersionedMap
   readonly #hosts: VersionedMap
   readonly #challenges: VersionedMap
   readonly #serverNames: VersionedMap
   readonly #observed: VersionedMap
+  /** Looks at older generations, which need what they lead to. */
+  readonly #open = new Set<Objects>()
   #generation = 0
+  #fragments = 0
   #names = 0
 
   constructor(memory = SharedMemory.create()) {
     this.memory = memory
     const blocks = new Blocks(memory)
     this.#blocks = blocks
-    this.#fragments = new VersionedMap(blocks, ROOTS.fragments)
+    this.#objects = new VersionedMap(blocks, ROOTS.objects)
     this.#certificates = new VersionedMap(blocks, ROOTS.certificates)
     this.#hosts = new VersionedMap(blocks, ROOTS.hosts)
     this.#challenges = new VersionedMap(blocks, ROOTS.challenges)
@@ -82,7 +84,7 @@ export class SharedTableWriter {
 
   /** Ingresses. */
   get fragments(): number {
-    return this.#fragments.size
+    return this.#fragments
   }
 
   /** Names in rules and TLS of Ingresses. */
@@ -94,39 +96,24 @@ export class SharedTableWriter {
     return this.#certificates.size - (this.#live(this.#certificates, '') === NOWHERE ? 0 : 1)
   }
 
-  fragment(key: ObjectKey): Fragment | null {
-    const place = this.#live(this.#fragments, key)
-    return place === NOWHERE ? null : readFragment(this.memory, place)
+  /** All objects of the newest generation that is complete. To be closed: what they lead to is kept until then. */
+  objects(): Objects {
+    return new Objects(this.memory, this.#open, this.#generation)
   }
 
-  certificate(key: ObjectKey): Certificate | null {
-    const place = this.#live(this.#certificates, key)
-    return place === NOWHERE ? null : readCertificate(this.memory, place)
-  }
-
-  fragmentKeys(): readonly ObjectKey[] {
-    return atOnce(this.#keys(this.#fragments))
-  }
-
-  certificateKeys(): readonly ObjectKey[] {
-    return atOnce(this.#keys(this.#certificates)).filter(key => key !== '')
-  }
-
-  /** Of all Ingresses and Secrets. */
+  /** Of all Ingresses and Secrets that are assigned. */
   *revisions(): Generator<readonly [ObjectKey, Revision], void, void> {
     const { memory } = this
-    for (const node of this.#fragments.nodes()) yield [nameOf(memory, node), readHead(memory, node).revision]
-    for (const node of this.#certificates.nodes()) {
-      if (this.#kindOf(node) === KIND.certificate) yield [nameOf(memory, node), readCertificateRevision(memory, node)]
+    for (const node of this.#objects.nodes()) {
+      const revision = readRevision(memory, node)
+      if (revision !== null) yield [nameOf(memory, node), revision]
     }
   }
 
-  /** The revision of an Ingress or a Secret; null: it is not there. */
+  /** The revision of an Ingress or a Secret; null: none is assigned. */
   revision(key: ObjectKey): Revision | null {
-    const fragment = this.#live(this.#fragments, key)
-    if (fragment !== NOWHERE) return readHead(this.memory, fragment).revision
-    const certificate = this.#live(this.#certificates, key)
-    return certificate === NOWHERE ? null : readCertificateRevision(this.memory, certificate)
+    const node = this.#live(this.#objects, key)
+    return node === NOWHERE ? null : readRevision(this.memory, node)
   }
 
   /** A host or server name that an Ingress names, or one that is observed. */
@@ -180,9 +167,9 @@ export class SharedTableWriter {
    */
   *steps(update: TableUpdate, served: number): Steps<Written> {
     const generation = this.#generation + 1
-    yield* this.#blocks.collect(served, generation)
-    const certificates = yield* this.#applyCertificates(update, generation)
-    yield* this.#applyFragments(update, generation)
+    const oldest = Math.min(served, ...[...this.#open].map(objects => objects.generation))
+    yield* this.#blocks.collect(oldest, generation)
+    const certificates = yield* this.#applyObjects(update, generation)
     if (update.observed !== null) yield* this.#observe(update.observed, generation)
     this.#generation = generation
     return { generation, certificates }
@@ -193,29 +180,93 @@ export class SharedTableWriter {
     return atOnce(this.steps(update, served))
   }
 
-  *#applyCertificates({ certificates, reset }: TableUpdate, generation: number): Steps<readonly ObjectKey[]> {
-    const [named, changed] = [new Set<ObjectKey>(), new Set<ObjectKey>()]
-    for (const certificate of certificates.upsert) {
-      const { key } = certificate
-      named.add(key)
-      if (this.#putCertificate(certificate, generation)) changed.add(key)
-      if (certificate.isDefault === true) this.#setDefault(key, generation)
-      else this.#unsetDefault(key, generation)
+  /** @returns certificates that came, changed or went */
+  *#applyObjects({ objects, reset }: TableUpdate, generation: number): Steps<readonly ObjectKey[]> {
+    const gone = new Set(reset ? yield* this.#keys(this.#objects) : objects.remove)
+    const certificates = new Set<ObjectKey>()
+    for (const entry of objects.upsert) {
+      const { key } = entry.assignment
+      gone.delete(key)
+      if (this.#putObject(entry, generation)) certificates.add(key)
       yield
     }
-    for (const key of reset ? yield* this.#keys(this.#certificates) : certificates.remove) {
-      if (named.has(key) || key === '') continue
-      if (this.#delete(this.#certificates, key, generation)) changed.add(key)
-      this.#unsetDefault(key, generation)
+    for (const key of gone) {
+      if (this.#removeObject(key, generation)) certificates.add(key)
       yield
     }
-    return [...changed]
+    return [...certificates]
   }
 
-  /** @returns false: it is there already */
-  #putCertificate(certificate: Certificate, generation: number): boolean {
+  /** @returns a certificate came, changed or went */
+  #putObject(entry: Entry, generation: number): boolean {
+    const { key } = entry.assignment
+    const node = this.#live(this.#objects, key)
+    const before = node === NOWHERE ? NOWHERE : namedBy(this.memory, node)
+    const record = this.#putRecord(key, entry.payload, before, generation)
+    writeObject(this.#record, entry, record)
+    if (node === NOWHERE || !this.#isSame(node, objectWords(this.memory, node))) {
+      if (node !== NOWHERE) this.#blocks.retire(node, objectWords(this.memory, node), generation)
+      this.#objects.set(this.#store(), generation)
+    }
+    const kinds = [before, record].map(place => (place === NOWHERE ? null : this.#kindOf(place)))
+    return before !== record && kinds.includes(KIND.certificate)
+  }
+
+  /** What the object says. @returns where; as before, if that says the same */
+  #putRecord(key: ObjectKey, payload: Entry['payload'], before: number, generation: number): number {
+    const kind = payload === null ? KIND.name : 'chain' in payload ? KIND.certificate : KIND.fragment
+    const same = before !== NOWHERE && this.#kindOf(before) === kind
+    if (before !== NOWHERE && !same) this.#removeRecord(before, generation)
+    const old = same ? before : NOWHERE
+    if (payload !== null) {
+      return 'chain' in payload
+        ? this.#putCertificate(payload, generation)
+        : this.#putFragment(payload, old, generation)
+    }
+    if (old !== NOWHERE) return old
+    this.#record.begin()
+    this.#record.node(key, KIND.name)
+    return this.#store()
+  }
+
+  /** @returns it was a certificate */
+  #removeObject(key: ObjectKey, generation: number): boolean {
+    const node = this.#live(this.#objects, key)
+    if (node === NOWHERE) return false
+    const record = namedBy(this.memory, node)
+    const isCertificate = this.#kindOf(record) === KIND.certificate
+    this.#objects.delete(key, generation)
+    this.#blocks.retire(node, objectWords(this.memory, node), generation)
+    this.#removeRecord(record, generation)
+    return isCertificate
+  }
+
+  #removeRecord(record: number, generation: number): void {
+    const key = nameOf(this.memory, record)
+    switch (this.#kindOf(record)) {
+      case KIND.certificate:
+        this.#delete(this.#certificates, key, generation)
+        this.#unsetDefault(key, generation)
+        break
+      case KIND.fragment: {
+        const old = this.#sharesOf(record)
+        this.#fragments--
+        this.#blocks.retire(record, old.plan.words, generation)
+        this.#exchange(old, null, generation)
+        break
+      }
+      default:
+        this.#blocks.retire(record, recordWords(this.memory, record), generation)
+    }
+  }
+
+  #putCertificate(certificate: Certificate, generation: number): number {
+    const { key } = certificate
     writeCertificate(this.#record, certificate)
-    return this.#put(this.#certificates, certificate.key, generation)
+    this.#put(this.#certificates, key, generation)
+    if (certificate.isDefault === true) this.#setDefault(key, generation)
+    else this.#unsetDefault(key, generation)
+    return this.#certificates.newest(key)
   }
 
   #setDefault(key: ObjectKey, generation: number): void {
@@ -228,42 +279,23 @@ export class SharedTableWriter {
     if (node !== NOWHERE && readDefault(this.memory, node) === key) this.#delete(this.#certificates, '', generation)
   }
 
-  *#applyFragments({ fragments, reset }: TableUpdate, generation: number): Steps<void> {
-    const named = new Set<ObjectKey>()
-    for (const fragment of fragments.upsert) {
-      named.add(fragment.key)
-      this.#putFragment(fragment, generation)
-      yield
-    }
-    for (const key of reset ? yield* this.#keys(this.#fragments) : fragments.remove) {
-      if (!named.has(key)) this.#removeFragment(key, generation)
-      yield
-    }
-  }
-
-  #putFragment(fragment: Fragment, generation: number): void {
+  /** @param before where its record is; NOWHERE: there is none */
+  #putFragment(fragment: Fragment, before: number, generation: number): number {
     const plan = writeFragment(this.#record, fragment)
-    const before = this.#live(this.#fragments, fragment.key)
     const old = before === NOWHERE ? null : this.#sharesOf(before)
-    if (old !== null && this.#isWritten(old, plan)) return
+    if (old !== null && this.#isWritten(old, plan)) return before
     const place = this.#store()
     const next: Shares = {
       challenges: fragment.challenges === true,
       plan: { hosts: plan.hosts.map(at => place + at), names: plan.names.map(at => place + at), words: plan.words },
       place,
     }
-    if (old !== null) this.#blocks.retire(old.place, old.plan.words, generation)
-    this.#fragments.set(place, generation)
+    if (old === null) this.#fragments++
+    else this.#blocks.retire(old.place, old.plan.words, generation)
+    // It is no node of a map; what readers made of it is told from what they make of another one by it.
+    this.memory.words[place + GENERATION] = generation
     this.#exchange(old, next, generation)
-  }
-
-  #removeFragment(key: ObjectKey, generation: number): void {
-    const place = this.#live(this.#fragments, key)
-    if (place === NOWHERE) return
-    const old = this.#sharesOf(place)
-    this.#blocks.retire(place, old.plan.words, generation)
-    this.#fragments.delete(key, generation)
-    this.#exchange(old, null, generation)
+    return place
   }
 
   #sharesOf(place: number): Shares {
@@ -392,15 +424,20 @@ export class SharedTableWriter {
   #put(map: VersionedMap, name: string, generation: number): boolean {
     const node = this.#live(map, name)
     if (node !== NOWHERE) {
-      const { words } = this.#record
       const size = recordWords(this.memory, node)
-      let same = words.length === size
-      for (let at = HEAD; same && at < size; at++) same = words[at] === this.memory.word(node + at)
-      if (same) return false
+      if (this.#isSame(node, size)) return false
       this.#blocks.retire(node, size, generation)
     }
     map.set(this.#store(), generation)
     return true
+  }
+
+  /** The record under the writer's hands says what this one says. */
+  #isSame(node: number, size: number): boolean {
+    const { words } = this.#record
+    let same = words.length === size
+    for (let at = HEAD; same && at < size; at++) same = words[at] === this.memory.word(node + at)
+    return same
   }
 
   /** @returns false: it is not there */

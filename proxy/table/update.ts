@@ -3,7 +3,9 @@
  * proxy/stream produces updates and consumes counters; proxy/workers does the opposite. Neither knows more of the other.
  */
 import type { TicketSecrets } from '../frontdoor/ticket-keys.ts'
-import type { Certificate, Fragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
+import type { ObjectKey, ServiceKey } from '../../protocol/objects.ts'
+import type { Entry } from './entry.ts'
+import type { Objects } from './objects.ts'
 
 /** As EndpointTable. A Map: an object of 100 000 names takes a tenth of a second whenever somebody asks for its keys. */
 export type Addresses = ReadonlyMap<ServiceKey, readonly string[]>
@@ -12,14 +14,9 @@ export type Addresses = ReadonlyMap<ServiceKey, readonly string[]>
 export interface TableUpdate {
   /** True: a full replacement, whatever is not named below is gone. */
   readonly reset: boolean
-  readonly fragments: {
-    /** New or changed; replaces the fragment of the same key. */
-    readonly upsert: readonly Fragment[]
-    readonly remove: readonly ObjectKey[]
-  }
-  readonly certificates: {
-    /** New or changed; replaces the certificate of the same key. */
-    readonly upsert: readonly Certificate[]
+  readonly objects: {
+    /** New or changed; replaces the one of the same key. */
+    readonly upsert: readonly Entry[]
     readonly remove: readonly ObjectKey[]
   }
   readonly endpoints: {
@@ -33,8 +30,7 @@ export interface TableUpdate {
 /** An update that changes nothing: spread it and fill in what there is. */
 export const EMPTY_UPDATE: TableUpdate = {
   reset: false,
-  fragments: { upsert: [], remove: [] },
-  certificates: { upsert: [], remove: [] },
+  objects: { upsert: [], remove: [] },
   endpoints: { upsert: new Map(), remove: [] },
   observed: null,
 }
@@ -50,12 +46,18 @@ export interface Published {
 
 export interface TableSink {
   /**
-   * Resolves when EVERY worker serves it: acknowledgements to the operator rely on that. Calls may overlap; they are
+   * Resolves with its generation when EVERY worker serves it: acknowledgements to the operator rely on that. Calls may overlap; they are
    * applied in the order of the calls. A worker that dies meanwhile is replaced by one that starts from the new table,
    * which counts as applied. A failure to apply is a defect and ends the worker; it rejects where an
    * update could not be written at all, and then with every later one, too.
    */
-  apply(update: TableUpdate): Promise<void>
+  apply(update: TableUpdate): Promise<number>
+
+  /** Resolves when all that was given is written, whether a worker serves it yet or not. @throws if some of it could not be */
+  written(): Promise<void>
+
+  /** The objects as they are written by now. To be closed. */
+  objects(): Objects
 }
 
 export interface TicketSink {

@@ -130,6 +130,21 @@ describe('WorkerFleet', () => {
     await fleet.stop()
   })
 
+  it('says when an update is written, and when it is served, of which generation', async () => {
+    const fleet = await start()
+    await fleet.apply(EMPTY_UPDATE)
+    for (const worker of workers) worker.silent = true
+    const applied = fleet.apply(upsert(fragment('web', [host('a.example', path('Prefix /'))])))
+    await fleet.written()
+    const objects = fleet.objects()
+    expect([objects.generation, objects.revision('Ingress/ns/web')]).toEqual([2, 'r1'])
+    for (const worker of workers) worker.silent = false
+    const next = fleet.apply(upsert(fragment('web', [], { revision: 'r2' })))
+    expect(await Promise.all([applied, next])).toEqual([2, 3])
+    expect([objects.revision('Ingress/ns/web'), fleet.objects().revision('Ingress/ns/web')]).toEqual(['r1', 'r2'])
+    await fleet.stop()
+  })
+
   /** So many Ingresses, each with a Service of its own. */
   const named = (count: number): TableUpdate => {
     const names = Array.from({ length: count }, (_, n) => `web-${n}`)
@@ -181,7 +196,7 @@ describe('WorkerFleet', () => {
     const applied = fleet.apply(named(1_200))
     await jest.advanceTimersByTimeAsync(100)
     await applied
-    const updates: Promise<void>[] = []
+    const updates: Promise<number>[] = []
     // With its first piece.
     onUpdate = worker => {
       if (worker !== workers[2] || updates.length > 0) return

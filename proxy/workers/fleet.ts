@@ -4,6 +4,7 @@ import type { Worker } from 'node:worker_threads'
 import { DataPlaneError, errorCode } from '../errors.ts'
 import type { CountsDelta } from '../report/counts.ts'
 import type { TicketSecrets } from '../frontdoor/ticket-keys.ts'
+import type { Objects } from '../table/objects.ts'
 import type { Published, TableSink, TableUpdate, TicketSink } from '../table/update.ts'
 import type { UpstreamCounts } from '../upstream/endpoint-counters.ts'
 import type { ProbeAnswer, ProbeRequest } from '../probe/self.ts'
@@ -87,7 +88,9 @@ export class WorkerFleet implements TableSink, TicketSink {
   #waiters: { readonly done: () => boolean; readonly resolve: () => void }[] = []
   #sequence = 0
   /** Ends when the update before is on its way, with all of its pieces. */
-  #turn: Promise<void> = Promise.resolve()
+  #turn: Promise<unknown> = Promise.resolve()
+  /** Of the newest update. */
+  #written: Promise<unknown> = Promise.resolve()
   #flushSequence = 0
   #questionSequence = 0
   readonly #questions = new Map<number, (slot: Slot, explained: Explained) => void>()
@@ -206,19 +209,28 @@ export class WorkerFleet implements TableSink, TicketSink {
   }
 
   /**
-   * Resolves when every worker serves the update. Workers that are being replaced start from a table that has it. The
-   * first one is the first table, and lets the workers listen.
+   * Resolves with its generation when every worker serves the update. Workers that are being replaced start from a table that has
+   * it. The first one is the first table, and lets the workers listen.
    */
-  async apply(update: TableUpdate): Promise<void> {
-    const sent = this.#turn.then(() => this.#sendInTurn(update))
+  async apply(update: TableUpdate): Promise<number> {
+    const written = this.#turn.then(() => this.#write(update))
+    const sent = written.then(pieces => this.#sendInTurn(pieces))
+    this.#written = written
     // An update that could not be sent must not keep the next ones back.
-    this.#turn = sent.then(
-      () => undefined,
-      () => undefined,
-    )
-    await this.#servedByAll(await sent)
+    this.#turn = sent.catch(() => undefined)
+    const { sequence, generation } = await sent
+    await this.#servedByAll(sequence)
     this.#appliedAt = Date.now()
     if (this.listening > 0) this.#opened.resolve()
+    return generation
+  }
+
+  async written(): Promise<void> {
+    await this.#written
+  }
+
+  objects(): Objects {
+    return this.table.objects()
   }
 
   /** Resolves when every worker sent what it counted, or after the time (milliseconds): a busy worker sends it later. */
@@ -339,13 +351,14 @@ export class WorkerFleet implements TableSink, TicketSink {
   }
 
   /**
-   * Writes it, and tells the workers when all is written; of many Services in many messages, each when the one before is taken: between
-   * two a worker serves traffic.
-   * @returns the number of the last message
+   * Tells the workers what is written; of many Services in many messages, each when the one before is taken: between two a worker
+   * serves traffic.
+   * @returns the number of the last message, and the generation that it is of
    */
-  async #sendInTurn(update: TableUpdate): Promise<number> {
+  async #sendInTurn(pieces: readonly Published[]): Promise<{ readonly sequence: number; readonly generation: number }> {
+    const { generation } = this.table
     let wait = false
-    for (const published of await this.#write(update)) {
+    for (const published of pieces) {
       const sent = this.#sequence
       if (wait) await this.#within(PIECE_WAIT_MS, () => this.#took(sent))
       wait = true
@@ -354,7 +367,7 @@ export class WorkerFleet implements TableSink, TicketSink {
     // Only now: half of a first table is worse than none.
     if (this.#draining === 'no') this.#open = true
     this.#invite()
-    return this.#sequence
+    return { sequence: this.#sequence, generation }
   }
 
   /**

@@ -1,5 +1,6 @@
 /** What the pod serves, as the main thread keeps it: the table in memory that workers share, and the endpoints that they are told of. */
 import type { ObjectKey, Revision, ServiceKey } from '../../protocol/objects.ts'
+import type { Objects } from '../table/objects.ts'
 import { SharedTableWriter } from '../table/shared-writer.ts'
 import type { Published, TableUpdate } from '../table/update.ts'
 import { atOnce, chunks, type Steps } from '../turns.ts'
@@ -66,15 +67,21 @@ export class MasterTable {
     }
   }
 
+  /** The objects of the newest generation. To be closed. */
+  objects(): Objects {
+    return this.#table.objects()
+  }
+
   /** Everything as one update: what tests compare tables by. */
   snapshot(): TableUpdate {
-    const table = this.#table
+    const objects = this.objects()
+    const entries = [...objects.entries()]
+    objects.close()
     return {
       reset: true,
-      fragments: { upsert: table.fragmentKeys().flatMap(key => table.fragment(key) ?? []), remove: [] },
-      certificates: { upsert: table.certificateKeys().flatMap(key => table.certificate(key) ?? []), remove: [] },
+      objects: { upsert: entries, remove: [] },
       endpoints: { upsert: new Map(this.#endpoints), remove: [] },
-      observed: table.observed(),
+      observed: this.#table.observed(),
     }
   }
 

@@ -4,6 +4,7 @@ import { parseObjectKey } from '../../../protocol/ids.ts'
 import type { Checksums, DeltaMessage, EndpointTable, Refusal, StreamMessage } from '../../../protocol/messages.ts'
 import type { Assignment, Certificate, Fragment, ObjectKey, Revision } from '../../../protocol/objects.ts'
 import { fragment, host, path } from '../../table/testing/fixtures.ts'
+import type { Objects } from '../../table/objects.ts'
 import type { TableSink, TableUpdate } from '../../table/update.ts'
 import { MasterTable } from '../../workers/master-table.ts'
 import type { StreamLog } from '../log.ts'
@@ -88,11 +89,19 @@ export class FakeSink implements TableSink {
   readonly updates: TableUpdate[] = []
   #held: (() => void)[] | null = null
 
-  apply(update: TableUpdate): Promise<void> {
+  apply(update: TableUpdate): Promise<number> {
     this.updates.push(update)
-    this.table.apply(update)
+    const { generation } = this.table.apply(update)
     const held = this.#held
-    return held === null ? Promise.resolve() : new Promise(resolve => held.push(resolve))
+    return held === null ? Promise.resolve(generation) : new Promise(resolve => held.push(() => resolve(generation)))
+  }
+
+  written(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  objects(): Objects {
+    return this.table.objects()
   }
 
   /** From now on nothing is confirmed. */

@@ -9,6 +9,7 @@ import type {
   TlsFragment,
 } from '../../../protocol/objects.ts'
 import { normaliseRoutePath } from '../../../protocol/normalise-path.ts'
+import type { Entry } from '../entry.ts'
 import { EMPTY_UPDATE, type TableUpdate } from '../update.ts'
 
 /** `Prefix /foo`, normalised as the operator does it, to `ns/web:80` or to the Service given. */
@@ -42,12 +43,22 @@ export function certificate(
   return { key: `Secret/ns/${name}`, revision: 'r1', governed: false, chain: name, privateKey: '', keyType, ...more }
 }
 
-export function upsert(...fragments: readonly Fragment[]): TableUpdate {
-  return { ...EMPTY_UPDATE, fragments: { upsert: fragments, remove: [] } }
+/** Released to everybody. Nobody looks at the digest. */
+export function released(payload: Fragment | Certificate): Entry {
+  const { key, revision } = payload
+  const id = `${key.split('/').slice(1).join('/')}:${revision}`
+  return {
+    assignment: { key, id, announced: revision, current: revision, assigned: revision, digest: '' },
+    payload,
+  }
+}
+
+export function upsert(...payloads: readonly (Fragment | Certificate)[]): TableUpdate {
+  return { ...EMPTY_UPDATE, objects: { upsert: payloads.map(released), remove: [] } }
 }
 
 export function remove(...names: readonly string[]): TableUpdate {
-  return { ...EMPTY_UPDATE, fragments: { upsert: [], remove: names.map(name => `Ingress/ns/${name}`) } }
+  return { ...EMPTY_UPDATE, objects: { upsert: [], remove: names.map(name => `Ingress/ns/${name}`) } }
 }
 
 export function endpoints(upserted: EndpointTable, removed: readonly string[] = []): TableUpdate {
@@ -55,7 +66,8 @@ export function endpoints(upserted: EndpointTable, removed: readonly string[] = 
 }
 
 export function certificates(upserted: readonly Certificate[], removed: readonly string[] = []): TableUpdate {
-  return { ...EMPTY_UPDATE, certificates: { upsert: upserted, remove: removed.map(name => `Secret/ns/${name}`) } }
+  const remove = removed.map(name => `Secret/ns/${name}`)
+  return { ...EMPTY_UPDATE, objects: { upsert: upserted.map(released), remove } }
 }
 
 export function observed(...hosts: readonly string[]): TableUpdate {

@@ -384,7 +384,7 @@ export function tableCases(name: string, create: (clusters?: FakeClusters) => Ta
       const { cluster } = table.route('a.example', '/x') ?? {}
       // It is never without a holder, or its connections would be lost.
       const moved = fragment('new', [host('a.example', path('Prefix /x', 'two'))])
-      table.apply({ ...EMPTY_UPDATE, fragments: { upsert: [moved], remove: ['Ingress/ns/web'] } })
+      table.apply({ ...EMPTY_UPDATE, objects: { ...upsert(moved).objects, remove: ['Ingress/ns/web'] } })
       expect(table.route('a.example', '/x')?.cluster).toBe(cluster)
       table.apply({ ...EMPTY_UPDATE, reset: true })
       expect([table.route('a.example', '/x'), table.route('b.example', '/'), clusters.counts]).toEqual([null, null, {}])
@@ -494,7 +494,7 @@ export function tableCases(name: string, create: (clusters?: FakeClusters) => Ta
     it('lets no Secret survive a reset that does not name it', () => {
       const table = create()
       const web = fragment('web', [], { tls: [tls('ec', 'a.example')] })
-      table.apply({ ...upsert(web), certificates: { upsert: [ec], remove: [] } })
+      table.apply(upsert(web, ec))
       table.apply({ ...upsert(web), reset: true })
       expect(names(table, 'a.example')).toEqual([])
     })
@@ -592,8 +592,10 @@ export function tableCases(name: string, create: (clusters?: FakeClusters) => Ta
           for (const update of updates) {
             table.apply(update)
             if (update.reset) model.clear()
-            for (const key of update.fragments.remove) model.delete(key)
-            for (const f of update.fragments.upsert) model.set(f.key, f)
+            for (const key of update.objects.remove) model.delete(key)
+            for (const { payload } of update.objects.upsert) {
+              if (payload !== null && 'hosts' in payload) model.set(payload.key, payload)
+            }
           }
           for (const [name_, elements] of requests) {
             const normal = normalisePath(`/${elements.join('/')}`)
