@@ -190,10 +190,10 @@ export class VersionedMap {
   }
 }
 
-/** Few are used, so that a map that grows by half is not crowded again. */
+/** At most half of them are used, so that a map may grow by two fifths before it is crowded again. */
 function slotsFor(names: number): number {
   let count = LEAST_SLOTS
-  while (names * 3 > count) count *= 2
+  while (names * 2 > count) count *= 2
   return count
 }
 

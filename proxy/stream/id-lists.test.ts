@@ -109,9 +109,9 @@ describe('withIds', () => {
     expect(textsOf(few)).toEqual(ids.filter((_, i) => i % 100 === 0))
     expect(few.pieces).toHaveLength(1)
     const same = listOf([...ids.slice(0, 600), ...new Array<string>(3_000).fill(ids[300]!)])
-    expect(textsOf(atOnce(stepsOf(same, new Array<string>(2_999).fill(ids[300]!), [])))).toEqual(
-      [...ids.slice(0, 600), ids[300]!].sort(),
-    )
+    const left = textsOf(atOnce(stepsOf(same, new Array<string>(2_999).fill(ids[300]!), [])))
+    expect(left.length).toBe(601)
+    expect(left).toEqual([...ids.slice(0, 600), ids[300]!].sort())
   })
 })
 

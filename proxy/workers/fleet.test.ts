@@ -134,14 +134,19 @@ describe('WorkerFleet', () => {
     const fleet = await start()
     await fleet.apply(EMPTY_UPDATE)
     for (const worker of workers) worker.silent = true
-    const applied = fleet.apply(upsert(fragment('web', [host('a.example', path('Prefix /'))])))
-    await fleet.written()
+    const applied = fleet.apply(named(1_200))
+    let written = false
+    void fleet.written().then(() => (written = true))
+    while (!written) await jest.advanceTimersByTimeAsync(0)
+    // Before the workers were told of more than the first Services.
+    expect(workers.map(({ updates }) => updates.length)).toEqual([2, 2])
     const objects = fleet.objects()
-    expect([objects.generation, objects.revision('Ingress/ns/web')]).toEqual([2, 'r1'])
+    expect([objects.generation, objects.revision('Ingress/ns/web-7')]).toEqual([2, 'r1'])
     for (const worker of workers) worker.silent = false
-    const next = fleet.apply(upsert(fragment('web', [], { revision: 'r2' })))
+    const next = fleet.apply(upsert(fragment('web-7', [], { revision: 'r2' })))
+    await jest.advanceTimersByTimeAsync(2_000)
     expect(await Promise.all([applied, next])).toEqual([2, 3])
-    expect([objects.revision('Ingress/ns/web'), fleet.objects().revision('Ingress/ns/web')]).toEqual(['r1', 'r2'])
+    expect([objects.revision('Ingress/ns/web-7'), fleet.objects().revision('Ingress/ns/web-7')]).toEqual(['r1', 'r2'])
     await fleet.stop()
   })
 
