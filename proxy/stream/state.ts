@@ -20,7 +20,7 @@ export interface StateHead {
 }
 
 export interface StreamState extends StateHead {
-  readonly objects: Pick<Objects, 'entry' | 'keys'>
+  readonly objects: Pick<Objects, 'entry'> & { readonly keys: () => Iterable<ObjectKey> }
 }
 
 export const EMPTY_STATE: StateHead = {

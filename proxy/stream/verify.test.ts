@@ -8,7 +8,7 @@ import type { Entry } from '../table/entry.ts'
 import { checksumsOf, delta, entry, hashOf, partsOf, site, unassigned } from './testing/messages.ts'
 import { TestState } from './testing/state.ts'
 import { inPortions } from '../turns.ts'
-import { proveSnapshot, verifyDelta, verifySnapshot } from './verify.ts'
+import { proveDelta, proveSnapshot, verifyDelta, verifySnapshot } from './verify.ts'
 import type { SnapshotParts, Verdict } from './verify.ts'
 
 const web = entry(site('web'))
@@ -132,6 +132,16 @@ describe('a proof in portions', () => {
       expect(verdict).toEqual(verifySnapshot(NOTHING, partsOf(entries), announced(many)))
       expect(verdict.ok).toBe(entries === many)
     }
+  })
+
+  it('takes a step for each object that a delta removes, to drop it and to say what that changes', () => {
+    const { state } = holding(many)
+    let steps = 0
+    const proof = proveDelta(state, delta(many, []))
+    let step = proof.next()
+    for (; step.done !== true; step = proof.next()) steps++
+    expect(step.value.ok).toBe(true)
+    expect(steps).toBeGreaterThanOrEqual(2 * many.length)
   })
 
   it('lets the loop turn between small steps', async () => {

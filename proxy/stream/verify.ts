@@ -72,9 +72,12 @@ export function* proveDelta(served: StreamState, delta: Delta): Proof {
   const hash = new StateHash(served.hash)
   const gone: Record<ObjectKind, string[]> = { Ingress: [], Secret: [] }
   const come: Record<ObjectKind, string[]> = { Ingress: [], Secret: [] }
+  // Read once: one Ingress may have thousands of hosts.
+  const dropped = new Map<ObjectKey, Entry>()
   const drop = (key: ObjectKey): boolean => {
     const before = served.objects.entry(key)
     if (before === null) return false
+    dropped.set(key, before)
     hash.toggle(before.assignment)
     gone[parseObjectKey(key).kind].push(before.assignment.id)
     return true
@@ -83,6 +86,7 @@ export function* proveDelta(served: StreamState, delta: Delta): Proof {
   for (const key of removed) {
     if (built.entries.has(key)) return refuse('AssignmentInvalid', key, `${key} is both assigned and removed`)
     if (!drop(key)) return refuse('AssignmentInvalid', key, `${key} is removed but was never assigned`)
+    yield
   }
   for (const [key, { assignment }] of built.entries) {
     drop(key)
@@ -98,7 +102,9 @@ export function* proveDelta(served: StreamState, delta: Delta): Proof {
     Ingress: yield* withIds(served.ids.Ingress, gone.Ingress, come.Ingress),
     Secret: yield* withIds(served.ids.Secret, gone.Secret, come.Secret),
   }
-  return yield* conclude(served, { removed: [...removed], upsert: built.entries, counts, ids, hash }, delta)
+  const objects: StreamState['objects'] = { entry: key => dropped.get(key) ?? null, keys: () => dropped.keys() }
+  const made = { removed: [...removed], upsert: built.entries, counts, ids, hash }
+  return yield* conclude({ ...served, objects }, made, delta)
 }
 
 type Built = { readonly ok: true; readonly entries: Map<ObjectKey, Entry> } | Extract<Verdict, { ok: false }>
