@@ -51,10 +51,12 @@ export function readObject(memory: SharedMemory, node: number): Entry {
   const id = (flags & ID) === 0 ? usualId(key, announced) : from.text()
   const assignment = (digest: string | null): Assignment => ({ key, id, announced, current, assigned, digest })
   if (assigned === null) return { assignment: assignment(null), payload: null }
-  const payload =
-    (flags & TEXT) === 0
-      ? readPayload(memory, namedBy(memory, node))
-      : (JSON.parse(from.text()) as Fragment | Certificate)
+  if ((flags & TEXT) !== 0) {
+    // It is kept as the canonical JSON; what is parsed may have its keys in another order, those that are numbers first.
+    const text = from.text()
+    return { assignment: assignment(sha256(text)), payload: JSON.parse(text) as Fragment | Certificate }
+  }
+  const payload = readPayload(memory, namedBy(memory, node))
   // Its keys are in order (records.ts): this is the canonical JSON.
   return { assignment: assignment(sha256(JSON.stringify(payload))), payload }
 }
