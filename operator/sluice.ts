@@ -102,6 +102,8 @@ export class SluiceOperator extends OperatorBase {
   readonly events: KubeEventRecorder
   readonly #checksums: Readonly<Record<ObjectKind, Checksums>>
   #scheduled = false
+  /** This turn of the event loop had its slice. */
+  #isEarly = false
   #flushed = false
   /** What was looked at before everything was. */
   readonly #begun: PipelineChange[] = []
@@ -140,7 +142,10 @@ export class SluiceOperator extends OperatorBase {
       mayWrite,
       keys: options.keys,
       recover: (key, chain) => this.#recover(key, chain),
-      changed: keys => this.#touch(keys),
+      changed: keys => {
+        this.pipeline.touchFirst(keys)
+        this.#schedule()
+      },
       unreadable: error => this.#sayUnreadable(error),
     })
     this.pipeline = new Pipeline({
@@ -306,7 +311,7 @@ export class SluiceOperator extends OperatorBase {
       },
       {
         objects: keys => this.#touch(keys),
-        namespace: name => this.#touchLater([...this.#caches.keysIn(name), ...this.pipeline.goneIn(name)]),
+        namespace: name => this.#touch([...this.#caches.keysIn(name), ...this.pipeline.goneIn(name)]),
         everyIngress: () => this.#touchLater(this.#caches.ingresses.keys()),
         service: name => {
           this.pipeline.touchService(name)
@@ -403,6 +408,10 @@ export class SluiceOperator extends OperatorBase {
 
   /** From within what something else waits for. A defect ends the process, as it does in a turn of its own: nobody may catch it here. */
   #flushEarly(): void {
+    // One slice of a turn: many records may be stored by one write.
+    if (this.#isEarly) return
+    this.#isEarly = true
+    setImmediate(() => (this.#isEarly = false))
     try {
       this.#flushScheduled()
     } catch (error) {
@@ -440,7 +449,8 @@ export class SluiceOperator extends OperatorBase {
     this.#give(change.services, first || observed)
     this.leader.viewed(change.viewed)
     // What is on its way waits for endpoints, or lost them.
-    if (change.services.length > 0) this.leader.viewed([...this.#rollouts.open()].map(({ object }) => object))
+    const referring = new Set(this.pipeline.referringTo(change.services))
+    this.leader.viewed([...referring].filter(key => this.#rollouts.isOpen(key)))
     this.#checkHeld()
     this.#checkDefault()
     if (!this.pipeline.idle) this.#schedule()

@@ -232,6 +232,9 @@ export class ChecksumGate<T extends Identified> {
 
   /** Index of the newest state with this checksum; null: none has it. */
   #newestWith(checksum: string, oldest: number): number | null {
+    // What was published from here is known already: states that came since need no look.
+    const known = this.#states.findLastIndex(({ ids }) => ids.knownChecksum === checksum)
+    if (known >= oldest) return known
     for (let i = this.#states.length - 1; i >= oldest; i--) {
       if (this.#states[i]?.ids.checksum === checksum) return i
     }

@@ -47,6 +47,11 @@ export class IdSet implements Iterable<string> {
     for (const { ids } of this.#chunks) yield* ids
   }
 
+  /** Null: nobody has asked for it. */
+  get knownChecksum(): string | null {
+    return this.#checksum
+  }
+
   /** `idsChecksum` of protocol/hash.ts. */
   get checksum(): string {
     if (this.#checksum !== null) return this.#checksum

@@ -29,6 +29,8 @@ let lost: boolean
 let named: boolean
 /** Rollouts under way, by their object. */
 let open: { readonly object: ObjectKey }[]
+/** So often the store has what views do not show yet. */
+let behind: number
 /** A report has figures that count. */
 let moved: boolean
 
@@ -42,6 +44,7 @@ beforeEach(() => {
   ;[lost, named] = [false, false]
   open = []
   moved = true
+  behind = 0
   view = viewOf()
   kept = () => Promise.resolve('settled')
   load = () => Promise.resolve()
@@ -59,7 +62,12 @@ beforeEach(() => {
   const parts: { readonly [Part in keyof LeaderParts]: unknown } = {
     client: {},
     events: { event: note('event') },
-    pipeline: { view: () => view, views: () => (view === null ? [] : [view]), isNamed: () => named },
+    pipeline: {
+      view: () => view,
+      views: () => (view === null ? [] : [view]),
+      isNamed: () => named,
+      isBehind: () => (behind > 0 ? behind-- > 0 : false),
+    },
     store: {
       load: () => load(),
       all: () => [],
@@ -199,6 +207,22 @@ describe('a leader', () => {
     leader.reported({ ...said(), isNewState: true }, NOTHING)
     await clock.advance(1_000)
     expect(log).toEqual(['checksum status', 'checksum status'])
+  })
+
+  it('decides nothing on views that are older than the store, at its begin and later', async () => {
+    behind = 3
+    await leader.start()
+    expect(behind).toBe(0)
+    await settle()
+    expect(log).toContain(`drive ${WEB}`)
+    log.length = 0
+    behind = 2
+    leader.viewed([WEB])
+    await settle()
+    await clock.advance(20)
+    expect(log).toEqual([])
+    await clock.advance(20)
+    expect(log).toContain(`drive ${WEB}`)
   })
 
   it('does not begin any more if it was stopped while it read', async () => {

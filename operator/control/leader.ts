@@ -105,7 +105,8 @@ export class Leader {
     const term = ++this.#term
     await store.load()
     // What was read goes through the pipeline first: the views are what is decided by.
-    await new Promise<void>(resolve => setImmediate(resolve))
+    do await new Promise<void>(resolve => setImmediate(resolve))
+    while (term === this.#term && pipeline.isBehind())
     if (term !== this.#term) return
     this.#fresh = store.isComplete
       ? new Set()
@@ -180,8 +181,9 @@ export class Leader {
     const left = this.#figuresAt + FIGURES_EVERY_MS - now
     let isLooked = false
     for (const key of this.#watched()) {
+      const isMoved = driver.isMovedBy(key, report)
       if (objects.has(key)) this.#objects.add(key)
-      else if (driver.isMovedBy(key, report)) {
+      else if (isMoved) {
         this.#objects.addAfter(key, left)
         isLooked = true
       }

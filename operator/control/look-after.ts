@@ -15,7 +15,7 @@ import { isRollingOut } from './starter.ts'
 import type { Starter } from './starter.ts'
 
 export interface LookAfterParts {
-  readonly pipeline: Pick<Pipeline, 'view'>
+  readonly pipeline: Pick<Pipeline, 'view' | 'isBehind'>
   readonly writer: Pick<ObjectWriter, 'forget' | 'stale'>
   readonly keeper: Pick<Keeper, 'keep' | 'forget'>
   readonly starter: Pick<Starter, 'start' | 'sweep'>
@@ -26,12 +26,16 @@ export interface LookAfterParts {
   readonly refused: (view: ObjectView, what: string, error: Error) => void
 }
 
+/** What the store has is looked at before anything else. Milliseconds. */
+const BEHIND_MS = 20
 /** A write shows by its watch event; if that is late, look again after so many milliseconds. */
 export const SAFETY_MS = 2_000
 
 /** @throws KubeError, NotLeaderError: what failed first, after everything else was done */
 export async function lookAfter(key: ObjectKey, parts: LookAfterParts): Promise<ReconcileResult | void> {
   const { pipeline, writer, keeper, starter, driver, rollouts, addresses, refused } = parts
+  // What is stored was decided later than what the view shows: a decision on that would undo it.
+  if (pipeline.isBehind(key)) return { requeueAfterMs: BEHIND_MS }
   const view = pipeline.view(key)
   if (view === null) {
     writer.forget(key)

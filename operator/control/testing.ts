@@ -149,7 +149,7 @@ export class LeaderProcess {
       mayWrite,
       keys: STORE_KEYS,
       recover: () => null,
-      changed: keys => this.pipeline.touch(keys),
+      changed: keys => this.pipeline.touchFirst(keys),
       unreadable: error => this.errors.push(error.message),
     })
     this.pipeline = new Pipeline({

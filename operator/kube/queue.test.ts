@@ -49,19 +49,30 @@ describe('what is urgent', () => {
 
   it('comes before what is not, and finds a worker whatever else is under way', async () => {
     const queue = queueOf({ workers: 4, isUrgent })
-    for (const key of ['a', 'b', 'c', 'd', '!e', '!f']) queue.add(key)
+    for (const key of ['a', 'b', 'c', 'd']) queue.add(key)
     await settle()
-    expect(begun).toEqual(['!e', '!f'])
-    await works[0]!.finish()
-    expect(begun).toEqual(['!e', '!f', 'a'])
-    await works[1]!.finish()
-    expect(begun).toEqual(['!e', '!f', 'a', 'b'])
-    queue.add('!g')
-    queue.add('!h')
-    queue.add('!i')
+    expect(begun).toEqual(['a', 'b'])
+    for (const key of ['!e', '!f', '!g']) queue.add(key)
     await settle()
-    expect(begun.slice(4)).toEqual(['!g', '!h'])
+    expect(begun.slice(2)).toEqual(['!e', '!f'])
     expect(queue.status()).toMatchObject({ queued: 3, active: 4 })
+    await works[0]!.finish()
+    expect(begun.slice(4)).toEqual(['!g'])
+  })
+
+  it('leaves a worker, and a fourth of the work, to what is not', async () => {
+    const queue = queueOf({ workers: 4, isUrgent })
+    const urgent = Array.from({ length: 20 }, (_, i) => `!${i}`)
+    for (const key of [...urgent, 'a', 'b', 'c']) queue.add(key)
+    await settle()
+    expect(begun).toEqual(['!0', '!1', '!2', 'a'])
+    // What is urgent is urgent again at once, as what waits for days is with every report.
+    for (let i = 0; i < 12; i++) {
+      const { key, finish } = works[i]!
+      if (isUrgent(key)) queue.add(key)
+      await finish()
+    }
+    expect(begun.filter(key => !isUrgent(key))).toEqual(['a', 'b', 'c'])
   })
 
   it('is what a key becomes that is added again meanwhile, and is worked on once', async () => {

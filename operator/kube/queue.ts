@@ -57,11 +57,16 @@ const HELD_MS = 1_000
 /** Whoever wants to be left alone for longer is asked again all the same: a rollback may be waiting. Milliseconds. */
 const LONGEST_WISH_MS = 30_000
 
-/** Workers that take urgent keys alone, where there are any. */
+/** Workers that take urgent keys alone, where there are any; one takes the others alone: what is urgent may be urgent for days. */
 const KEPT_WORKERS = 2
+/** Of so many keys that are begun one is not urgent, where there are both. */
+const OTHERS_TURN = 4
 
 /** So long keys are begun in one turn of the event loop. Milliseconds. */
 const SLICE_MS = 10
+
+type Lane = 'urgent' | 'others'
+const LANES: readonly Lane[] = ['urgent', 'others']
 
 interface Delay {
   readonly at: number
@@ -73,15 +78,15 @@ export class WorkQueue {
   readonly #name: string
   readonly #workers: number
   readonly #isUrgent: (key: string) => boolean
-  /** Workers for keys that are not urgent. */
-  readonly #others: number
+  /** Workers at most, for what is urgent and for what is not. */
+  readonly #shares: Readonly<Record<Lane, number>>
   readonly #backoff: BackoffOptions
   readonly #clock: Clock
   readonly #log: Log
   readonly #hooks: QueueHooks
-  readonly #urgent = new Set<string>()
-  readonly #queued = new Set<string>()
-  readonly #active = new Set<string>()
+  readonly #waiting: Readonly<Record<Lane, Set<string>>> = { urgent: new Set(), others: new Set() }
+  readonly #active = new Map<string, Lane>()
+  #begun = 0
   readonly #delayed = new Map<string, Delay>()
   readonly #failures = new Map<string, number>()
   /** Of keys that failed, in monotonic milliseconds. */
@@ -98,7 +103,10 @@ export class WorkQueue {
     this.#name = options.name
     this.#workers = options.workers ?? 1
     this.#isUrgent = options.isUrgent ?? ((): boolean => false)
-    this.#others = options.isUrgent === undefined ? this.#workers : Math.max(1, this.#workers - KEPT_WORKERS)
+    this.#shares =
+      options.isUrgent === undefined
+        ? { urgent: 0, others: this.#workers }
+        : { urgent: Math.max(1, this.#workers - 1), others: Math.max(1, this.#workers - KEPT_WORKERS) }
     this.#backoff = options.backoff ?? { minMs: 100, maxMs: 60_000 }
     this.#clock = options.clock ?? systemClock
     this.#log = options.log ?? silentLog
@@ -114,8 +122,7 @@ export class WorkQueue {
   /** Forgets what waits and resolves when the work under way has ended. Keys added afterwards wait for start(). */
   async stop(): Promise<void> {
     this.#running = false
-    this.#urgent.clear()
-    this.#queued.clear()
+    for (const lane of LANES) this.#waiting[lane].clear()
     for (const { cancel } of this.#delayed.values()) cancel()
     this.#delayed.clear()
     this.#failures.clear()
@@ -125,7 +132,7 @@ export class WorkQueue {
 
   /** Resolves when nothing is queued or under way; what waits for its time does not count. */
   async drain(): Promise<void> {
-    while (this.#active.size > 0 || (this.#running && this.#waiting > 0))
+    while (this.#active.size > 0 || (this.#running && this.#queued > 0))
       await new Promise<void>(resolve => this.#idle.push(resolve))
   }
 
@@ -136,11 +143,12 @@ export class WorkQueue {
       this.addAfter(key, left)
       return
     }
-    if (this.#urgent.has(key)) return
+    const { urgent, others } = this.#waiting
+    if (urgent.has(key)) return
     if (this.#isUrgent(key)) {
-      this.#queued.delete(key)
-      this.#urgent.add(key)
-    } else this.#queued.add(key)
+      others.delete(key)
+      urgent.add(key)
+    } else others.add(key)
     this.#pump()
   }
 
@@ -176,7 +184,7 @@ export class WorkQueue {
 
   status(): QueueStatus {
     return {
-      queued: this.#waiting,
+      queued: this.#queued,
       active: this.#active.size,
       delayed: this.#delayed.size,
       failing: this.#failures.size,
@@ -184,8 +192,8 @@ export class WorkQueue {
     }
   }
 
-  get #waiting(): number {
-    return this.#urgent.size + this.#queued.size
+  get #queued(): number {
+    return this.#waiting.urgent.size + this.#waiting.others.size
   }
 
   /** In a microtask, so that a burst of events for one key is one piece of work. */
@@ -195,24 +203,26 @@ export class WorkQueue {
     queueMicrotask(() => {
       this.#pumping = false
       if (!this.#running) return
-      for (const [lane, workers] of this.#lanes()) {
-        for (const key of lane) {
-          if (this.#active.size >= workers) break
-          if (this.#active.has(key)) continue
-          if (this.#isEnough()) return
-          lane.delete(key)
-          this.#active.add(key)
-          void this.#work(key)
-        }
+      for (let next = this.#next(); next !== null && !this.#isEnough(); next = this.#next()) {
+        const [key, lane] = next
+        this.#waiting[lane].delete(key)
+        this.#active.set(key, lane)
+        this.#begun++
+        void this.#work(key)
       }
     })
   }
 
-  #lanes(): readonly (readonly [Set<string>, number])[] {
-    return [
-      [this.#urgent, this.#workers],
-      [this.#queued, this.#others],
-    ]
+  /** What is to be begun; null: nothing, or nobody is free for it. */
+  #next(): readonly [key: string, lane: Lane] | null {
+    if (this.#active.size >= this.#workers) return null
+    const order = this.#begun % OTHERS_TURN === OTHERS_TURN - 1 ? LANES.toReversed() : LANES
+    for (const lane of order) {
+      const busy = [...this.#active.values()].filter(one => one === lane).length
+      if (busy >= this.#shares[lane]) continue
+      for (const key of this.#waiting[lane]) if (!this.#active.has(key)) return [key, lane]
+    }
+    return null
   }
 
   /** Work that waits for nothing would be followed by the next one for ever, and no timer, stream or lease would have its turn. */
@@ -265,8 +275,8 @@ export class WorkQueue {
     this.#notBefore.set(key, this.#clock.now() + Math.max(Math.min(delay, HELD_MS), retryAfter(error)))
     this.addAfter(key, delay)
     // Added while it was worked on.
-    const [isUrgent, isQueued] = [this.#urgent.delete(key), this.#queued.delete(key)]
-    if (isUrgent || isQueued) this.add(key)
+    const wasAdded = LANES.map(lane => this.#waiting[lane].delete(key)).some(Boolean)
+    if (wasAdded) this.add(key)
   }
 }
 

@@ -76,6 +76,16 @@ describe('an object that nobody governs', () => {
     expect([flush(), flush(), flush()]).toEqual([['c'], ['b'], ['d']])
     expect(pipeline.idle).toBe(true)
     expect(flush()).toEqual([])
+    // What the store has a newer record of comes before everything, and it can be asked whether it was looked at.
+    pipeline.touchAll()
+    pipeline.touch(['Ingress/shop/a', 'Ingress/shop/b'])
+    pipeline.touchFirst(['Ingress/shop/d'])
+    expect([pipeline.isBehind(), pipeline.isBehind('Ingress/shop/d'), pipeline.isBehind('Ingress/shop/a')]).toEqual([
+      ...[true, true, false],
+    ])
+    expect(flush()).toEqual(['d'])
+    expect([pipeline.isBehind(), pipeline.isBehind('Ingress/shop/d')]).toEqual([false, false])
+    expect([flush(), flush(), flush()]).toEqual([['a'], ['b'], ['c']])
   })
 
   it('is gone at once when it is deleted, and when its class is not ours any more', () => {
@@ -507,6 +517,7 @@ describe('Services', () => {
     const late = ingress({ name: 'late', host: 'late.example' })
     expect(looked(replica.put(late))).toBe(false)
     expect(replica.put(service('web')).turn().viewed).toEqual([WEB, 'Ingress/shop/late'])
+    expect([...replica.pipeline.referringTo(['shop/other:80', 'shop/web:80'])]).toEqual([WEB, 'Ingress/shop/late'])
   })
 
   it('have the endpoints of their slices at once, whatever the checksum', () => {

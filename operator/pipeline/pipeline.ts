@@ -105,6 +105,8 @@ export class Pipeline {
   readonly #caches: Caches
   readonly #live = new Map<ObjectKey, LiveEntry>()
   readonly #views = new Map<ObjectKey, ObjectView>()
+  /** Of which the store has another record: whoever decides on a view is to see what was decided before. */
+  readonly #first = byKind()
   readonly #touched = byKind()
   /** What changed for very many at once, and for none of them by itself: everything else is looked at before it. */
   readonly #later = byKind()
@@ -194,6 +196,16 @@ export class Pipeline {
     for (const key of keys) this.#touched[kindOf(key)].add(ingressOfChallenges(key))
   }
 
+  /** As touch(), for what the store has another record of: before everything else. */
+  touchFirst(keys: Iterable<ObjectKey>): void {
+    for (const key of keys) this.#first[kindOf(key)].add(ingressOfChallenges(key))
+  }
+
+  /** The store has another record of the object (left out: of some object) than its view shows. */
+  isBehind(key?: ObjectKey): boolean {
+    return key === undefined ? sizeOf(this.#first) > 0 : this.#first[kindOf(key)].has(key)
+  }
+
   /** As touch(), for what may be everything that there is: after what is touched one by one. */
   touchLater(keys: Iterable<ObjectKey>): void {
     for (const key of keys) this.#later[kindOf(key)].add(ingressOfChallenges(key))
@@ -208,6 +220,11 @@ export class Pipeline {
   /** A Service or one of its EndpointSlices changed. */
   touchService(name: string): void {
     this.touch(this.#services.touch(name))
+  }
+
+  /** Ingresses that refer to one of these Services, in any revision that is served or on its way. */
+  *referringTo(services: Iterable<ServiceKey>): Iterable<ObjectKey> {
+    for (const service of services) yield* this.#services.referringTo(service)
   }
 
   /** Something that is served refers to the Secret, or it is the default one. */
@@ -243,8 +260,7 @@ export class Pipeline {
   }
 
   get idle(): boolean {
-    const size = ({ Ingress, Secret }: ByKind): number => Ingress.size + Secret.size
-    return size(this.#touched) === 0 && size(this.#later) === 0 && this.#services.idle
+    return this.#lanes.every(lane => sizeOf(lane) === 0) && this.#services.idle
   }
 
   /**
@@ -253,19 +269,23 @@ export class Pipeline {
    */
   flush(enough: () => boolean = () => false): PipelineChange {
     const change: Flushed = { live: [], viewed: [], unread: [] }
-    for (const touched of [this.#touched, this.#later]) {
+    for (const touched of this.#lanes) {
       for (const kind of KINDS_IN_ORDER) {
         // What is touched by this belongs to the next time.
         let left = touched[kind].size
         for (const key of touched[kind]) {
           if (left-- === 0) break
-          for (const lane of [this.#touched, this.#later]) lane[kind].delete(key)
+          for (const lane of this.#lanes) lane[kind].delete(key)
           this.#flushOne(kind, key, change)
           if (enough()) return { ...change, services: this.#services.flush() }
         }
       }
     }
     return { ...change, services: this.#services.flush() }
+  }
+
+  get #lanes(): readonly ByKind[] {
+    return [this.#first, this.#touched, this.#later]
   }
 
   #flushOne(kind: ObjectKind, key: ObjectKey, { live, viewed, unread }: Flushed): void {
@@ -1008,6 +1028,10 @@ const KINDS_IN_ORDER: readonly ObjectKind[] = ['Ingress', 'Secret']
 
 function byKind(): ByKind {
   return { Ingress: new Set(), Secret: new Set() }
+}
+
+function sizeOf({ Ingress, Secret }: ByKind): number {
+  return Ingress.size + Secret.size
 }
 
 function kindOf(key: ObjectKey): ObjectKind {

@@ -36,6 +36,10 @@ export class ServiceEndpoints {
     return this.#endpoints.get(service) ?? this.#ask(service).endpoints
   }
 
+  referringTo(service: ServiceKey): Iterable<ObjectKey> {
+    return this.#references.from(service)
+  }
+
   /** Sets what the Ingress needs. */
   refer(ingress: ObjectKey, services: Iterable<ServiceKey>): void {
     for (const service of this.#references.replace(ingress, services)) {

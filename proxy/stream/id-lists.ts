@@ -29,6 +29,16 @@ export const NO_IDS: IdList = { length: 0, pieces: [] }
 
 /** A new list. */
 export function* sortedIds(ids: readonly string[]): Steps<IdList> {
+  const pieces: Piece[] = []
+  for (const piece of piecesOf(yield* sorted(ids))) {
+    pieces.push(piece)
+    yield
+  }
+  return listOf(pieces)
+}
+
+/** In small steps. Empty ones are left out. */
+function* sorted(ids: readonly string[]): Steps<readonly string[]> {
   let runs: (readonly string[])[] = []
   for (let from = 0; from < ids.length; from += STEP) {
     runs.push(
@@ -47,12 +57,7 @@ export function* sortedIds(ids: readonly string[]): Steps<IdList> {
     }
     runs = merged
   }
-  const pieces: Piece[] = []
-  for (const piece of piecesOf(runs[0] ?? [])) {
-    pieces.push(piece)
-    yield
-  }
-  return listOf(pieces)
+  return runs[0] ?? []
 }
 
 /** Both are sorted. */
@@ -91,9 +96,21 @@ export function* sortedChecksum({ pieces }: IdList): Steps<string> {
 /** The list without one occurrence of each gone ID and with the new ones; the same list if that changes nothing. Empty IDs take no part. */
 export function* withIds(list: IdList, gone: readonly string[], come: readonly string[]): Steps<IdList> {
   const counts = new Map<string, number>()
-  for (const id of come) if (id !== '') counts.set(id, (counts.get(id) ?? 0) + 1)
-  for (const id of gone) if (id !== '') counts.set(id, (counts.get(id) ?? 0) - 1)
-  const changes = [...counts].filter(([, count]) => count !== 0).sort(([a], [b]) => (a < b ? -1 : 1))
+  for (const [ids, by] of [
+    [come, 1],
+    [gone, -1],
+  ] as const) {
+    for (const [i, id] of ids.entries()) {
+      counts.set(id, (counts.get(id) ?? 0) + by)
+      if (i % STEP === STEP - 1) yield
+    }
+  }
+  const changes: (readonly [id: string, count: number])[] = []
+  for (const id of yield* sorted([...counts.keys()])) {
+    const count = counts.get(id) ?? 0
+    if (count !== 0) changes.push([id, count])
+    if (changes.length % STEP === STEP - 1) yield
+  }
   if (changes.length === 0) return list
   yield
   const pieces: Piece[] = []
