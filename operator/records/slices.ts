@@ -5,8 +5,14 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 const SLICE_MS = 10
 
 export class Slices {
+  readonly #now: () => number
   #spent = 0
   #waiting = 0
+
+  /** @param now monotonic milliseconds */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now
+  }
 
   /** This turn has no time left, or others wait already: await `turn()` before the next piece. Whoever is alone waits for nothing. */
   get isSpent(): boolean {
@@ -22,12 +28,12 @@ export class Slices {
   }
 
   run<T>(piece: () => T): T {
-    const began = performance.now()
+    const began = this.#now()
     try {
       return piece()
     } finally {
       if (this.#spent === 0) setImmediate(() => (this.#spent = 0))
-      this.#spent += performance.now() - began
+      this.#spent += this.#now() - began
     }
   }
 }

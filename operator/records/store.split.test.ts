@@ -5,6 +5,7 @@ import { describe, expect, it } from '@jest/globals'
 import type { ReleaseRecord } from '../assign/types.ts'
 import { childPaths, shardName, shardOf } from './paths.ts'
 import { encodeShard } from './shards.ts'
+import { Slices } from './slices.ts'
 import { KEYS, Replica, Secrets, opened, pathOfUid, record, uidsIn } from './testing.ts'
 
 const LIMITS = { records: 4, length: 100_000 }
@@ -334,13 +335,16 @@ describe('Secrets of a split store that a person deletes', () => {
   it('is seen also where it happens while the shard is written', async () => {
     const { secrets, replica } = await filled(UIDS)
     replica.deliver()
-    secrets.log.length = 0
+    const before = secrets.shards.get(child)
+    let seen = (): void => undefined
+    const written = new Promise<void>(resolve => (seen = resolve))
+    secrets.watch((name, now) => {
+      if (name === child && now !== before) seen()
+    })
     const put = replica.store.put(record(uid, 5))
-    // It was written, and the answer is on its way.
-    for (let i = 0; secrets.log.at(-1) !== child || replica.store.pending(uid) === undefined; i++) {
-      if (i > 20) throw new Error('it is not under way')
-      await Promise.resolve()
-    }
+    // The answer is on its way.
+    await written
+    expect(replica.store.pending(uid)).toBeDefined()
     secrets.delete(child)
     replica.deliver()
     await put
@@ -471,7 +475,7 @@ describe('a new leader that reads everything', () => {
   it('lets the event loop go between shards', async () => {
     const many = uidsIn(ROOT, 60)
     const { secrets } = await filled(many, { records: 2, length: 100_000 })
-    const replica = new Replica(secrets, LIMITS)
+    const replica = new Replica(secrets, LIMITS, () => true, new Slices())
     let turns = 0
     let isDone = false
     const count = async (): Promise<void> => {

@@ -85,14 +85,15 @@ export class ReleaseStore {
   readonly #hooks: StoreHooks
   readonly #limits: ShardLimits
   readonly #tree: ShardTree
-  readonly #slices = new Slices()
+  readonly #slices: Slices
   #isComplete = false
   #later: ReturnType<typeof setTimeout> | null = null
 
-  constructor(api: ShardApi, hooks: StoreHooks, limits: ShardLimits = LIMITS) {
+  constructor(api: ShardApi, hooks: StoreHooks, limits: ShardLimits = LIMITS, slices: Slices = new Slices()) {
     this.#api = api
     this.#hooks = hooks
     this.#limits = limits
+    this.#slices = slices
     this.#tree = new ShardTree({
       changed: hooks.changed,
       failed: shard => this.#say(shard),

@@ -6,6 +6,7 @@ import type { ShardPath } from './paths.ts'
 import { KeyRing, storeKey } from './seal.ts'
 import type { Opened } from './shards.ts'
 import { decodeShard } from './shards.ts'
+import { Slices } from './slices.ts'
 import type { ShardApi, ShardLimits } from './store.ts'
 import { ReleaseStore } from './store.ts'
 import type { StoredShard } from './tree.ts'
@@ -85,7 +86,13 @@ export class Replica implements ShardApi {
   #gate: Promise<void> = Promise.resolve()
   #open: () => void = () => undefined
 
-  constructor(secrets: Secrets, limits: ShardLimits, mayWrite: () => boolean = () => true) {
+  /** @param slices without them what takes many turns is the same in every run, however slow the machine is */
+  constructor(
+    secrets: Secrets,
+    limits: ShardLimits,
+    mayWrite: () => boolean = () => true,
+    slices: Slices = new Slices(() => 0),
+  ) {
     this.secrets = secrets
     this.store = new ReleaseStore(
       this,
@@ -94,6 +101,7 @@ export class Replica implements ShardApi {
         unreadable: error => this.unreadable.push(error.message),
       },
       limits,
+      slices,
     )
     secrets.watch((name, now) => {
       const behind = this.#events.get(name) ?? []
