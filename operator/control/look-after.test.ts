@@ -1,8 +1,9 @@
 /** Writes that the API server refuses for good, while a bad revision is on a pod: it is taken back all the same. */
+import { randomBytes } from 'node:crypto'
 import { describe, expect, it } from '@jest/globals'
 import { KubeError } from '../kube/errors.ts'
 import type { FakeApi } from '../kube/testing/fake-api.ts'
-import { WEB, ingress, policy, service, slice } from '../pipeline/testing.ts'
+import { PREFIX, WEB, ingress, policy, service, slice } from '../pipeline/testing.ts'
 import { LeaderProcess, cluster } from './testing.ts'
 
 const SPEC = {
@@ -28,6 +29,16 @@ async function governed(): Promise<{ readonly api: FakeApi; readonly leader: Lea
 const given = (leader: LeaderProcess): readonly (string | null)[] => [0, 1, 2].map(o => leader.given(WEB, o))
 const phases = (api: FakeApi): readonly unknown[] =>
   api.all('ingressrollouts').map(({ status }) => (status as { readonly phase?: unknown } | undefined)?.phase)
+
+it('content whose record no Secret can hold is not released, and the object says why', async () => {
+  const { api, leader } = await governed()
+  const before = given(leader)
+  const annotations = { [`${PREFIX}/server-snippet`]: randomBytes(1_300_000).toString('hex') }
+  api.edit('ingresses', 'shop/web', { metadata: { annotations }, spec: ingress({ host: 'large.example' }).spec })
+  await leader.seconds(3)
+  expect(given(leader)).toEqual(before)
+  expect(leader.said).toContainEqual(expect.stringMatching(`^refused: .* of ${WEB}$`))
+})
 
 describe('a bad revision leaves the pods', () => {
   it('where the IngressRollout of the next content cannot be made (a quota, a webhook)', async () => {

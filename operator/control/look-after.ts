@@ -6,6 +6,7 @@ import type { ObjectKey } from '../../protocol/objects.ts'
 import { isKubeError, isNotLeader } from '../kube/errors.ts'
 import type { ReconcileResult } from '../kube/queue.ts'
 import type { ObjectView, Pipeline } from '../pipeline/pipeline.ts'
+import { RecordSizeError } from '../records/shards.ts'
 import type { AddressWriter } from './address-writer.ts'
 import type { Driver } from './driver.ts'
 import type { Keeper } from './keeper.ts'
@@ -22,7 +23,7 @@ export interface LookAfterParts {
   readonly driver: Pick<Driver, 'drive'>
   readonly rollouts: Pick<Rollouts, 'of'>
   readonly addresses: Pick<AddressWriter, 'write'>
-  /** The API server refuses what is to be written, and will again. */
+  /** The API server refuses what is to be written, or no Secret can hold it, and so it will be again. */
   readonly refused: (view: ObjectView, what: string, error: Error) => void
 }
 
@@ -54,7 +55,8 @@ export async function lookAfter(key: ObjectKey, parts: LookAfterParts): Promise<
     } catch (error) {
       // Somebody else wrote, or leads: what was decided was decided on what is no more.
       if (isKubeError(error, 'KUBE_CONFLICT') || isNotLeader(error)) throw error
-      if (isKubeError(error, 'KUBE_INVALID', 'KUBE_FORBIDDEN')) refused(view, what, error)
+      if (isKubeError(error, 'KUBE_INVALID', 'KUBE_FORBIDDEN') || error instanceof RecordSizeError)
+        refused(view, what, error)
       failures.push(error)
       return 'failed'
     }
