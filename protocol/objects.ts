@@ -103,3 +103,14 @@ export interface Assignment {
   /** SHA-256 (hex) of the canonical JSON of the fragment or certificate; null if and only if assigned is null. */
   readonly digest: string | null
 }
+
+/** Two assignments of one object say the same. What is assigned is compared by its digest. */
+export function sameAssignment(a: Assignment, b: Assignment): boolean {
+  return (
+    a.id === b.id &&
+    a.announced === b.announced &&
+    a.current === b.current &&
+    a.assigned === b.assigned &&
+    a.digest === b.digest
+  )
+}

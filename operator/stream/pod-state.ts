@@ -5,6 +5,7 @@
  * arrives before the addresses it needs and none loses them before it is gone.
  */
 import type { Checksums, DeltaMessage, EndpointTable } from '../../protocol/messages.ts'
+import { sameAssignment } from '../../protocol/objects.ts'
 import type { Assignment, Certificate, Fragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
 import type { World, WorldChange, WorldEntry } from './world.ts'
 
@@ -116,14 +117,4 @@ export class PodState {
     this.#services.clear()
     return { upserts: Object.fromEntries(upserts), removals }
   }
-}
-
-function sameAssignment(a: Assignment, b: Assignment): boolean {
-  return (
-    a.id === b.id &&
-    a.announced === b.announced &&
-    a.current === b.current &&
-    a.assigned === b.assigned &&
-    a.digest === b.digest
-  )
 }

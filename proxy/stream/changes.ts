@@ -1,5 +1,6 @@
 /** What a proven step changes. Pure. Found out with the proof, in small steps, so that making it is short. */
-import type { Assignment, Certificate, Fragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
+import { sameAssignment } from '../../protocol/objects.ts'
+import type { Certificate, Fragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
 import type { Steps } from '../turns.ts'
 import type { Entry } from '../table/entry.ts'
 import type { Changes, StreamState } from './state.ts'
@@ -35,22 +36,11 @@ export function* changesOf(
   for (const [key, entry] of upsert) {
     yield
     const old = before.entry(key)
-    if (old !== null && isSame(old.assignment, entry.assignment)) continue
+    if (old !== null && sameAssignment(old.assignment, entry.assignment)) continue
     objects.upsert.push(entry)
     changed(key, old, entry)
   }
   return { objects, needs, revisions }
-}
-
-/** The digest says the same of what is assigned. */
-function isSame(a: Assignment, b: Assignment): boolean {
-  return (
-    a.id === b.id &&
-    a.announced === b.announced &&
-    a.current === b.current &&
-    a.assigned === b.assigned &&
-    a.digest === b.digest
-  )
 }
 
 /** Counts the paths of a payload that go to a Service. */
