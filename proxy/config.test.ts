@@ -69,7 +69,7 @@ describe('dataPlaneConfig', () => {
     ['TRUSTED_ADDRESSES', '10.0.0.0/8, lb.example', 'addresses or ranges'],
     ['TRUSTED_ADDRESSES', '10.0.0.0/8/8', 'addresses or ranges'],
     ['UNDERSCORES_IN_HEADERS', 'yes', 'true or false'],
-    ['REQUEST_PATH', 'Relay', 'full or relay'],
+    ['REQUEST_PATH', 'Relay', 'relay or full'],
     ['SOCKET_IO', 'raw', 'streams or direct'],
     ['VIA', 'our proxy', 'a name such as sluice'],
     ['VIA', 'x, 1.1 y', 'a name such as sluice'],

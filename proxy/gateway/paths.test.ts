@@ -26,7 +26,7 @@ describe('the way of a request through the proxy', () => {
   it.each([
     ['relay', { relay: 2, full: 1 }],
     ['full', { relay: 0, full: 3 }],
-    ['', { relay: 0, full: 3 }],
+    ['', { relay: 2, full: 1 }],
   ] as const)('where REQUEST_PATH is %j: %j', async (path, expected) => {
     const rig = await rigOf(path)
     expect((await ask(rig.http, {})).status).toBe(200)

@@ -3,8 +3,8 @@ import type { ClientConnection, ExchangeCarrier } from '../connection/client-con
 import type { Exchange } from '../exchange/exchange.ts'
 import type { Cluster } from '../upstream/contract.ts'
 
-/** `relay`: what is only routed and edited in its head takes the short way; `full`: nothing does. */
-export const REQUEST_PATHS = ['full', 'relay'] as const
+/** `relay`: requests go right from client to backend, all but upgrades; `full`: all go through Fastify. The first one is the default. */
+export const REQUEST_PATHS = ['relay', 'full'] as const
 export type RequestPath = (typeof REQUEST_PATHS)[number]
 
 export interface Transport {

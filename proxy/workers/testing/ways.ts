@@ -17,8 +17,8 @@ function way(REQUEST_PATH: Way['env']['REQUEST_PATH'], SOCKET_IO: Way['env']['SO
   }
 }
 
-const DEFAULT = way('full', 'streams')
-const WAYS = [DEFAULT, way('relay', 'streams'), way('relay', 'direct')]
+const DEFAULT = way('relay', 'streams')
+const WAYS = [DEFAULT, way('full', 'streams'), way('relay', 'direct')]
 
 let current = DEFAULT
 
