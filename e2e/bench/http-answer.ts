@@ -65,13 +65,18 @@ export class Connection {
 
   /** GET /. @throws if the connection ends first */
   ask(host: string): Promise<Answer> {
+    return this.exchange(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`)
+  }
+
+  /** @param request head and body, one character per byte. @throws if the connection ends first */
+  exchange(request: string): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (this.#closed !== null) {
         reject(this.#closed)
         return
       }
       this.#waiting = { resolve, reject }
-      this.socket.write(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`)
+      this.socket.write(request, 'latin1')
     })
   }
 

@@ -1,8 +1,9 @@
 /** `make bench`: Sluice and its peers side by side on this machine. What it measures: docs/benchmarks.md. */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { cpus, loadavg, release, tmpdir } from 'node:os'
+import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Ends } from './ends.ts'
+import { machine } from './machine.ts'
 import { output } from './programs.ts'
 import { twoCores } from './proc.ts'
 import type { Cores } from './proc.ts'
@@ -21,20 +22,6 @@ import { withSection } from './table.ts'
 const DOCUMENT = join(import.meta.dirname, '../../docs/benchmarks.md')
 const MEASURE: Readonly<Record<Row, (bench: Bench) => Promise<Section>>> = {
   ...{ A: rowA, B: rowB, C: rowC, D: rowD, E: rowE, F: rowF, G: rowG },
-}
-
-/** Processes that want a core, for each core there is, above which a machine is not this run's alone. */
-const BUSY = 0.25
-
-/** No name of the machine, no path: the document is public. */
-function machine(load: number): string {
-  const all = cpus()
-  const busy = load > BUSY * all.length ? ': the machine was busy with other work, compare ratios alone' : ''
-  const model = all[0]?.model.trim() ?? 'unknown'
-  return (
-    `${all.length} cores, ${model}, Linux ${release().split('-')[0] ?? ''}, Node ${process.versions.node}; ` +
-    `load average before: ${load.toFixed(1)}${busy}.`
-  )
 }
 
 function render(row: Row, section: Section, settings: Settings, load: number): string {

@@ -17,7 +17,7 @@ export interface Settings {
   readonly write: boolean
 }
 
-type Environment = Readonly<Record<string, string | undefined>>
+export type Environment = Readonly<Record<string, string | undefined>>
 
 /** @throws SettingError naming variable, value and what is allowed */
 export function settingsFrom(env: Environment): Settings {
@@ -50,7 +50,8 @@ export class SettingError extends Error {
   override readonly name = 'SettingError'
 }
 
-function integer(env: Environment, name: string, fallback: number, min: number, max: number): number {
+/** @throws SettingError naming variable, value and what is allowed */
+export function integer(env: Environment, name: string, fallback: number, min: number, max: number): number {
   const text = env[name]
   if (text === undefined || text === '') return fallback
   const value = Number(text)

@@ -32,6 +32,8 @@ export interface SluicePlace extends Place {
   readonly stream?: { readonly address: string; readonly folder: string }
   /** Load probe.ts with it. */
   readonly probe: boolean
+  /** The program; else the bundle. */
+  readonly main?: string
   /** REQUEST_PATH; else the default. */
   readonly path?: RequestPath
   /** SOCKET_IO; else the default. What does not work here is not measured. */
@@ -135,7 +137,7 @@ async function imageOptions(): Promise<string> {
 }
 
 /** One worker, access log off. Ready when this resolves. */
-export async function startSluice({ ends, core, table, stream, probe, path, io }: SluicePlace): Promise<Sluice> {
+export async function startSluice({ ends, core, table, stream, probe, main, path, io }: SluicePlace): Promise<Sluice> {
   let ports: Ports | null = null
   let figures: readonly ThreadFigures[] | null = null
   const onLine = (text: string): void => {
@@ -147,7 +149,7 @@ export async function startSluice({ ends, core, table, stream, probe, path, io }
   const options = probe ? ['--expose-gc', '--import', new URL('probe.ts', import.meta.url).href] : []
   const begun = performance.now()
   const program: Program = start({
-    ...{ ends, core, onLine, command: [process.execPath, ...options, MAIN] },
+    ...{ ends, core, onLine, command: [process.execPath, ...options, main ?? MAIN] },
     env: {
       ...{
         POD_NAME: 'sluice-proxy-0',
