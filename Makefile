@@ -6,7 +6,7 @@ NODE := node_modules/.bin/node
 # The pinned Node, for every program that asks the environment for one.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo up down load images install uninstall conformance test check unit hostile monte-carlo safety chaos crossings speed bench scale memory lint types generate format coverage clean
+.PHONY: help setup demo up down load images install uninstall conformance test check unit hostile monte-carlo safety chaos crossings speed bench scale soak memory lint types generate format coverage clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,5 +69,7 @@ bench: setup ## Sluice beside nginx, HAProxy and Traefik on this machine (ROUNDS
 	@$(NODE) e2e/bench/main.ts
 scale: setup ## the operator with 100 000 Ingresses on a real API server (INGRESSES= PODS=50 CHANGES=50 HISTORY=2000; WRITE=1 updates docs/scale.md; half an hour)
 	@$(NODE) e2e/scale/main.ts
+soak: setup ## a proxy under load while ten things change every second: errors, and whether its memory grows (MINUTES=30 CHANGES=10 LOAD=70 HOSTS=5000 SEED=1; WRITE=1 updates docs/soak.md)
+	@$(NODE) e2e/soak/main.ts
 clean: ## remove build output (not the caches)
 	@rm -rf dist coverage
