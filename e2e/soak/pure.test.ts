@@ -15,7 +15,7 @@ import { paceFor } from './soak.ts'
 import type { Outcome } from './soak.ts'
 import { Truth, answerOf } from './truth.ts'
 import type { Fact, Route } from './truth.ts'
-import { cpuBetween, defectsIn, metric, parseMetrics } from './watch.ts'
+import { cpuBetween, defectsIn, metric, parseAnonymous, parseMetrics } from './watch.ts'
 import type { Sample } from './watch.ts'
 
 const line = (...ys: readonly number[]): readonly Point[] => ys.map((y, x) => ({ x, y }))
@@ -270,6 +270,11 @@ describe('what a proxy says', () => {
     expect(metric(metrics, 'nothing')).toBe(0)
   })
 
+  it('and the kernel says of its memory, is read', () => {
+    expect(parseAnonymous('VmRSS:\t  300 kB\nRssAnon:\t     120 kB\nRssFile:\t 180 kB\n')).toBe(120 * 1_024)
+    expect(parseAnonymous('')).toBe(0)
+  })
+
   it('may hold no defects', () => {
     expect(defectsIn(metrics)).toEqual(['2 of sluice_defects_total'])
     expect(defectsIn(new Map())).toEqual([])
@@ -301,7 +306,17 @@ describe('what a proxy says', () => {
 
 describe('a report', () => {
   const sample = (n: number, rss: number): Sample => ({
-    ...{ at: n * 60_000, rss, heap: 5e7, external: 1e7, table: 1e6, descriptors: 400, lagMs: 2, hosts: 100 },
+    ...{
+      at: n * 60_000,
+      rss,
+      anonymous: 1e8,
+      heap: 5e7,
+      external: 1e7,
+      table: 1e6,
+      descriptors: 400,
+      lagMs: 2,
+      hosts: 100,
+    },
   })
   const steady = Array.from({ length: 40 }, (_, n) => sample(n, 2e8 + (n % 2) * 1e5))
   const outcome: Outcome = {
@@ -317,7 +332,7 @@ describe('a report', () => {
 
   it('says that all is well where it is', () => {
     const trends = trendsOf(outcome.samples, 300_000)
-    expect(trends.map(({ verdict }) => verdict)).toEqual(['flat', 'flat', 'flat', 'flat', 'flat'])
+    expect(trends.map(({ verdict }) => verdict)).toEqual(Array.from({ length: 6 }, () => 'flat'))
     expect([...errorsOf(outcome), ...doubtsOf(outcome, trends)]).toEqual([])
     const text = renderSoak(outcome, trends, 300_000)
     expect(text).toMatch(/\| pace +\| +1 000 requests a second wanted, 1 000 answered \|/)

@@ -27,6 +27,7 @@ interface Judged {
 
 const JUDGED: readonly Judged[] = [
   { name: 'rss of the process', of: ({ rss }) => rss, unit: KIB, unitName: 'KiB' },
+  { name: 'rss without files', of: ({ anonymous }) => anonymous, unit: KIB, unitName: 'KiB' },
   { name: 'JavaScript heaps, used', of: ({ heap }) => heap, unit: KIB, unitName: 'KiB' },
   { name: 'outside of the main heap', of: ({ external }) => external, unit: KIB, unitName: 'KiB' },
   { name: 'shared table', of: ({ table }) => table, unit: KIB, unitName: 'KiB' },

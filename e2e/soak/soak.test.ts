@@ -39,7 +39,7 @@ describe('a soak', () => {
     expect(outcome.traffic.posts).toBeGreaterThan(0)
     expect(outcome.samples.length).toBeGreaterThan(0)
     for (const sample of outcome.samples) {
-      for (const figure of ['rss', 'heap', 'external', 'table', 'descriptors', 'hosts'] as const)
+      for (const figure of ['rss', 'anonymous', 'heap', 'external', 'table', 'descriptors', 'hosts'] as const)
         expect([figure, sample[figure]]).not.toEqual([figure, 0])
     }
   }, 120_000)

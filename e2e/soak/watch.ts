@@ -7,8 +7,12 @@ import type { What } from './population.ts'
 export interface Sample {
   /** Milliseconds since the run began. */
   readonly at: number
-  /** Bytes: of the process; of the JavaScript heaps of all threads, used; outside of the main thread's heap; of the shared table. */
+  /**
+   * Bytes: of the process; of these, what is of no file (pages of the program come and go with the machine's need);
+   * of the JavaScript heaps of all threads, used; outside of the main thread's heap; of the shared table.
+   */
   readonly rss: number
+  readonly anonymous: number
   readonly heap: number
   readonly external: number
   readonly table: number
@@ -17,6 +21,11 @@ export interface Sample {
   /** The longest that the worker's event loop was late since the last sample, milliseconds. */
   readonly lagMs: number
   readonly hosts: number
+}
+
+/** Bytes of resident memory that is of no file, from the text of /proc/<pid>/status. */
+export function parseAnonymous(status: string): number {
+  return Number(/^RssAnon:\s+([0-9]+) kB$/m.exec(status)?.[1] ?? 0) * 1_024
 }
 
 /** Samples of a text of /metrics: `name{labels}` to its value. */
@@ -100,6 +109,7 @@ export class Watched {
     const value = (name: string): number => metric(metrics, name)
     return {
       ...{ at, rss: rssOf(this.#pid), descriptors: readdirSync(`/proc/${this.#pid}/fd`).length },
+      anonymous: parseAnonymous(readFileSync(`/proc/${this.#pid}/status`, 'latin1')),
       heap: value('sluice_worker_heap_bytes') + value('nodejs_heap_size_used_bytes'),
       external: value('nodejs_external_memory_bytes'),
       table: value('sluice_table_memory_bytes'),
