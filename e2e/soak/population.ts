@@ -66,10 +66,12 @@ interface Host {
   renewals: number
 }
 
+/** Of one length: later names take no more memory than early ones. */
+const digitsOf = (n: number): string => String(n).padStart(7, '0')
 const nothing = (): void => undefined
 const revisionOf = (n: number): string => `r${n}`
-const ingressKey = ({ number }: Host): ObjectKey => `Ingress/ns/host-${number}`
-const secretKey = ({ number }: Host): ObjectKey => `Secret/ns/cert-${number}`
+const ingressKey = ({ number }: Host): ObjectKey => `Ingress/ns/host-${digitsOf(number)}`
+const secretKey = ({ number }: Host): ObjectKey => `Secret/ns/cert-${digitsOf(number)}`
 
 export class Population {
   readonly #wanted: number
@@ -133,8 +135,8 @@ export class Population {
 
   async #comes(): Promise<Change> {
     const number = this.#next++
-    const name = `host-${number}.soak.example`
-    const own = number % EVERY.own === EVERY.own / 2 ? `ns/own-${number}:80` : null
+    const name = `host-${digitsOf(number)}.soak.example`
+    const own = number % EVERY.own === EVERY.own / 2 ? `ns/own-${digitsOf(number)}:80` : null
     const extra = number % EVERY.extra === 0 ? { path: '/v1', service: this.#sharedService() } : null
     const route: Route = { service: own ?? this.#sharedService(), extra }
     const host: Host = { ...{ number, name, own, route, revision: 1, renewals: 0 }, fingerprint: null }
@@ -193,8 +195,8 @@ export class Population {
     const release = this.#take(host)
     const { name, route: before } = host
     const revision = ++host.revision
-    const extra =
-      before.extra === null || this.#random() < 0.8 ? { path: `/v${revision}`, service: this.#sharedService() } : null
+    // As many as at the beginning: what grows is to be the proxy's memory, and not what it is told.
+    const extra = this.#random() < 1 / EVERY.extra ? { path: `/v${revision}`, service: this.#sharedService() } : null
     host.route = { service: host.own ?? this.#sharedService(), extra }
     return {
       ...{ kind: 'paths', host: name, retired: [], applyLast: nothing, done: release },
@@ -255,7 +257,7 @@ export class Population {
     return {
       allowed: [{ kind: 'certificate', host: name, fingerprint }],
       forbidden: [{ kind: 'certificate', host: name, fingerprint: before }],
-      apply: world => world.release(certificate(`cert-${number}`, 'ECDSA', { revision, ...leaf })),
+      apply: world => world.release(certificate(`cert-${digitsOf(number)}`, 'ECDSA', { revision, ...leaf })),
       isServed: ({ certificate: { certificates } }) => certificates[0]?.revision === revision,
     }
   }
@@ -265,9 +267,9 @@ export class Population {
       path('Prefix /', route.service),
       ...(route.extra === null ? [] : [path(`Prefix ${route.extra.path}`, route.extra.service)]),
     ]
-    return fragment(`host-${number}`, [hostOf(name, ...paths)], {
+    return fragment(`host-${digitsOf(number)}`, [hostOf(name, ...paths)], {
       ...{ revision: revisionOf(revision), governed: number % 2 === 0 },
-      tls: fingerprint === null ? [] : [tls(`cert-${number}`, name)],
+      tls: fingerprint === null ? [] : [tls(`cert-${digitsOf(number)}`, name)],
     })
   }
 

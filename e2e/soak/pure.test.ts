@@ -90,6 +90,11 @@ describe('flat', () => {
   ])('where %s: %s', (_, verdict, one) => {
     expect(verdictOf(one)).toBe(verdict)
   })
+
+  it('is a part of the memory whose growth would not matter to the whole', () => {
+    expect(verdictOf(of(1.1, 1), 2_400)).toBe('flat')
+    expect(verdictOf(of(11, 1), 2_400)).toBe('grows')
+  })
 })
 
 describe('what is right', () => {

@@ -49,12 +49,14 @@ function windowMs(samples: readonly Sample[]): number {
 /** @param warmUpMs of the run that no line is fitted to */
 export function trendsOf(samples: readonly Sample[], warmUpMs: number): readonly Trend[] {
   const counted = samples.filter(({ at }) => at >= warmUpMs)
+  // A part of the memory that doubles matters as much as the whole grows by it.
+  const rss = counted.reduce((sum, sample) => sum + sample.rss, 0) / Math.max(1, counted.length)
   return JUDGED.map(judged => {
     const points = counted.map(sample => ({ x: sample.at / HOUR_MS, y: judged.of(sample) }))
     const minima = windowMinima(points, windowMs(counted) / HOUR_MS)
     const line = fitLine(minima)
     const [first, last] = [minima[0]?.y ?? 0, minima.at(-1)?.y ?? 0]
-    return { ...judged, first, last, line, verdict: verdictOf(line) }
+    return { ...judged, first, last, line, verdict: verdictOf(line, judged.unit === KIB ? rss : undefined) }
   })
 }
 

@@ -71,10 +71,10 @@ export function t95(degrees: number): number {
   return z + first / degrees + second / degrees ** 2 + third / degrees ** 3
 }
 
-/** No line: too few samples to say. */
-export function verdictOf(line: Line | null): Verdict {
+/** No line: too few samples to say. @param level what growth is a part of */
+export function verdictOf(line: Line | null, level = line?.level ?? 0): Verdict {
   if (line === null) return 'unclear'
   const aDay = (slope: number): number => slope * HOURS_A_DAY
-  if (line.low > 0 && aDay(line.slope) > GROWTH_A_DAY * line.level) return 'grows'
-  return aDay(line.high) > HIDDEN_A_DAY * line.level ? 'unclear' : 'flat'
+  if (line.low > 0 && aDay(line.slope) > GROWTH_A_DAY * level) return 'grows'
+  return aDay(line.high) > HIDDEN_A_DAY * level ? 'unclear' : 'flat'
 }

@@ -45,9 +45,9 @@ describe('a soak', () => {
   }, 120_000)
 
   it('sees a backend that answers for another host', async () => {
-    const outcome = await shortRun('host-0.soak.example')
+    const outcome = await shortRun('host-0000000.soak.example')
     expect(outcome.traffic.faults.wrong).toBeGreaterThan(0)
     expect(outcome.traffic.faults).toMatchObject({ cut: 0, closed: 0 })
-    expect(outcome.traffic.examples[0]).toContain('a body that is not of host-0.soak.example')
+    expect(outcome.traffic.examples[0]).toContain('a body that is not of host-0000000.soak.example')
   }, 120_000)
 })
