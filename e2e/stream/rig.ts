@@ -112,6 +112,8 @@ export class Wire {
   /** Bytes that still get through to clients; a connection that needs more is stalled for good, and left open. */
   budget = Infinity
   accepted = 0
+  /** Bytes that got through to clients. */
+  bytes = 0
   /** Connections that were stalled. */
   stalls = 0
 
@@ -145,6 +147,7 @@ export class Wire {
       if (stalled) return
       const passed = chunk.subarray(0, Math.min(chunk.length, this.budget))
       this.budget -= passed.length
+      this.bytes += passed.length
       stalled = passed.length < chunk.length
       if (stalled) this.stalls++
       if (passed.length > 0) client.write(passed)
