@@ -1,16 +1,27 @@
+import { X509Certificate, createPrivateKey } from 'node:crypto'
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
+import { copier } from '../pki/copies.ts'
+import { Authority } from '../pki/pki.ts'
+import { TestWorld } from '../stream/world.ts'
+import { idsChecksum } from '../../protocol/hash.ts'
 import { Ends } from './ends.ts'
 import { parseH2load, tlsFaultOf } from './h2load.ts'
+import { endpointsOf, hostName, plainHost, tlsHost, tlsHostName } from './hosts.ts'
 import { expectBody, parseAnswer } from './http-answer.ts'
 import { parseCores, parseRss, parseStat, treeOf } from './proc.ts'
 import { oursFailed, renderRounds, versionsOf } from './rounds.ts'
 import type { Contender } from './rounds.ts'
+import { heldBytes, renderRowB } from './row-b.ts'
+import type { Pod } from './row-b.ts'
 import { renderRowG } from './row-g.ts'
+import { renderRowH } from './row-h.ts'
+import type { HeldUp } from './row-h.ts'
 import { messageOf } from './row.ts'
 import { commandOf, settingsFrom } from './settings.ts'
 import { numberText, spreadOf, spreadText } from './stats.ts'
 import { table, withSection } from './table.ts'
+import { judged } from './targets.ts'
 import { faultOf, parseWrk } from './wrk.ts'
 
 describe('/proc', () => {
@@ -187,7 +198,7 @@ describe('tables', () => {
 
 describe('row G', () => {
   it('says what clients of others felt, and who could not be measured', () => {
-    const figures = { requests: 16_000, cut: 0, closed: 0, p50: 0.44, p99: 3.1 }
+    const figures = { requests: 16_000, cut: 0, closed: 0, p50: 0.44, p99: 3.1, most: 5 }
     const changed = { ...figures, cut: 28, closed: 292, p99: 71.8 }
     const nginx = { name: 'nginx', version: '1.2', way: 'reload', calm: figures, changed, liveMs: 1_234.5 }
     const text = renderRowG([nginx], [['Caddy', 'no network']])
@@ -195,6 +206,151 @@ describe('row G', () => {
       /\| nginx 1\.2 \| +reload \| +28 of 16 000 \| +292 \| +0\.4, 3\.1 \| +0\.4, 71\.8 \| +1 235 \|/,
     )
     expect(text).toMatch(/\| Caddy +\| not measured: no network \|/)
+  })
+})
+
+describe('hosts', () => {
+  it('have keys, revisions and Services as in a cluster', () => {
+    expect(plainHost(1_234)).toEqual({
+      ...{ key: 'Ingress/tenant-34/web-1234', revision: plainHost(1_234).revision, createdAt: 1_700_001_234_000 },
+      ...{ governed: false, tls: [] },
+      hosts: [
+        {
+          host: 'host-1234.bench.example',
+          paths: [{ type: 'Prefix', path: '/', backend: { service: 'tenant-34/web:80' } }],
+        },
+      ],
+    })
+    expect(endpointsOf('127.0.0.1:1')[34]).toEqual(['tenant-34/web:80', ['127.0.0.1:1']])
+    const revisions = [plainHost(7), plainHost(8), plainHost(7, { edition: 2 }), plainHost(7, { service: 'other' })]
+    expect(new Set(revisions.map(({ revision }) => revision)).size).toBe(4)
+    expect(revisions.every(({ revision }) => /^[0-9a-v]{10}$/.test(revision))).toBe(true)
+    expect(plainHost(7, { name: 'bench.example' }).hosts[0]?.host).toBe('bench.example')
+    expect(hostName(7)).toBe('host-7.bench.example')
+  })
+
+  it('with TLS have a valid certificate each, of few keys', async () => {
+    const authority = await Authority.root('bench')
+    const issuing = await authority.intermediate('issuing')
+    const copy = await copier(issuing, tlsHostName(0), { keyType: 'ECDSA', keys: 2 })
+    const leaves = [5, 6, 7].map(i => copy(tlsHostName(i)))
+    const certificates = leaves.map(({ chain }) => new X509Certificate(chain))
+    for (const [i, certificate] of certificates.entries()) {
+      expect(certificate.checkHost(tlsHostName(5 + i))).toBeDefined()
+      expect(certificate.subject).toBe(`CN=${tlsHostName(5 + i)}`)
+      expect(certificate.verify(new X509Certificate(issuing.pem).publicKey)).toBe(true)
+      expect(certificate.checkPrivateKey(createPrivateKey(leaves[i]?.privateKey ?? ''))).toBe(true)
+      expect(leaves[i]?.chain).toContain(issuing.pem)
+    }
+    expect(new Set(certificates.map(({ serialNumber }) => serialNumber)).size).toBe(3)
+    expect(new Set(leaves.map(({ privateKey }) => privateKey)).size).toBe(2)
+    expect(() => copy('short.example')).toThrow(RangeError)
+    const [leaf] = leaves
+    if (leaf === undefined) throw new Error('no leaf')
+    const [ingress, secret] = tlsHost(5, leaf, 'ECDSA')
+    expect(ingress.tls).toEqual([{ hosts: [tlsHostName(5)], secret: secret.key }])
+    expect(secret).toMatchObject({ key: 'Secret/tenant-5/web-5-tls', chain: leaf.chain, keyType: 'ECDSA' })
+  })
+
+  it('of a world that changed in whatever order have the checksum of what is there', () => {
+    const change = fc.tuple(fc.integer({ min: 0, max: 5 }), fc.integer({ min: 0, max: 2 }))
+    fc.assert(
+      fc.property(fc.array(fc.array(change)), batches => {
+        const world = new TestWorld()
+        const ids = new Map<number, string>()
+        for (const batch of batches) {
+          for (const [i, edition] of batch) {
+            const payload = plainHost(i, { edition })
+            if (edition === 0) {
+              world.remove(payload.key)
+              ids.delete(i)
+            } else {
+              world.release(payload)
+              ids.set(i, `${payload.key.slice('Ingress/'.length)}:${payload.revision}`)
+            }
+          }
+          expect(world.checksums.ingress).toBe(idsChecksum(ids.values()))
+        }
+      }),
+    )
+  })
+})
+
+describe('targets', () => {
+  const limit = { what: 'Held of a host', most: 250, unit: 'bytes', hosts: 1_000 }
+
+  it.each([
+    [[234, 236, 900], 1_000, 'Held of a host, 1 000 of them: at most 250 bytes; this build: 236: reached.'],
+    [[250], 1_000, 'Held of a host, 1 000 of them: at most 250 bytes; this build: 250: reached.'],
+    [[251, 1, 300], 1_000, 'Held of a host, 1 000 of them: at most 250 bytes; this build: 251: **missed**.'],
+    [
+      ...[[999], 10],
+      'Held of a host, 1 000 of them: at most 250 bytes; this build, with 10 of them: 999, which decides nothing.',
+    ],
+  ] as const)('%j with %i hosts', (figures, hosts, said) => {
+    expect(judged(limit, figures, hosts)).toBe(said)
+  })
+
+  it('of any number of hosts are decided by every run', () => {
+    expect(judged({ ...limit, hosts: null, digits: 1 }, [251], 5)).toBe(
+      'Held of a host: at most 250.0 bytes; this build: 251.0: **missed**.',
+    )
+  })
+})
+
+describe('row B', () => {
+  const pod = (bytes: number, ms = 1_000): Pod => ({
+    ...{ rss: 4 * bytes, heap: 2 * bytes, buffers: bytes / 2, table: bytes, ms, cpuMs: ms },
+    ...{ mainStall: 0, workerStall: 0, mainTurn: 0, workerTurn: 0 },
+  })
+  const row = {
+    ...{ none: [pod(0)], plain: [pod(40_000_000, 4_000)], tls: [pod(200_000_000)], streamed: [pod(30_000_000)] },
+    ...{ hosts: 500_000, tlsHosts: 100_000, streamedHosts: 100_000, pemBytes: 4_600 },
+    ...{ sentBytes: [21_000_000], copyBytes: [9_000_000] },
+  }
+
+  it('judges what is held, says what is resident, and restart and snapshot where there were as many hosts as asked for', () => {
+    const text = renderRowB(row)
+    expect(heldBytes(pod(10))).toBe(30)
+    expect(text).toMatch(/\| \*\*held\*\*: these three +\| +240 \| +6 000 \| +900 \|/)
+    expect(text).toMatch(/\| rss +\| +320 \| +8 000 \| +1 200 \|/)
+    expect(text).toMatch(/\| heaps of all threads +\| +120 \| +3 000 \| +450 \|/)
+    expect(text).toMatch(/\| snapshot on the wire +\| +\| +\| +210 \|/)
+    expect(text).toMatch(/\| copy on disk, as the pod wrote it +\| +\| +\| +90 \|/)
+    expect(text).toContain('Held of a plain host, 500 000 of them: at most 250 bytes; this build: 240: reached.')
+    expect(text).toContain('Held of a TLS host, 100 000 of them: at most 6 144 bytes; this build: 6 000: reached.')
+    expect(text).toContain('plain hosts, 100 000 of them: at most 3.0 s; this build, with 500 000 of them: 4.0, which')
+    expect(text).toContain('TLS hosts, 100 000 of them: at most 3.0 s; this build: 1.0: reached.')
+    expect(text).toContain('Snapshot, plain hosts, 100 000 of them: at most 20.0 MB; this build: 21.0: **missed**.')
+    expect(text).toContain('has 9.0 MB. A TLS host has 4 600 bytes of PEM')
+  })
+})
+
+describe('row H', () => {
+  const figures = (most: number, cut: number): HeldUp['calm']['load'] => ({
+    ...{ requests: 4_800, cut, closed: 0, p50: 0.4, p99: 3, most },
+  })
+  const phase = (stall: number, turn: number, most: number, cut = 0): HeldUp['calm'] => ({
+    load: figures(most, cut),
+    threads: { mainStall: 2 * stall, workerStall: stall, mainTurn: 2 * turn, workerTurn: turn },
+  })
+
+  it('says how long threads stood still, beside what they do where nothing changes', () => {
+    const rounds = [
+      { calm: phase(3, 1, 5), changing: phase(25, 4, 30, 1), liveMs: 812 },
+      { calm: phase(4, 1, 6), changing: phase(21, 5, 40), liveMs: 900 },
+      { calm: phase(3, 1, 5), changing: phase(9, 3, 20), liveMs: 800 },
+    ]
+    const text = renderRowH(rounds)
+    expect(text).toMatch(/\| longest stall of a worker, ms +\| +3\.0 \(3\.0\.\.4\.0\) \| +21\.0 \(9\.0\.\.25\.0\) \|/)
+    expect(text).toMatch(/\| longest turn of the main thread, CPU ms \| +2\.0 \(.*\) \| +8\.0 \(6\.0\.\.10\.0\) \|/)
+    expect(text).toMatch(/\| slowest request, ms +\| +5\.0 \(5\.0\.\.6\.0\) \| +30\.0 \(20\.0\.\.40\.0\) \|/)
+    expect(text).toMatch(/\| requests cut +\| +0 \(0\.\.0\) \| +0 \(0\.\.1\) \|/)
+    expect(text).toMatch(/\| served after, ms +\| +\| +812 \(800\.\.900\) \|/)
+    expect(text).toContain(
+      'Longest stall of a worker: at most 20.0 ms; this build: 21.0: **missed**. Where nothing changed: 3.0. ' +
+        'Longest turn of a worker while they change: 4.0 ms of processor time.',
+    )
   })
 })
 
@@ -214,16 +370,23 @@ describe('a reason', () => {
 describe('settings', () => {
   it('have defaults, and are part of the command that measures again', () => {
     const settings = settingsFrom({})
-    expect(settings).toMatchObject({ rounds: 3, duration: 5, rows: ['A', 'B', 'C', 'D', 'E', 'F', 'G'], write: false })
+    expect(settings).toMatchObject({ rounds: 3, duration: 5, rows: ['A', 'B', 'C', 'D', 'E', 'F', 'G', 'H'] })
+    expect(settings).toMatchObject({ write: false, hosts: 20_000, tlsHosts: 5_000 })
     expect(commandOf('A', settings)).toBe('ONLY=A ROUNDS=3 DURATION=5 make bench')
+    expect(commandOf('B', settings)).toBe('ONLY=B ROUNDS=3 HOSTS=20000 TLS_HOSTS=5000 make bench')
+    expect(commandOf('G', settings)).toBe('ONLY=G make bench')
+    expect(commandOf('H', settings)).toBe('ONLY=H ROUNDS=3 HOSTS=20000 make bench')
     expect(settingsFrom({ ONLY: 'D, A', WRITE: '1', ROUNDS: '1' })).toMatchObject({ rows: ['D', 'A'], write: true })
   })
 
   it.each([
-    ['ONLY', 'H'],
+    ['ONLY', 'J'],
     ['ROUNDS', '0'],
     ['DURATION', '5s'],
     ['HOSTS', '-1'],
+    ['HOSTS', '2e5'],
+    ['TLS_HOSTS', '99'],
+    ['TLS_HOSTS', '200001'],
   ])('%s=%s is refused by name', (name, value) => {
     expect(() => settingsFrom({ [name]: value })).toThrow(`${name}=${value} is not allowed`)
   })

@@ -13,6 +13,7 @@ import { rowB } from './row-b.ts'
 import { rowC } from './row-c.ts'
 import { rowD } from './row-d.ts'
 import { rowG } from './row-g.ts'
+import { rowH } from './row-h.ts'
 import { SettingError, commandOf, settingsFrom } from './settings.ts'
 import type { Row, Settings } from './settings.ts'
 import { bundleSluice } from './sluice.ts'
@@ -21,7 +22,7 @@ import { withSection } from './table.ts'
 
 const DOCUMENT = join(import.meta.dirname, '../../docs/benchmarks.md')
 const MEASURE: Readonly<Record<Row, (bench: Bench) => Promise<Section>>> = {
-  ...{ A: rowA, B: rowB, C: rowC, D: rowD, E: rowE, F: rowF, G: rowG },
+  ...{ A: rowA, B: rowB, C: rowC, D: rowD, E: rowE, F: rowF, G: rowG, H: rowH },
 }
 
 function render(row: Row, section: Section, settings: Settings, load: number): string {

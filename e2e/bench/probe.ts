@@ -12,8 +12,12 @@ export interface ThreadFigures {
   readonly heapUsed: number
   /** Bytes outside the heap that belong to its objects. */
   readonly external: number
+  /** Of these: what buffers hold. Memory that threads share is not among them. */
+  readonly arrayBuffers: number
   /** Milliseconds. */
   readonly longestStall: number
+  /** Milliseconds of its own processor time between two looks at its timers: what it did itself, whoever else had the core. */
+  readonly longestTurn: number
 }
 
 export interface ProbeLine {
@@ -25,17 +29,48 @@ type Message =
   | { readonly type: 'ask' }
   | { readonly type: 'figures'; readonly figures: ThreadFigures }
 
-const delays = monitorEventLoopDelay({ resolution: 2 })
+const RESOLUTION_MS = 2
+const delays = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
 delays.enable()
+
+/** The longest turn of this thread's event loop, in milliseconds of its processor time. */
+class Turns {
+  #longest = 0
+  #before = process.threadCpuUsage()
+
+  constructor() {
+    setInterval(() => this.#look(), RESOLUTION_MS).unref()
+  }
+
+  /** The longest one so far; the one that it is asked in counts. */
+  longest(): number {
+    this.#look()
+    return this.#longest
+  }
+
+  forget(): void {
+    this.#longest = 0
+    this.#before = process.threadCpuUsage()
+  }
+
+  #look(): void {
+    const now = process.threadCpuUsage()
+    this.#longest = Math.max(this.#longest, (now.user + now.system - this.#before.user - this.#before.system) / 1_000)
+    this.#before = now
+  }
+}
+const turns = new Turns()
 
 function figures(): ThreadFigures {
   const longestStall = delays.max / 1e6
+  const longestTurn = turns.longest()
   // Twice: what the first run finds dead may hold more.
   globalThis.gc?.()
   globalThis.gc?.()
-  const { heapUsed, external } = process.memoryUsage()
+  const { heapUsed, external, arrayBuffers } = process.memoryUsage()
   delays.reset()
-  return { thread: threadId, heapUsed, external, longestStall }
+  turns.forget()
+  return { thread: threadId, heapUsed, external, arrayBuffers, longestStall, longestTurn }
 }
 
 const channel = new BroadcastChannel('sluice-bench')

@@ -1,6 +1,6 @@
 /** Settings of a run, from its environment. Pure. */
 
-export const ROWS = ['A', 'B', 'C', 'D', 'E', 'F', 'G'] as const
+export const ROWS = ['A', 'B', 'C', 'D', 'E', 'F', 'G', 'H'] as const
 export type Row = (typeof ROWS)[number]
 
 export interface Settings {
@@ -10,6 +10,8 @@ export interface Settings {
   readonly duration: number
   /** Hosts of the large table. */
   readonly hosts: number
+  /** Hosts with a certificate each. */
+  readonly tlsHosts: number
   /** Idle TLS connections. */
   readonly idle: number
   readonly rows: readonly Row[]
@@ -25,6 +27,7 @@ export function settingsFrom(env: Environment): Settings {
     rounds: integer(env, 'ROUNDS', 3, 1, 99),
     duration: integer(env, 'DURATION', 5, 1, 600),
     hosts: integer(env, 'HOSTS', 20_000, 100, 1_000_000),
+    tlsHosts: integer(env, 'TLS_HOSTS', 5_000, 100, 200_000),
     idle: integer(env, 'IDLE', 2_000, 100, 20_000),
     rows: rows(env['ONLY']),
     write: env['WRITE'] === '1',
@@ -32,15 +35,16 @@ export function settingsFrom(env: Environment): Settings {
 }
 
 /** What to type to measure this row again. */
-export function commandOf(row: Row, { rounds, duration, hosts, idle }: Settings): string {
+export function commandOf(row: Row, { rounds, duration, hosts, tlsHosts, idle }: Settings): string {
   const used: Readonly<Record<Row, string>> = {
     A: `DURATION=${duration}`,
-    B: `HOSTS=${hosts}`,
+    B: `HOSTS=${hosts} TLS_HOSTS=${tlsHosts}`,
     C: `IDLE=${idle}`,
     D: `HOSTS=${hosts}`,
     E: `DURATION=${duration}`,
     F: `DURATION=${duration}`,
     G: '',
+    H: `HOSTS=${hosts}`,
   }
   const settings = row === 'G' ? '' : `ROUNDS=${rounds} ${used[row]} `
   return `ONLY=${row} ${settings}make bench`

@@ -2,15 +2,19 @@
  * Sluice under test: the one file of the bench that knows how it is built, configured and given a table. The bundle runs,
  * as in the image; its table comes from the copy on disk, as after a restart with the operator away.
  */
-import { mkdir, readFile } from 'node:fs/promises'
+import { mkdir, readFile, stat } from 'node:fs/promises'
 import { get } from 'node:http'
 import { join } from 'node:path'
 import packageJson from '../../package.json' with { type: 'json' }
-import type { Certificate, Fragment } from '../../protocol/objects.ts'
+import { StateHash, idsChecksum } from '../../protocol/hash.ts'
+import { parseObjectKey } from '../../protocol/ids.ts'
+import type { Certificate, Fragment, ObjectKind } from '../../protocol/objects.ts'
+import type { TableContents } from '../../proxy/disk/contents.ts'
 import { LastTable } from '../../proxy/disk/last-table.ts'
 import type { RequestPath } from '../../proxy/gateway/transport.ts'
 import type { SocketIoName } from '../../proxy/io/contract.ts'
-import { checksumsOf, entry, hashOf } from '../../proxy/stream/testing/messages.ts'
+import { entry } from '../../proxy/stream/testing/messages.ts'
+import type { Entry } from '../../proxy/table/entry.ts'
 import { certificate, fragment, host, path, tls } from '../../proxy/table/testing/fixtures.ts'
 import type { KeyType, Leaf } from '../pki/pki.ts'
 import type { Place } from './peers.ts'
@@ -45,9 +49,14 @@ export interface Memory {
   readonly rss: number
   /** Bytes, of all threads: JavaScript heap and what its objects hold outside of it. */
   readonly heap: number
+  /** Of these: what buffers hold, such as lists of IDs. */
+  readonly buffers: number
   /** Milliseconds since the last time: of the main thread, and of the worst worker. */
   readonly mainStall: number
   readonly workerStall: number
+  /** Milliseconds of their own processor time in one turn. */
+  readonly mainTurn: number
+  readonly workerTurn: number
 }
 
 export interface Sluice {
@@ -63,6 +72,8 @@ export interface Sluice {
   readonly startCpuMs: number
   /** Needs the probe. */
   readonly memory: () => Promise<Memory>
+  /** Bytes of memory that its threads share and its table uses, as its metrics say. Reading them is work of its main thread. */
+  readonly tableBytes: () => Promise<number>
 }
 
 export async function bundleSluice(): Promise<void> {
@@ -97,19 +108,45 @@ export interface TableOptions {
 
 /** Writes a copy of a table as the proxy itself does. @returns its folder */
 export async function writeTable({ folder, hosts, upstream, tls: served }: TableOptions): Promise<string> {
-  await mkdir(folder)
   const payloads: (Fragment | Certificate)[] = hosts.map((name, i) =>
     fragment(`web-${i}`, [host(name, path('Prefix /', SERVICE))], {
       ...{ governed: false, tls: served === undefined ? [] : [tls('web', name)] },
     }),
   )
   if (served !== undefined) payloads.push(certificate('web', served.keyType, served.leaf))
-  const entries = payloads.map(payload => entry(payload))
-  await new LastTable(folder).write({
-    ...{ entries, endpoints: [[SERVICE, [upstream]]] },
-    ...{ checksums: checksumsOf(entries), stateHash: hashOf(entries) },
-  })
+  return writePayloads({ folder, payloads, endpoints: [[SERVICE, [upstream]]] })
+}
+
+/** Any objects, released to everybody. @returns the folder of the copy */
+export async function writePayloads({
+  folder,
+  payloads,
+  endpoints,
+}: {
+  readonly folder: string
+  /** Read twice, and not kept: there may be more of them than this process should hold. */
+  readonly payloads: Iterable<Fragment | Certificate>
+  readonly endpoints: TableContents['endpoints']
+}): Promise<string> {
+  await mkdir(folder)
+  const hash = new StateHash()
+  const ids: Record<ObjectKind, string[]> = { Ingress: [], Secret: [] }
+  for (const { assignment } of entriesOf(payloads)) {
+    hash.toggle(assignment)
+    ids[parseObjectKey(assignment.key).kind].push(assignment.id)
+  }
+  const checksums = { ingress: idsChecksum(ids.Ingress), secret: idsChecksum(ids.Secret) }
+  await new LastTable(folder).write({ entries: entriesOf(payloads), endpoints, checksums, stateHash: hash.hex })
   return folder
+}
+
+function* entriesOf(payloads: Iterable<Fragment | Certificate>): Generator<Entry, void> {
+  for (const payload of payloads) yield entry(payload)
+}
+
+/** Bytes of the copy in this folder; 0: there is none. */
+export async function copyBytes(folder: string): Promise<number> {
+  return (await stat(new LastTable(folder).path).catch(() => null))?.size ?? 0
 }
 
 interface Ports {
@@ -124,6 +161,9 @@ interface Line {
   readonly level?: number
   readonly message?: string
 }
+
+/** Milliseconds: hundreds of thousands of hosts on a busy machine. It is waited for until it ends, too. */
+const READY_MS = 300_000
 
 /** pino's number of `error`. */
 const ERROR_LEVEL = 50
@@ -171,7 +211,8 @@ export async function startSluice({ ends, core, table, stream, probe, main, path
       ...{ DRAIN_DELAY: '0', DRAIN_TIMEOUT: '1s' },
     },
   })
-  await untilTrue(program, 'ready', async () => ports !== null && (await statusOf(ports.admin, '/readyz')) === 200)
+  const isReady = async (): Promise<boolean> => ports !== null && (await statusOf(ports.admin, '/readyz')) === 200
+  await untilTrue(program, 'ready', isReady, READY_MS)
   const startMs = performance.now() - begun
   const startCpuMs = cpuOfTree(program.pid) / 1000
   const { http, https, admin } = ports as unknown as Ports
@@ -185,17 +226,30 @@ export async function startSluice({ ends, core, table, stream, probe, main, path
     return {
       rss: rssOf(program.pid),
       heap: all.reduce((sum, { heapUsed, external }) => sum + heapUsed + external, 0),
+      buffers: all.reduce((sum, { arrayBuffers }) => sum + arrayBuffers, 0),
       mainStall: main?.longestStall ?? 0,
       workerStall: Math.max(0, ...workers.map(({ longestStall }) => longestStall)),
+      mainTurn: main?.longestTurn ?? 0,
+      workerTurn: Math.max(0, ...workers.map(({ longestTurn }) => longestTurn)),
     }
   }
+  const tableBytes = async (): Promise<number> => {
+    const bytes = /^sluice_table_memory_bytes ([0-9.e+]+)$/m.exec(await metricsOf(admin))?.[1]
+    if (bytes === undefined) throw new Error('no sluice_table_memory_bytes in /metrics')
+    return Number(bytes)
+  }
   const version = await sluiceVersion()
-  return { name: 'Sluice', version, pid: program.pid, port: http, https, admin, startMs, startCpuMs, memory }
+  const { pid } = program
+  return { name: 'Sluice', version, pid, port: http, https, admin, startMs, startCpuMs, memory, tableBytes }
+}
+
+async function metricsOf(admin: number): Promise<string> {
+  return (await fetch(`http://127.0.0.1:${admin}/metrics`)).text()
 }
 
 /** @throws Error where it does not work here, and the streams are used */
 async function expectIo(admin: number, io: SocketIoName): Promise<void> {
-  const text = await (await fetch(`http://127.0.0.1:${admin}/metrics`)).text()
+  const text = await metricsOf(admin)
   if (!text.includes(`sluice_socket_io_info{socket_io="${io}"} 1`))
     throw new Error(`SOCKET_IO=${io} does not work here`)
 }

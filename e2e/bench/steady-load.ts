@@ -23,6 +23,8 @@ export interface SteadyFigures {
   /** Milliseconds. */
   readonly p50: number
   readonly p99: number
+  /** The slowest whole answer. */
+  readonly most: number
 }
 
 /** Of one phase. A timer may come some microseconds early. */
@@ -35,7 +37,8 @@ class Phase {
     const sorted = Float64Array.from(this.times).sort()
     const at = (share: number): number => Math.max(0, sorted[Math.floor(sorted.length * share)] ?? 0)
     const { cut, closed } = this
-    return { requests: this.times.length + cut, cut, closed, p50: at(0.5), p99: at(0.99) }
+    const most = Math.max(0, sorted.at(-1) ?? 0)
+    return { requests: this.times.length + cut, cut, closed, p50: at(0.5), p99: at(0.99), most }
   }
 }
 
