@@ -111,6 +111,7 @@ export async function startProxy({ config: asked, version, log, ...parts }: Prox
     logDropped: () => ({ access: fleet.logDropped + linesLost, own: parts.stdout?.dropped ?? 0 }),
     table: () => fleet.table.sizes,
     appliedAt: () => fleet.appliedAt,
+    tableBroken: () => fleet.broken,
     ticketsOfFleet: () => fleet.ticketsOfFleet,
     probes: () => prober.totals,
     stream: status,
@@ -136,6 +137,7 @@ export async function startProxy({ config: asked, version, log, ...parts }: Prox
       ...status(),
       ...fleet.table.sizes,
       appliedAt: fleet.appliedAt === null ? null : new Date(fleet.appliedAt).toISOString(),
+      broken: fleet.broken,
       workers: {
         ...{ wanted: config.workers, listening: fleet.listening, serving: fleet.serving },
         ...{ crashes: fleet.crashes, stalls: fleet.stalls, outOfMemory: fleet.outOfMemory },

@@ -215,6 +215,53 @@ describe('the copy', () => {
     expect([state.writes.length, closed.length]).toEqual([2, 2])
   })
 
+  it('that a disk holds up lets go of what it writes, says so, and is written again when the disk is back', async () => {
+    const entries = [entry(site('web', 'r1')), entry(site('api', 'r1')), entry(site('www', 'r1'))]
+    const read: string[] = []
+    let reads = entries
+    jest.useFakeTimers()
+    const log = new FakeLog()
+    const hang = Promise.withResolvers<void>()
+    const closed: number[] = []
+    let writes = 0
+    const copy = new WriteBehind({
+      log,
+      contents: () => ({
+        ...contents('web'),
+        entries: (function* () {
+          for (const one of reads) {
+            read.push(one.assignment.key)
+            yield one
+          }
+        })(),
+        close: () => void closed.push(performance.now()),
+      }),
+      file: {
+        write: async ({ entries: given }) => {
+          writes++
+          for (const one of given) if (one === entries[1] && writes === 1) await hang.promise
+        },
+      },
+    })
+    copy.changed()
+    await jest.advanceTimersByTimeAsync(60_000)
+    expect(closed).toEqual([])
+    await jest.advanceTimersByTimeAsync(1_000)
+    expect(closed).toHaveLength(1)
+    expect(copy.lastError).toBe('a write takes longer than 60 s: given up')
+    expect(log.lines).toEqual([expect.stringContaining('takes longer than 60 s')])
+    // Nothing is begun while the old one hangs; its own end is no other reason.
+    copy.changed()
+    await jest.advanceTimersByTimeAsync(60_000)
+    expect([writes, read.length]).toEqual([1, 2])
+    hang.resolve()
+    reads = []
+    await jest.advanceTimersByTimeAsync(11_000)
+    expect([writes, read.length, closed.length]).toEqual([2, 2, 2])
+    expect(copy.lastError).toBeNull()
+    expect(log.lines).toHaveLength(1)
+  })
+
   it('is written at the end, if it is old', async () => {
     const { copy, state } = rig()
     copy.changed()

@@ -7,6 +7,8 @@ export type DiskErrorCode =
   /** The system could not read or unpack it. */
   | 'SLUICE_DISK_READ'
   | 'SLUICE_DISK_WRITE'
+  /** A write takes longer than what it writes may be kept for. */
+  | 'SLUICE_DISK_SLOW'
 
 export class DiskError extends Error {
   override readonly name = 'DiskError'

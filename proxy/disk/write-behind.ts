@@ -1,6 +1,8 @@
 /** Keeps the file up to date: not for every change, and never at the cost of serving. */
 import { describe } from '../errors.ts'
+import type { Entry } from '../table/entry.ts'
 import type { PinnedContents } from './contents.ts'
+import { DiskError } from './errors.ts'
 import type { LastTable } from './last-table.ts'
 
 export interface WriteBehindParts {
@@ -12,6 +14,8 @@ export interface WriteBehindParts {
   readonly interval?: number
   /** From a failed write to the next, in milliseconds; default 10 s. */
   readonly retry?: number
+  /** How long one write may keep what it writes from being written over, in milliseconds; default 60 s. */
+  readonly longest?: number
 }
 
 export class WriteBehind {
@@ -23,7 +27,7 @@ export class WriteBehind {
   #lastError: string | null = null
 
   constructor(parts: WriteBehindParts) {
-    this.#parts = { interval: 1_000, retry: 10_000, ...parts }
+    this.#parts = { interval: 1_000, retry: 10_000, longest: 60_000, ...parts }
   }
 
   /** Why the copy is older than the table; null: it is not. */
@@ -61,16 +65,63 @@ export class WriteBehind {
     const contents = this.#parts.contents()
     if (contents === null) return
     this.#dirty = false
+    const lent = new Lent(contents)
+    const slow = new DiskError(
+      'SLUICE_DISK_SLOW',
+      `a write takes longer than ${this.#parts.longest / 1_000} s: given up`,
+    )
+    // A disk that hangs holds up its write, not the table: what changes meanwhile would keep all of its versions.
+    const timer = setTimeout(() => {
+      lent.takeBack(slow)
+      this.#failed(slow)
+    }, this.#parts.longest)
     try {
-      await this.#parts.file.write(contents)
+      await this.#parts.file.write({ ...contents, entries: lent.entries() })
       this.#lastError = null
     } catch (error) {
-      this.#dirty = true
-      const message = describe(error)
-      if (message !== this.#lastError) this.#parts.log.warn({}, `disk copy: ${message}`)
-      this.#lastError = message
+      // The file wraps what its contents threw.
+      this.#failed(lent.takenBack ? slow : error)
     } finally {
-      contents.close()
+      clearTimeout(timer)
+      lent.takeBack(slow)
     }
+  }
+
+  #failed(error: unknown): void {
+    this.#dirty = true
+    const message = describe(error)
+    if (message !== this.#lastError) this.#parts.log.warn({}, `disk copy: ${message}`)
+    this.#lastError = message
+  }
+}
+
+/** What a write reads, which may end before it. */
+class Lent {
+  readonly #contents: PinnedContents
+  #reason: DiskError | null = null
+
+  constructor(contents: PinnedContents) {
+    this.#contents = contents
+  }
+
+  get takenBack(): boolean {
+    return this.#reason !== null
+  }
+
+  /** @throws DiskError where it was taken back: what is there now may be anything */
+  *entries(): Generator<Entry, void, void> {
+    const entries = this.#contents.entries[Symbol.iterator]()
+    for (;;) {
+      if (this.#reason !== null) throw this.#reason
+      const next = entries.next()
+      if (next.done === true) return
+      yield next.value
+    }
+  }
+
+  takeBack(reason: DiskError): void {
+    if (this.#reason !== null) return
+    this.#reason = reason
+    this.#contents.close()
   }
 }

@@ -58,6 +58,8 @@ export interface MetricsSource {
   }
   /** Milliseconds since the epoch; null: nothing was applied yet. */
   readonly appliedAt: () => number | null
+  /** Why it takes no update any more; null: it does. */
+  readonly tableBroken: () => string | null
   /** Session tickets are those of the whole fleet. */
   readonly ticketsOfFleet: () => boolean
   /** Requests that the proxy sent itself for rollouts. */
@@ -372,6 +374,11 @@ function stateMetrics(registry: Registry, source: MetricsSource): void {
       const at = source.appliedAt()
       return at === null ? Number.NaN : (Date.now() - at) / 1000
     },
+  )
+  gauge(
+    'sluice_table_broken',
+    '1: an update could not be written to the table; what was served is served on, and none is taken until the pod starts anew.',
+    () => (source.tableBroken() === null ? 0 : 1),
   )
   new Counter({
     name: 'sluice_probes_total',

@@ -164,6 +164,7 @@ function metricsOf(
       socketIo: 'direct',
       workers: () => ({ serving: 1, crashes: 0, stalls: 2, outOfMemory: 4, heapLimitBytes: 256 }),
       appliedAt: () => appliedAt,
+      tableBroken: () => null,
     },
     ...{ table: () => ({ ingresses: 0, hosts: 0, certificates: 0, services: 0, memoryBytes: 0 }) },
     logDropped: () => ({ access: 7, own: 1 }),

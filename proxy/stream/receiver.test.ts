@@ -220,6 +220,24 @@ describe('an update that could not be written', () => {
   })
 })
 
+describe('an end', () => {
+  it('waits for what workers have yet to serve, also behind an update that could not be written', async () => {
+    const rig = await serving()
+    rig.sink.hold()
+    const after = [entry(site('web', 'r2')), shop]
+    await rig.feed(delta(both, after))
+    rig.sink.apply = () => Promise.reject(new Error('the memory is full'))
+    await rig.feed(delta(after, both))
+    let settled = false
+    const end = rig.receiver.settled().then(() => (settled = true))
+    await new Promise(resolve => setImmediate(resolve))
+    expect([settled, rig.receiver.served.stateHash]).toEqual([false, hashOf(both)])
+    rig.sink.release()
+    await end
+    expect(rig.receiver.served.stateHash).toBe(hashOf(after))
+  })
+})
+
 describe('a line that was lost', () => {
   it('spoils the snapshot that it was part of, and stays the reason', async () => {
     const rig = await serving()

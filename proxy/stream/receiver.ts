@@ -361,9 +361,11 @@ export class Receiver {
   #give(update: TableUpdate | null, then?: () => void): void {
     this.#unconfirmed++
     const applied = update === null || isEmpty(update) ? Promise.resolve(null) : this.#sink.apply(update)
-    this.#tail = Promise.all([this.#tail, applied])
-      .then(([, generation]) => {
-        if (generation !== null) this.served.advance(generation)
+    // Settled, both: one that is not taken ends nobody's wait for those before it.
+    this.#tail = Promise.allSettled([this.#tail, applied])
+      .then(([, taken]) => {
+        if (taken.status === 'rejected') throw taken.reason
+        if (taken.value !== null) this.served.advance(taken.value)
         then?.()
       })
       .catch((error: unknown) => {

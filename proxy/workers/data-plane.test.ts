@@ -19,6 +19,7 @@ async function metric(totals: TotalCounts, name: string): Promise<number> {
     ...{ totals, upstream: new UpstreamTotals(() => true), version: 'test', socketIo: 'streams' },
     workers: () => ({ serving: 1, crashes: 0, stalls: 0, outOfMemory: 0, heapLimitBytes: 0 }),
     ...{ logDropped: () => ({ access: 0, own: 0 }), workerStates: () => [], appliedAt: () => null },
+    tableBroken: () => null,
     table: () => ({ ingresses: 0, hosts: 0, certificates: 0, services: 0, memoryBytes: 0 }),
     ticketsOfFleet: () => false,
     probes: () => ({ ok: 0, failed: 0 }),

@@ -235,6 +235,7 @@ describe('WorkerFleet', () => {
     expect(steps).toHaveBeenCalledTimes(1)
     expect(workers[0]?.updates.map(({ generation }) => generation)).toEqual([1])
     expect([fleet.ready, fleet.serving]).toEqual([true, 2])
+    expect(fleet.broken).toMatch(/could not be written to the table.*: no more memory$/)
     await fleet.stop()
   })
 

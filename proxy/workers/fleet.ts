@@ -1,7 +1,7 @@
 /** The main thread's side of the workers: starts them, replaces those that end or hang, keeps their tables the same. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Worker } from 'node:worker_threads'
-import { DataPlaneError, errorCode } from '../errors.ts'
+import { DataPlaneError, describe, errorCode } from '../errors.ts'
 import type { CountsDelta } from '../report/counts.ts'
 import type { TicketSecrets } from '../frontdoor/ticket-keys.ts'
 import type { Objects } from '../table/objects.ts'
@@ -187,6 +187,11 @@ export class WorkerFleet implements TableSink, TicketSink {
       const lag = Math.max(vitals.takeLag(), silent - BEAT_MS * 2)
       return [{ number, lagSeconds: lag / 1_000, heapBytes: vitals.heapBytes }]
     })
+  }
+
+  /** Why the table takes no update any more, until the process starts anew; null: it does. */
+  get broken(): string | null {
+    return this.#broken === null ? null : describe(this.#broken)
   }
 
   /** Resolves when the first table is served. */
