@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import fc from 'fast-check'
-import { StateHash, assignmentHash, canonicalJson, sha256 } from './hash.ts'
-import type { Assignment } from './objects.ts'
+import { StateHash, assignmentHash, canonicalJson, hasDigest, payloadDigest, sha256 } from './hash.ts'
+import type { Assignment, Certificate } from './objects.ts'
 
 /** As revisions that are stored were computed by earlier versions. */
 function before(value: unknown): string {
@@ -43,6 +43,27 @@ describe('canonical JSON', () => {
   it('is the same for what is equal', () => {
     expect(canonicalJson({ b: [1, { d: undefined, c: '"' }], a: {} })).toBe('{"a":{},"b":[1,{"c":"\\""}]}')
   })
+})
+
+it('a payload has its digest in whatever order its keys came, and nobody else’s', () => {
+  const ordered: Certificate = {
+    chain: 'c',
+    governed: true,
+    key: 'Secret/ns/web',
+    keyType: 'RSA',
+    privateKey: 'k',
+    revision: 'r',
+  }
+  const turned = Object.fromEntries(Object.entries(ordered).reverse()) as unknown as Certificate
+  expect(JSON.stringify(ordered)).toBe(canonicalJson(turned))
+  const digest = payloadDigest(ordered)
+  expect([hasDigest(ordered, digest), hasDigest(turned, digest)]).toEqual([true, true])
+  for (const other of [
+    { ...ordered, chain: 'd' },
+    { ...turned, chain: 'd' },
+  ])
+    expect(hasDigest(other, digest)).toBe(false)
+  expect(hasDigest(ordered, null)).toBe(false)
 })
 
 it('the hash of a state is that of its assignments, in any order, and of none when they are taken away', () => {

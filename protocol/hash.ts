@@ -29,6 +29,12 @@ export function payloadDigest(payload: Fragment | Certificate): string {
   return sha256(canonicalJson(payload))
 }
 
+/** The same question where the answer is expected to be yes, and the payload to have its keys in order: that is much sooner said. */
+export function hasDigest(payload: Fragment | Certificate, digest: string | null): boolean {
+  // No other text has this hash, and who says a digest says that of the canonical one.
+  return sha256(JSON.stringify(payload)) === digest || payloadDigest(payload) === digest
+}
+
 /**
  * The global checksum of Tengine-Ingress (upstream ctl/ingcheck.go): IDs in bytewise order, joined with a comma,
  * MD5 in lower-case hex. Empty IDs (objects that the ID form leaves out) do not take part; duplicates do.

@@ -5,7 +5,7 @@
  * or the current one, the IDs have the published MD5, and the state has the announced hash. What cannot be proven is
  * refused, and the table stays as it is.
  */
-import { payloadDigest, StateHash } from '../../protocol/hash.ts'
+import { hasDigest, StateHash } from '../../protocol/hash.ts'
 import { parseObjectKey } from '../../protocol/ids.ts'
 import type { Checksums, DeltaMessage, Refusal } from '../../protocol/messages.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
@@ -147,7 +147,7 @@ function* buildEntries(parts: SnapshotParts, before: (key: ObjectKey) => Entry |
     if (sent.revision !== assignment.assigned) {
       return refuse('AssignmentInvalid', key, `${wanted}: the content that came is of ${sent.revision}`)
     }
-    if (payloadDigest(sent) !== assignment.digest) {
+    if (!hasDigest(sent, assignment.digest)) {
       return refuse('DigestMismatch', key, `${wanted}: the content that came is not the one that was compiled`)
     }
     entries.set(key, { assignment, payload: sent })
