@@ -3,7 +3,8 @@ import { once } from 'node:events'
 import { closeSync, constants, openSync, readSync } from 'node:fs'
 import { Agent } from 'node:http'
 import { join } from 'node:path'
-import { connect } from 'node:tls'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { connect, type TLSSocket } from 'node:tls'
 import { BroadcastChannel, Worker } from 'node:worker_threads'
 import { afterEach, describe, expect, it, jest } from '@jest/globals'
 import type { ObservedProbe } from '../protocol/messages.ts'
@@ -537,16 +538,33 @@ describe('a proxy with worker threads', () => {
       pods.push(pod)
     }
     const [one, two] = pods as [Running, Running]
-    const options = { host: '127.0.0.1', servername: 'a.example', ca: ca.pem }
-    const sessionOf = async (pod: Running): Promise<Buffer> => {
-      const socket = connect({ ...options, port: pod.ports.https })
+    /** Fails with what the pod says of itself: whether it was the one that answered, and of what. */
+    const secured = async (pod: Running, session?: Buffer): Promise<TLSSocket> => {
+      const { https } = pod.ports
+      const given = { host: '127.0.0.1', port: https, servername: 'a.example', ca: ca.pem }
+      const before = await admin(pod, '/metrics')
+      const socket = connect(session === undefined ? given : { ...given, session })
       ends.add(() => socket.destroy())
+      try {
+        await once(socket, 'secureConnect')
+        return socket
+      } catch (cause) {
+        // Counts come with the next flush.
+        await sleep(1_000)
+        const counted = [before, await admin(pod, '/metrics')].map(text => text.match(/^sluice_tls.*$/gm)?.join(' '))
+        const ports = pods.map(({ ports: { https: own } }) => own)
+        const route = await admin(pod, '/route?host=a.example&path=/')
+        throw new Error([`port ${https} of ${ports.join(' ')}`, ...pod.logged, ...counted, route].join('\n'), { cause })
+      }
+    }
+    const sessionOf = async (pod: Running): Promise<Buffer> => {
+      const socket = await secured(pod)
+      const session = once(socket, 'session') as Promise<[Buffer]>
       socket.resume()
-      return ((await once(socket, 'session')) as [Buffer])[0]
+      return (await session)[0]
     }
     const resumes = async (pod: Running, session: Buffer): Promise<boolean> => {
-      const socket = connect({ ...options, port: pod.ports.https, session })
-      await once(socket, 'secureConnect')
+      const socket = await secured(pod, session)
       const reused = socket.isSessionReused()
       socket.destroy()
       return reused
