@@ -9,6 +9,7 @@ import type { KubeClient } from '../../operator/kube/client.ts'
 import { as, resources } from '../../operator/kube/resources.ts'
 import type { KubeObject } from '../../operator/kube/objects.ts'
 import { STREAM_AUDIENCE } from '../../operator/stream/auth.ts'
+import { ZSTD, zstdText } from '../../protocol/zstd.ts'
 import type { ApiServer } from '../apiserver/apiserver.ts'
 
 export const SYSTEM = 'sluice-system'
@@ -127,7 +128,7 @@ export class StreamingPod {
         {
           ...{ host: '127.0.0.1', port: this.#port, path: `/v1/stream${query}`, agent: false },
           ...{ ca: authority, servername: `sluice-operator.${SYSTEM}.svc` },
-          headers: { authorization: `Bearer ${token}` },
+          headers: { authorization: `Bearer ${token}`, 'accept-encoding': ZSTD },
         },
         resolve,
       ).on('error', reject)
@@ -137,14 +138,14 @@ export class StreamingPod {
   async #read(response: IncomingMessage): Promise<void> {
     this.#rest = []
     try {
-      for await (const chunk of response as AsyncIterable<Buffer>) this.#take(chunk)
+      response.on('data', (chunk: Buffer) => (this.#bytes += chunk.length))
+      for await (const chunk of zstdText(response) as AsyncIterable<Buffer>) this.#take(chunk)
     } catch {
       // The operator ended: whoever drives this pod connects it again.
     }
   }
 
   #take(chunk: Buffer): void {
-    this.#bytes += chunk.length
     let from = 0
     for (let at = chunk.indexOf(NEW_LINE); at >= 0; at = chunk.indexOf(NEW_LINE, from)) {
       const line = Buffer.concat([...this.#rest, chunk.subarray(from, at)])

@@ -142,7 +142,7 @@ describe('the stream', () => {
     for (let i = 0; i < 2_000; i++) world.release(web(`site-${i}`))
     const op = await operator()
     const wire = await Wire.start(cleanup, () => op.port)
-    wire.budget = 200_000
+    wire.budget = 60_000
     const proxy = startProxySide(cleanup, site, wire.port)
     await until('stuck inside the snapshot', () => wire.budget === 0)
     await sleep(50)

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import type { ServerResponse } from 'node:http'
+import type { Writable } from 'node:stream'
 import { afterEach, describe, expect, it, jest } from '@jest/globals'
 import type { ObjectKey } from '../../protocol/objects.ts'
 import { Connection } from './connection.ts'
@@ -29,7 +29,7 @@ it('a line that must arrive waits for a client that is behind, one that need not
   const response = new FakeResponse()
   const pod = { name: 'sluice-proxy-0', uid: 'uid', ordinal: 0 }
   const connection = new Connection({
-    ...{ pod, response: response as unknown as ServerResponse, clientHash: null, now: () => 0 },
+    ...{ pod, to: response as unknown as Writable, clientHash: null, now: () => 0 },
   })
   connection.tell('first')
   response.reads = false
@@ -61,7 +61,7 @@ describe('a change of which a pod serves nothing yet', () => {
     const response = new FakeResponse()
     const pod = { name: 'sluice-proxy-1', uid: 'uid', ordinal: 1 }
     const connection = new Connection({
-      ...{ pod, response: response as unknown as ServerResponse, clientHash: null, now: () => 0 },
+      ...{ pod, to: response as unknown as Writable, clientHash: null, now: () => 0 },
     })
     connection.publish(world.change([], { observe: true }))
     response.lines.length = 0

@@ -1,5 +1,5 @@
 /** One open stream: writes lines as fast as the client takes them, and no faster. */
-import type { ServerResponse } from 'node:http'
+import type { Writable } from 'node:stream'
 import type { PodIdentity } from './auth.ts'
 import { Feed } from './feed.ts'
 import type { WorldChange } from './world.ts'
@@ -9,7 +9,7 @@ const OTHERS_FIRST_MS = 100
 
 export class Connection {
   readonly pod: PodIdentity
-  readonly #response: ServerResponse
+  readonly #to: Writable
   readonly #feed: Feed
   readonly #now: () => number
   /** Monotonic milliseconds since when the client has not taken what was written; null: it keeps up. */
@@ -22,15 +22,16 @@ export class Connection {
 
   constructor(options: {
     readonly pod: PodIdentity
-    readonly response: ServerResponse
+    /** Takes lines. */
+    readonly to: Writable
     readonly clientHash: string | null
     readonly now: () => number
   }) {
     this.pod = options.pod
-    this.#response = options.response
+    this.#to = options.to
     this.#now = options.now
     this.#feed = new Feed(options.pod.ordinal, options.clientHash)
-    this.#response.on('drain', () => {
+    this.#to.on('drain', () => {
       this.#blockedSince = null
       this.#pump()
     })
@@ -62,13 +63,13 @@ export class Connection {
   end(): void {
     this.#pump()
     this.#close()
-    this.#response.end()
+    this.#to.end()
   }
 
   /** Cuts the connection. */
   destroy(): void {
     this.#close()
-    this.#response.destroy()
+    this.#to.destroy()
   }
 
   #close(): void {
@@ -91,7 +92,7 @@ export class Connection {
   }
 
   #write(line: string): void {
-    if (this.#closed || this.#response.destroyed) return
-    if (!this.#response.write(line)) this.#blockedSince = this.#now()
+    if (this.#closed || this.#to.destroyed) return
+    if (!this.#to.write(line)) this.#blockedSince = this.#now()
   }
 }

@@ -11,6 +11,7 @@ import { isProtocolError } from '../../protocol/errors.ts'
 import { PROTOCOL_VERSION } from '../../protocol/messages.ts'
 import type { Report, TicketsMessage } from '../../protocol/messages.ts'
 import { parseReport } from '../../protocol/schemas.ts'
+import { ZSTD, acceptsZstd, zstdInto } from '../../protocol/zstd.ts'
 import { StreamAuthError } from './auth.ts'
 import type { PodIdentity } from './auth.ts'
 import { Connection } from './connection.ts'
@@ -177,7 +178,7 @@ export class StreamServer {
         throw new HttpError(404, { error: 'only GET /v1/stream and POST /v1/report are here' })
       }
       const pod = await this.#options.auth.authenticate(bearer(request))
-      if (route === 'GET /v1/stream') this.#open(pod, url.searchParams.get('stateHash'), response)
+      if (route === 'GET /v1/stream') this.#open(pod, url.searchParams.get('stateHash'), request, response)
       else await this.#report(pod, request, response)
     } catch (error) {
       request.resume()
@@ -185,11 +186,16 @@ export class StreamServer {
     }
   }
 
-  #open(pod: PodIdentity, clientHash: string | null, response: ServerResponse): void {
+  #open(pod: PodIdentity, clientHash: string | null, request: IncomingMessage, response: ServerResponse): void {
     const { log, version, leader } = this.#options
     if (this.#closing) throw new HttpError(503, { error: 'this replica is stopping' })
-    response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' })
-    const connection = new Connection({ pod, response, clientHash, now: this.#now })
+    const small = acceptsZstd(request.headers['accept-encoding'])
+    response.writeHead(200, {
+      ...{ 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' },
+      ...(small ? { 'content-encoding': ZSTD } : {}),
+    })
+    const to = small ? zstdInto(response) : response
+    const connection = new Connection({ pod, to, clientHash, now: this.#now })
     this.#connections.get(pod.name)?.destroy()
     this.#connections.set(pod.name, connection)
     response.on('close', () => {

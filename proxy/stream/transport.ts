@@ -6,6 +6,8 @@ import { readFile } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { Agent, request as httpsRequest } from 'node:https'
 import { isIP } from 'node:net'
+import type { Readable } from 'node:stream'
+import { ZSTD, zstdText } from '../../protocol/zstd.ts'
 import type { Address } from './address.ts'
 import type { StreamConfig } from './config.ts'
 import { StreamError } from './errors.ts'
@@ -17,7 +19,7 @@ export interface Answer {
 
 export interface Transport {
   /** Asks the Service for the stream; `stateHash` null: with a full snapshot. Whoever gets the answer must read or destroy it. */
-  open(stateHash: string | null, signal: AbortSignal): Promise<IncomingMessage>
+  open(stateHash: string | null, signal: AbortSignal): Promise<Readable>
   /** Sends a report to a replica. */
   report(to: Address, body: string, signal: AbortSignal): Promise<Answer>
   close(): void
@@ -44,11 +46,13 @@ export class HttpsTransport implements Transport {
     this.#config = config
   }
 
-  async open(stateHash: string | null, signal: AbortSignal): Promise<IncomingMessage> {
+  async open(stateHash: string | null, signal: AbortSignal): Promise<Readable> {
     const path = stateHash === null ? '/v1/stream' : `/v1/stream?stateHash=${stateHash}`
     const to = this.#config.operator
     const response = await this.#request({ to, method: 'GET', path, agent: false, body: null, signal })
-    if (response.statusCode === 200) return response
+    if (response.statusCode === 200) {
+      return response.headers['content-encoding'] === ZSTD ? zstdText(response) : response
+    }
     const body = await text(response).catch(() => '')
     const status = response.statusCode ?? 0
     throw new StreamError('SLUICE_STREAM_STATUS', `the operator answered ${status}: ${body.trim().slice(0, 300)}`)
@@ -76,7 +80,7 @@ export class HttpsTransport implements Transport {
       headers: {
         authorization: `Bearer ${token.trim()}`,
         ...(body === null
-          ? { accept: 'application/x-ndjson' }
+          ? { accept: 'application/x-ndjson', 'accept-encoding': ZSTD }
           : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
       },
     })
