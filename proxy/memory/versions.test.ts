@@ -230,6 +230,34 @@ describe('a map of versions', () => {
     expect(map.size).toBe(after)
   })
 
+  it('has room for what it was told to expect, keeps that while names come, and gives it back when they go', () => {
+    const { memory, blocks, map, reader } = rig()
+    const old = reader()
+    old.advance(0)
+    map.reserve(1_000, 1)
+    expect(map.slots).toBe(2_048)
+    const seen = reader()
+    for (let i = 0; i < 1_000; i++) putNumber(map, blocks, `name-${i}`, i, 1)
+    expect(map.slots).toBe(2_048)
+    seen.advance(1)
+    expect(Array.from({ length: 1_000 }, (_, i) => numberOf(memory, seen, `name-${i}`))).toEqual([
+      ...Array(1_000).keys(),
+    ])
+    // Who has not heard of it looks where it looked.
+    expect(numberOf(memory, old, 'name-1')).toBeNull()
+    // Not empty, not larger than it is: nothing happens.
+    map.reserve(100_000, 2)
+    map.reserve(10, 2)
+    expect(map.slots).toBe(2_048)
+    for (let i = 1; i < 1_000; i++) {
+      deleteNumber(map, blocks, `name-${i}`, 2 + i)
+      collect(blocks, 2 + i, 3 + i)
+    }
+    expect(map.slots).toBeLessThan(100)
+    seen.advance(1_001)
+    expect([numberOf(memory, seen, 'name-0'), numberOf(memory, seen, 'name-1')]).toEqual([0, null])
+  })
+
   it('gives no word twice beyond 4 GiB, of which it touches none', () => {
     const memory = SharedMemory.create()
     const blocks = new Blocks(memory)

@@ -30,6 +30,8 @@ import type { SharedMemory } from './shared-memory.ts'
 const LEAST_SLOTS = 8
 /** Slots that are moved with every change while a map gets other slots. */
 const MOVED_AT_ONCE = 32
+/** Names for which room is made beforehand: with fewer a map has grown in no time, to what it needs. */
+const LEAST_RESERVED = 1_000
 
 /** What a map holds as one reader sees it. */
 export class VersionedReader {
@@ -106,6 +108,18 @@ export class VersionedMap {
     return this.#size
   }
 
+  /**
+   * So many names come at once to a map that has none: it has room for them from the beginning, in place of growing a dozen times. What
+   * was too much stays until a name goes.
+   */
+  reserve(names: number, generation: number): void {
+    const count = slotsFor(names)
+    if (names < LEAST_RESERVED || this.#slots.live > 0 || this.#next !== null || count <= this.#slots.count) return
+    this.#slots.retire(generation)
+    this.#slots = new Slots(this.#blocks, count)
+    Atomics.store(this.#blocks.memory.words, this.#root, this.#slots.place)
+  }
+
   /** Slots that it has, used or not. */
   get slots(): number {
     return this.#slots.count
@@ -169,7 +183,8 @@ export class VersionedMap {
     this.#move(generation)
     this.#slots.put(node, name, hash)
     this.#next?.slots.put(node, name, hash)
-    if (this.#next === null && (this.#slots.crowded || this.#slots.empty)) {
+    const mayShrink = kindOf(this.#blocks.memory, node) === GONE
+    if (this.#next === null && (this.#slots.crowded || (mayShrink && this.#slots.empty))) {
       // With room for what may come before all is moved.
       const names = this.#slots.live + this.#slots.count / MOVED_AT_ONCE
       this.#next = { slots: new Slots(this.#blocks, slotsFor(names)), moved: 0 }
@@ -233,14 +248,19 @@ class Slots {
 
   put(node: number, name: string, hash: number): void {
     const { words } = this.#blocks.memory
-    let slot = this.#find(name, hash)
-    if (slot === NOWHERE) {
-      slot = this.#unused(hash)
-      if (words[slot + SLOT_NODE] === LEFT) this.#left--
-      this.#live++
-      words[this.place + NAMES] = this.#live
-      words[slot + SLOT_HASH] = hash
-    }
+    const slot = this.#find(name, hash)
+    if (slot === NOWHERE) this.#add(node, hash)
+    else Atomics.store(words, slot + SLOT_NODE, node)
+  }
+
+  /** The first node of its name. */
+  #add(node: number, hash: number): void {
+    const { words } = this.#blocks.memory
+    const slot = this.#unused(hash)
+    if (words[slot + SLOT_NODE] === LEFT) this.#left--
+    this.#live++
+    words[this.place + NAMES] = this.#live
+    words[slot + SLOT_HASH] = hash
     // Last: who sees it sees all that it leads to.
     Atomics.store(words, slot + SLOT_NODE, node)
   }
@@ -263,9 +283,22 @@ class Slots {
     const slot = this.#slot(index)
     const node = memory.word(slot + SLOT_NODE)
     if (node === NOWHERE || node === LEFT) return
-    const name = nameOf(memory, node)
     const hash = memory.word(slot + SLOT_HASH)
-    if (newest(memory, others.place, name, hash) === NOWHERE) others.put(node, name, hash)
+    if (!others.#mayHave(hash) || newest(memory, others.place, nameOf(memory, node), hash) === NOWHERE) {
+      others.#add(node, hash)
+    }
+  }
+
+  /** Some name that has this hash: nearly always there is none, and names need not be read. */
+  #mayHave(hash: number): boolean {
+    const { memory } = this.#blocks
+    for (let looks = 0; looks < this.count; looks++) {
+      const slot = this.#slot(hash + looks)
+      const node = memory.word(slot + SLOT_NODE)
+      if (node === NOWHERE) return false
+      if (node !== LEFT && memory.word(slot + SLOT_HASH) === hash) return true
+    }
+    return true
   }
 
   retire(generation: number): void {

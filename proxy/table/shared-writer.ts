@@ -183,6 +183,7 @@ export class SharedTableWriter {
   /** @returns certificates that came, changed or went */
   *#applyObjects({ objects, reset }: TableUpdate, generation: number): Steps<readonly ObjectKey[]> {
     const gone = new Set(reset ? yield* this.#keys(this.#objects) : objects.remove)
+    if (reset) yield* this.#reserve(objects.upsert, generation)
     const certificates = new Set<ObjectKey>()
     for (const entry of objects.upsert) {
       const { key } = entry.assignment
@@ -195,6 +196,24 @@ export class SharedTableWriter {
       yield
     }
     return [...certificates]
+  }
+
+  /** Room for all that is to come, where there is nothing yet. */
+  *#reserve(entries: readonly Entry[], generation: number): Steps<void> {
+    let [hosts, serverNames, certificates] = [0, 0, 0]
+    for (const { payload } of entries) {
+      if (payload === null) continue
+      if ('chain' in payload) certificates++
+      else {
+        hosts += payload.hosts.length
+        for (const tls of payload.tls) serverNames += tls.hosts.length
+      }
+      yield
+    }
+    this.#objects.reserve(entries.length, generation)
+    this.#hosts.reserve(hosts, generation)
+    this.#serverNames.reserve(serverNames, generation)
+    this.#certificates.reserve(certificates, generation)
   }
 
   /** @returns a certificate came, changed or went */
