@@ -38,11 +38,14 @@ export interface ContextEvents {
   refused(message: string): void
 }
 
-/** ECDSA before RSA, so that a TLS 1.2 client that can do both gets the small one (ANCHORS 10). TLS 1.3 suites are OpenSSL's own. */
+/**
+ * ECDSA before RSA, so that a TLS 1.2 client that can do both gets the small one (ANCHORS 10). Of TLS 1.3 the suite first that all
+ * clients have (RFC 8446 9.1): SHA-384 takes a twentieth of the time of a handshake, and nobody is safer for it.
+ */
 const CIPHERS = [
+  'TLS_AES_128_GCM_SHA256',
   'TLS_AES_256_GCM_SHA384',
   'TLS_CHACHA20_POLY1305_SHA256',
-  'TLS_AES_128_GCM_SHA256',
   'ECDHE-ECDSA-AES128-GCM-SHA256',
   'ECDHE-ECDSA-AES256-GCM-SHA384',
   'ECDHE-ECDSA-CHACHA20-POLY1305',

@@ -140,6 +140,15 @@ describe('which certificate', () => {
     expect(asymmetricKeyType).toBe(key === 'rsaEncryption' ? 'rsa' : 'ec')
   })
 
+  it.each([
+    ['TLSv1.3', {}, 'TLS_AES_128_GCM_SHA256'],
+    ['TLSv1.3', { ciphers: 'TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384' }, 'TLS_AES_256_GCM_SHA384'],
+    ['TLSv1.2', {}, 'ECDHE-ECDSA-AES128-GCM-SHA256'],
+  ] as const)('%s, a client that offers %j: %s, by our order and not by its own', async (version, offers, cipher) => {
+    const client = await handshake('a.example', { minVersion: version, maxVersion: version, ...offers })
+    expect(client.getCipher().name).toBe(cipher)
+  })
+
   it('TLS 1.1 and clients of HTTP/2 alone are refused, which says nothing of the certificate', async () => {
     const old = { minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const
     await expect(handshake('a.example', old)).rejects.toThrow()
