@@ -29,10 +29,17 @@ export function payloadDigest(payload: Fragment | Certificate): string {
   return sha256(canonicalJson(payload))
 }
 
-/** The same question where the answer is expected to be yes, and the payload to have its keys in order: that is much sooner said. */
-export function hasDigest(payload: Fragment | Certificate, digest: string | null): boolean {
-  // No other text has this hash, and who says a digest says that of the canonical one.
-  return sha256(JSON.stringify(payload)) === digest || payloadDigest(payload) === digest
+/**
+ * Says of one payload after the other whether it has its digest. Where their keys came in order, as from disk, that is soon said; from the
+ * first one on that is not like that, all are taken for such.
+ */
+export function digestCheck(): (payload: Fragment | Certificate, digest: string | null) => boolean {
+  let inOrder = true
+  return (payload, digest) => {
+    // No other text has this hash, and who says a digest says that of the canonical one.
+    inOrder &&= sha256(JSON.stringify(payload)) === digest
+    return inOrder || payloadDigest(payload) === digest
+  }
 }
 
 /**

@@ -1,7 +1,7 @@
 /** The proxy's client against the operator's server over real TLS, with a network that misbehaves in between. */
 import { once } from 'node:events'
 import { rename, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:https'
+import { createServer, get } from 'node:https'
 import type { RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -268,6 +268,31 @@ describe('the end', () => {
 })
 
 describe('who is who', () => {
+  it.each([['zstd'], ['identity']])(
+    'a client (%s) that leaves while its token is looked at is no connection',
+    async coding => {
+      const asked = Promise.withResolvers<void>()
+      const known = Promise.withResolvers<{ name: string; uid: string; ordinal: number }>()
+      const authenticate = (): typeof known.promise => {
+        asked.resolve()
+        return known.promise
+      }
+      const op = await operator({ auth: { authenticate, stillOurs: () => true } })
+      const client = get({
+        ...{ host: '127.0.0.1', port: op.port, path: '/v1/stream', ca: site.authority.pem, servername: SERVICE },
+        headers: { authorization: 'Bearer token-1', 'accept-encoding': coding },
+      })
+      client.on('error', () => undefined)
+      await asked.promise
+      client.destroy()
+      await sleep(100)
+      known.resolve({ name: POD, uid: 'uid', ordinal: 0 })
+      await sleep(100)
+      expect(op.server.connected).toEqual([])
+      expect(opened(op)).toEqual([])
+    },
+  )
+
   it('the token is read anew for every connection and every report', async () => {
     const op = await operator()
     const wire = await Wire.start(cleanup, () => op.port)

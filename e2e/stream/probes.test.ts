@@ -30,6 +30,7 @@ describe('probes on the stream', () => {
     const proxy = startProxySide(cleanup, site, op.port, { probes })
     await until('a table', () => proxy.stream.status().source === 'stream')
     const { stateHash, checksums } = proxy.stream.status()
+    await until('what to observe', () => asked.length > 0)
     expect(asked.at(-1)).toEqual([])
     await until('a report', () => op.reports.length > 0)
     expect(op.reports.at(-1)).not.toHaveProperty('probes')

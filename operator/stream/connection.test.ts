@@ -1,14 +1,15 @@
-import { EventEmitter } from 'node:events'
-import type { Writable } from 'node:stream'
+import { EventEmitter, once } from 'node:events'
+import { Writable } from 'node:stream'
 import { afterEach, describe, expect, it, jest } from '@jest/globals'
 import type { ObjectKey } from '../../protocol/objects.ts'
+import { zstdInto } from '../../protocol/zstd.ts'
 import { Connection } from './connection.ts'
 import { ServedWorld } from './testing/world.ts'
 
 /** A client that reads when it is told to. */
 class FakeResponse extends EventEmitter {
   readonly lines: string[] = []
-  readonly destroyed = false
+  destroyed = false
   reads = true
 
   write(line: string): boolean {
@@ -21,6 +22,8 @@ class FakeResponse extends EventEmitter {
   }
 
   destroy(): void {
+    if (this.destroyed) return
+    this.destroyed = true
     this.lines.push('destroyed')
   }
 }
@@ -29,7 +32,13 @@ it('a line that must arrive waits for a client that is behind, one that need not
   const response = new FakeResponse()
   const pod = { name: 'sluice-proxy-0', uid: 'uid', ordinal: 0 }
   const connection = new Connection({
-    ...{ pod, to: response as unknown as Writable, clientHash: null, now: () => 0 },
+    ...{
+      pod,
+      to: response as unknown as Writable,
+      response: response as unknown as Writable,
+      clientHash: null,
+      now: () => 0,
+    },
   })
   connection.tell('first')
   response.reads = false
@@ -47,6 +56,20 @@ it('a line that must arrive waits for a client that is behind, one that need not
   expect(response.lines.at(-1)).toBe('ping')
 })
 
+it('is cut with all that is stuck behind its encoder, which has ended', async () => {
+  // Takes nothing, as a socket whose client reads nothing.
+  const response = new Writable({ highWaterMark: 1_000_000, write: () => undefined })
+  const to = zstdInto(response)
+  const pod = { name: 'sluice-proxy-0', uid: 'uid', ordinal: 0 }
+  const connection = new Connection({ ...{ pod, to, response, clientHash: null, now: () => 0 } })
+  connection.tell('x'.repeat(100_000))
+  connection.end()
+  await once(to, 'close')
+  expect(response.destroyed).toBe(false)
+  connection.destroy()
+  expect(response.destroyed).toBe(true)
+})
+
 describe('a change of which a pod serves nothing yet', () => {
   const A = 'Ingress/shop/a'
   let served = new Map<ObjectKey, string>()
@@ -61,7 +84,13 @@ describe('a change of which a pod serves nothing yet', () => {
     const response = new FakeResponse()
     const pod = { name: 'sluice-proxy-1', uid: 'uid', ordinal: 1 }
     const connection = new Connection({
-      ...{ pod, to: response as unknown as Writable, clientHash: null, now: () => 0 },
+      ...{
+        pod,
+        to: response as unknown as Writable,
+        response: response as unknown as Writable,
+        clientHash: null,
+        now: () => 0,
+      },
     })
     connection.publish(world.change([], { observe: true }))
     response.lines.length = 0

@@ -10,6 +10,7 @@ const OTHERS_FIRST_MS = 100
 export class Connection {
   readonly pod: PodIdentity
   readonly #to: Writable
+  readonly #response: Writable
   readonly #feed: Feed
   readonly #now: () => number
   /** Monotonic milliseconds since when the client has not taken what was written; null: it keeps up. */
@@ -24,11 +25,14 @@ export class Connection {
     readonly pod: PodIdentity
     /** Takes lines. */
     readonly to: Writable
+    /** Where they go in the end; what it still has may be stuck there when `to` has ended. */
+    readonly response: Writable
     readonly clientHash: string | null
     readonly now: () => number
   }) {
     this.pod = options.pod
     this.#to = options.to
+    this.#response = options.response
     this.#now = options.now
     this.#feed = new Feed(options.pod.ordinal, options.clientHash)
     this.#to.on('drain', () => {
@@ -70,6 +74,7 @@ export class Connection {
   destroy(): void {
     this.#close()
     this.#to.destroy()
+    this.#response.destroy()
   }
 
   #close(): void {

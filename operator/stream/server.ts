@@ -188,6 +188,8 @@ export class StreamServer {
 
   #open(pod: PodIdentity, clientHash: string | null, request: IncomingMessage, response: ServerResponse): void {
     const { log, version, leader } = this.#options
+    // The client left while its token was looked at: nobody would hear of its end.
+    if (response.destroyed) return
     if (this.#closing) throw new HttpError(503, { error: 'this replica is stopping' })
     const small = acceptsZstd(request.headers['accept-encoding'])
     response.writeHead(200, {
@@ -195,7 +197,7 @@ export class StreamServer {
       ...(small ? { 'content-encoding': ZSTD } : {}),
     })
     const to = small ? zstdInto(response) : response
-    const connection = new Connection({ pod, to, clientHash, now: this.#now })
+    const connection = new Connection({ pod, to, response, clientHash, now: this.#now })
     this.#connections.get(pod.name)?.destroy()
     this.#connections.set(pod.name, connection)
     response.on('close', () => {

@@ -5,7 +5,7 @@
  * or the current one, the IDs have the published MD5, and the state has the announced hash. What cannot be proven is
  * refused, and the table stays as it is.
  */
-import { hasDigest, StateHash } from '../../protocol/hash.ts'
+import { digestCheck, StateHash } from '../../protocol/hash.ts'
 import { parseObjectKey } from '../../protocol/ids.ts'
 import type { Checksums, DeltaMessage, Refusal } from '../../protocol/messages.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
@@ -119,6 +119,7 @@ function* buildEntries(parts: SnapshotParts, before: (key: ObjectKey) => Entry |
     }
   }
   const entries = new Map<ObjectKey, Entry>()
+  const hasDigest = digestCheck()
   for (const assignment of parts.assignments) {
     yield
     const { key } = assignment
