@@ -262,6 +262,35 @@ describe('the copy', () => {
     expect(log.lines).toHaveLength(1)
   })
 
+  it('that is read in time and takes long all the same is whole, and not written again', async () => {
+    jest.useFakeTimers()
+    const log = new FakeLog()
+    let [writes, closed] = [0, 0]
+    const copy = new WriteBehind({
+      log,
+      contents: () => ({
+        ...contents('web'),
+        close: () => {
+          closed++
+        },
+      }),
+      file: {
+        write: async ({ entries }) => {
+          writes++
+          expect([...entries]).toHaveLength(3)
+          await new Promise(resolve => setTimeout(resolve, 90_000))
+        },
+      },
+    })
+    copy.changed()
+    await jest.advanceTimersByTimeAsync(70_000)
+    expect([writes, closed, copy.lastError]).toEqual([1, 1, null])
+    await jest.advanceTimersByTimeAsync(300_000)
+    expect([writes, closed, log.lines]).toEqual([1, 1, []])
+    await copy.close()
+    expect(writes).toBe(1)
+  })
+
   it('is written at the end, if it is old', async () => {
     const { copy, state } = rig()
     copy.changed()

@@ -72,15 +72,17 @@ export class WriteBehind {
     )
     // A disk that hangs holds up its write, not the table: what changes meanwhile would keep all of its versions.
     const timer = setTimeout(() => {
+      if (!lent.isRead) this.#failed(slow)
       lent.takeBack(slow)
-      this.#failed(slow)
     }, this.#parts.longest)
     try {
+      // It may still come to its end, and well, where all was read.
       await this.#parts.file.write({ ...contents, entries: lent.entries() })
       this.#lastError = null
     } catch (error) {
+      this.#dirty = true
       // The file wraps what its contents threw.
-      this.#failed(lent.takenBack ? slow : error)
+      this.#failed(lent.isRead ? error : (lent.takenBack ?? error))
     } finally {
       clearTimeout(timer)
       lent.takeBack(slow)
@@ -88,7 +90,6 @@ export class WriteBehind {
   }
 
   #failed(error: unknown): void {
-    this.#dirty = true
     const message = describe(error)
     if (message !== this.#lastError) this.#parts.log.warn({}, `disk copy: ${message}`)
     this.#lastError = message
@@ -99,13 +100,20 @@ export class WriteBehind {
 class Lent {
   readonly #contents: PinnedContents
   #reason: DiskError | null = null
+  #isRead = false
 
   constructor(contents: PinnedContents) {
     this.#contents = contents
   }
 
-  get takenBack(): boolean {
-    return this.#reason !== null
+  /** To its end: what is written is whole. */
+  get isRead(): boolean {
+    return this.#isRead
+  }
+
+  /** Why it was; null: it was not. */
+  get takenBack(): DiskError | null {
+    return this.#reason
   }
 
   /** @throws DiskError where it was taken back: what is there now may be anything */
@@ -114,7 +122,10 @@ class Lent {
     for (;;) {
       if (this.#reason !== null) throw this.#reason
       const next = entries.next()
-      if (next.done === true) return
+      if (next.done === true) {
+        this.#isRead = true
+        return
+      }
       yield next.value
     }
   }

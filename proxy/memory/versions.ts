@@ -93,6 +93,8 @@ export class VersionedMap {
   readonly #root: number
   #slots: Slots
   #size = 0
+  /** Names went since room was made for many: there may be far too much of it. */
+  #left = false
   /** They will take the place of `#slots` when all was moved; what changes meanwhile changes in both. */
   #next: { readonly slots: Slots; moved: number } | null = null
 
@@ -115,8 +117,10 @@ export class VersionedMap {
   reserve(names: number, generation: number): void {
     const count = slotsFor(names)
     if (names < LEAST_RESERVED || this.#slots.live > 0 || this.#next !== null || count <= this.#slots.count) return
+    const slots = new Slots(this.#blocks, count)
     this.#slots.retire(generation)
-    this.#slots = new Slots(this.#blocks, count)
+    this.#slots = slots
+    this.#left = false
     Atomics.store(this.#blocks.memory.words, this.#root, this.#slots.place)
   }
 
@@ -176,6 +180,7 @@ export class VersionedMap {
     if (newest(memory, this.#slots.place, name, hash) !== node) return
     this.#slots.delete(name, hash)
     this.#next?.slots.delete(name, hash)
+    this.#left = true
     this.#blocks.retire(node, words, generation)
   }
 
@@ -183,8 +188,7 @@ export class VersionedMap {
     this.#move(generation)
     this.#slots.put(node, name, hash)
     this.#next?.slots.put(node, name, hash)
-    const mayShrink = kindOf(this.#blocks.memory, node) === GONE
-    if (this.#next === null && (this.#slots.crowded || (mayShrink && this.#slots.empty))) {
+    if (this.#next === null && (this.#slots.crowded || (this.#left && this.#slots.empty))) {
       // With room for what may come before all is moved.
       const names = this.#slots.live + this.#slots.count / MOVED_AT_ONCE
       this.#next = { slots: new Slots(this.#blocks, slotsFor(names)), moved: 0 }
