@@ -64,10 +64,12 @@ export function trendsOf(samples: readonly Sample[], warmUpMs: number): readonly
 export function errorsOf(outcome: Outcome): readonly string[] {
   const { traffic, unserved, isSameState, defects } = outcome
   const { wrong, cut, closed } = traffic.faults
+  const { kept } = traffic
   return [
     ...(wrong === 0 ? [] : [`${wrong} answers were wrong`]),
     ...(cut === 0 ? [] : [`${cut} requests were cut`]),
     ...(closed === 0 ? [] : [`${closed} connections were closed by the proxy`]),
+    ...(kept === 0 ? [] : [`${kept} connections were kept to backends that had gone`]),
     ...traffic.examples,
     ...unserved.map(text => `${text} was not served`),
     ...(isSameState ? [] : ['the proxy is not in the state of the operator']),

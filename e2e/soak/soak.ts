@@ -95,6 +95,13 @@ class Tally {
   skipped = 0
   kept = 0
 
+  static withFaultsOf({ faults, examples }: Tally): Tally {
+    const tally = new Tally()
+    Object.assign(tally.faults, faults)
+    tally.examples.push(...examples)
+    return tally
+  }
+
   add({ requests, faults, examples, posts, notFound, skipped, kept, p50, p99 }: TrafficFigures): void {
     for (const kind of KINDS) this.requests[kind] += requests[kind]
     for (const kind of ['wrong', 'cut', 'closed'] as const) this.faults[kind] += faults[kind]
@@ -220,8 +227,10 @@ export async function soak(options: SoakOptions): Promise<Outcome> {
   if (options.lie !== undefined) await traffic.lie(options.lie)
   await traffic.begin({ http: proxy.port, https: proxy.https })
   const watched = new Watched(proxy.pid, proxy.admin)
-  const tally = new Tally()
-  const pace = await findPace(options, traffic, watched, tally)
+  // What went wrong then counts; how much it was does not: the run begins after it.
+  const before = new Tally()
+  const pace = await findPace(options, traffic, watched, before)
+  const tally = Tally.withFaultsOf(before)
   const driver = new Driver(world, operator, traffic, watched)
 
   await traffic.pace(pace)

@@ -46,7 +46,7 @@ export function metric(metrics: ReadonlyMap<string, number>, name: string): numb
 const DEFECTS = [
   ...['sluice_defects_total', 'sluice_internal_errors_total', 'sluice_worker_crashes_total'],
   ...['sluice_worker_out_of_memory_total', 'sluice_worker_stalls_total', 'sluice_updates_refused'],
-  ...['sluice_connections_shed_total', 'sluice_requests_shed_total', 'sluice_disk_copy_failed'],
+  ...['sluice_connections_shed_total', 'sluice_requests_shed_total', 'sluice_disk_copy_failed', 'sluice_table_broken'],
 ] as const
 
 /** `3 of sluice_defects_total`, of each that is not 0. */
