@@ -39,7 +39,7 @@ it('content whose record no Secret can hold is not released, and the object says
   await leader.seconds(1)
   expect(given(leader)).toEqual(before)
   expect(leader.said).toContainEqual(expect.stringMatching(`^refused: .* of ${WEB}$`))
-})
+}, 30_000)
 
 describe('a bad revision leaves the pods', () => {
   it('where the IngressRollout of the next content cannot be made (a quota, a webhook)', async () => {
