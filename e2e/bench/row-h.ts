@@ -95,7 +95,7 @@ export async function rowH({ settings, ends, folder, proxyCore: core, loadCore }
       `${numberText(REQUESTS_PER_SECOND, 0)} requests a second on ${CONNECTIONS} connections to another host`,
     versions: [`Sluice ${await sluiceVersion()}`, `upstream nginx ${upstream.version}`],
     text: renderRowH(rounds),
-    failed: false,
+    failed: rounds.some(({ calm, changing }) => [calm, changing].some(({ load: seen }) => seen.cut + seen.closed > 0)),
   }
 }
 

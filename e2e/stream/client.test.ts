@@ -138,6 +138,16 @@ describe('the stream', () => {
     expect(opened(two)).toEqual(['true'])
   })
 
+  it('is a fraction of its text on the wire', async () => {
+    const sites = Array.from({ length: 500 }, (_, i) => web(`site-${i}`))
+    for (const one of sites) world.release(one)
+    const op = await operator()
+    const wire = await Wire.start(cleanup, () => op.port)
+    const proxy = startProxySide(cleanup, site, wire.port)
+    await serves(proxy, 'r1', 'Ingress/ns/site-499')
+    expect(wire.bytes).toBeLessThan(JSON.stringify(sites.map(one => entry(one))).length / 2)
+  })
+
   it('cut inside a snapshot: nothing of it is served, and the next one is taken', async () => {
     for (let i = 0; i < 2_000; i++) world.release(web(`site-${i}`))
     const op = await operator()

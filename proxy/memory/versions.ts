@@ -94,7 +94,7 @@ export class VersionedMap {
   #slots: Slots
   #size = 0
   /** Names went since room was made for many: there may be far too much of it. */
-  #left = false
+  #thinned = false
   /** They will take the place of `#slots` when all was moved; what changes meanwhile changes in both. */
   #next: { readonly slots: Slots; moved: number } | null = null
 
@@ -120,7 +120,7 @@ export class VersionedMap {
     const slots = new Slots(this.#blocks, count)
     this.#slots.retire(generation)
     this.#slots = slots
-    this.#left = false
+    this.#thinned = false
     Atomics.store(this.#blocks.memory.words, this.#root, this.#slots.place)
   }
 
@@ -180,7 +180,7 @@ export class VersionedMap {
     if (newest(memory, this.#slots.place, name, hash) !== node) return
     this.#slots.delete(name, hash)
     this.#next?.slots.delete(name, hash)
-    this.#left = true
+    this.#thinned = true
     this.#blocks.retire(node, words, generation)
   }
 
@@ -188,7 +188,7 @@ export class VersionedMap {
     this.#move(generation)
     this.#slots.put(node, name, hash)
     this.#next?.slots.put(node, name, hash)
-    if (this.#next === null && (this.#slots.crowded || (this.#left && this.#slots.empty))) {
+    if (this.#next === null && (this.#slots.crowded || (this.#thinned && this.#slots.empty))) {
       // With room for what may come before all is moved.
       const names = this.#slots.live + this.#slots.count / MOVED_AT_ONCE
       this.#next = { slots: new Slots(this.#blocks, slotsFor(names)), moved: 0 }

@@ -155,6 +155,7 @@ function metricsOf(
   totals: TotalCounts,
   appliedAt: number | null = null,
   upstream = new UpstreamTotals(() => true),
+  tableBroken: string | null = null,
 ): Metrics {
   return createMetrics({
     ...{
@@ -164,7 +165,7 @@ function metricsOf(
       socketIo: 'direct',
       workers: () => ({ serving: 1, crashes: 0, stalls: 2, outOfMemory: 4, heapLimitBytes: 256 }),
       appliedAt: () => appliedAt,
-      tableBroken: () => null,
+      tableBroken: () => tableBroken,
     },
     ...{ table: () => ({ ingresses: 0, hosts: 0, certificates: 0, services: 0, memoryBytes: 0 }) },
     logDropped: () => ({ access: 7, own: 1 }),
@@ -224,6 +225,9 @@ describe('metrics', () => {
     known.delete('a.example')
     expect(await hosts()).toEqual(['other'])
     expect(await textOf(metrics)).toMatch(/^sluice_table_age_seconds nan$/im)
+    expect(await textOf(metrics)).toMatch(/^sluice_table_broken 0$/m)
+    const broken = metricsOf(new TotalCounts(() => true), null, undefined, 'no more memory')
+    expect(await textOf(broken)).toMatch(/^sluice_table_broken 1$/m)
   })
 
   it('tell what was refused, what was let go of to make room, and what was our own fault', async () => {

@@ -203,6 +203,18 @@ describe('a table in shared memory', () => {
     )
   })
 
+  it('has room from the beginning for what comes as a whole: nothing that was too small waits to be given back', () => {
+    const writer = smallWriter()
+    const names = Array.from({ length: 1_200 }, (_, i) => `web-${i}`)
+    const fragments = names.map(name =>
+      fragment(name, [host(`${name}.example`, path('Prefix /'))], { tls: [tls(name, `${name}.example`)] }),
+    )
+    const all = upsert(...fragments, ...names.map(name => certificate(name, 'ECDSA')))
+    writer.apply({ ...all, reset: true }, writer.generation)
+    // The slots that four maps of nothing had, in bytes.
+    expect(writer.sizes.waiting).toBeLessThan(4 * 128)
+  })
+
   it('writes nothing of what is the same', () => {
     const writer = smallWriter()
     const web = fragment('web', [host('a.example', path('Prefix /'))], { tls: [tls('s', 'a.example')] })
