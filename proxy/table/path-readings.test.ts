@@ -38,7 +38,7 @@ describe('normalisePath', () => {
     ['/a/..;x/b', '/a/..;x/b', ['/b']],
     ['/a;x=1/b', '/a;x=1/b', ['/a/b']],
     ['/a/b;x', '/a/b;x', ['/a/b']],
-    ['/a%3bx/b', '/a%3Bx/b', ['/a/b']],
+    ['/a%3bx/b', '/a%3Bx/b', ['/a/b', '/a;x/b']],
     // A real dot segment does not eat what others decode first.
     ['/x%2fa/../b', '/b', ['/x/b']],
     ['/a%2fx/..', '/', ['/a/']],
@@ -243,6 +243,8 @@ describe('isAmbiguous', () => {
     ['/d/c%2fb/../..%2fadmin', 'refused'],
     ['/%2561dmin', 'refused'],
     ['/admin%3fx', 'refused'],
+    // Only by handing it on decoded, and cutting before backslashes are slashes.
+    ['/\\%3b%5cc/a', 'refused'],
     ['/a/c;v=1/d;w', '/a'],
     ['/a;v=1', 'refused'],
     ['/c;v=1', '/'],

@@ -65,7 +65,7 @@ function read(text: string): string | null {
  * The same bytes as servers are known to read them, each habit with and without each other, from the bytes as sent
  * (a dot segment that we resolved would have eaten what somebody else decodes first):
  * - the path is handed on decoded and parsed anew by the next one (nginx's `proxy_pass http://next$uri`): what was
- *   encoded twice is a separator now, what was an encoded `?` or `#` ends the path
+ *   encoded twice is a separator now, what was an encoded `?` or `#` ends the path, what was an encoded `;` begins parameters
  * - parameters are cut from every segment (servlet containers: RFC 3986 3.3 leaves them to the server), before the
  *   path is decoded or after
  * - encoded slashes are slashes (nginx, Go, most frameworks)
@@ -80,7 +80,7 @@ function carelessly(raw: string): readonly string[] | null {
   const also = (habit: RegExp, change: (text: string) => string): void => {
     if (!tooMany()) texts = texts.flatMap(text => (habit.test(text) ? [text, change(text)] : [text]))
   }
-  also(/%(?:25|3f|23)/i, text => decodeOnce(text).replace(/[?#].*$/s, ''))
+  also(/%(?:25|3f|23|3b)/i, text => decodeOnce(text).replace(/[?#].*$/s, ''))
   also(/\/(?:\.|%2e)/i, text => read(text) ?? text)
   also(/;/, cutParameters)
   also(/%2f/i, text => text.replace(/%2f/gi, '/'))
