@@ -245,6 +245,7 @@ describe('isAmbiguous', () => {
     ['/admin%3fx', 'refused'],
     // Only by handing it on decoded, and cutting before backslashes are slashes.
     ['/\\%3b%5cc/a', 'refused'],
+    ['/;%5cc%2f%5ca', 'refused'],
     ['/a/c;v=1/d;w', '/a'],
     ['/a;v=1', 'refused'],
     ['/c;v=1', '/'],

@@ -80,7 +80,8 @@ function carelessly(raw: string): readonly string[] | null {
   const also = (habit: RegExp, change: (text: string) => string): void => {
     if (!tooMany()) texts = texts.flatMap(text => (habit.test(text) ? [text, change(text)] : [text]))
   }
-  also(/%(?:25|3f|23|3b)/i, text => decodeOnce(text).replace(/[?#].*$/s, ''))
+  // An encoded slash ends parameters that began before it, where it is decoded first.
+  also(/%(?:25|3f|23|3b)|;.*%2f/is, text => decodeOnce(text).replace(/[?#].*$/s, ''))
   also(/\/(?:\.|%2e)/i, text => read(text) ?? text)
   also(/;/, cutParameters)
   also(/%2f/i, text => text.replace(/%2f/gi, '/'))
