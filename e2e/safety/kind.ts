@@ -71,6 +71,8 @@ export interface Kind {
   readonly path?: string
   /** Requests per second over all pods; default 100. */
   readonly perSecond?: number
+  /** Clients come so long before the change; default 3 s. Where pods are never without errors, what is usual of each takes more than a thousand requests to know. */
+  readonly warmUpMs?: number
   /** Connections of the clients to each pod; default 4. Where answers stay away others must not wait behind them. */
   readonly connections?: number
   /** Clients come by TLS, too; those that refuse the certificate count. */

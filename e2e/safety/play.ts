@@ -49,7 +49,7 @@ export async function play(kind: Kind, place: Place, world: World): Promise<Seen
   const restore = (): Promise<void> => (restored ??= kind.restore?.(scene) ?? Promise.resolve())
   const timers: NodeJS.Timeout[] = []
   try {
-    await sleep(WARM_UP_MS)
+    await sleep(kind.warmUpMs ?? WARM_UP_MS)
     await kind.prepare?.(scene)
     changedAt = performance.now()
     load.begin()
