@@ -81,7 +81,7 @@ export const BACKENDS: readonly Kind[] = [
   share('errors-2', 'v1', '2 % errors beside none'),
   share('errors-5', 'noisy', '5 % errors beside 1 %'),
   // Half a point beyond the README's limit would take some 14 000 requests on the first pod (by the binomial, nine times of ten): who wants to see one point more says so.
-  // Of 500 requests 2 % are less than 1.1 % once in fifteen plays, of 2 000 once in a thousand; and it takes some 6 000 to be sure.
+  // Of 500 requests 2 % are less than 1.1 % once in fifteen plays, of 2 000 once in a thousand. It is not always caught even so: 12 000 were not enough once (docs/safety.md).
   share(
     'errors-2',
     'noisy',
