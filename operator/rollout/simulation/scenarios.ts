@@ -27,6 +27,16 @@ export const RELATIVE: Settings = {
   onInconclusive: 'Promote',
 }
 
+/** One point more is looked for, with as many requests as that takes; nobody is asked. */
+export const CLOSELY: Settings = {
+  ...README,
+  ...{ minRequests: 4_000, deadlineMs: 600_000, onInconclusive: 'Promote' },
+  gates: { ...README.gates, successRate: { min: null, maxDrop: 0.1 } },
+}
+
+/** What a pod is known by that has not been there for long. */
+const SHORT_PAST_MS = 150_000
+
 /** Nothing but the gate on connect failures could fail; nobody is asked. */
 export const CONNECT: Settings = {
   ...README,
@@ -49,6 +59,10 @@ export const GOOD_CHANGES: readonly Row[] = [
   ...RATES.map(rate => ({
     name: `stuck client, its requests every 20 s, ${rate} requests/s`,
     scenario: { errors: 0.002, rate, stuck: 0.04, bunchedMs: 20_000 },
+  })),
+  ...RATES.map(rate => ({
+    name: `stuck client that hardly shows, seen for 150 s, 1 % errors, ${rate} requests/s`,
+    ...{ scenario: { errors: 0.01, rate, stuck: 0.008, pastMs: SHORT_PAST_MS }, policy: RELATIVE },
   })),
   ...each((errors, rate) => ({
     name: `connect failures: ${words(errors, rate)}`,
@@ -86,6 +100,10 @@ export const FAULTS: readonly Row[] = [
     name: `2 points more, ${errors * 100} % errors, 1 000 requests a bake`,
     scenario: { errors, rate: THOUSAND_A_BAKE, fault: 0.02 },
     policy: RELATIVE,
+  })),
+  ...[SHORT_PAST_MS, 2 * SHORT_PAST_MS, QUIET.pastMs].map(pastMs => ({
+    name: `1 point more looked for closely, seen for ${pastMs / 1_000} s, 1 % errors, 30 requests/s`,
+    ...{ scenario: { errors: 0.01, rate: 30, fault: 0.01, pastMs }, policy: CLOSELY, part: 0.2 },
   })),
   ...ERRORS.map((errors): Row => ({
     name: `connect failures: 2 points more, ${errors * 100} % other errors, 1 000 requests a bake`,

@@ -32,13 +32,15 @@ export interface Scenario {
   readonly waitLookMs: number
   /** At night there is a quarter of the requests of the day on which it begins; the stuck client never sleeps. */
   readonly nights: boolean
+  /** How long the pods were seen before it began. Milliseconds. */
+  readonly pastMs: number
   /** A leader took over before it began: nothing is known from before the rollout. */
   readonly unknownPast: boolean
 }
 
 export const QUIET: Scenario = {
   ...{ pods: 5, rate: 4, errors: 0.005, stuck: 0, bunchedMs: 0, fault: 0, faultAfterMs: 0 },
-  ...{ unreached: 'none', waitMs: 0, waitLookMs: 60_000, nights: false, unknownPast: false },
+  ...{ unreached: 'none', waitMs: 0, waitLookMs: 60_000, nights: false, pastMs: 15 * 60_000, unknownPast: false },
 }
 
 export interface Outcome {
@@ -58,7 +60,6 @@ export interface Outcome {
 
 const DAY_MS = 24 * 3_600_000
 const LOOK_MS = 2_000
-const BEFORE_MS = 15 * 60_000
 const NO_COMMANDS = { paused: false, approvedBatches: 0, abort: false, promote: false, retry: 0 } as const
 
 /** The policy of README. With somebody who waits, the pause after the second batch is for an approval. */
@@ -179,16 +180,16 @@ interface Past {
   readonly baseline: Observation['baseline']
 }
 
-function pastOf({ pods, unknownPast }: Scenario, clients: Clients): Past {
+function pastOf({ pods, pastMs, unknownPast }: Scenario, clients: Clients): Past {
   const blocks = Array.from({ length: pods }, (_, pod) =>
-    Array.from({ length: BEFORE_MS / BLOCK_MS }, (__, block) => {
+    Array.from({ length: pastMs / BLOCK_MS }, (__, block) => {
       const { requests, failures, unreached } = clients(pod, BLOCK_MS, block * BLOCK_MS, false)
       return figures(requests, failures, unreached)
     }),
   )
   const before: Before = {
     pods: new Map(blocks.map((ofPod, pod) => [`proxy-${pod}`, { ordinal: pod, counted: ofPod.reduce(addAggregates) }])),
-    ms: BEFORE_MS,
+    ms: pastMs,
     dispersion: dispersionOf(blocks.map(ofPod => new Map(ofPod.entries()))),
     slowestMs: slowestOf(blocks.map(ofPod => new Map(ofPod.entries()))),
   }

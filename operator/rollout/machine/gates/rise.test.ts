@@ -104,6 +104,16 @@ describe('difference in differences', () => {
       [sample(300, 1_000), FINE, sample(5_000, 10_000), sample(20_000, 40_000)],
     ],
     [
+      'above',
+      'a past that chance made a little worse hides nothing',
+      [sample(240, 12_000), sample(1_080, 108_000), sample(60, 4_500), sample(405, 40_500)],
+    ],
+    [
+      'unsure',
+      'a past that chance hardly made so much worse',
+      [sample(240, 12_000), sample(1_080, 108_000), sample(72, 4_500), sample(405, 40_500)],
+    ],
+    [
       'unsure',
       'worse than the others, hardly worse than before',
       [sample(55, 1_000), FINE, sample(400, 10_000), sample(80, 40_000)],

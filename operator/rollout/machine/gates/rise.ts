@@ -15,6 +15,9 @@ export const DIFFERENT = 0.05
 /** and than this is one. */
 const SURELY_DIFFERENT = 1e-4
 
+/** What chance makes less often than this in one direction is the less chance's, the more seldom it is. */
+const BY_CHANCE = 0.02
+
 /** Stable pods that saw so much less than the update are those of a moment: in the last batch, of the one before they confirmed. */
 const A_MOMENT = 1 / 20
 
@@ -92,17 +95,27 @@ export function ownPast(
   if (!long && chance > DIFFERENT) return null
   const comparable = stable.total >= update.total * A_MOMENT && stableBefore.total > 0
   const moved = comparable ? shareOf(stable) - shareOf(stableBefore) : 0
-  // Three shares were measured, and the doubts of all of them add up.
-  const total = comparable
-    ? 1 / (1 / updateBefore.total + 1 / stable.total + 1 / stableBefore.total)
-    : updateBefore.total
   const differs = chance <= SURELY_DIFFERENT
+  const own = differs ? updateBefore : drawnTo(stableBefore, updateBefore, Math.min(chance, 1 - chance) / BY_CHANCE)
+  // Three shares were measured, and the doubts of all of them add up.
+  const total = comparable ? 1 / (1 / own.total + 1 / stable.total + 1 / stableBefore.total) : own.total
   const excess = differs ? (shareOf(updateBefore) - shareOf(stableBefore)) * busier : 0
-  const alike = differs ? shareOf(stableBefore) : shareOf(updateBefore)
+  const alike = differs ? shareOf(stableBefore) : shareOf(own)
   // Without others in the window nobody can tell a rise of the share from a fall of the traffic: as many errors a second are none.
-  const share = comparable ? alike + excess + moved : shareOf(updateBefore) * busier
+  const share = comparable ? alike + excess + moved : shareOf(own) * busier
   const expected = { count: Math.min(1, Math.max(0, share)) * total, total }
   return { expected, excess }
+}
+
+/**
+ * What is to be expected of pods whose past may be their own or chance's: beside their own requests as many of the others
+ * count, the fewer the less chance explains the difference. Their own alone would be held for a trait for ever, however much
+ * the update shows, and a past that chance made half a point worse would hide an update that is half a point worse.
+ * @param weight of as many requests of the others; from 1 on all of them count
+ */
+function drawnTo(others: Sample, own: Sample, weight: number): Sample {
+  const total = Math.min(own.total, others.total) * Math.min(1, weight)
+  return { count: own.count + shareOf(others) * total, total: own.total + total }
 }
 
 /**
