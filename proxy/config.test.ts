@@ -68,6 +68,7 @@ describe('dataPlaneConfig', () => {
     ['TRUSTED_ADDRESSES', '10.0.0.0/33', 'addresses or ranges'],
     ['TRUSTED_ADDRESSES', '10.0.0.0/8, lb.example', 'addresses or ranges'],
     ['TRUSTED_ADDRESSES', '10.0.0.0/8/8', 'addresses or ranges'],
+    ['PROXY_PROTOCOL_FROM', 'lb.example', 'addresses or ranges'],
     ['UNDERSCORES_IN_HEADERS', 'yes', 'true or false'],
     ['REQUEST_PATH', 'Relay', 'relay or full'],
     ['SOCKET_IO', 'raw', 'streams or direct'],

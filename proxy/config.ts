@@ -80,6 +80,8 @@ export interface DataPlaneConfig {
   readonly via: string | null
   /** Whose X-Forwarded-* are believed. */
   readonly trustedAddresses: readonly string[]
+  /** Whose connections begin with a header of the PROXY protocol. */
+  readonly proxyProtocolFrom: readonly string[]
   /** Bytes of TLS contexts that a worker keeps ready. */
   readonly tlsContextMemory: number
 }
@@ -136,6 +138,7 @@ export function dataPlaneConfig(env: Environment): DataPlaneConfig {
     underscoresInHeaders: flag(env, 'UNDERSCORES_IN_HEADERS'),
     via: pseudonym(env, 'VIA'),
     trustedAddresses: ranges(env, 'TRUSTED_ADDRESSES'),
+    proxyProtocolFrom: ranges(env, 'PROXY_PROTOCOL_FROM'),
     tlsContextMemory: integer(env, 'TLS_CONTEXT_MEMORY', 67_108_864, 1_048_576, 68_719_476_736),
   }
 }

@@ -4,8 +4,9 @@
  */
 import { createServer, type Server, type Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
+import type { Source } from '../arrival/proxy-header.ts'
 import { clientOf } from '../connection/per-client-limit.ts'
-import { plainAddress, type Peer } from '../exchange/peer.ts'
+import type { Peer } from '../exchange/peer.ts'
 import type { Recorder } from '../report/recorder.ts'
 import type { TableReader } from '../table/contract.ts'
 import type { Contexts } from './contexts.ts'
@@ -23,6 +24,8 @@ export interface FrontDoorParts {
   readonly handshakeLag: number
   /** Handshakes under way; 0: no limit. */
   readonly maxHandshakes: number
+  /** Says who is at the other end of a connection, when it is known. */
+  readonly arrive: (socket: Socket, next: (source: Source) => void) => void
   /** Counts a connection of its client. @returns false: the client has as many as it may have */
   readonly admit: (socket: Socket, address: string) => boolean
   /** Takes the decrypted connection. */
@@ -49,7 +52,7 @@ export class FrontDoor {
     this.#owner = this.#ownerOf(parts)
     this.server = createServer(
       { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000, allowHalfOpen: true },
-      socket => this.#open(socket),
+      socket => parts.arrive(socket, source => this.#open(socket, source)),
     )
   }
 
@@ -60,9 +63,9 @@ export class FrontDoor {
     for (const { socket } of this.#handshakes) socket.destroy()
   }
 
-  #open(socket: Socket): void {
+  #open(socket: Socket, source: Source): void {
     const { maxHandshakes, recorder, admit } = this.#parts
-    const address = plainAddress(socket.remoteAddress)
+    const { address } = source
     const admitted = admit(socket, address)
     if (!admitted) {
       if (this.#turnedAway >= MOST_TURNED_AWAY) {
@@ -77,7 +80,7 @@ export class FrontDoor {
       recorder.refusedConnection('handshakes')
       this.#handshakes.leastDeserving()?.giveUp()
     }
-    const handshake = new Handshake(socket, address, admitted, this.#owner)
+    const handshake = new Handshake(socket, source, admitted, this.#owner)
     this.#handshakes.add(clientOf(address), handshake)
   }
 

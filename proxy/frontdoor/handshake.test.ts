@@ -24,7 +24,7 @@ class Rig {
     this.#bytes = bytes
     this.client = client
     this.ours = ours
-    new Handshake(ours, '127.0.0.1', true, {
+    new Handshake(ours, { address: '127.0.0.1', port: 1 }, true, {
       ...{ lag: this.lag, handshakeTimeout: LIMIT_MS, handshakeLag: LAG_MS, ending: false },
       choose: () => {
         this.chosen++

@@ -4,6 +4,7 @@
  */
 import type { Socket } from 'node:net'
 import { TLSSocket, type SecureContext } from 'node:tls'
+import type { Source } from '../arrival/proxy-header.ts'
 import type { Peer } from '../exchange/peer.ts'
 import { readClientHello, type ClientHello } from './client-hello.ts'
 import type { LoopLag } from './loop-lag.ts'
@@ -56,6 +57,7 @@ export class Handshake {
   readonly socket: Socket
   /** Of the client, IPv4 without prefix. */
   readonly address: string
+  readonly #port: number
   /** False: its client has too many connections, and is to be told so. */
   readonly admitted: boolean
   readonly #owner: HandshakeOwner
@@ -72,9 +74,10 @@ export class Handshake {
   #resumed = false
   #left = false
 
-  constructor(socket: Socket, address: string, admitted: boolean, owner: HandshakeOwner) {
+  constructor(socket: Socket, { address, port }: Source, admitted: boolean, owner: HandshakeOwner) {
     this.socket = socket
     this.address = address
+    this.#port = port
     this.admitted = admitted
     this.#owner = owner
     this.#mark = owner.lag.mark()
@@ -203,7 +206,7 @@ export class Handshake {
   #peer(tls: TLSSocket, serverName: string): Peer {
     return {
       address: this.address,
-      port: this.socket.remotePort ?? 0,
+      port: this.#port,
       tls: {
         version: tls.getProtocol() ?? '',
         cipher: tls.getCipher().name,

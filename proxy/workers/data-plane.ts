@@ -1,6 +1,7 @@
 /** All of one worker: table, front door, gateway, upstream. Knows nothing of threads. */
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Server } from 'node:net'
+import { Arrivals } from '../arrival/arrivals.ts'
 import type { DataPlaneConfig } from '../config.ts'
 import type { Connections } from '../connection/connections.ts'
 import type { MemoryReading } from '../connection/memory-pressure.ts'
@@ -9,7 +10,6 @@ import type { AccessLog } from '../exchange/exchange.ts'
 import { ClientLines, viaLines } from '../exchange/headers.ts'
 import { HttpDate } from '../exchange/http-date.ts'
 import { RequestIds } from '../exchange/request-ids.ts'
-import { plainAddress } from '../exchange/peer.ts'
 import { TrustedAddresses } from '../exchange/trust.ts'
 import type { ForwardContext } from '../forward/forward.ts'
 import { Contexts, type KeyPair } from '../frontdoor/contexts.ts'
@@ -63,6 +63,7 @@ interface Parts {
   readonly contexts: Contexts
   readonly transport: Transport
   readonly gateway: Gateway
+  readonly arrivals: Arrivals
   readonly frontDoor: FrontDoor
   readonly plain: Server
   /** Looks at the memory; null: nobody does. */
@@ -137,11 +138,18 @@ export class DataPlane {
         },
       },
     })
+    const arrivals = new Arrivals({
+      balancers: new TrustedAddresses(config.proxyProtocolFrom),
+      timeout: config.headersTimeout,
+      most: config.maxConnections,
+      refused: () => recorder.refusedConnection('proxy-protocol'),
+    })
     const frontDoor = new FrontDoor({
       ...{ table, contexts, recorder },
       handshakeTimeout: config.handshakeTimeout,
       handshakeLag: config.handshakeLag,
       maxHandshakes: config.maxHandshakes,
+      arrive: (socket, next) => arrivals.open(socket, next),
       admit: (socket, address) => gateway.admit(socket, address),
       onConnection: (socket, peer, admitted) => gateway.accept(socket, peer, admitted),
     })
@@ -149,9 +157,10 @@ export class DataPlane {
     const plain = createServer(
       { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000, allowHalfOpen: true },
       socket => {
-        const address = plainAddress(socket.remoteAddress)
-        const admitted = gateway.admit(socket, address)
-        gateway.accept(socket, { address, port: socket.remotePort ?? 0, tls: null }, admitted)
+        arrivals.open(socket, source => {
+          const admitted = gateway.admit(socket, source.address)
+          gateway.accept(socket, { ...source, tls: null }, admitted)
+        })
       },
     )
     const looking = config.memoryHighWater === 0 ? null : setInterval(() => gateway.relieve(memory()), BEAT_MS).unref()
@@ -167,6 +176,7 @@ export class DataPlane {
         contexts,
         transport,
         gateway,
+        arrivals,
         frontDoor,
         plain,
         looking,
@@ -264,20 +274,22 @@ export class DataPlane {
 
   /** Accepts no more and resolves when the last connection ended by itself. */
   async drain(): Promise<void> {
-    const { plain, frontDoor, config } = this.#parts
+    const { plain, frontDoor, arrivals, config } = this.#parts
     this.announceDrain()
     plain.close()
     frontDoor.server.close()
+    arrivals.end()
     frontDoor.end()
     // The last tenth is for the slowest.
     await this.connections.drain(config.drainTimeout * 0.9)
   }
 
   async close(): Promise<void> {
-    const { plain, frontDoor, clusters, transport, accessLog, looking } = this.#parts
+    const { plain, frontDoor, arrivals, clusters, transport, accessLog, looking } = this.#parts
     if (looking !== null) clearInterval(looking)
     plain.close()
     frontDoor.server.close()
+    arrivals.end()
     frontDoor.end()
     this.connections.destroyAll()
     const probes = await this.#probes
