@@ -232,13 +232,24 @@ export class ChecksumGate<T extends Identified> {
 
   /** Index of the newest state with this checksum; null: none has it. */
   #newestWith(checksum: string, oldest: number): number | null {
-    // What was published from here is known already: states that came since need no look.
+    // What was published from here is known already: states that came since need no hash. Nobody may have asked for that of the newest one.
     const known = this.#states.findLastIndex(({ ids }) => ids.knownChecksum === checksum)
-    if (known >= oldest) return known
+    if (known >= oldest) return this.#newestLike(known)
     for (let i = this.#states.length - 1; i >= oldest; i--) {
       if (this.#states[i]?.ids.checksum === checksum) return i
     }
     return null
+  }
+
+  /** Index of the newest state with the IDs of this one. No hashing. */
+  #newestLike(at: number): number {
+    const since = new Map<string, number>()
+    let found = at
+    for (let i = at + 1; i < this.#states.length; i++) {
+      accumulate(since, this.#states[i]?.delta ?? new Map<string, number>())
+      if (since.size === 0) found = i
+    }
+    return found
   }
 
   #newestIds(): IdSet {
