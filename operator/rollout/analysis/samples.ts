@@ -26,8 +26,9 @@ export const MOST_COUNTS = 30_000
 
 export class Samples {
   /** In order of time. */
-  #samples: readonly Sample[] = []
+  #samples: Sample[] = []
   #counts = 0
+  #epoch = 0
 
   get size(): { readonly samples: number; readonly counts: number } {
     return { samples: this.#samples.length, counts: this.#counts }
@@ -36,13 +37,33 @@ export class Samples {
   add(sample: Sample): void {
     if (sample.hosts.size === 0) return
     const first = this.#samples.findIndex(one => one.end >= sample.end - KEPT_MS)
-    this.#replace([...(first < 0 ? [] : this.#samples.slice(first)), sample])
+    if (first !== 0) this.#replace(first < 0 ? [] : this.#samples.slice(first))
+    this.#samples.push(sample)
+    this.#counts += sample.hosts.size
     if (this.#samples.length > MOST_SAMPLES || this.#counts > MOST_COUNTS) this.#thin()
   }
 
   /** Those that began at or after `since`. */
   since(since: number): readonly Sample[] {
-    return this.#samples.slice(this.#first(({ begin }) => begin >= since))
+    return this.#samples.slice(this.indexSince(since))
+  }
+
+  /** Another one when something else happened than that samples were added behind the others. */
+  get epoch(): number {
+    return this.#epoch
+  }
+
+  get length(): number {
+    return this.#samples.length
+  }
+
+  at(index: number): Sample | undefined {
+    return this.#samples[index]
+  }
+
+  /** Of the first that began at or after `since`; `length`: none did. */
+  indexSince(since: number): number {
+    return this.#first(({ begin }) => begin >= since)
   }
 
   /** Those that have a moment between `from` and `until`. */
@@ -73,7 +94,8 @@ export class Samples {
   }
 
   #replace(samples: readonly Sample[]): void {
-    this.#samples = samples
+    this.#epoch++
+    this.#samples = [...samples]
     this.#counts = samples.reduce((sum, one) => sum + one.hosts.size, 0)
   }
 }

@@ -10,6 +10,7 @@ import type { Blocks } from './dispersion.ts'
 import { KEPT_MS, Samples, agreed } from './samples.ts'
 import type { Sample } from './samples.ts'
 import { Probed } from './probed.ts'
+import { RunningSums } from './running.ts'
 import { stableMeanwhile } from './side-by-side.ts'
 import type { Piece } from './side-by-side.ts'
 import type { Question } from './probed.ts'
@@ -23,6 +24,8 @@ const BASELINE_MS = 60_000
 export const BEFORE_MS = 15 * 60_000
 /** Of a pod's earlier processes; a report of one of them may still be under way. */
 const FORMER = 8
+/** How often sums that nobody asks for are looked for. Milliseconds. */
+const FORGET_EVERY_MS = 10_000
 
 /** The last report of a pod, and what it counted before. */
 interface Heard {
@@ -49,11 +52,16 @@ export class Figures {
   readonly #pods = new Map<string, Heard>()
   readonly #use = new Use()
   readonly #probed = new Probed()
+  readonly #sums = new RunningSums()
+  /** When the last report came, and sums were last forgotten. Monotonic milliseconds. */
+  #now = -Infinity
+  #forgotAt = -Infinity
 
   /** A report that was counted before (same instance, not a higher sequence) is ignored: false. */
   add(pod: string, ordinal: number, report: Report, nowMs: number): boolean {
     const before = this.#pods.get(pod)
     if (before === undefined) this.#forgetSilent(nowMs)
+    this.#forgetSums(nowMs)
     if (before !== undefined && isOld(report, before)) return false
     this.#use.add(pod, report, nowMs)
     this.#probed.add(pod, report, nowMs)
@@ -76,7 +84,7 @@ export class Figures {
 
   /** What pods counted while they served this revision of the object from end to end of a report, since `sinceMs`. */
   serving(key: ObjectKey, revision: Revision | null, hosts: readonly string[], sinceMs: number): Aggregate {
-    return this.#sum(hosts, sinceMs, serves(key, revision))
+    return this.#sum(hosts, sinceMs, serves(key, revision), `${key} ${revision ?? ABSENT_REVISION}`)
   }
 
   /**
@@ -150,7 +158,7 @@ export class Figures {
 
   /** The last minute before `nowMs` on all pods, not before `sinceMs`; null: nobody counted anything. */
   baseline(hosts: readonly string[], nowMs: number, sinceMs = -Infinity): Baseline | null {
-    const sum = this.#sum(hosts, Math.max(sinceMs, nowMs - BASELINE_MS), () => true)
+    const sum = this.#sum(hosts, Math.max(sinceMs, nowMs - BASELINE_MS), () => true, '')
     return sum.requests === 0 && tlsAttempts(sum) === 0 ? null : baselineOf(sum)
   }
 
@@ -173,19 +181,22 @@ export class Figures {
       : { pods, ms: nowMs - begin, dispersion: dispersionOf(blocks), slowestMs: slowestOf(blocks) }
   }
 
-  #sum(hosts: readonly string[], since: number, counts: (sample: Sample) => boolean): Aggregate {
+  /** @param name of what is counted, whatever the hosts */
+  #sum(hosts: readonly string[], since: number, counts: (sample: Sample) => boolean, name: string): Aggregate {
     const asked = [...new Set(hosts)]
-    let sum = EMPTY_AGGREGATE
-    for (const { samples } of this.#pods.values()) {
-      for (const sample of samples.since(since)) {
-        if (!counts(sample)) continue
-        for (const host of asked) {
-          const counted = sample.hosts.get(host)
-          if (counted !== undefined) sum = addAggregates(sum, counted)
-        }
-      }
-    }
-    return sum
+    const question = { name: [name, ...asked].join('\n'), hosts: asked, counts }
+    return this.#sums.of(question, this.#samples(), since, this.#now)
+  }
+
+  *#samples(): Iterable<Samples> {
+    for (const { samples } of this.#pods.values()) yield samples
+  }
+
+  #forgetSums(nowMs: number): void {
+    this.#now = nowMs
+    if (nowMs < this.#forgotAt + FORGET_EVERY_MS) return
+    this.#forgotAt = nowMs
+    this.#sums.forget(nowMs)
   }
 
   #forgetSilent(nowMs: number): void {
