@@ -15,6 +15,7 @@ import { Keeper } from './control/keeper.ts'
 import { Leader, sayCondition } from './control/leader.ts'
 import { Maker } from './control/maker.ts'
 import { ObjectWriter } from './control/object-writer.ts'
+import { OnceATurn } from './control/once-a-turn.ts'
 import { Policies } from './control/policies.ts'
 import { observedProbes } from './control/probes.ts'
 import { hostsOfRollout } from './control/observe.ts'
@@ -116,6 +117,8 @@ export class SluiceOperator extends OperatorBase {
   #heldTimer: ReturnType<typeof setTimeout> | null = null
   /** Pods are to be told what to observe. */
   #asks = false
+  /** Each connection asks for it. */
+  readonly #observed = new OnceATurn(() => this.#observe())
   #askTimer: ReturnType<typeof setTimeout> | null = null
   /** For the next date of a certificate, whichever it is. */
   #dateTimer: ReturnType<typeof setTimeout> | null = null
@@ -168,7 +171,7 @@ export class SluiceOperator extends OperatorBase {
     })
     this.releases = new Releases({
       endpoints: () => this.pipeline.endpoints,
-      observe: () => this.#observe(),
+      observe: () => this.#observed.value,
       now: () => clock.now(),
     })
     const checksumsOf = (kind: ObjectKind): Checksums =>
@@ -535,6 +538,7 @@ export class SluiceOperator extends OperatorBase {
    */
   #give(services: readonly ServiceKey[], observe: boolean): void {
     const objects = this.releases.takeChanges()
+    this.#observed.renew()
     this.#asks ||= observe
     const asks = this.#asks && objects.size > 0
     this.#options.publish({ world: this.releases, objects, services, observe: asks })
@@ -544,6 +548,7 @@ export class SluiceOperator extends OperatorBase {
       this.#askTimer = null
       if (!this.#asks) return
       this.#asks = false
+      this.#observed.renew()
       this.#options.publish({ world: this.releases, objects: this.releases.takeChanges(), services: [], observe: true })
     }, ASK_MS)
   }
@@ -604,7 +609,7 @@ export class SluiceOperator extends OperatorBase {
       if (view === null) continue
       for (const host of hostsOfRollout(view, spec.revision, this.pipeline.hostsOfSecret(object))) hosts.add(host)
     }
-    const intervalMs = rollouts.length === 0 ? IDLE_REPORT_MS : reportIntervalMs(this.fleet.pods().length)
+    const intervalMs = rollouts.length === 0 ? IDLE_REPORT_MS : reportIntervalMs(this.fleet.size)
     const probes = observedProbes(rollouts, key => this.pipeline.view(key))
     const asked = probes.length === 0 ? {} : { probes }
     return { objects: [...objects].sort(), hosts: [...hosts].sort(), intervalMs, ...asked }

@@ -40,6 +40,24 @@ describe('Fleet', () => {
     expect(fleet.pods().map(p => p.ordinal)).toEqual([0, 2, 10])
   })
 
+  it('says what is so now, and makes nothing anew of which nothing is new', () => {
+    const fleet = new Fleet('sluice-proxy')
+    for (const n of [2, 0, 1]) fleet.put(pod(`sluice-proxy-${n}`))
+    const before = fleet.pods()
+    expect(fleet.pods()).toBe(before)
+    fleet.heard({ name: 'sluice-proxy-1', uid: 'uid-sluice-proxy-1' }, report({ a: 'r1' }), 7)
+    const after = fleet.pods()
+    expect(after.map(p => p.reportedAt)).toEqual([null, 7, null])
+    expect([after[0] === before[0], after[1] === before[1]]).toEqual([true, false])
+    expect(before[1]?.report).toBeNull()
+    fleet.put(pod('sluice-proxy-1', { uid: 'another', ready: false }))
+    expect(fleet.pods()[1]).toMatchObject({ uid: 'another', ready: false, report: null })
+    fleet.remove(pod('sluice-proxy-0'))
+    fleet.put(pod('sluice-proxy-10'))
+    fleet.put(pod('sluice-proxy-2', { owner: 'other' }))
+    expect([fleet.pods().map(p => p.ordinal), fleet.size]).toEqual([[1, 10], 2])
+  })
+
   it('does not know pods that another controller made', () => {
     const fleet = new Fleet('sluice-proxy')
     fleet.put(pod('sluice-proxy-0', { owner: 'other' }))

@@ -36,19 +36,29 @@ export class Fleet {
   readonly #statefulSet: string
   readonly #pods = new Map<string, Pod>()
   readonly #heard = new Map<string, Heard>()
+  /** As pods() last said it; what is not there is another by now. */
+  readonly #known = new Map<string, FleetPod>()
+  #order: readonly string[] | null = null
+  #listed: readonly FleetPod[] | null = null
 
   constructor(statefulSet: string) {
     this.#statefulSet = statefulSet
   }
 
   put(pod: Pod): void {
-    if (controllerOf(pod) === this.#statefulSet) this.#pods.set(pod.metadata.name, pod)
-    else this.#pods.delete(pod.metadata.name)
+    const { name } = pod.metadata
+    const { size } = this.#pods
+    if (controllerOf(pod) === this.#statefulSet) this.#pods.set(name, pod)
+    else this.#pods.delete(name)
+    if (this.#pods.size !== size) this.#order = null
+    this.#changed(name)
   }
 
   remove(pod: Pod): void {
     this.#pods.delete(pod.metadata.name)
     this.#heard.delete(pod.metadata.name)
+    this.#order = null
+    this.#changed(pod.metadata.name)
   }
 
   /** For the stream's authentication: the pod of this name and the StatefulSet that made it. */
@@ -60,28 +70,50 @@ export class Fleet {
   heard(pod: { readonly name: string; readonly uid: string }, report: Report, at: number): Said {
     const known = this.#heard.get(pod.name)
     this.#heard.set(pod.name, { uid: pod.uid, report, at })
+    this.#changed(pod.name)
     const before = known?.uid === pod.uid ? known.report : null
     return { objects: newlySaid(before, report), isNewState: stateOf(before) !== stateOf(report) }
   }
 
-  /** In ordinal order, pods without an ordinal last. */
-  pods(): readonly FleetPod[] {
-    const pods = [...this.#pods.values()].map(pod => {
-      const { name, uid = '' } = pod.metadata
-      const heard = this.#heard.get(name)
-      const current = heard?.uid === uid ? heard : undefined
-      return {
-        name,
-        uid,
-        ordinal: podOrdinal(name),
-        ready: isReady(pod),
-        report: current?.report ?? null,
-        reportedAt: current?.at ?? null,
-      }
-    })
-    const rank = (p: FleetPod): number => (p.ordinal < 0 ? Infinity : p.ordinal)
-    return pods.sort((a, b) => rank(a) - rank(b) || (a.name < b.name ? -1 : 1))
+  get size(): number {
+    return this.#pods.size
   }
+
+  /** In ordinal order, pods without an ordinal last. What is new of one pod makes that one anew, and sorts nothing. */
+  pods(): readonly FleetPod[] {
+    this.#order ??= orderOf(this.#pods.keys())
+    this.#listed ??= this.#order.flatMap(name => this.#podOf(name) ?? [])
+    return this.#listed
+  }
+
+  #podOf(name: string): FleetPod | null {
+    const known = this.#known.get(name)
+    if (known !== undefined) return known
+    const pod = this.#pods.get(name)
+    if (pod === undefined) return null
+    const { uid = '' } = pod.metadata
+    const heard = this.#heard.get(name)
+    const current = heard?.uid === uid ? heard : undefined
+    const found: FleetPod = {
+      ...{ name, uid, ordinal: podOrdinal(name), ready: isReady(pod) },
+      report: current?.report ?? null,
+      reportedAt: current?.at ?? null,
+    }
+    this.#known.set(name, found)
+    return found
+  }
+
+  #changed(name: string): void {
+    this.#known.delete(name)
+    this.#listed = null
+  }
+}
+
+function orderOf(names: Iterable<string>): readonly string[] {
+  const ranked = [...names].map(name => ({ name, ordinal: podOrdinal(name) }))
+  const rank = (ordinal: number): number => (ordinal < 0 ? Infinity : ordinal)
+  ranked.sort((a, b) => rank(a.ordinal) - rank(b.ordinal) || (a.name < b.name ? -1 : 1))
+  return ranked.map(({ name }) => name)
 }
 
 function stateOf(report: Report | null): string {
