@@ -8,6 +8,7 @@ import type { BackoffOptions } from './backoff.ts'
 import { systemClock } from './clock.ts'
 import type { Cancel, Clock } from './clock.ts'
 import { describeError } from './errors.ts'
+import { KeyLine } from './key-line.ts'
 import type { Log } from './log.ts'
 import { silentLog } from './log.ts'
 
@@ -84,7 +85,7 @@ export class WorkQueue {
   readonly #clock: Clock
   readonly #log: Log
   readonly #hooks: QueueHooks
-  readonly #waiting: Readonly<Record<Lane, Set<string>>> = { urgent: new Set(), others: new Set() }
+  readonly #waiting: Readonly<Record<Lane, KeyLine>> = { urgent: new KeyLine(), others: new KeyLine() }
   readonly #active = new Map<string, Lane>()
   #begun = 0
   readonly #delayed = new Map<string, Delay>()
@@ -220,7 +221,8 @@ export class WorkQueue {
     for (const lane of order) {
       const busy = [...this.#active.values()].filter(one => one === lane).length
       if (busy >= this.#shares[lane]) continue
-      for (const key of this.#waiting[lane]) if (!this.#active.has(key)) return [key, lane]
+      const key = this.#waiting[lane].first(one => !this.#active.has(one))
+      if (key !== null) return [key, lane]
     }
     return null
   }
