@@ -132,22 +132,22 @@ export class ReleaseStore {
 
   /** Shards that are there and were never read. While there are any, nothing may be concluded from a record that is not there. */
   get unreadable(): readonly string[] {
-    return this.#those(isUnreadable)
+    return namesOf(this.#tree.failing().filter(isUnreadable))
   }
 
   /** Shards with private keys that cannot be decrypted, whether their last good records are known or not. */
   get locked(): readonly string[] {
-    return this.#those(({ unopened }) => unopened !== null)
+    return namesOf(this.#tree.failing().filter(({ unopened }) => unopened !== null))
   }
 
   /** Shards with private keys that are not encrypted with the newest key. */
   get stale(): readonly string[] {
-    return this.#those(shard => this.#isStale(shard))
+    return namesOf([...this.#tree.all()].filter(shard => this.#isStale(shard)))
   }
 
   /** Reads again what could not be decrypted: there are other keys, or Secrets that were not known. */
   reopen(): void {
-    for (const shard of [...this.#tree.all()]) {
+    for (const shard of this.#tree.failing()) {
       if (shard.unopened !== null && shard.writing === null) this.#apply(shard, shard.unopened)
     }
   }
@@ -188,7 +188,7 @@ export class ReleaseStore {
       else this.#slices.run(() => this.#apply(shard, stored))
     }
     for (const shard of [...this.#tree.leaves()]) this.#tree.adoptOrphans(shard)
-    for (const shard of this.#tree.leaves()) if (shard.failure !== null && isUnreadable(shard)) throw shard.failure
+    for (const shard of this.#tree.failing()) if (shard.failure !== null && isUnreadable(shard)) throw shard.failure
   }
 
   /** A watch event of a shard. Those of what was written or read here since carry nothing new, and may come late. */
@@ -287,10 +287,6 @@ export class ReleaseStore {
       this.#later = null
       void this.flush()
     }, LATER_MS)
-  }
-
-  #those(are: (shard: Shard) => boolean): readonly string[] {
-    return [...this.#tree.all()].filter(are).map(({ name }) => name)
   }
 
   #isStale(shard: Shard): boolean {
@@ -486,9 +482,7 @@ export class ReleaseStore {
       opened = decodeShard(stored.name, stored.data, this.#hooks)
     } catch (error) {
       if (!(error instanceof ShardError)) throw error
-      shard.failure = error
-      shard.unopened = error.locked ? stored : null
-      if (shard.isLinked) this.#say(shard)
+      this.#tree.fail(shard, error, error.locked ? stored : null)
       return
     }
     const records = opened.records === null ? null : new Map(opened.records.map(record => [record.uid, record]))
@@ -515,6 +509,10 @@ function begin(shard: Shard): void {
 /** What is there belongs to another split than the one that is known. */
 function isForeign(shard: Shard): boolean {
   return shard.file !== null && !isThere(shard)
+}
+
+function namesOf(shards: readonly Shard[]): readonly string[] {
+  return shards.map(({ name }) => name)
 }
 
 function splitAbove({ parent }: Shard): string {

@@ -87,12 +87,15 @@ export interface TreeHooks {
 }
 
 const NONE: Records = new Map()
+const NO_SHARDS: readonly Shard[] = []
 
 export class ShardTree {
   readonly #hooks: TreeHooks
   readonly #shards = new Map<ShardPath, Shard>()
   readonly #roots: readonly Shard[]
   readonly #keys = new KeyIndex(uid => this.get(uid))
+  /** Of which what is there cannot be read: asked for with every event that comes before everything is given out, and hardly ever any. */
+  readonly #failing = new Set<Shard>()
 
   constructor(hooks: TreeHooks) {
     this.#hooks = hooks
@@ -134,6 +137,12 @@ export class ShardTree {
     return this.#shards.values()
   }
 
+  /** Those of the tree that cannot be read as they are there, by path. */
+  failing(): readonly Shard[] {
+    if (this.#failing.size === 0) return NO_SHARDS
+    return [...this.#failing].filter(({ isLinked }) => isLinked).sort((a, b) => (a.path < b.path ? -1 : 1))
+  }
+
   at(path: ShardPath): Shard {
     const found = this.#shards.get(path)
     if (found !== undefined) return found
@@ -155,12 +164,19 @@ export class ShardTree {
     return shard
   }
 
+  /** What its Secret says cannot be read. @param unopened what it says, where a key may come that opens it */
+  fail(shard: Shard, failure: ShardError, unopened: StoredShard | null): void {
+    shard.failure = failure
+    shard.unopened = unopened
+    this.#failing.add(shard)
+    if (shard.isLinked) this.#hooks.failed(shard)
+  }
+
   /** This is what its Secret says. */
   take(shard: Shard, file: ShardFile): void {
     const wasUnreadable = isUnreadable(shard)
     shard.file = file
-    shard.failure = null
-    shard.unopened = null
+    this.#clear(shard)
     shard.said = ''
     if (shard.isLinked) this.#show(shard)
     if (wasUnreadable) this.#hooks.changed([])
@@ -170,11 +186,16 @@ export class ShardTree {
   lose(shard: Shard): void {
     const wasUnreadable = isUnreadable(shard)
     shard.file = null
-    shard.failure = null
-    shard.unopened = null
+    this.#clear(shard)
     if (!shard.isLinked) return
     this.adoptOrphans(shard)
     if (wasUnreadable) this.#hooks.changed([])
+  }
+
+  #clear(shard: Shard): void {
+    shard.failure = null
+    shard.unopened = null
+    this.#failing.delete(shard)
   }
 
   /**
