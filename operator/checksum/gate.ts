@@ -119,7 +119,10 @@ export class ChecksumGate<T extends Identified> {
       else this.#newest.set(key, value)
     }
     accumulate(this.#sinceBase, delta)
-    this.#states.push({ changes: new Map(changes), delta, ids: this.#newestIds().with(delta) })
+    const before = this.#newestIds()
+    const ids = before.with(delta)
+    if (ids !== before) before.rest()
+    this.#states.push({ changes: new Map(changes), delta, ids })
     this.#buckets = this.#buckets?.with(delta) ?? null
     if (this.#states.length > this.#maxStates) this.#mergeOldest()
     return this.#settle([...changes.keys()])

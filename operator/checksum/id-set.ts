@@ -1,8 +1,9 @@
 /**
  * The IDs that take part in a checksum: a multiset in bytewise order that never changes; with() makes another one, which shares
- * with it all that is the same. With a hundred thousand IDs a change costs some microseconds, and its checksum what MD5 costs.
+ * with it all that is the same. With a hundred thousand IDs a change costs some microseconds, and its checksum what MD5 costs from the
+ * first ID on that is another.
  */
-import { createHash } from 'node:crypto'
+import { PrefixHash } from './prefix-hash.ts'
 import { applyDelta } from './sorted-ids.ts'
 import type { IdDelta } from './sorted-ids.ts'
 
@@ -31,10 +32,13 @@ export class IdSet implements Iterable<string> {
   readonly size: number
   readonly #chunks: readonly Chunk[]
   #checksum: string | null = null
+  /** Of its first chunks. */
+  #hashed: PrefixHash
 
-  private constructor(chunks: readonly Chunk[], size: number) {
+  private constructor(chunks: readonly Chunk[], size: number, hashed = PrefixHash.none) {
     this.#chunks = chunks
     this.size = size
+    this.#hashed = hashed
   }
 
   /** @param ids in any order; empty ones take no part, and one that is there twice counts twice */
@@ -55,9 +59,17 @@ export class IdSet implements Iterable<string> {
   /** `idsChecksum` of protocol/hash.ts. */
   get checksum(): string {
     if (this.#checksum !== null) return this.#checksum
-    const hash = createHash('md5')
-    this.#chunks.forEach(({ text }, i) => hash.update(i === 0 ? text : `,${text}`))
-    return (this.#checksum = hash.digest('hex'))
+    const { hex, known } = this.#hashed.of(this.#chunks.length, i => {
+      const text = this.#chunks[i]?.text ?? ''
+      return i === 0 ? text : `,${text}`
+    })
+    this.#hashed = known
+    return (this.#checksum = hex)
+  }
+
+  /** There is a newer one, which is changed from now on: of this one nothing is kept that only serves to hash the next one. */
+  rest(): void {
+    this.#hashed = PrefixHash.none
   }
 
   /** IDs that are taken away more often than they are there are ignored. */
@@ -67,6 +79,7 @@ export class IdSet implements Iterable<string> {
     const chunks: Chunk[] = []
     let size = this.size
     let done = 0
+    const same = this.#chunkOf(changed[0] ?? '')
     for (let next = 0; next < changed.length;) {
       const at = this.#chunkOf(changed[next] ?? '')
       const end = this.#chunks[at + 1]?.first
@@ -84,7 +97,7 @@ export class IdSet implements Iterable<string> {
       done = at + 1
     }
     for (; done < this.#chunks.length; done++) push(chunks, this.#chunks[done])
-    return new IdSet(chunks, size)
+    return new IdSet(chunks, size, this.#hashed.first(same))
   }
 
   /** Index of the last chunk that does not begin behind the ID; the first one for what comes before all. */

@@ -93,6 +93,25 @@ describe('a set of ids that changes', () => {
     )
   })
 
+  it('have the checksum of all of them where what came before a change is not hashed again', () => {
+    const all = Array.from({ length: 10_000 }, (_, i) => `shop/web-${i}:r`).sort()
+    let [ids, model] = [IdSet.of(all), all]
+    for (const at of [9_999, 0, 5_000, 9_000, 4_096, 4_095, 9_500]) {
+      if (at % 2 === 0) ids.rest()
+      const [gone, come] = [model[at] ?? '', `${model[at] ?? ''}-2`]
+      // Another state that comes from the same one, and is asked first.
+      expect(ids.with(new Map([[come, 1]])).checksum).toBe(idsChecksum([...model, come]))
+      ids = ids.with(
+        new Map([
+          [gone, -1],
+          [come, 1],
+        ]),
+      )
+      model = [...model.filter(id => id !== gone), come].sort()
+      expect(ids.checksum).toBe(idsChecksum(model))
+    }
+  })
+
   it('has what is there many times in one place, however many places there are', () => {
     const twice = [...many(3_000), ...new Array<string>(900).fill('ns/app-5:r')]
     const without = IdSet.of(twice).with(new Map([['ns/app-5:r', -901]]))
