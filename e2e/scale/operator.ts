@@ -36,7 +36,7 @@ export class OperatorProcess {
     this.#place = place
     const log = openSync(join(place.folder, 'operator.log'), 'a')
     const { streamPort, adminPort, kubeconfig, nodeOptions } = place
-    this.#child = spawn(process.execPath, [...nodeOptions, '--max-semi-space-size=4', MAIN], {
+    this.#child = spawn(process.execPath, [...nodeOptions, '--max-semi-space-size=16', MAIN], {
       stdio: ['ignore', log, log],
       cwd: place.folder,
       env: {
