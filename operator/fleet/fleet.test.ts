@@ -58,6 +58,20 @@ describe('Fleet', () => {
     expect([fleet.pods().map(p => p.ordinal), fleet.size]).toEqual([[1, 10], 2])
   })
 
+  it('hears nothing new in a report that is the last one again', () => {
+    const fleet = new Fleet('sluice-proxy')
+    const said = (of: Report): unknown => fleet.heard({ name: 'p', uid: 'u' }, of, 1)
+    const first = report({ a: 'r1' })
+    expect(said(first)).toEqual({ objects: new Set(['a']), isNewState: true })
+    const again = { ...first, sequence: 2 }
+    expect(said(again)).toEqual({ objects: new Set(), isNewState: false })
+    expect(said(report({ a: 'r1' }))).toEqual({ objects: new Set(), isNewState: false })
+    expect(said({ ...first, checksums: { ingress: '1', secret: null } })).toEqual({
+      ...{ objects: new Set(), isNewState: true },
+    })
+    expect(said({ ...first, revisions: { a: 'r2' } })).toEqual({ objects: new Set(['a']), isNewState: true })
+  })
+
   it('does not know pods that another controller made', () => {
     const fleet = new Fleet('sluice-proxy')
     fleet.put(pod('sluice-proxy-0', { owner: 'other' }))

@@ -72,7 +72,7 @@ export class Fleet {
     this.#heard.set(pod.name, { uid: pod.uid, report, at })
     this.#changed(pod.name)
     const before = known?.uid === pod.uid ? known.report : null
-    return { objects: newlySaid(before, report), isNewState: stateOf(before) !== stateOf(report) }
+    return { objects: newlySaid(before, report), isNewState: !saysTheSame(before, report) }
   }
 
   get size(): number {
@@ -116,12 +116,19 @@ function orderOf(names: Iterable<string>): readonly string[] {
   return ranked.map(({ name }) => name)
 }
 
+/** Of its checksums and of what it refuses. A report that is the last one again has them from there. */
+function saysTheSame(before: Report | null, now: Report): boolean {
+  if (before?.checksums === now.checksums && before.refused === now.refused) return true
+  return stateOf(before) === stateOf(now)
+}
+
 function stateOf(report: Report | null): string {
   return report === null ? '' : JSON.stringify([report.checksums, report.refused])
 }
 
 function newlySaid(before: Report | null, now: Report): ReadonlySet<ObjectKey> {
   const keys = new Set<ObjectKey>()
+  if (before?.revisions === now.revisions && before.refused === now.refused) return keys
   for (const key of Object.keys({ ...before?.revisions, ...now.revisions })) {
     if (before?.revisions[key] !== now.revisions[key]) keys.add(key)
   }

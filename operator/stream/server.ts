@@ -10,12 +10,12 @@ import { performance } from 'node:perf_hooks'
 import { isProtocolError } from '../../protocol/errors.ts'
 import { PROTOCOL_VERSION } from '../../protocol/messages.ts'
 import type { Report, TicketsMessage } from '../../protocol/messages.ts'
-import { parseReport } from '../../protocol/schemas.ts'
 import { ZSTD, acceptsZstd, zstdInto } from '../../protocol/zstd.ts'
 import { StreamAuthError } from './auth.ts'
 import type { PodIdentity } from './auth.ts'
 import { Connection } from './connection.ts'
 import { line } from './lines.ts'
+import { ReportReader } from './report-reader.ts'
 import type { WorldChange } from './world.ts'
 
 export interface StreamLog {
@@ -73,6 +73,7 @@ export class StreamServer {
   /** By pod name: a pod that connects again has lost its old connection. */
   readonly #connections = new Map<string, Connection>()
   readonly #pings: NodeJS.Timeout
+  readonly #reports = new ReportReader()
   #last: WorldChange | null = null
   #closing = false
   /** Line of the fleet's secrets for session tickets; null: they are not known yet. */
@@ -222,7 +223,7 @@ export class StreamServer {
   async #report(pod: PodIdentity, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { isLeader, leader, onReport } = this.#options
     if (!isLeader()) throw new HttpError(421, { leader: leader() })
-    const report = parseReport(await body(request))
+    const report = this.#reports.read(pod.name, await body(request))
     if (report.pod !== pod.name) {
       throw new HttpError(403, { error: `a report of ${report.pod} came with the token of ${pod.name}` })
     }

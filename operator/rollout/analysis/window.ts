@@ -33,6 +33,8 @@ interface Heard {
   readonly instance: string
   readonly sequence: number
   readonly at: number
+  /** As the report had them, and as a map. */
+  readonly said: Report['revisions']
   readonly revisions: ReadonlyMap<ObjectKey, Revision | null>
   readonly former: readonly string[]
   readonly samples: Samples
@@ -67,7 +69,7 @@ export class Figures {
     this.#probed.add(pod, report, nowMs)
     const { instance, sequence } = report
     const same = before?.instance === instance
-    const revisions = revisionsOf(report, before?.revisions)
+    const revisions = revisionsOf(report, before)
     const samples = before?.samples ?? new Samples()
     // A first report says nothing of when it began, and that of a new process nothing of what was served between.
     if (before !== undefined) {
@@ -76,7 +78,7 @@ export class Figures {
     }
     const former = before === undefined || same ? (before?.former ?? []) : [before.instance, ...before.former]
     this.#pods.set(pod, {
-      ...{ ordinal, instance, sequence, at: nowMs, revisions, samples },
+      ...{ ordinal, instance, sequence, at: nowMs, said: report.revisions, revisions, samples },
       former: former.slice(0, FORMER),
     })
     return true
@@ -241,13 +243,12 @@ function isOld({ instance, sequence }: Report, before: Heard): boolean {
 }
 
 /** The map of the report before where it says the same: reports that change nothing share one. */
-function revisionsOf(
-  report: Report,
-  before: ReadonlyMap<ObjectKey, Revision | null> | undefined,
-): ReadonlyMap<ObjectKey, Revision | null> {
+function revisionsOf(report: Report, before: Heard | undefined): ReadonlyMap<ObjectKey, Revision | null> {
+  if (before?.said === report.revisions) return before.revisions
   const now = new Map(Object.entries(report.revisions))
-  const same = before?.size === now.size && [...now].every(([key, revision]) => before.get(key) === revision)
-  return same ? before : now
+  const known = before?.revisions
+  const same = known?.size === now.size && [...now].every(([key, revision]) => known.get(key) === revision)
+  return same ? known : now
 }
 
 function hostsOf(report: Report): ReadonlyMap<string, Aggregate> {
