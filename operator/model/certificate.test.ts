@@ -1,10 +1,10 @@
-import { beforeAll, describe, expect, it } from '@jest/globals'
+import { beforeAll, describe, expect, it, jest } from '@jest/globals'
 import { execFile } from 'node:child_process'
 import { createHash, generateKeyPairSync, X509Certificate } from 'node:crypto'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createSecureContext } from 'node:tls'
+import tls, { createSecureContext } from 'node:tls'
 import { promisify } from 'node:util'
 import { Authority, mismatched } from '../../e2e/pki/pki.ts'
 import type { Leaf } from '../../e2e/pki/pki.ts'
@@ -44,6 +44,21 @@ describe('inspectCertificate', () => {
         chain: leaf.chain,
         nextDate: Date.parse(new X509Certificate(leaf.chain).validTo) - (30 * DAY + 3_600_000) / 4,
       })
+    }
+  })
+
+  it('asks OpenSSL once of a certificate and its key, in however many places they are, and again with another key', async () => {
+    const leaf = await root.issue({ hosts: ['a.example.com'] })
+    const asked = jest.spyOn(tls, 'createSecureContext')
+    try {
+      for (let i = 0; i < 3; i++) expect(reasons({ ...leaf })).toEqual([])
+      expect(asked).toHaveBeenCalledTimes(1)
+      expect(reasons({ ...leaf, privateKey: `${leaf.privateKey}\n` })).toEqual([])
+      expect(asked).toHaveBeenCalledTimes(2)
+      expect(reasons(mismatched(leaf, rsa))).toEqual(['data[tls.key] KeyMismatch reject'])
+      expect(reasons(leaf)).toEqual([])
+    } finally {
+      asked.mockRestore()
     }
   })
 

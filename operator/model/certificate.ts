@@ -1,6 +1,6 @@
 /** TLS certificates and keys: what can be said against one before any client sees it. Messages never quote key material. */
 import '../../protocol/reflect-metadata.ts'
-import { X509Certificate, createPrivateKey } from 'node:crypto'
+import { X509Certificate, createPrivateKey, hash } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import { createSecureContext } from 'node:tls'
 import {
@@ -43,6 +43,13 @@ interface Reading extends Omit<Inspection, 'nextDate'> {
 
 /** A content is looked at again with every change around it; signatures and OpenSSL's loading cost a millisecond each time. */
 const readings = new WeakMap<SecretContent, Reading>()
+
+/**
+ * The same certificate and key as another content: what a Secret has, and what the store has of it, one right after the other. By the
+ * hash of the very text of both, the one used last at the end. In this process only: neither key nor hash goes anywhere.
+ */
+const recent = new Map<string, Reading>()
+const MOST_RECENT = 512
 
 /**
  * Checks chain, key and dates of a TLS Secret. Nobody sees what OpenSSL did not load here first, from the very text
@@ -131,7 +138,13 @@ function namesOf({ subjectAltName, subject }: X509Certificate): readonly string[
 function readingOf(content: SecretContent): Reading {
   const known = readings.get(content)
   if (known !== undefined) return known
-  const reading = read(content)
+  const { chain, privateKey } = content
+  const pair = hash('sha256', `${chain.length} ${chain}${privateKey}`, 'base64')
+  const reading = recent.get(pair) ?? read(content)
+  recent.delete(pair)
+  recent.set(pair, reading)
+  const [oldest] = recent.size > MOST_RECENT ? recent.keys() : []
+  if (oldest !== undefined) recent.delete(oldest)
   readings.set(content, reading)
   return reading
 }
