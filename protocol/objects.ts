@@ -49,6 +49,60 @@ export interface TlsFragment {
   readonly secret: ObjectKey
 }
 
+/** `value % divisor <operator> remainder`, of a value that is nothing but digits; every other one does not match. */
+export interface CanaryModulo {
+  /** 2 to 100. */
+  readonly divisor: number
+  readonly operator: '==' | '!=' | '>' | '>=' | '<' | '<='
+  /** Below the divisor. */
+  readonly remainder: number
+}
+
+/**
+ * A part of requests that a canary is chosen by. With `values`, `pattern` or `modulo` (at most one of them) a value that fits takes the
+ * canary, and another one leaves the choice to what comes next; without, `always` takes it and `never` keeps the request
+ * from it.
+ */
+export interface CanaryKey {
+  /** Of a header or cookie, or of an argument of the query. Letters of either case are the same in all three. */
+  readonly name: string
+  /** One of them, whole, letter by letter. Never empty. */
+  readonly values?: readonly string[]
+  /** Found anywhere in the value (patterns.ts). */
+  readonly pattern?: string
+  readonly modulo?: CanaryModulo
+}
+
+/** Added to requests that a header, a cookie or an argument of the query led to the canary, and to their answers. */
+export interface CanaryMarks {
+  /** Names and values: fields of their own, whatever the client wrote. */
+  readonly requestAdd?: readonly (readonly [name: string, value: string])[]
+  /** Behind the value that is there, with a comma; alone where there is none. */
+  readonly requestAppend?: readonly (readonly [name: string, value: string])[]
+  /** Arguments behind the query, as they are written: `a=1&b=2`. */
+  readonly query?: string
+  readonly responseAdd?: readonly (readonly [name: string, value: string])[]
+  readonly responseAppend?: readonly (readonly [name: string, value: string])[]
+}
+
+/** Which requests of a path a canary takes: by header, then cookie, then query; what none of them decides by weight. */
+export interface CanaryRule {
+  readonly header?: CanaryKey
+  readonly cookie?: CanaryKey
+  readonly query?: CanaryKey
+  /** So many of `total` requests that nothing else decides; 0: none. */
+  readonly weight: number
+  /** At least 100, and at least `weight`. */
+  readonly total: number
+  readonly marks?: CanaryMarks
+}
+
+export interface Canary {
+  readonly rule: CanaryRule
+  /** Paths that it takes requests of: those of other Ingresses with the same host, type and path. It serves none by itself. */
+  readonly hosts: readonly HostFragment[]
+}
+
 /** The compiled form of one Ingress at one revision. */
 export interface Fragment {
   readonly key: ObjectKey
@@ -69,6 +123,15 @@ export interface Fragment {
    * as if this were not there. A proxy that does not know it takes them for ordinary paths.
    */
   readonly challenges?: true
+  /**
+   * It is a canary: `hosts` and `tls` are empty. A proxy that does not know it serves the others as if this were not there.
+   */
+  readonly canary?: Canary
+}
+
+/** Hosts whose requests a fragment may lead somewhere: its own, or those that it is a canary on. */
+export function routedHosts({ hosts, canary }: Pick<Fragment, 'hosts' | 'canary'>): readonly HostFragment[] {
+  return canary === undefined ? hosts : canary.hosts
 }
 
 /** A TLS Secret at one revision. Never log one: `privateKey` is a secret. */

@@ -7,7 +7,9 @@ import type { ValidateFunction } from 'ajv'
 import { ProtocolError } from './errors.ts'
 import { LATENCY_BUCKETS_MS } from './messages.ts'
 import type { Report, StreamMessage } from './messages.ts'
+import { FIELD_NAME, FIELD_VALUE, QUERY } from './marks.ts'
 import { normaliseRoutePath } from './normalise-path.ts'
+import { compilePattern } from './patterns.ts'
 
 type Schema = Readonly<Record<string, unknown>>
 
@@ -51,6 +53,41 @@ const path = object({
   },
 })
 const names: Schema = { ...list(text), minItems: 1 }
+const pair = (first: Schema, second: Schema): Schema => ({
+  ...{ type: 'array', items: [first, second], minItems: 2, maxItems: 2, additionalItems: false },
+})
+const canaryKey = object(
+  { name: { type: 'string', minLength: 1 } },
+  {
+    values: names,
+    pattern: { type: 'string', format: 'pattern' },
+    modulo: object({
+      divisor: { type: 'integer', minimum: 2, maximum: 100 },
+      operator: { enum: ['==', '!=', '>', '>=', '<', '<='] },
+      remainder: { type: 'integer', minimum: 0, maximum: 99 },
+    }),
+  },
+)
+// What breaks a line, or is a token of none, would be another request or another answer.
+const fields = list(
+  pair({ type: 'string', pattern: FIELD_NAME.source }, { type: 'string', pattern: FIELD_VALUE.source }),
+)
+const canary = object({
+  hosts: list(object({ host: text, paths: list(path) })),
+  rule: object(
+    { weight: count, total: { type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER } },
+    {
+      ...{ header: canaryKey, cookie: canaryKey, query: canaryKey },
+      marks: object(
+        {},
+        {
+          ...{ requestAdd: fields, requestAppend: fields, responseAdd: fields, responseAppend: fields },
+          query: { type: 'string', pattern: QUERY.source },
+        },
+      ),
+    },
+  ),
+})
 const fragment = object(
   {
     key: { type: 'string', pattern: '^Ingress/[^/]+/[^/]+$' },
@@ -60,7 +97,7 @@ const fragment = object(
     hosts: list(object({ host: text, paths: list(path) })),
     tls: list(object({ hosts: names, secret: { type: 'string', pattern: '^Secret/[^/]+/[^/]+$' } })),
   },
-  { defaultTls: names, challenges: { const: true } },
+  { defaultTls: names, challenges: { const: true }, canary },
 )
 const certificate = object(
   {
@@ -76,9 +113,6 @@ const certificate = object(
 const mismatch = object({ expected: text, actual: text, missing: list(text), unexpected: list(text), message: text })
 
 const status0to999: Schema = { type: 'integer', minimum: 0, maximum: 999 }
-const pair = (first: Schema, second: Schema): Schema => ({
-  ...{ type: 'array', items: [first, second], minItems: 2, maxItems: 2, additionalItems: false },
-})
 const probe = object(
   {
     object: objectKey,
@@ -191,6 +225,7 @@ const report = object(reportFields, { probes: record(probed) })
 const ajv = new Ajv({ strict: true, allowUnionTypes: true })
 // Requests are compared with it as it is: one of another form would never match, or match what it should not.
 ajv.addFormat('normalised-path', path => normaliseRoutePath(path) === path)
+ajv.addFormat('pattern', pattern => compilePattern(pattern).ok)
 const streamValidators: ReadonlyMap<string, ValidateFunction> = new Map(
   Object.entries(messages).map(([type, schema]) => [type, ajv.compile(schema)]),
 )

@@ -6,7 +6,7 @@ import { payloadDigest } from '../../protocol/hash.ts'
 import { normaliseRoutePath } from '../../protocol/normalise-path.ts'
 import type { IngressContent, IngressPath, IngressSpec } from '../model/types.ts'
 import { compileIngress, compileSecret } from './compile.ts'
-import { hostsOf, referencesOf } from './references.ts'
+import { hostsOf, namedHosts, referencesOf } from './references.ts'
 
 const object = { key: 'Ingress/shop/web', createdAt: 5 }
 const backend = (name: string, port: number | string = 80): IngressPath['backend'] => ({
@@ -180,15 +180,28 @@ describe('compileIngress', () => {
 
   it('lets a canary take over nothing', () => {
     const spec = { rules: [{ host: 'a.b', http: { paths: [path('/')] } }], tls: [{ hosts: ['a.b'], secretName: 's' }] }
-    for (const value of ['true', 'maybe']) {
-      const annotations = { 'x/canary': value, 'x/canary-weight': '10' }
-      expect(compiled(spec, annotations).fragment).toEqual(
-        expect.not.objectContaining({ defaultTls: expect.anything() }),
-      )
-      expect(compiled(spec, annotations).fragment).toMatchObject({ hosts: [], tls: [] })
-      expect(referencesOf('shop', content(spec, annotations))).toEqual({ secrets: [], services: [] })
-      expect(hostsOf(content(spec, annotations))).toEqual([])
+    const annotations = { 'x/canary': 'true', 'x/canary-weight': '10' }
+    const paths = [{ type: 'Prefix', path: '/', backend: { service: 'shop/web:80' } }]
+    expect(compiled(spec, annotations).fragment).toEqual({
+      ...{ key: 'Ingress/shop/web', revision: 'r1', createdAt: 5, governed: true, hosts: [], tls: [] },
+      canary: { rule: { weight: 10, total: 100 }, hosts: [{ host: 'a.b', paths }] },
+    })
+    expect(referencesOf('shop', content(spec, annotations))).toEqual({ secrets: [], services: ['shop/web:80'] })
+    expect([hostsOf(content(spec, annotations)), namedHosts(content(spec, annotations))]).toEqual([[], ['a.b']])
+  })
+
+  it('refuses a canary that is wrong, and makes one inert that asks for a protection that there is not', () => {
+    const spec = { rules: [{ host: 'a.b', http: { paths: [path('/')] } }] }
+    for (const wrong of [{ 'x/canary': 'maybe' }, { 'x/canary': 'true', 'x/canary-weight': '101' }]) {
+      expect(compiled(spec, wrong).fragment).toBeNull()
     }
+    const { fragment, problems } = compiled(spec, {
+      'x/canary': 'true',
+      'x/canary-weight': '9',
+      'x/auth-url': 'http://a',
+    })
+    expect(fragment).toEqual(expect.not.objectContaining({ canary: expect.anything() }))
+    expect(problems).toMatchObject([{ effect: 'close', message: expect.stringContaining('takes no request') }])
   })
 
   it('takes the first of the same path twice', () => {

@@ -13,12 +13,13 @@ import type {
 } from '../../protocol/objects.ts'
 import { normaliseRoutePath } from '../../protocol/normalise-path.ts'
 import { annotationProblems, roleOf } from '../model/annotations.ts'
+import { canaryRuleOf } from '../model/canary.ts'
 import { inspectCertificate } from '../model/certificate.ts'
 import { challengesKey } from '../model/challenges.ts'
 import { revisionOfChallenges } from '../model/revision.ts'
 import type { ChallengePath, Content, IngressBackend, IngressContent, Problem, SecretContent } from '../model/types.ts'
 import { validateIngress } from '../model/validate.ts'
-import { hostsOf, serviceOfBackend, tlsClaims, tlsHosts } from './references.ts'
+import { hostsOf, namedHosts, serviceOfBackend, tlsClaims, tlsHosts } from './references.ts'
 
 export interface CompiledObject {
   readonly key: ObjectKey
@@ -40,7 +41,7 @@ const NONE_KNOWN: KnownCertificates = { covers: () => null, hasDefault: false }
 
 /**
  * The fragment of an Ingress's content. Null if a Problem rejects it; with every path closed (503) if a Problem
- * closes it; without hosts if it is a canary.
+ * closes it. Of a canary: without hosts of its own, and as if it were none of anything if a Problem closes it.
  */
 export function compileIngress(
   object: CompiledObject,
@@ -53,8 +54,14 @@ export function compileIngress(
   const problems = validateIngress(key, content, known.hasDefault)
   if (problems.some(problem => problem.effect === 'reject')) return { fragment: null, problems }
   const closed = problems.find(problem => problem.effect === 'close')
-  const inert = roleOf(content) === 'canary'
   const { namespace } = parseObjectKey(key)
+  if (roleOf(content) === 'canary') {
+    const { rule } = canaryRuleOf(key, content)
+    const canary =
+      rule === null || closed !== undefined ? null : { rule, hosts: hostFragments(namespace, content, null) }
+    const fragment = { key, revision, createdAt, governed, hosts: [], tls: [], ...(canary === null ? {} : { canary }) }
+    return { fragment, problems }
+  }
   const tls = tlsFragments(namespace, content, known)
   const withCertificate = new Set(tls.flatMap(({ hosts }) => hosts))
   const defaultTls = tlsHosts(content).filter(host => !withCertificate.has(host))
@@ -63,7 +70,7 @@ export function compileIngress(
     revision,
     createdAt,
     governed,
-    hosts: inert ? [] : hostFragments(namespace, content, closed?.message ?? null),
+    hosts: hostFragments(namespace, content, closed?.message ?? null),
     tls,
     ...(defaultTls.length === 0 ? {} : { defaultTls }),
   }
@@ -135,7 +142,7 @@ function hostFragments(namespace: string, content: IngressContent, closed: strin
     const service = serviceOfBackend(namespace, backend)
     return service === null ? NO_BACKEND : { service }
   }
-  return hostsOf(content).map(host => {
+  return namedHosts(content).map(host => {
     const paths = new Map<string, PathFragment>()
     for (const rule of rules) {
       if ((rule.host ?? '').toLowerCase() !== host) continue

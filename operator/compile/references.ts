@@ -13,8 +13,10 @@ export interface References {
 
 /** References of a content of an object in this namespace, without duplicates. A Secret refers to nothing. */
 export function referencesOf(namespace: string, content: Content): References {
-  if (content.kind !== 'Ingress' || roleOf(content) === 'canary') return { secrets: [], services: [] }
-  const { defaultBackend, rules = [], tls = [] } = content.spec
+  if (content.kind !== 'Ingress') return { secrets: [], services: [] }
+  const { defaultBackend, rules = [], tls: asked = [] } = content.spec
+  // Handshakes are the main Ingress's matter, of which a canary takes requests alone.
+  const tls = roleOf(content) === 'canary' ? [] : asked
   const backends = [defaultBackend, ...rules.flatMap(rule => (rule.http?.paths ?? []).map(path => path.backend))]
   return {
     secrets: [
@@ -43,7 +45,8 @@ export function routesOf({ spec: { defaultBackend, rules = [] } }: IngressConten
  * (`Prefix` on the folder). Those of one token are not in the content at all (model/challenges.ts).
  */
 export function isForChallenges(content: Content): boolean {
-  if (content.kind !== 'Ingress') return false
+  // A canary on the path of challenges takes them from whoever answers them.
+  if (content.kind !== 'Ingress' || roleOf(content) === 'canary') return false
   const { defaultBackend, rules = [], tls = [] } = content.spec
   const paths = rules.flatMap(rule => (rule.http?.paths ?? [{ path: '' }]).map(({ path = '' }) => path))
   // As requests are compared with them: whatever an encoded dot segment leads to is no challenge.
@@ -118,9 +121,13 @@ export function serviceOfBackend(namespace: string, backend: IngressBackend | un
     : serviceKey(namespace, service.name, port)
 }
 
-/** Hosts that the rules of a content serve, lower case, without duplicates; empty text: every other host. */
+/** Hosts that the rules of a content serve, lower case, without duplicates; empty text: every other host. None of a canary. */
 export function hostsOf(content: IngressContent): readonly string[] {
-  if (roleOf(content) === 'canary') return []
+  return roleOf(content) === 'canary' ? [] : namedHosts(content)
+}
+
+/** Hosts that the rules of a content name, as hostsOf: it serves their requests, or takes some of them as a canary. */
+export function namedHosts(content: IngressContent): readonly string[] {
   const hosts = (content.spec.rules ?? []).map(rule => (rule.host ?? '').toLowerCase())
   return [...new Set(hosts.length === 0 && content.spec.defaultBackend !== undefined ? [''] : hosts)]
 }

@@ -81,6 +81,17 @@ describe('takenBy', () => {
     expect(taken(others, fragment(comes))).toBe(expected)
   })
 
+  it('a canary takes requests of a path that is the same in host, type and text, and of no other', () => {
+    const canary = (paths: readonly string[]): Fragment => ({
+      ...fragment({}),
+      canary: { rule: { weight: 1, total: 100 }, hosts: [{ host: 'a.x', paths: paths.map(path) }] },
+    })
+    const served = { 'a.x': ['Prefix /', 'Exact /api'], '': ['Prefix /b'] }
+    expect(taken(served, canary(['Prefix /b', 'Prefix /']))).toBe('requests of a.x from its Prefix /, as a canary')
+    expect(taken(served, canary(['Prefix /b', 'Prefix /api', 'Exact /']))).toBeNull()
+    expect(taken({}, canary(['Prefix /']))).toBeNull()
+  })
+
   it('a name that a wildcard certificate covered, or that has an owner, which age decides, takes handshakes; another does not', () => {
     const comes = fragment({ 'b.x': ['Prefix /'] }, ['b.x'])
     expect(taken({}, comes, ['*.x'])).toBe('handshakes of b.x from the certificate of *.x')

@@ -2,7 +2,7 @@
  * Would a new Ingress take a request away from what is served now? One that takes none can be released at once: nobody is
  * protected by holding it back. Which route serves a request is table/path-match.ts and table/shared-table.ts of the proxy.
  */
-import type { Fragment, PathFragment } from '../../protocol/objects.ts'
+import type { Canary, Fragment, PathFragment } from '../../protocol/objects.ts'
 
 /** What others serve, in any revision that is out or on its way. Names in lower case, wildcards and the empty host included. */
 export interface Served {
@@ -12,7 +12,8 @@ export interface Served {
 }
 
 /** In words, what it takes first; null: nothing. */
-export function takenBy({ hosts, tls, defaultTls = [] }: Fragment, served: Served): string | null {
+export function takenBy({ hosts, tls, defaultTls = [], canary }: Fragment, served: Served): string | null {
+  if (canary !== undefined) return takenByCanary(canary, served)
   for (const { host, paths } of hosts) {
     const taken = takenOnHost(host, paths, served)
     if (taken !== null) return taken
@@ -43,6 +44,15 @@ export function isCovered(
     return paths.every(({ type, path }) => others.some(other => other.type === type && other.path === path))
   })
   return isServed && tls.every(entry => entry.hosts.every(isNamed))
+}
+
+/** Some requests of every path that it is a canary of. Whatever its rule says: what comes with it may be wrong on the first request. */
+function takenByCanary({ hosts }: Canary, { paths: pathsOf }: Served): string | null {
+  for (const { host, paths } of hosts) {
+    const main = pathsOf(host).find(other => paths.some(({ type, path }) => other.type === type && other.path === path))
+    if (main !== undefined) return `requests of ${named(host)} from its ${describe(main)}, as a canary`
+  }
+  return null
 }
 
 function takenOnHost(host: string, paths: readonly PathFragment[], { paths: pathsOf }: Served): string | null {

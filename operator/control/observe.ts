@@ -4,7 +4,7 @@ import { ABSENT_REVISION } from '../../protocol/objects.ts'
 import { parseObjectKey } from '../../protocol/ids.ts'
 import { hashOf, releasedOf } from '../assign/revisions.ts'
 import { closedBy } from '../compile/compile.ts'
-import { hostsOf, referencesOf, routesOf } from '../compile/references.ts'
+import { hostsOf, namedHosts, referencesOf, routesOf } from '../compile/references.ts'
 import { confirmed } from '../fleet/fleet.ts'
 import type { FleetPod } from '../fleet/fleet.ts'
 import type { IngressRolloutSpec } from '../model/generated/crds.ts'
@@ -199,7 +199,7 @@ export function hostsOfRollout(view: ObjectView, revision: Revision, ofSecret: r
   const hosts = new Set<string>()
   for (const content of contents) {
     if (content?.kind !== 'Ingress') continue
-    for (const host of hostsOf(content)) hosts.add(host)
+    for (const host of namedHosts(content)) hosts.add(host)
     for (const host of (content.spec.tls ?? []).flatMap(tls => tls.hosts ?? [])) hosts.add(host.toLowerCase())
   }
   return [...hosts]

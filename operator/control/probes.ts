@@ -1,6 +1,6 @@
 /** Which probes concern a rollout: those of the settings that it runs on, whose host its object has. */
 import type { ObservedProbe, Probe } from '../../protocol/messages.ts'
-import { hostsOf } from '../compile/references.ts'
+import { namedHosts } from '../compile/references.ts'
 import { concerns, probeId } from '../model/probes.ts'
 import type { Settings } from '../model/settings.ts'
 import type { Content } from '../model/types.ts'
@@ -17,7 +17,7 @@ export function probesFor(
   const [update = null] = contents
   // Of what leaves, and of certificates, a request to a path tells nothing.
   if (update?.kind !== 'Ingress') return []
-  const hosts = contents.flatMap(content => (content?.kind === 'Ingress' ? hostsOf(content) : []))
+  const hosts = contents.flatMap(content => (content?.kind === 'Ingress' ? namedHosts(content) : []))
   return (settings?.probes ?? []).filter(probe => concerns(probe, hosts))
 }
 

@@ -1,10 +1,11 @@
 /**
- * What an Ingress's annotations mean to us. In this version none but the rollout annotations is supported, and an
+ * What an Ingress's annotations mean to us. In this version none but those of rollouts and canaries is supported, and an
  * annotation that is not supported is never silently ignored: what protects something closes its paths.
  */
 import type { ObjectKey, ObjectKind } from '../../protocol/objects.ts'
+import { CANARY_ANNOTATIONS, canaryRuleOf, isCanary } from './canary.ts'
 import { HARMLESS, OFF, PROTECTIVE, PROTECTIVE_FAMILIES, PROTECTIVE_SNIPPET, SNIPPETS } from './known-annotations.ts'
-import { DEFAULT_ANNOTATION_PREFIX, parseGoBoolean, stampNames } from './stamp.ts'
+import { DEFAULT_ANNOTATION_PREFIX, stampNames } from './stamp.ts'
 import type { IngressContent, Problem } from './types.ts'
 
 /**
@@ -34,44 +35,29 @@ export function stampAnnotations(kind: ObjectKind, prefix: string): readonly str
 }
 
 /**
- * `normal`; `canary`: the Ingress is only a variant of others and, while canaries are not supported, inert;
- * a value that does not parse counts as canary, because taking over the main path would be worse.
+ * `normal`; `canary`: the Ingress serves nothing by itself, it takes requests of others (canary.ts); a value that does not parse
+ * counts as canary, because taking over the main path would be worse.
  */
 export function roleOf(content: IngressContent): 'normal' | 'canary' {
-  const value = Object.entries(content.annotations).find(([name]) => shortName(name) === 'canary')?.[1]
-  return value === undefined || parseGoBoolean(value) === false ? 'normal' : 'canary'
+  return isCanary(content) ? 'canary' : 'normal'
 }
 
-/** One Problem per annotation that asks for what this version does not do. */
+/** One Problem per annotation that asks for what this version does not do, or that is wrong. */
 export function annotationProblems(key: ObjectKey, content: IngressContent): readonly Problem[] {
   const byShortName = new Map(Object.entries(content.annotations).map(([name, value]) => [shortName(name), value]))
   const of = (name: string): string | undefined => byShortName.get(name)
-  return Object.entries(content.annotations).flatMap(([name, value]): readonly Problem[] => {
+  const role = roleOf(content)
+  const others = Object.entries(content.annotations).flatMap(([name, value]): readonly Problem[] => {
     const short = shortName(name)
-    const field = `metadata.annotations[${name}]`
+    if (short === 'canary' || CANARY_ANNOTATIONS.has(short)) return []
     if (Object.hasOwn(OFF, short) && OFF[short]?.(value, of) === true) return []
-    if (short === 'canary') {
-      return [
-        {
-          key,
-          field,
-          reason: 'UnsupportedAnnotation',
-          message: `${name}: canary Ingresses are not supported yet; this Ingress serves nothing, and the paths it is a canary of go on without it`,
-          effect: 'warn',
-        },
-      ]
-    }
+    const field = `metadata.annotations[${name}]`
     const protects = protection(short, value)
     if (protects !== null) {
-      return [
-        {
-          key,
-          field,
-          reason: 'UnsupportedAnnotation',
-          message: `${name} protects ${protects} and is not supported: all paths of this Ingress answer 503 until the annotation is removed`,
-          effect: 'close',
-        },
-      ]
+      // What is kept from others on the main path a canary must not let in, nor refuse what the main path takes.
+      const instead = role === 'canary' ? 'this canary takes no request' : 'all paths of this Ingress answer 503'
+      const message = `${name} protects ${protects} and is not supported: ${instead} until the annotation is removed`
+      return [{ key, field, reason: 'UnsupportedAnnotation', message, effect: 'close' }]
     }
     const known = HARMLESS.has(short)
     return [
@@ -86,6 +72,7 @@ export function annotationProblems(key: ObjectKey, content: IngressContent): rea
       },
     ]
   })
+  return [...canaryRuleOf(key, content).problems, ...others]
 }
 
 /** What the annotation would protect; null: nothing. */

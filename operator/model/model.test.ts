@@ -266,8 +266,9 @@ describe('annotations', () => {
     ['force-ssl-redirect', 'true', 'UnsupportedAnnotation warn'],
     ['backend-protocol', 'GRPC', 'UnsupportedAnnotation warn'],
     ['configuration-snippet', 'more_set_headers "X: y";', 'UnsupportedAnnotation warn'],
-    ['canary', 'true', 'UnsupportedAnnotation warn'],
-    ['canary', 'maybe', 'UnsupportedAnnotation warn'],
+    ['canary-weight', '5', 'AnnotationWithoutEffect warn'],
+    ['canary', 'true', 'NothingToServe warn'],
+    ['canary', 'maybe', 'InvalidAnnotation reject'],
     ['rewrite-tarjet', '/', 'UnknownAnnotation warn'],
   ])('%s: %s warns', (name, value, effect) => {
     expect(effects({ [name]: value })).toEqual([effect])

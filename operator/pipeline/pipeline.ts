@@ -13,7 +13,7 @@ import type {
   Revision,
   ServiceKey,
 } from '../../protocol/objects.ts'
-import { ABSENT_REVISION } from '../../protocol/objects.ts'
+import { ABSENT_REVISION, routedHosts } from '../../protocol/objects.ts'
 import { governanceOf, plan } from '../assign/plan.ts'
 import { withoutChallenges } from '../assign/challenges.ts'
 import { adopt, serve } from '../assign/records.ts'
@@ -40,6 +40,7 @@ import { certificateCovers, inspectCertificate, leafSha1, notAfterOf } from '../
 import { renewalOf } from '../model/renewal.ts'
 import type { Renewal } from '../model/renewal.ts'
 import type { Caches, RawObject } from './caches.ts'
+import { CanaryWeights } from './canary-weights.ts'
 import { Relation } from './graph.ts'
 import { assignmentFor, isWhole, payload, sameEntry } from './live.ts'
 import type { LiveEntry, Payload } from './live.ts'
@@ -121,6 +122,7 @@ export class Pipeline {
   readonly #ahead = new Map<ObjectKey, SourceObject>()
   #policies: readonly Policy[] = []
   #unread: ReadonlySet<string> = new Set()
+  readonly #weights = new CanaryWeights()
   /** What Ingresses ask of certificates, over the same revisions as secretReferences. */
   readonly #claims = new Map<ObjectKey, readonly TlsClaim[]>()
   /** By Ingress: which of its claims were met when it was compiled. */
@@ -450,6 +452,7 @@ export class Pipeline {
     }
     if (kind === 'Ingress') {
       problems.push(...this.#services.problems(key, source), ...this.#secretProblems(key, source))
+      problems.push(...this.#weightProblems(key, source, checked))
       if (source?.classMissing) problems.push(classProblem(source))
       if (source?.challenges) problems = problems.filter(({ reason }) => reason !== 'NothingToServe')
       this.#met.set(key, this.#metOf(key))
@@ -667,6 +670,13 @@ export class Pipeline {
     const asked = new Set(claims.flatMap(({ hosts }) => hosts))
     const offered = new Set(claims.flatMap(claim => claim.offered))
     return { asked: [...asked], offered: [...offered].filter(host => !asked.has(host)) }
+  }
+
+  /** Of a canary: older ones of the same paths may leave less than it asks for. */
+  #weightProblems(key: ObjectKey, source: SourceObject | null, checked: Payload | null): readonly Problem[] {
+    const asked = checked !== null && 'hosts' in checked.value ? checked.value : null
+    this.touch(this.#weights.replace(key, asked))
+    return source?.content.kind === 'Ingress' ? this.#weights.problems(key, source.content) : []
   }
 
   /** What is wrong with the Secrets of an Ingress: who wrote it looks there, and one that is not there cannot say it. */
@@ -971,6 +981,7 @@ export class Pipeline {
     if (!key.startsWith('Ingress/')) return
     this.#claims.delete(key)
     this.#met.delete(key)
+    this.touch(this.#weights.replace(key, null))
     this.touch(this.#naming.replace(key, []))
     const secrets = new Set<ObjectKey>()
     const services = new Set<ServiceKey>()
@@ -983,7 +994,8 @@ export class Pipeline {
     for (const value of [entry?.update?.value, entry?.current?.value]) {
       if (value === undefined || !('hosts' in value)) continue
       for (const { secret } of value.tls) secrets.add(secret)
-      for (const path of value.hosts.flatMap(host => host.paths)) for (const s of servicesOf(path)) services.add(s)
+      for (const path of routedHosts(value).flatMap(host => host.paths))
+        for (const s of servicesOf(path)) services.add(s)
     }
   }
 

@@ -1,5 +1,6 @@
 /** Messages as lines of the stream, in portions that stay far below the longest line a client accepts. */
 import type { EndpointTable, SnapshotItemsMessage, StreamMessage } from '../../protocol/messages.ts'
+import { routedHosts } from '../../protocol/objects.ts'
 import type { Assignment, Certificate, Fragment, ServiceKey } from '../../protocol/objects.ts'
 import type { Snapshot } from './pod-state.ts'
 
@@ -68,11 +69,12 @@ export function* endpointLines(upsert: EndpointTable, remove: readonly ServiceKe
 function sizeOf(payload: Fragment | Certificate): number {
   if ('chain' in payload) return payload.chain.length + payload.privateKey.length
   let size = 200
-  for (const host of payload.hosts) {
+  for (const host of routedHosts(payload)) {
     size += host.host.length
     for (const { path, backend } of host.paths) {
       size += 60 + path.length + ('service' in backend ? backend.service.length : backend.reason.length)
     }
   }
+  if (payload.canary !== undefined) size += 500
   return size + 100 * (payload.tls.length + (payload.defaultTls?.length ?? 0))
 }

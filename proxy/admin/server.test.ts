@@ -71,9 +71,15 @@ describe('/metrics', () => {
 
 describe('/route', () => {
   it.each([
-    ['?host=a.example&path=/x', 200, { host: 'a.example', path: '/x' }],
-    ['?host=a.example', 200, { host: 'a.example', path: '/' }],
-    ['?host=a.example&path=/caf%C3%A9%252f', 200, { host: 'a.example', path: '/caf\u00c3\u00a9%2f' }],
+    ['?host=a.example&path=/x', 200, { host: 'a.example', path: '/x', fields: [] }],
+    ['?host=a.example', 200, { host: 'a.example', path: '/', fields: [] }],
+    ['?host=a.example&path=/caf%C3%A9%252f', 200, { host: 'a.example', path: '/caf\u00c3\u00a9%2f', fields: [] }],
+    [
+      '?host=a&header=X-Canary:%20always&header=Cookie:a=b',
+      200,
+      { host: 'a', path: '/', fields: ['X-Canary', 'always', 'Cookie', 'a=b'] },
+    ],
+    ['?host=a&header=X', 400, { error: expect.stringContaining('must be name:value') }],
     ['?host=busy', 503, { error: 'later' }],
     ['', 400, { error: expect.stringContaining('"host" is missing') }],
     ['?host=&path=/', 400, { error: expect.stringContaining('"host" is missing') }],

@@ -39,6 +39,7 @@ function accessEntry(exchange: Exchange): Record<string, unknown> {
     namespace: object?.namespace ?? null,
     ingress: object?.name ?? null,
     revision: decision.route?.revision ?? null,
+    canary: decision.kind === 'forward' ? decision.canary?.by : undefined,
     service: decision.kind === 'forward' ? decision.cluster.service : null,
     endpoint: endpoints.at(-1) ?? null,
     endpoints: endpoints.length > 1 ? endpoints : undefined,

@@ -1,7 +1,9 @@
 /** One decision per request, made once from one reading of the table: forward it, or answer it. */
 import type { Cluster } from '../upstream/contract.ts'
+import type { Fields } from '../http1/contract.ts'
 import type { Route, TableReader } from '../table/contract.ts'
 import { isAmbiguous } from '../table/path-readings.ts'
+import type { CanaryChoice, Random } from '../table/split.ts'
 import type { Target } from './target.ts'
 
 export type Decision =
@@ -10,6 +12,8 @@ export type Decision =
       readonly route: Route
       /** It had endpoints when the request came. */
       readonly cluster: Cluster
+      /** What led it to a canary, whose `route` and `cluster` then are; null: nothing did. */
+      readonly canary: CanaryChoice | null
     }
   | {
       readonly kind: 'answer'
@@ -41,8 +45,18 @@ export function answeredHere(decision: Decision): Decision {
   return { kind: 'answer', status: 204, reason: '', route: decision.route, cause: 'max-forwards' }
 }
 
-/** @param answered what is to be answered whatever the table says; null: nothing */
-export function decide(target: Target, table: TableReader, answered: Decision | null = null): Decision {
+/**
+ * @param fields of the request, which canaries may ask
+ * @param random is asked at most once
+ * @param answered what is to be answered whatever the table says; null: nothing
+ */
+export function decide(
+  target: Target,
+  table: TableReader,
+  fields: Fields,
+  random: Random,
+  answered: Decision | null = null,
+): Decision {
   if (answered !== null) return answered
   if (!target.ok) return { kind: 'answer', status: 400, reason: target.reason, route: null, cause: 'bad-request' }
   const route = table.route(target.host, target.path)
@@ -52,12 +66,25 @@ export function decide(target: Target, table: TableReader, answered: Decision | 
   }
   if (!route)
     return { kind: 'answer', status: 404, reason: 'no route for this host and path', route, cause: 'no-route' }
-  const { cluster } = route
+  const { cluster, split } = route
   if (cluster === null && route.policy.closed?.protects !== false) {
     return { kind: 'answer', status: 503, reason: 'this path is closed', route, cause: 'closed' }
+  }
+  if (cluster !== null && split !== null) {
+    const canary = split.choose({ fields, query: queryOf(target.forward) }, random)
+    // One without endpoints leaves its requests where they were (NGINX.md 19).
+    if (canary?.cluster != null && canary.cluster.size > 0) {
+      return { kind: 'forward', route: canary.route, cluster: canary.cluster, canary }
+    }
   }
   if (cluster === null || cluster.size === 0) {
     return { kind: 'answer', status: 503, reason: 'no backend is available', route, cause: 'no-endpoint' }
   }
-  return { kind: 'forward', route, cluster }
+  return { kind: 'forward', route, cluster, canary: null }
+}
+
+/** What stands behind the `?` of a target. */
+export function queryOf(forward: string): string {
+  const mark = forward.indexOf('?')
+  return mark === -1 ? '' : forward.slice(mark + 1)
 }

@@ -5,6 +5,7 @@
 import type { RequestHead } from '../http1/contract.ts'
 import type { Recorder } from '../report/recorder.ts'
 import type { TableReader } from '../table/contract.ts'
+import type { Random } from '../table/split.ts'
 import { answeredHere, decide, type AnswerCause, type Decision } from './decide.ts'
 import type { Failure } from './error-answer.ts'
 import type { HttpDate } from './http-date.ts'
@@ -35,6 +36,8 @@ export interface ExchangeContext {
   readonly date: HttpDate
   readonly ids: RequestIds
   readonly clientLines: ClientLines
+  /** Draws for the weights of canaries. */
+  readonly random: Random
 }
 
 /** A request that came through so many fleets is taken for a loop. */
@@ -86,7 +89,7 @@ export function begin(
   const target = parseTarget(head.method, head.target, head.host)
   const hops = Number(fieldValue(head.fields, HOPS_LOWER) ?? 0)
   const left = head.method === 'OPTIONS' ? hopsLeft(head.fields) : null
-  const decided = decide(target, table, answeredAnyway(head, hops, lack))
+  const decided = decide(target, table, head.fields, context.random, answeredAnyway(head, hops, lack))
   const decision = left === 0 ? answeredHere(decided) : decided
   const id = saneRequestId(head.requestId) ?? context.ids.next()
   const claims = trusted.claims(peer.address, head.fields)

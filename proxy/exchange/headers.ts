@@ -2,6 +2,7 @@
 import { reads } from '../http1/characters.ts'
 import type { Fields, RequestHead, ResponseHead } from '../http1/contract.ts'
 import { fieldLines, keptLines, ownLine } from '../http1/write.ts'
+import type { HeadMarks } from '../table/marks.ts'
 
 export interface Forwarded {
   /** Address of the client. */
@@ -72,6 +73,7 @@ function isReplaced(name: string): boolean {
  * Field lines for the backend, Host first: as the client wrote it.
  * @param address of the backend: HTTP/1.1 wants a Host, and a client of HTTP/1.0 may have named none (RFC 9112 3.2)
  * @param underscores names with `_` pass (nginx drops them)
+ * @param marks of the canary that it goes to; null: nothing is added
  */
 export function requestLines(
   head: RequestHead,
@@ -79,6 +81,7 @@ export function requestLines(
   address: string,
   underscores: boolean,
   clientLines: ClientLines,
+  marks: HeadMarks | null = null,
 ): string {
   const { fields, connectionOptions } = head
   const { authority, host, requestId, prefix, hops, maxForwards } = forwarded
@@ -94,7 +97,8 @@ export function requestLines(
       isReplaced(name) ||
       isClaim(name, underscores) ||
       (connectionOptions !== null && connectionOptions.has(name.toLowerCase())) ||
-      (maxForwards !== null && name.toLowerCase() === 'max-forwards')
+      (maxForwards !== null && name.toLowerCase() === 'max-forwards') ||
+      (marks !== null && isAppendedTo(marks, name))
     ) {
       left.push(i / 2)
     }
@@ -106,7 +110,34 @@ export function requestLines(
   if (original !== null) lines += ownLine('X-Original-Forwarded-For', original)
   if (prefix !== null) lines += ownLine('X-Forwarded-Prefix', prefix)
   lines += `${HOPS_HEADER}: ${hops}\r\n`
-  return maxForwards === null ? lines : `${lines}Max-Forwards: ${maxForwards}\r\n`
+  if (maxForwards !== null) lines += `Max-Forwards: ${maxForwards}\r\n`
+  return marks === null ? lines : lines + markLines(marks, fields)
+}
+
+function isAppendedTo({ appended }: HeadMarks, name: string): boolean {
+  return appended.length > 0 && appended.some(({ lower }) => lower === name.toLowerCase())
+}
+
+/** The fields that are added, and those that something is appended to, with all that was there (TENGINE.md 3.16). */
+function markLines({ added, appended }: HeadMarks, fields: Fields): string {
+  let lines = added
+  for (const { name, lower, value } of appended) {
+    const before = fieldValues(fields, lower)
+    lines += ownLine(name, before === null ? value : `${before},${value}`)
+  }
+  return lines
+}
+
+/** All values of a field, joined; null: there is none. @param name lower case */
+function fieldValues(fields: Fields, name: string): string | null {
+  let all: string | null = null
+  for (let i = 0; i < fields.length; i += 2) {
+    const candidate = fields[i] ?? ''
+    if (candidate.length !== name.length || candidate.toLowerCase() !== name) continue
+    const value = fields[i + 1] ?? ''
+    all = all === null ? value : `${all}, ${value}`
+  }
+  return all
 }
 
 /** What a backend is told of a client: the same for all requests of a connection, so it is put together once. */
@@ -180,8 +211,14 @@ export interface ResponseLines {
  * Field lines for the client. Names keep their case and order, repeated ones stay apart.
  * @param length Content-Length stays (not where there is no body that it could describe: RFC 9110 8.6)
  * @param trailers Trailer stays: they can be sent
+ * @param marks of the canary that it comes from; null: nothing is added
  */
-export function responseLines(head: ResponseHead, length: boolean, trailers: boolean): ResponseLines {
+export function responseLines(
+  head: ResponseHead,
+  length: boolean,
+  trailers: boolean,
+  marks: HeadMarks | null = null,
+): ResponseLines {
   const { fields, connectionOptions } = head
   const left: number[] = []
   let hasDate = false
@@ -194,12 +231,14 @@ export function responseLines(head: ResponseHead, length: boolean, trailers: boo
       isOfConnection(name) ||
       (!trailers && name.length === 7 && reads(name, 0, 'trailer')) ||
       (!length && name.length === 14 && reads(name, 0, 'content-length')) ||
-      (connectionOptions !== null && connectionOptions.has(name.toLowerCase()))
+      (connectionOptions !== null && connectionOptions.has(name.toLowerCase())) ||
+      (marks !== null && isAppendedTo(marks, name))
     ) {
       left.push(i / 2)
     }
   }
-  return { lines: keptLines(head, left), hasDate, hasServer }
+  const kept = keptLines(head, left)
+  return { lines: marks === null ? kept : kept + markLines(marks, fields), hasDate, hasServer }
 }
 
 /** First value of a field; null: there is none. @param name lower case */

@@ -18,6 +18,7 @@ import { ResponseHeadReader } from '../http1/head-reader.ts'
 import { Gathered, Pieces } from '../http1/pieces.ts'
 import { CHUNK_END, LAST_CHUNK, chunkHead, fieldLines, requestHeadText, responseHeadText } from '../http1/write.ts'
 import { mayTryNext, repeatable, type RetrySettings } from './retry.ts'
+import { withQuery, type Marks } from '../table/marks.ts'
 import { FrameReader, goingAway, goingAwayMasked } from './websocket.ts'
 import type { BackendReader, Cluster, Lease, LeaseResult, LeaseWaiter } from '../upstream/contract.ts'
 
@@ -55,6 +56,8 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   readonly #context: ForwardContext
   readonly #cluster: Cluster
   readonly #upgrade: string | null
+  /** Of the canary that the request goes to; null: nothing is added to it (nearly always). */
+  readonly #marks: Marks | null
   #phase: Phase = 'gathering'
   #started = false
   #lease: Lease | null = null
@@ -93,6 +96,8 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     this.#context = context
     this.#cluster = cluster
     this.#upgrade = wantedUpgrade(exchange)
+    const { decision } = exchange
+    this.#marks = decision.kind === 'forward' && decision.canary !== null ? decision.canary.marks : null
     this.#heads = new ResponseHeadReader(context.forward.maxResponseHeadBytes)
   }
 
@@ -227,7 +232,9 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     const { head, forwarded, target } = this.#exchange
     const { underscores, own } = this.#context.forward
     if (!target.ok) throw new TypeError('a request without a target cannot be forwarded')
-    let lines = requestLines(head, forwarded, lease.address, underscores, this.#context.clientLines)
+    const marks = this.#marks
+    const { clientLines } = this.#context
+    let lines = requestLines(head, forwarded, lease.address, underscores, clientLines, marks?.request ?? null)
     lines += own[head.minor]
     if (this.#upgrade !== null) lines += fieldLines(['Connection', 'Upgrade', 'Upgrade', this.#upgrade])
     const whole = this.#keeps && this.#bodyRead
@@ -236,7 +243,11 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
       if (whole) lines += `Content-Length: ${this.#gathered?.length ?? 0}\r\n`
       else lines += 'Transfer-Encoding: chunked\r\n'
     }
-    const text = requestHeadText(head.method, target.forward, lines)
+    const text = requestHeadText(
+      head.method,
+      marks === null ? target.forward : withQuery(target.forward, marks.query),
+      lines,
+    )
     const { out } = lease.connection
     this.#heads.requestMethod = head.method
     if (whole) {
@@ -426,7 +437,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     const { status, bodyLength } = head
     const bodiless = status === 204 || status === 304
     const trailers = bodyLength === CHUNKED && this.#exchange.head.minor === 1
-    const { lines, hasDate, hasServer } = responseLines(head, !bodiless, trailers)
+    const { lines, hasDate, hasServer } = responseLines(head, !bodiless, trailers, this.#marks?.response ?? null)
     const date = hasDate ? '' : `Date: ${this.#context.date.text()}\r\n`
     return lines + date + (hasServer ? '' : 'Server: sluice\r\n')
   }
@@ -601,7 +612,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
 
   #openTunnel(head: ResponseHead): void {
     const exchange = this.#exchange
-    const { lines } = responseLines(head, false, false)
+    const { lines } = responseLines(head, false, false, this.#marks?.response ?? null)
     const upgrade = fieldLines(['Connection', 'Upgrade', 'Upgrade', head.upgrade ?? ''])
     this.#phase = 'tunnel'
     this.#deadline = Infinity

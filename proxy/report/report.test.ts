@@ -11,7 +11,7 @@ import { UpstreamTotals } from './upstream-totals.ts'
 import { TotalCounts } from './totals.ts'
 
 const route = (more: Partial<Route> = {}): Route => ({
-  ...{ host: 'a.example', type: 'Prefix', path: '/', cluster: null, policy: OPEN, id: 0 },
+  ...{ host: 'a.example', type: 'Prefix', path: '/', cluster: null, policy: OPEN, split: null, id: 0 },
   ...{ object: 'Ingress/ns/web', revision: 'r1', governed: true, ...more },
 })
 

@@ -1,5 +1,5 @@
 /** What a proven step changes. Pure. Found out with the proof, in small steps, so that making it is short. */
-import { sameAssignment } from '../../protocol/objects.ts'
+import { routedHosts, sameAssignment } from '../../protocol/objects.ts'
 import type { Certificate, Fragment, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
 import type { Steps } from '../turns.ts'
 import type { Entry } from '../table/entry.ts'
@@ -46,7 +46,7 @@ export function* changesOf(
 /** Counts the paths of a payload that go to a Service. */
 export function addNeeds(needs: Map<ServiceKey, number>, payload: Fragment | Certificate, by: 1 | -1): void {
   if ('chain' in payload) return
-  for (const host of payload.hosts) {
+  for (const host of routedHosts(payload)) {
     for (const { backend } of host.paths) {
       if (!('service' in backend)) continue
       const count = (needs.get(backend.service) ?? 0) + by

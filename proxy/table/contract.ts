@@ -2,6 +2,7 @@
 import type { Certificate, ObjectKey, PathFragment, Revision } from '../../protocol/objects.ts'
 import type { Cluster } from '../upstream/contract.ts'
 import type { Policy } from './policy.ts'
+import type { Split } from './split.ts'
 
 /** One path of one Ingress at one revision. Immutable: a request that holds one keeps it to its end, whatever is applied meanwhile. */
 export interface Route {
@@ -19,6 +20,8 @@ export interface Route {
   /** Where its requests go; null if and only if the policy is closed. */
   readonly cluster: Cluster | null
   readonly policy: Policy
+  /** Canaries of the path; null: there are none (nearly always). A canary's own route has none. */
+  readonly split: Split | null
   readonly object: ObjectKey
   readonly revision: Revision
   /** Answers are counted for the object in reports. */

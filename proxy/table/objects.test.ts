@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import * as fc from 'fast-check'
 import { canonicalJson, payloadDigest } from '../../protocol/hash.ts'
-import type { Assignment, Certificate, Fragment, ObjectKey } from '../../protocol/objects.ts'
+import type { Assignment, CanaryRule, Certificate, Fragment, ObjectKey } from '../../protocol/objects.ts'
 import type { Entry } from './entry.ts'
 import type { Objects } from './objects.ts'
 import { certificate, closed, fragment, host, path, released, tls } from './testing/fixtures.ts'
@@ -21,6 +21,11 @@ const revision = fc.constantFrom(...REVISIONS)
 /** Enough for their map to grow and shrink. */
 const NAMES = ['web', 'ä\u0127', ...Array.from({ length: 40 }, (_, i) => `w${i}`)]
 
+const RULE: CanaryRule = {
+  header: { name: 'X-Canary', values: ['\u00e4', 'b'] },
+  ...{ weight: 5, total: 1000, marks: { query: 'a=1', requestAdd: [['X-B', 'c']] } },
+}
+
 /** What this version does not know, or cannot write as UTF-8: digests cover it. */
 const strange = fc.constantFrom<(one: Fragment) => Fragment>(
   one => one,
@@ -36,6 +41,9 @@ const strange = fc.constantFrom<(one: Fragment) => Fragment>(
   one => ({ ...one, tls: [...one.tls, { ...tls('s', 'b.example'), min: '1.3' }] }),
   one => ({ ...one, hosts: [...one.hosts, host('c.example', path('Prefix /', 'ns/\ud800:80'))] }),
   one => ({ ...one, createdAt: 2 ** 60 }),
+  one => ({ ...one, hosts: [], canary: { rule: RULE, hosts: one.hosts } }),
+  one => ({ ...one, hosts: [], canary: { rule: RULE, hosts: one.hosts, next: 1 } }) as Fragment,
+  one => ({ ...one, canary: { rule: RULE, hosts: one.hosts } }),
 )
 const anyFragment = fc
   .record({

@@ -3,9 +3,22 @@
  * is read is what was written.
  *
  * Of a fragment: its key, then what it says of itself, then a node for each host and each server name that it names: their maps
- * lead right there, and from there it is found by how far it lies before.
+ * lead right there, and from there it is found by how far it lies before. Hosts of a canary are in the map of hosts, beside those that it
+ * takes requests of: who looks a host up finds both at once, and a host without canaries costs nobody a second look.
+ *
+ * | of a fragment, behind its name | where |
+ * | --- | --- |
+ * | flags, `createdAt`, revision | always |
+ * | how many hosts and server names, Secrets | always |
+ * | the rule of a canary, as canonical JSON | flag CANARY |
+ * | `defaultTls`; `tls` entry by entry; `hosts` entry by entry, by numbers of the above | flags DEFAULT_TLS, TLS_APART, HOSTS_APART |
+ * | a share for each host: way back to the fragment, paths | always |
+ * | a share for each server name: way back to the fragment, numbers of Secrets | always |
  */
+import { canonicalJson } from '../../protocol/hash.ts'
+import { routedHosts } from '../../protocol/objects.ts'
 import type {
+  CanaryRule,
   Certificate,
   Fragment,
   HostFragment,
@@ -61,6 +74,8 @@ const DEFAULT_TLS = 4
 const HOSTS_APART = 8
 /** `tls` is not one entry with all names. */
 const TLS_APART = 16
+/** Its hosts are those that it is a canary on. */
+const CANARY = 32
 
 const TYPES: readonly PathFragment['type'][] = ['Exact', 'Prefix', 'ImplementationSpecific', 'Default']
 const TYPE_BITS = 3
@@ -86,15 +101,16 @@ export interface FragmentPlan {
 
 /** Writes the record of a fragment, which begins where the writer began. */
 export function writeFragment(to: RecordWriter, fragment: Fragment): FragmentPlan {
-  const hosts = [...Map.groupBy(fragment.hosts, ({ host }) => host)]
+  const routed = routedHosts(fragment)
+  const hosts = [...Map.groupBy(routed, ({ host }) => host)]
   const names = namesOf(fragment)
   const index = new Map([...names.keys()].map((name, i) => [name, i]))
   const secrets = [...new Set(fragment.tls.map(({ secret }) => secret))]
-  const apart = hosts.length < fragment.hosts.length
+  const apart = hosts.length < routed.length
   const [first] = fragment.tls
   const own = [...names].filter(([, keys]) => keys.length > 0).map(([name]) => name)
   const plain = first === undefined || (fragment.tls.length === 1 && sameList(first.hosts, own))
-  const { governed, challenges, defaultTls } = fragment
+  const { governed, challenges, defaultTls, canary } = fragment
 
   to.begin()
   to.node(fragment.key, KIND.fragment)
@@ -103,13 +119,15 @@ export function writeFragment(to: RecordWriter, fragment: Fragment): FragmentPla
       (challenges === true ? CHALLENGES : 0) |
       (defaultTls === undefined ? 0 : DEFAULT_TLS) |
       (apart ? HOSTS_APART : 0) |
-      (plain ? 0 : TLS_APART),
+      (plain ? 0 : TLS_APART) |
+      (canary === undefined ? 0 : CANARY),
   )
   to.number(fragment.createdAt)
   to.shortHex(fragment.revision)
   to.number(hosts.length)
   to.number(names.size)
   writeTexts(to, secrets)
+  if (canary !== undefined) to.text(canonicalJson(canary.rule))
   const named = (list: readonly string[]): void => {
     to.number(list.length)
     for (const name of list) to.number(index.get(name) ?? 0)
@@ -124,8 +142,8 @@ export function writeFragment(to: RecordWriter, fragment: Fragment): FragmentPla
   }
   if (apart) {
     const places = new Map(hosts.map(([host], i) => [host, i]))
-    to.number(fragment.hosts.length)
-    for (const { host, paths } of fragment.hosts) {
+    to.number(routed.length)
+    for (const { host, paths } of routed) {
       to.number(places.get(host) ?? 0)
       to.number(paths.length)
     }
@@ -156,6 +174,8 @@ export interface FragmentHead {
   readonly createdAt: number
   readonly governed: boolean
   readonly challenges: boolean
+  /** Its hosts are those that it is a canary on. */
+  readonly isCanary: boolean
 }
 
 /** @param share of a host or a server name */
@@ -178,7 +198,8 @@ function openHead(
   const createdAt = from.number()
   const revision = from.shortHex()
   const [governed, challenges] = [(flags & GOVERNED) !== 0, (flags & CHALLENGES) !== 0]
-  return { head: { key: nameOf(memory, fragment), revision, createdAt, governed, challenges }, flags, from }
+  const isCanary = (flags & CANARY) !== 0
+  return { head: { key: nameOf(memory, fragment), revision, createdAt, governed, challenges, isCanary }, flags, from }
 }
 
 export function isGovernedFragment(memory: SharedMemory, fragment: number): boolean {
@@ -187,6 +208,15 @@ export function isGovernedFragment(memory: SharedMemory, fragment: number): bool
 
 export function isGovernedCertificate(memory: SharedMemory, place: number): boolean {
   return (new RecordReader(memory, behindName(memory, place)).byte() & GOVERNED_CERTIFICATE) !== 0
+}
+
+/** Of a fragment that is one. */
+export function readCanaryRule(memory: SharedMemory, fragment: number): CanaryRule {
+  const { from } = openHead(memory, fragment)
+  from.number()
+  from.number()
+  for (let i = from.number(); i > 0; i--) from.skipText()
+  return JSON.parse(from.text()) as CanaryRule
 }
 
 export function readPlan(memory: SharedMemory, fragment: number): FragmentPlan {
@@ -226,6 +256,7 @@ function contentOf(memory: SharedMemory, share: number): RecordReader {
 class Opened implements FragmentPlan {
   readonly head: FragmentHead
   readonly secrets: readonly ObjectKey[]
+  readonly rule: CanaryRule | null
   readonly hosts: readonly number[]
   readonly names: readonly number[]
   readonly words: number
@@ -240,6 +271,7 @@ class Opened implements FragmentPlan {
     this.head = head
     const [hosts, names] = [from.number(), from.number()]
     this.secrets = readTexts(from)
+    this.rule = head.isCanary ? (JSON.parse(from.text()) as CanaryRule) : null
     this.#defaultTls = (flags & DEFAULT_TLS) === 0 ? null : numbers(from)
     this.#tls = (flags & TLS_APART) === 0 ? null : times(from, () => ({ secret: from.number(), names: numbers(from) }))
     this.#apart =
@@ -260,11 +292,14 @@ class Opened implements FragmentPlan {
   whole(): Fragment {
     const { key, revision, createdAt, governed, challenges } = this.head
     const defaultTls = this.#defaultTls?.map(i => this.#name(i))
+    const hosts = this.#hostFragments()
+    const { rule } = this
     return {
+      ...(rule === null ? {} : { canary: { hosts, rule } }),
       ...(challenges ? { challenges } : {}),
       createdAt,
       ...(defaultTls === undefined ? {} : { defaultTls }),
-      ...{ governed, hosts: this.#hostFragments(), key, revision, tls: this.#tlsFragments() },
+      ...{ governed, hosts: rule === null ? hosts : [], key, revision, tls: this.#tlsFragments() },
     }
   }
 
@@ -418,12 +453,14 @@ export function isWhole(payload: Fragment | Certificate): boolean {
     const { key, revision, chain, privateKey, isDefault } = payload
     return hasKeys(payload, 6 + Number(isDefault !== undefined)) && [key, revision, chain, privateKey].every(isText)
   }
-  const { key, revision, createdAt, hosts, tls, defaultTls, challenges } = payload
+  const { key, revision, createdAt, hosts, tls, defaultTls, challenges, canary } = payload
+  const optional = [defaultTls, challenges, canary].filter(one => one !== undefined)
   return (
-    hasKeys(payload, 6 + Number(defaultTls !== undefined) + Number(challenges !== undefined)) &&
+    hasKeys(payload, 6 + optional.length) &&
+    (canary === undefined || (hasKeys(canary, 2) && hosts.length === 0)) &&
     [key, revision, ...(defaultTls ?? [])].every(isText) &&
     Number.isSafeInteger(createdAt) &&
-    hosts.every(one => hasKeys(one, 2) && isText(one.host) && one.paths.every(isWholePath)) &&
+    routedHosts(payload).every(one => hasKeys(one, 2) && isText(one.host) && one.paths.every(isWholePath)) &&
     tls.every(one => hasKeys(one, 2) && isText(one.secret) && one.hosts.every(isText))
   )
 }

@@ -3,6 +3,7 @@ import type { ObjectKey, PathFragment, Revision } from '../../protocol/objects.t
 import type { Cluster } from '../upstream/contract.ts'
 import type { Route } from './contract.ts'
 import type { Policy } from './policy.ts'
+import type { Split } from './split.ts'
 
 /** The Ingress that routes are of. */
 export interface RouteOwner {
@@ -20,14 +21,16 @@ export class TableRoute implements Route {
   readonly cluster: Cluster | null
   readonly policy: Policy
   readonly owner: RouteOwner
+  readonly split: Split | null
 
   constructor(
     id: number,
     host: string,
-    path: PathFragment,
+    path: Pick<PathFragment, 'type' | 'path'>,
     cluster: Cluster | null,
     policy: Policy,
     owner: RouteOwner,
+    split: Split | null = null,
   ) {
     this.id = id
     this.host = host
@@ -36,6 +39,13 @@ export class TableRoute implements Route {
     this.cluster = cluster
     this.policy = policy
     this.owner = owner
+    this.split = split
+  }
+
+  /** The same route, with the canaries that there are by now. */
+  with(split: Split): TableRoute {
+    const { id, host, cluster, policy, owner } = this
+    return new TableRoute(id, host, this, cluster, policy, owner, split)
   }
 
   get object(): ObjectKey {

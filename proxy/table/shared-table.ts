@@ -2,7 +2,7 @@
  * A worker's side of the table in shared memory (shared-writer.ts has the other). Routes and certificates are objects only where they are
  * asked for.
  */
-import type { Backend, Certificate, ObjectKey } from '../../protocol/objects.ts'
+import type { Backend, CanaryRule, Certificate, ObjectKey } from '../../protocol/objects.ts'
 import { NOWHERE } from '../memory/layout.ts'
 import { nameOf } from '../memory/names.ts'
 import { SharedMemory } from '../memory/shared-memory.ts'
@@ -15,6 +15,7 @@ import { OPEN, closedPolicy, type Policy } from './policy.ts'
 import {
   ROOTS,
   fragmentOf,
+  readCanaryRule,
   readCertificate,
   readDefault,
   readHead,
@@ -23,6 +24,7 @@ import {
   readShares,
 } from './records.ts'
 import { RouteIds } from './route-ids.ts'
+import { Split } from './split.ts'
 import { Views, originOf, type Origin } from './views.ts'
 
 /** Views that are looked at, with every flush of the counters, for whether what they were made of is still there. */
@@ -32,12 +34,18 @@ const NO_CERTIFICATES: readonly Certificate[] = Object.freeze([])
 /** What one fragment says of a host. */
 interface HostShare extends Origin {
   readonly owner: RouteOwner
+  /** Null: it serves its paths; else which requests it takes of those of others. */
+  readonly rule: CanaryRule | null
   readonly routes: readonly TableRoute[]
 }
 
 interface HostView {
   /** Oldest first. */
   shares: readonly HostShare[]
+  /** False: canaries alone name the host, which is as if nobody did. */
+  readonly serves: boolean
+  /** Those that serve, of the oldest Ingress first. */
+  readonly routes: readonly TableRoute[]
   /** Null: there is one route and no other. */
   readonly paths: PathMatch | null
 }
@@ -138,10 +146,10 @@ export class SharedTable implements TableReader, TableExplainer {
     const challenges = this.#challenges.get(host)
     const challenge = challenges === null ? null : match(challenges, path)
     if (challenge !== null) return challenge
-    const chosen = this.#hosts.get(host) ?? this.#hostOr(wildcardOf(host))
+    const chosen = this.#host(host) ?? this.#hostOr(wildcardOf(host))
     const route = chosen === null ? null : match(chosen, path)
     if (route !== null) return route
-    const any = this.#hosts.get('')
+    const any = this.#host('')
     if (any === null || any === chosen) return null
     return chosen === null ? match(any, path) : defaultOf(any)
   }
@@ -154,10 +162,8 @@ export class SharedTable implements TableReader, TableExplainer {
   entries(host: string): readonly HostEntry[] {
     const entry = (kind: HostEntry['kind'], name: string | null, among = this.#hosts): readonly HostEntry[] => {
       const found = name === null ? null : among.get(name)
-      if (name === null || found === null) return []
-      const routes = found.shares.flatMap(({ routes: own, owner: { createdAt } }) =>
-        own.map(route => ({ route, createdAt })),
-      )
+      if (name === null || found?.serves !== true) return []
+      const routes = found.routes.map(route => ({ route, createdAt: route.owner.createdAt }))
       return [{ kind, host: name, routes }]
     }
     if (host === '') return entry('default', '')
@@ -166,13 +172,13 @@ export class SharedTable implements TableReader, TableExplainer {
   }
 
   requestHost(host: string): string | null {
-    return countedAs(host, name => this.#hosts.get(name) !== null || this.#isObserved(name))
+    return countedAs(host, name => this.#host(name) !== null || this.#isObserved(name))
   }
 
   tlsHost(serverName: string): string | null {
     return countedAs(
       serverName,
-      name => this.#hosts.get(name) !== null || this.#names.get(name) !== null || this.#isObserved(name),
+      name => this.#host(name) !== null || this.#names.get(name) !== null || this.#isObserved(name),
     )
   }
 
@@ -180,8 +186,14 @@ export class SharedTable implements TableReader, TableExplainer {
     return this.#observed.find(name) !== NOWHERE
   }
 
+  /** Null: nobody serves it. */
+  #host(name: string): HostView | null {
+    const view = this.#hosts.get(name)
+    return view?.serves === true ? view : null
+  }
+
   #hostOr(name: string | null): HostView | null {
-    return name === null ? null : this.#hosts.get(name)
+    return name === null ? null : this.#host(name)
   }
 
   #hostView(node: number, before: HostView | null): HostView {
@@ -191,9 +203,9 @@ export class SharedTable implements TableReader, TableExplainer {
       .map(place => this.#hostShare(place, left))
       .sort(byAge)
     if (before !== null) before.shares = [...left.values()]
-    const [first, ...others] = shares
-    const alone = others.length === 0 && first?.routes.length === 1
-    return { shares, paths: alone ? null : new PathMatch(shares.flatMap(({ routes }) => routes)) }
+    const routes = splitRoutes(shares)
+    const serves = shares.some(({ rule }) => rule === null)
+    return { shares, serves, routes, paths: routes.length === 1 ? null : new PathMatch(routes) }
   }
 
   /** @param left what it was made of is taken out */
@@ -208,13 +220,14 @@ export class SharedTable implements TableReader, TableExplainer {
       return same
     }
     const owner = readHead(memory, fragment)
+    const rule = owner.isCanary ? readCanaryRule(memory, fragment) : null
     const host = nameOf(memory, place)
     const routes = readPaths(memory, place).map(path => {
       const { backend } = path
       const cluster = 'service' in backend ? this.#clusters.hold(backend.service) : null
       return new TableRoute(this.#ids.take(), host, path, cluster, this.#policyOf(backend), owner)
     })
-    return { node: place, since, owner, routes }
+    return { node: place, since, owner, rule, routes }
   }
 
   #endHostView({ shares }: HostView): void {
@@ -274,14 +287,27 @@ export class SharedTable implements TableReader, TableExplainer {
   }
 }
 
-function match({ shares, paths }: HostView, path: string): TableRoute | null {
+/** What serves of a host, each path with the canaries of the same type and path, oldest first. */
+function splitRoutes(shares: readonly HostShare[]): readonly TableRoute[] {
+  const serving = shares.flatMap(({ rule, routes }) => (rule === null ? routes : []))
+  if (serving.length === 0 || shares.every(({ rule }) => rule === null)) return serving
+  const canaries = shares.flatMap(({ rule, routes }) => (rule === null ? [] : routes.map(route => ({ route, rule }))))
+  const byPath = Map.groupBy(canaries, ({ route }) => `${route.type} ${route.path}`)
+  const splits = new Map([...byPath].map(([path, own]) => [path, new Split(own)]))
+  return serving.map(route => {
+    const split = splits.get(`${route.type} ${route.path}`)
+    return split === undefined ? route : route.with(split)
+  })
+}
+
+function match({ routes, paths }: HostView, path: string): TableRoute | null {
   if (paths !== null) return paths.match(path)
-  const route = shares[0]?.routes[0]
+  const [route] = routes
   return route !== undefined && fits(route, path) ? route : null
 }
 
-function defaultOf({ shares, paths }: HostView): TableRoute | null {
+function defaultOf({ routes, paths }: HostView): TableRoute | null {
   if (paths !== null) return paths.default
-  const route = shares[0]?.routes[0]
+  const [route] = routes
   return route?.type === 'Default' ? route : null
 }

@@ -2,6 +2,7 @@
  * The main thread's side of the table in shared memory: takes updates, writes what changed, and says which generation it is of. Workers
  * read it (shared-table.ts) when they are told of the generation.
  */
+import { routedHosts } from '../../protocol/objects.ts'
 import type { Certificate, Fragment, ObjectKey, Revision } from '../../protocol/objects.ts'
 import { Blocks } from '../memory/blocks.ts'
 import { RecordWriter } from '../memory/bytes.ts'
@@ -205,7 +206,7 @@ export class SharedTableWriter {
       if (payload === null) continue
       if ('chain' in payload) certificates++
       else {
-        hosts += payload.hosts.length
+        hosts += routedHosts(payload).length
         for (const tls of payload.tls) serverNames += tls.hosts.length
       }
       yield

@@ -19,6 +19,7 @@ import { Gateway, type GatewayParts } from '../gateway/gateway.ts'
 import { Paths } from '../gateway/paths.ts'
 import type { Transport } from '../gateway/transport.ts'
 import { ioOf } from '../io/choose.ts'
+import type { Random } from '../table/split.ts'
 import type { LineSink } from '../log/lines.ts'
 import { Output } from '../log/output.ts'
 import type { CountsDelta } from '../report/counts.ts'
@@ -47,6 +48,8 @@ export interface DataPlaneSetup {
   readonly lines?: LineSink
   /** Reads how much memory is used; none given: that of this process and thread. */
   readonly memory?: () => MemoryReading
+  /** Draws for the weights of canaries; none given: Math.random. */
+  readonly random?: Random
 }
 
 /** How long a chunked body, whose size nobody knows, is waited for before its head goes on, in milliseconds. */
@@ -89,6 +92,7 @@ export class DataPlane {
     const context: ForwardContext = {
       ...{ table, recorder, accessLog, publicPorts: config.publicPorts, date: new HttpDate(), ids: new RequestIds() },
       clientLines: new ClientLines(),
+      random: setup.random ?? Math.random,
       trusted: new TrustedAddresses(config.trustedAddresses),
       forward: {
         headersTimeout: config.upstreamHeadersTimeout,

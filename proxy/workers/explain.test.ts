@@ -21,7 +21,7 @@ const ends = new Ends()
 afterEach(() => ends.all())
 
 function explained({ plane }: Rig, name: string, target: string): Explanation {
-  const answer = plane.explain({ host: name, path: target })
+  const answer = plane.explain({ host: name, path: target, fields: [] })
   if (!answer.ok) throw new Error(answer.reason)
   return answer.explanation
 }
@@ -45,7 +45,7 @@ describe('explain', () => {
     for (const name of names) {
       for (const target of targets) {
         const { status } = await ask(rig.http, { host: name, path: target })
-        const answer = rig.plane.explain({ host: name, path: target })
+        const answer = rig.plane.explain({ host: name, path: target, fields: [] })
         const said = answer.ok ? answer.explanation.answer : { kind: 'answer', status: 400 }
         expect([name, target, said.kind === 'forward' ? 200 : said]).toEqual([
           name,
@@ -166,6 +166,7 @@ describe('mergeExplanations', () => {
   const one = (status: number, ...seen: readonly Explanation['endpoints'][number][]): Explanation => ({
     request: { host: 'a', path: '/', otherReadings: [], countedAs: 'a' },
     answer: { kind: 'answer', status, reason: '', cause: '' },
+    canaries: [],
     ...{ host: null, route: null, candidates: [], moreCandidates: 0, endpoints: seen },
     certificate: { serverName: 'a', from: 'self-signed', certificates: [] },
   })

@@ -5,17 +5,21 @@
 import { X509Certificate } from 'node:crypto'
 import type { Certificate, ObjectKey, ServiceKey } from '../../protocol/objects.ts'
 import { parseObjectKey } from '../../protocol/ids.ts'
-import { decide } from '../exchange/decide.ts'
+import { decide, queryOf } from '../exchange/decide.ts'
 import { parseTarget } from '../exchange/target.ts'
 import type { Route, TableExplainer, TableReader } from '../table/contract.ts'
+import type { Fields } from '../http1/contract.ts'
 import { explainRoute } from '../table/explain.ts'
+import type { Asked } from '../table/split.ts'
 import type { EndpointState } from '../upstream/cluster-set.ts'
 
 export interface Question {
   /** As a Host field. */
   readonly host: string
-  /** As a request target, one character per byte. */
+  /** As a request target, one character per byte, with a query if there is one. */
   readonly path: string
+  /** Names and values of other fields, which canaries may ask. */
+  readonly fields: Fields
 }
 
 interface ExplainedRoute {
@@ -48,6 +52,14 @@ export interface Explanation {
   /** Which entry of the table the route is of. */
   readonly host: { readonly matched: string; readonly by: 'challenges' | 'exact' | 'wildcard' | 'default' } | null
   readonly route: ExplainedRoute | null
+  /** Of the route's path, the oldest first. `reason`: what its rule makes of the request; weights are told, not drawn. */
+  readonly canaries: readonly {
+    readonly ingress: string
+    readonly revision: string
+    readonly service: ServiceKey | null
+    readonly outcome: 'chosen' | 'not chosen'
+    readonly reason: string
+  }[]
   /** Of the Service, as this worker sees them. */
   readonly endpoints: readonly EndpointState[]
   readonly candidates: readonly {
@@ -89,10 +101,10 @@ export interface Explainable {
 /** A host that hundreds of Ingresses share is not shown whole. */
 const MOST_CANDIDATES = 100
 
-export function explain({ host, path }: Question, { table, endpoints }: Explainable): Explained {
+export function explain({ host, path, fields }: Question, { table, endpoints }: Explainable): Explained {
   const target = parseTarget('GET', path, host)
   if (!target.ok) return { ok: false, reason: target.reason }
-  const decision = decide(target, table)
+  const decision = decide(target, table, fields, NO_DRAW)
   const { chosen, entry, candidates } = explainRoute(table, target.host, target.path)
   const otherReadings = target.alternates.map(other => {
     const route = table.route(target.host, other)
@@ -119,6 +131,7 @@ export function explain({ host, path }: Question, { table, endpoints }: Explaina
               policy: JSON.parse(JSON.stringify(chosen.policy)) as object,
               slot: chosen.id,
             },
+      canaries: explainCanaries(chosen, { fields, query: queryOf(target.forward) }),
       endpoints: service === null ? [] : endpoints(service),
       candidates: candidates.slice(0, MOST_CANDIDATES).map(({ outcome, reason, route }) => ({
         ...{ outcome, reason, rule: ruleOf(route) },
@@ -137,6 +150,19 @@ export function explain({ host, path }: Question, { table, endpoints }: Explaina
       },
     },
   }
+}
+
+/** Beyond every share. */
+const NO_DRAW = (): number => 1
+
+function explainCanaries(main: Route | null, asked: Asked): Explanation['canaries'] {
+  if (main?.cluster == null || main.split === null) return []
+  return main.split.explain(asked).map(({ route, outcome, reason }) => {
+    const { cluster } = route
+    const known = { ingress: nameOf(route.object), revision: route.revision, service: cluster?.service ?? null }
+    if (cluster !== null && cluster.size > 0) return { ...known, outcome, reason }
+    return { ...known, outcome: 'not chosen', reason: `${reason}; it has no endpoints: requests stay on the main path` }
+  })
 }
 
 /** An endpoint as all workers see it. */
@@ -164,7 +190,8 @@ export function mergeExplanations(
   [first, ...others]: readonly [Explanation, ...Explanation[]],
   asked: number,
 ): MergedExplanation {
-  const essence = ({ answer, route }: Explanation): string => JSON.stringify([answer, route && { ...route, slot: 0 }])
+  const essence = ({ answer, route, canaries }: Explanation): string =>
+    JSON.stringify([answer, route && { ...route, slot: 0 }, canaries])
   return {
     ...first,
     endpoints: mergeEndpoints([first, ...others].map(({ endpoints }) => endpoints)),

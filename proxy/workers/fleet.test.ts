@@ -321,7 +321,7 @@ describe('WorkerFleet', () => {
   })
 
   describe('a question', () => {
-    const question = { host: 'a.example', path: '/' }
+    const question = { host: 'a.example', path: '/', fields: [] }
     const explained: Explained = { ok: false, reason: 'a test' }
     const answer = (worker: FakeWorker, sequence = 1): boolean =>
       worker.emit('message', { type: 'explained', sequence, explained } satisfies FromWorker)

@@ -2,7 +2,7 @@
 import { describe, expect, it } from '@jest/globals'
 import * as fc from 'fast-check'
 import type { Fragment, PathFragment } from '../../../protocol/objects.ts'
-import { wildcardOf } from '../contract.ts'
+import { wildcardOf, type Route } from '../contract.ts'
 import { certificate, certificates, closed, fragment, host, observed, path, remove, tls, upsert } from './fixtures.ts'
 import { isAmbiguous, normalisePath } from '../path-readings.ts'
 import { FakeClusters } from './clusters.ts'
@@ -563,14 +563,13 @@ export function tableCases(name: string, create: (clusters?: FakeClusters) => Ta
         fc.constantFrom('p', 'q', 'r', 's'),
         fc.array(fc.tuple(hosts, fc.array(paths, { maxLength: 4 })), { maxLength: 3 }),
         fc.integer({ min: 1, max: 3 }),
+        fc.nat(3),
       )
-      .map(([key, list, createdAt]) =>
-        fragment(
-          key,
-          list.map(([h, p]) => host(h, ...p)),
-          { createdAt },
-        ),
-      )
+      .map(([key, list, createdAt, kind]) => {
+        const own = list.map(([h, p]) => host(h, ...p))
+        const canary = { rule: { weight: 1, total: 100 }, hosts: own }
+        return kind === 0 ? fragment(key, [], { createdAt, canary }) : fragment(key, own, { createdAt })
+      })
     const steps = fc.array(
       fc.oneof(
         { weight: 4, arbitrary: fragments.map(f => upsert(f)) },
@@ -603,12 +602,27 @@ export function tableCases(name: string, create: (clusters?: FakeClusters) => Ta
             const route = table.route(name_, normal.path)
             const expected = naive([...model.values()], name_, normal.path)
             expect(route && { object: route.object, service: route.cluster?.service }).toEqual(expected)
+            if (route === null) continue
+            const canaries = route.split?.canaries.map(one => [one.route.object, one.route.cluster?.service]) ?? []
+            expect(canaries).toEqual(naiveCanaries([...model.values()], route))
           }
         }),
         { numRuns: 1_000 },
       )
     })
   })
+}
+
+/** Those of the same host, type and path, the oldest first. */
+function naiveCanaries(all: readonly Fragment[], { host: name, type, path: text }: Route): readonly unknown[] {
+  return all
+    .toSorted((a, b) => a.createdAt - b.createdAt || (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
+    .flatMap(({ key, canary }) =>
+      (canary?.hosts ?? [])
+        .filter(one => one.host === name)
+        .flatMap(({ paths }) => paths.filter(one => one.type === type && one.path === text))
+        .map(({ backend }) => [key, 'service' in backend ? backend.service : undefined]),
+    )
 }
 
 /** Everything compared with everything, straight from the words of the contract. */

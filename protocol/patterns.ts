@@ -1,0 +1,35 @@
+/**
+ * Patterns that people write into objects, on an engine that is linear in the text (RE2): no object makes matching slow. Of bytes, as PCRE
+ * without its option for UTF-8: texts have one character per byte. Not anchored; letters of either case differ.
+ */
+import { RE2JS } from 're2js'
+
+/** Instructions of the compiled pattern: `[0-9a-f]{32}` has 35. Time goes with them times the length of the text. */
+export const MOST_INSTRUCTIONS = 200
+/** Characters of a pattern: compiling one takes time as well. */
+export const MOST_PATTERN = 512
+/** Bytes of a value that is looked at; a longer one fits no pattern. With both limits a look takes a few milliseconds at most. */
+export const MOST_VALUE = 1_024
+
+export type Pattern =
+  { readonly ok: true; readonly fits: (value: string) => boolean } | { readonly ok: false; readonly reason: string }
+
+/** @param pattern as written in the object */
+export function compilePattern(pattern: string): Pattern {
+  if (pattern.length > MOST_PATTERN) return { ok: false, reason: `is longer than ${MOST_PATTERN} characters` }
+  let compiled: RE2JS
+  try {
+    compiled = RE2JS.compile(inBytes(pattern))
+  } catch (error) {
+    return { ok: false, reason: error instanceof Error ? error.message : String(error) }
+  }
+  if (compiled.programSize() > MOST_INSTRUCTIONS) {
+    return { ok: false, reason: `has more than ${MOST_INSTRUCTIONS} states; shorten what is repeated` }
+  }
+  return { ok: true, fits: value => value.length <= MOST_VALUE && compiled.test(value) }
+}
+
+/** A text as heads of messages have it: one character per byte of its UTF-8. */
+export function inBytes(text: string): string {
+  return Buffer.from(text, 'utf8').toString('latin1')
+}
