@@ -51,6 +51,22 @@ const readings = new WeakMap<SecretContent, Reading>()
 const recent = new Map<string, Reading>()
 const MOST_RECENT = 512
 
+/** What is kept of a content that there is nothing to say of, and that is sent as it is written. */
+export interface Proof {
+  readonly keyType: Certificate['keyType']
+  /** When the leaf begins and ends, in milliseconds since the epoch. */
+  readonly from: number
+  readonly to: number
+}
+
+/** Who proves something: the number grows when the rules of this file do. */
+export const CHECKED_BY = `1 OpenSSL ${process.versions.openssl}`
+
+/** What the store has proofs of, by the same hash. */
+const proofs = new Map<string, Proof>()
+const MOST_PROOFS = 65_536
+const UNREAD: Reading = { problems: [], keyType: null, chain: null, validity: null }
+
 /**
  * Checks chain, key and dates of a TLS Secret. Nobody sees what OpenSSL did not load here first, from the very text
  * that is sent.
@@ -138,15 +154,40 @@ function namesOf({ subjectAltName, subject }: X509Certificate): readonly string[
 function readingOf(content: SecretContent): Reading {
   const known = readings.get(content)
   if (known !== undefined) return known
-  const { chain, privateKey } = content
-  const pair = hash('sha256', `${chain.length} ${chain}${privateKey}`, 'base64')
-  const reading = recent.get(pair) ?? read(content)
-  recent.delete(pair)
-  recent.set(pair, reading)
-  const [oldest] = recent.size > MOST_RECENT ? recent.keys() : []
-  if (oldest !== undefined) recent.delete(oldest)
+  const pair = pairOf(content)
+  const proof = proofs.get(pair)
+  const reading = recent.get(pair) ?? (proof === undefined ? read(content) : provenReading(content, proof))
+  setLast(recent, pair, reading, MOST_RECENT)
   readings.set(content, reading)
   return reading
+}
+
+function pairOf({ chain, privateKey }: SecretContent): string {
+  return hash('sha256', `${chain.length} ${chain}${privateKey}`, 'base64')
+}
+
+function provenReading({ chain }: SecretContent, { keyType, from, to }: Proof): Reading {
+  return { problems: [], keyType, chain, validity: { from, to } }
+}
+
+function setLast<T>(map: Map<string, T>, key: string, value: T, most: number): void {
+  map.delete(key)
+  map.set(key, value)
+  const [oldest] = map.size > most ? map.keys() : []
+  if (oldest !== undefined) map.delete(oldest)
+}
+
+/** Null: this process has not checked it, or there is something to say of it, or it is sent otherwise than it is written. Checks nothing. */
+export function proofOf(content: SecretContent): Proof | null {
+  const { problems, keyType, chain, validity } = readings.get(content) ?? UNREAD
+  if (keyType === null || validity === null || problems.length > 0 || chain !== content.chain) return null
+  if (!Number.isFinite(validity.from) || !Number.isFinite(validity.to)) return null
+  return { keyType, ...validity }
+}
+
+/** A process that checks as this one does has found that of this very content. */
+export function takeProof(content: SecretContent, proof: Proof): void {
+  setLast(proofs, pairOf(content), proof, MOST_PROOFS)
 }
 
 function read(content: SecretContent): Reading {

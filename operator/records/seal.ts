@@ -4,6 +4,7 @@
  * that somebody moved elsewhere opens nowhere. Pure but for the random nonce.
  */
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto'
+import type { Proof } from '../model/certificate.ts'
 
 export const KEY_BYTES = 32
 const NONCE_BYTES = 12
@@ -19,12 +20,20 @@ export interface StoreKey {
   readonly bytes: Buffer
 }
 
+/** What was found of a private key and its certificate (proof.ts). */
+export interface StoredProof extends Proof {
+  /** Base64. */
+  readonly mac: string
+}
+
 /** A private key as the store has it; base64 but for the id. */
 export interface Sealed {
   readonly key: string
   readonly nonce: string
   /** Ciphertext and tag. */
   readonly text: string
+  /** By the same key; absent: nobody has checked it when it was written, or there was something to say of it. */
+  readonly proof?: StoredProof
 }
 
 /** What a ciphertext belongs to. */

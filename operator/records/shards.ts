@@ -10,7 +10,9 @@
 import { randomBytes } from 'node:crypto'
 import { constants, gunzipSync, gzipSync } from 'node:zlib'
 import type { ReleaseRecord, StoredRevision } from '../assign/types.ts'
+import { proofOf, takeProof } from '../model/certificate.ts'
 import type { SecretContent } from '../model/types.ts'
+import { prove, proven } from './proof.ts'
 import type { KeyRing, Owner, Sealed } from './seal.ts'
 import { seal, unseal } from './seal.ts'
 
@@ -155,7 +157,7 @@ export function decodeShard(name: string, base64: string, opening: Opening): Ope
     if (known === null) isBare = true
     else {
       sealedWith.add(sealed.key)
-      seals.set(opened, { owner, sealed })
+      seals.set(opened, { owner, sealed: checked(opening.keys, opened, sealed) })
     }
     return { hash, content: opened }
   }
@@ -186,11 +188,25 @@ function closed(record: ReleaseRecord, keys: KeyRing): ReleaseRecord {
     const { privateKey, ...rest } = content
     const before = seals.get(content)
     const isSame = before !== undefined && before.sealed.key === keys.writer?.id && same(before.owner, owner)
-    const sealed = isSame ? before.sealed : seal(keys, privateKey, owner)
+    const sealed = withProof(keys, content, isSame ? before.sealed : seal(keys, privateKey, owner))
     seals.set(content, { owner, sealed })
     return [revision, { hash, content: { ...rest, sealed } }]
   })
   return { ...record, revisions: Object.fromEntries(revisions) as ReleaseRecord['revisions'] }
+}
+
+/** Takes what was proved of it; what was not, or not as this process would, is left out. */
+function checked(keys: KeyRing, content: SecretContent, { proof: stored, ...sealed }: Sealed): Sealed {
+  const proof = stored === undefined ? null : proven(keys.find(sealed.key), content, stored)
+  if (stored === undefined || proof === null) return sealed
+  takeProof(content, proof)
+  return { ...sealed, proof: stored }
+}
+
+function withProof(keys: KeyRing, content: SecretContent, sealed: Sealed): Sealed {
+  if (sealed.proof !== undefined) return sealed
+  const [key, proof] = [keys.find(sealed.key), proofOf(content)]
+  return key === null || proof === null ? sealed : { ...sealed, proof: prove(key, content, proof) }
 }
 
 function same(a: Owner, b: Owner): boolean {
