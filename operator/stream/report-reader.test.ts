@@ -1,9 +1,23 @@
 import { describe, expect, it } from '@jest/globals'
+import { LATENCY_BUCKETS_MS } from '../../protocol/messages.ts'
+import type { Report } from '../../protocol/messages.ts'
 import { parseReport } from '../../protocol/schemas.ts'
-import { counters, report } from '../rollout/analysis/testing.ts'
 import { ReportReader } from './report-reader.ts'
 
 const KEY = 'Ingress/shop/web'
+
+function report(sequence: number, revisions: Report['revisions'], hosts: Report['hosts'], instance = 'first'): Report {
+  return {
+    ...{ type: 'report', protocol: 1, pod: 'proxy-0', instance, sequence, stateHash: '', source: 'stream' },
+    ...{ checksums: { ingress: null, secret: null }, refused: [], revisions, hosts, objects: {} },
+  }
+}
+
+const counters = (requests: number): Report['hosts'][string] => ({
+  ...{ requests, notFound: 0, upstreamErrors: 0, tlsHandshakes: 0, tlsFailures: 0 },
+  ...{ status: [0, requests, 0, 0, 0], latency: [requests, ...LATENCY_BUCKETS_MS.map(() => 0)] },
+})
+
 const text = (sequence: number, revision: string | null = 'r1', requests = 0): string =>
   JSON.stringify(report(sequence, { [KEY]: revision }, requests === 0 ? {} : { 'a.example': counters(requests) }))
 
