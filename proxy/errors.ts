@@ -19,6 +19,7 @@ export type DataPlaneErrorCode =
   | 'SLUICE_MEMORY_FULL'
   | 'SLUICE_TABLE_BROKEN'
   | 'SLUICE_NAME_TOO_LONG'
+  | 'SLUICE_IMAGE_UNFIT'
 
 export class DataPlaneError extends Error {
   override readonly name = 'DataPlaneError'

@@ -1,6 +1,7 @@
 /** Gives words of the shared memory, and takes them back when no reader can see what stood there. Of the main thread alone. */
-import { FreeSpace, GRAIN } from './free-space.ts'
-import { FIRST_BLOCK } from './layout.ts'
+import { DataPlaneError } from '../errors.ts'
+import { FreeSpace, GRAIN, rounded } from './free-space.ts'
+import { FIRST_BLOCK, IMAGE } from './layout.ts'
 import type { SharedMemory } from './shared-memory.ts'
 
 /** The memory grows by a part of itself, and by no less than this, in words. */
@@ -51,6 +52,19 @@ export class Blocks {
     const growth = (Math.floor(least / GRAIN) + 1) * GRAIN
     this.#free.add(this.memory.grow(growth), growth)
     return this.take(words)
+  }
+
+  /**
+   * Room for blocks that lie there already when they are written: what was taken for them is given back one by one.
+   * @returns where it begins @throws DataPlaneError SLUICE_MEMORY_FULL, SLUICE_IMAGE_UNFIT where anything was made before
+   */
+  image(words: number): number {
+    if (this.memory.words.length !== IMAGE) {
+      throw new DataPlaneError('SLUICE_IMAGE_UNFIT', 'an image fits into new memory only, and this has grown')
+    }
+    const place = this.memory.grow(rounded(words))
+    this.#free.border(place)
+    return place
   }
 
   /** Nobody ever saw them. */

@@ -26,8 +26,13 @@ export class FreeSpace {
 
   /** A range that was not there before. It is joined with nothing before it. */
   add(place: number, words: number): void {
-    this.#borders.add(place)
+    this.border(place)
     this.give(place, words)
+  }
+
+  /** A range begins here that was not there before, and that is not free. */
+  border(place: number): void {
+    this.#borders.add(place)
   }
 
   /** @param words as they were taken */
@@ -89,7 +94,8 @@ export class FreeSpace {
   }
 }
 
-function rounded(words: number): number {
+/** Words that a block has of which so many are used. */
+export function rounded(words: number): number {
   return Math.max(GRAIN, Math.ceil(words / GRAIN) * GRAIN)
 }
 

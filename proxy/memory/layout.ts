@@ -18,7 +18,16 @@
  *
  * A node whose name is away has the place of another one there, which has the same name, and in its head, for the length, what the kind
  * has to say.
+ *
+ * What is kept on disk (table/stored.ts) is an image of one generation: blocks that lie one behind the other, as they will in new memory,
+ * from `IMAGE` on. Nothing of an older generation is in it, every node is of generation `IMAGE_GENERATION` and has none before it, and behind
+ * the nodes are the slots of each map. The seed, and where the slots are, is said beside it. Whoever reads an image takes every word of it
+ * as it is: whatever changes in these words, here or in what a kind has to say (table/records.ts, table/objects.ts), is another
+ * `LAYOUT_VERSION`.
  */
+
+/** Of all that is in an image. A test knows which bytes are of which version. */
+export const LAYOUT_VERSION = 1
 
 /** As a place: there is none; in a slot: it was never used. */
 export const NOWHERE = 0
@@ -28,6 +37,9 @@ export const LEFT = 1
 export const SEED = 2
 export const FIRST_ROOT = 3
 export const FIRST_BLOCK = 16
+/** New memory has so many words; where an image begins. */
+export const IMAGE = 2 ** 14
+export const IMAGE_GENERATION = 1
 
 /** Of slots. */
 export const MASK = 0

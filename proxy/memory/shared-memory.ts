@@ -1,11 +1,11 @@
 /** One buffer that all threads see, and that grows. Only the main thread writes; nothing needs a lock. */
 import { randomInt } from 'node:crypto'
 import { DataPlaneError } from '../errors.ts'
-import { SEED } from './layout.ts'
+import { IMAGE, SEED } from './layout.ts'
 
 /** Address space, not memory: what is not used costs nothing. Bytes. */
 const MOST_BYTES = 2 ** 33
-const FIRST_BYTES = 2 ** 16
+const FIRST_BYTES = IMAGE * 4
 
 export class SharedMemory {
   readonly buffer: SharedArrayBuffer

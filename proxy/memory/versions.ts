@@ -124,6 +124,14 @@ export class VersionedMap {
     Atomics.store(this.#blocks.memory.words, this.#root, this.#slots.place)
   }
 
+  /** Takes up the slots of an image (layout.ts), with all names that they have. It has none yet. */
+  adopt(place: number, generation: number): void {
+    this.#slots.retire(generation)
+    this.#slots = new Slots(this.#blocks, 0, place)
+    this.#size = this.#slots.live
+    Atomics.store(this.#blocks.memory.words, this.#root, place)
+  }
+
   /** Slots that it has, used or not. */
   get slots(): number {
     return this.#slots.count
@@ -210,7 +218,7 @@ export class VersionedMap {
 }
 
 /** At most half of them are used, so that a map may grow by two fifths before it is crowded again. */
-function slotsFor(names: number): number {
+export function slotsFor(names: number): number {
   let count = LEAST_SLOTS
   while (names * 2 > count) count *= 2
   return count
@@ -224,8 +232,15 @@ class Slots {
   #live = 0
   #left = 0
 
-  constructor(blocks: Blocks, count: number) {
+  /** @param place where they are already, with their number; none given: new ones */
+  constructor(blocks: Blocks, count: number, place: number | null = null) {
     this.#blocks = blocks
+    if (place !== null) {
+      this.place = place
+      this.count = blocks.memory.word(place + MASK) + 1
+      this.#live = blocks.memory.word(place + NAMES)
+      return
+    }
     this.count = count
     this.place = blocks.take(this.#words)
     blocks.memory.words.fill(0, this.place, this.place + this.#words)

@@ -96,13 +96,13 @@ function usualId(key: ObjectKey, announced: Revision): string {
 
 /** The objects as they were in one generation, for the main thread. Nothing of it is written over before it is closed. */
 export class Objects {
-  readonly #memory: SharedMemory
+  readonly memory: SharedMemory
   readonly #open: Set<Objects>
   readonly #reader: VersionedReader
 
   /** @param open those that are looked at: it is one of them from now on */
   constructor(memory: SharedMemory, open: Set<Objects>, generation: number) {
-    this.#memory = memory
+    this.memory = memory
     this.#open = open
     this.#reader = new VersionedReader(memory, ROOTS.objects)
     this.#reader.advance(generation)
@@ -120,29 +120,29 @@ export class Objects {
 
   /** Another look at the same generation. */
   again(): Objects {
-    return new Objects(this.#memory, this.#open, this.generation)
+    return new Objects(this.memory, this.#open, this.generation)
   }
 
   /** Null: it is not there. */
   entry(key: ObjectKey): Entry | null {
     const node = this.#reader.find(key)
-    return node === NOWHERE ? null : readObject(this.#memory, node)
+    return node === NOWHERE ? null : readObject(this.memory, node)
   }
 
   /** That is assigned; null: none is. */
   revision(key: ObjectKey): Revision | null {
     const node = this.#reader.find(key)
-    return node === NOWHERE ? null : readRevision(this.#memory, node)
+    return node === NOWHERE ? null : readRevision(this.memory, node)
   }
 
   /** In no order; what is written meanwhile is not among them. */
   *keys(): Generator<ObjectKey, void, void> {
-    for (const node of this.#reader.nodes()) yield nameOf(this.#memory, node)
+    for (const node of this.#reader.nodes()) yield nameOf(this.memory, node)
   }
 
   /** As `keys`. */
   *entries(): Generator<Entry, void, void> {
-    for (const node of this.#reader.nodes()) yield readObject(this.#memory, node)
+    for (const node of this.#reader.nodes()) yield readObject(this.memory, node)
   }
 
   close(): void {

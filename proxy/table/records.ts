@@ -219,6 +219,10 @@ export function readCanaryRule(memory: SharedMemory, fragment: number): CanaryRu
   return JSON.parse(from.text()) as CanaryRule
 }
 
+export function isDefaultCertificate(memory: SharedMemory, place: number): boolean {
+  return (new RecordReader(memory, behindName(memory, place)).byte() & DEFAULT_CERTIFICATE) !== 0
+}
+
 export function readPlan(memory: SharedMemory, fragment: number): FragmentPlan {
   return new Opened(memory, fragment)
 }

@@ -6,7 +6,7 @@ import { routedHosts } from '../../protocol/objects.ts'
 import type { Certificate, Fragment, ObjectKey, Revision } from '../../protocol/objects.ts'
 import { Blocks } from '../memory/blocks.ts'
 import { RecordWriter } from '../memory/bytes.ts'
-import { GENERATION, GONE, HEAD, KIND_BITS, NOWHERE } from '../memory/layout.ts'
+import { GENERATION, GONE, HEAD, IMAGE_GENERATION, KIND_BITS, NOWHERE, SEED } from '../memory/layout.ts'
 import { behindName, nameOf, namedBy } from '../memory/names.ts'
 import { SharedMemory } from '../memory/shared-memory.ts'
 import { VersionedMap } from '../memory/versions.ts'
@@ -33,6 +33,7 @@ import {
   type FragmentPlan,
 } from './records.ts'
 import { atOnce, type Steps } from '../turns.ts'
+import type { ReadStored, StoredTable } from './stored.ts'
 import type { TableUpdate } from './update.ts'
 
 /** Names listed between two yields. */
@@ -179,6 +180,40 @@ export class SharedTableWriter {
   /** The same in one go. */
   apply(update: TableUpdate, served: number): Written {
     return atOnce(this.steps(update, served))
+  }
+
+  /**
+   * Takes up a table that was stored (stored.ts), as it is. Only where nothing was given yet, and nothing may be meanwhile. Readers see
+   * nothing of it before they advance. Whether it is right is not looked at here.
+   * @returns null: there is none @throws what `read` throws; then nothing is there, as before
+   */
+  async restore<S extends StoredTable>(read: ReadStored<S>): Promise<S | null> {
+    const taken = { place: 0, words: 0 }
+    try {
+      const stored = await read(words => {
+        const place = this.#blocks.image(words)
+        Object.assign(taken, { place, words })
+        return this.memory.bytes.subarray(place * 4, (place + words) * 4)
+      })
+      if (stored !== null) this.#adopt(stored)
+      return stored
+    } catch (error) {
+      if (taken.words > 0) this.#blocks.give(taken.place, taken.words)
+      throw error
+    }
+  }
+
+  #adopt({ image: { seed, slots, fragments, names } }: StoredTable): void {
+    // First: readers that look into the slots of before find no name there, whatever its hash.
+    this.memory.words[SEED] = seed
+    this.#objects.adopt(slots.objects, IMAGE_GENERATION)
+    this.#certificates.adopt(slots.certificates, IMAGE_GENERATION)
+    this.#hosts.adopt(slots.hosts, IMAGE_GENERATION)
+    this.#challenges.adopt(slots.challenges, IMAGE_GENERATION)
+    this.#serverNames.adopt(slots.serverNames, IMAGE_GENERATION)
+    this.#fragments = fragments
+    this.#names = names
+    this.#generation = IMAGE_GENERATION
   }
 
   /** @returns certificates that came, changed or went */
