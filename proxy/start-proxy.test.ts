@@ -12,6 +12,8 @@ import { Authority } from '../e2e/pki/pki.ts'
 import { dataPlaneConfig } from './config.ts'
 import { startProxy, type RunningProxy } from './start-proxy.ts'
 import { certificate, certificates, endpoints, fragment, host, path, tls, upsert } from './table/testing/fixtures.ts'
+import { smallWriter } from './table/testing/one-thread.ts'
+import { keptOf, readerOf } from './table/testing/stored.ts'
 import { ownSecrets } from './frontdoor/ticket-keys.ts'
 import type { ProbeSource } from './probe/prober.ts'
 import type { CounterSource } from './report/counter-source.ts'
@@ -64,7 +66,7 @@ async function start(env: Environment = {}, threads: Worker[] = [], scripts: rea
   const stream: StreamHandle = {
     status: () => ({
       ...{ stateHash: 'hash', source: 'stream', checksums: { ingress: 'i', secret: null } },
-      ...{ connected: true, refusals: 0, diskError: null },
+      ...{ connected: true, refusals: 0, diskError: null, diskRefused: 0 },
     }),
     close: () => {
       closed = true
@@ -168,6 +170,32 @@ describe('a proxy with worker threads', () => {
     },
     15_000,
   )
+
+  it('serves a table that was stored, is told that it is wrong, serves nothing, and then what comes', async () => {
+    const proxy = await start()
+    const address = await startBackend(ends, (_request, response) => response.end('stored'))
+    const writer = smallWriter()
+    writer.apply(upsert(fragment('web', [host('a.example', path('Prefix /'))])), 0)
+    await proxy.sink.restore(readerOf(keptOf(writer), { endpoints: [['ns/web:80', [address]]] }))
+    expect(await admin(proxy, '/readyz')).toBe('200 ok\n')
+    const { http } = proxy.ports
+    expect((await ask(http, {})).body).toBe('stored')
+    // As while it is proven: all of it is read, and changes go on.
+    const objects = proxy.sink.objects()
+    expect([...objects.entries()]).toHaveLength(1)
+    await proxy.sink.apply(upsert(fragment('more', [host('b.example', path('Prefix /'))])))
+    objects.close()
+    expect((await ask(http, { headers: { host: 'b.example' } })).body).toBe('stored')
+
+    await proxy.sink.withdraw()
+    expect(await admin(proxy, '/readyz')).toBe('503 no table yet\n')
+    await expect(ask(http, {})).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+    const seen = await metrics(proxy)
+    expect([seen.get('sluice_worker_crashes_total'), seen.get('sluice_table_ingresses')]).toEqual([0, 0])
+    await configure(proxy, await Authority.root('test'))
+    expect((await ask(proxy.ports.http, { path: '/201' })).status).toBe(201)
+    expect(proxy.ports.http).toBe(http)
+  }, 30_000)
 
   it('probes itself by its workers, and counts that apart from what clients get', async () => {
     const proxy = await start()

@@ -41,7 +41,7 @@ export interface ProxyParts {
 
 const NO_STREAM: StreamStatus = {
   ...{ stateHash: '', source: 'none', checksums: { ingress: null, secret: null } },
-  ...{ connected: false, refusals: 0, diskError: null },
+  ...{ connected: false, refusals: 0, diskError: null, diskRefused: 0 },
 }
 
 /** How long a report waits for the counts of a busy worker, in milliseconds; they come with the next one otherwise. */

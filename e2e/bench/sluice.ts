@@ -11,6 +11,7 @@ import { parseObjectKey } from '../../protocol/ids.ts'
 import type { Certificate, Fragment, ObjectKind } from '../../protocol/objects.ts'
 import type { TableContents } from '../../proxy/disk/contents.ts'
 import { LastTable } from '../../proxy/disk/last-table.ts'
+import { contentsOf } from '../../proxy/disk/testing/contents.ts'
 import type { RequestPath } from '../../proxy/gateway/transport.ts'
 import type { SocketIoName } from '../../proxy/io/contract.ts'
 import { entry } from '../../proxy/stream/testing/messages.ts'
@@ -136,7 +137,7 @@ export async function writePayloads({
     ids[parseObjectKey(assignment.key).kind].push(assignment.id)
   }
   const checksums = { ingress: idsChecksum(ids.Ingress), secret: idsChecksum(ids.Secret) }
-  await new LastTable(folder).write({ entries: entriesOf(payloads), endpoints, checksums, stateHash: hash.hex })
+  await new LastTable(folder).write(contentsOf(entriesOf(payloads), { endpoints, checksums, stateHash: hash.hex }))
   return folder
 }
 

@@ -156,9 +156,11 @@ describe('what the operator sends', () => {
         expect(receiver.served.source).toBe('stream')
         expect(sink.table.revisions()).toEqual(revisions)
         for (const key of link.world.objects()) expect(receiver.served.revision(key)).toBe(revisions[key] ?? null)
-        for (const { assignment, payload: served } of receiver.contents()?.entries ?? []) {
+        const objects = receiver.served.objects()
+        for (const { assignment, payload: served } of objects.entries()) {
           expect(served).toEqual(link.world.entry(assignment.key, ORDINAL)?.payload)
         }
+        objects.close()
         const endpoints = sink.table.snapshot().endpoints.upsert
         for (const [service, addresses] of link.world.endpoints()) expect(endpoints.get(service)).toEqual(addresses)
       }),

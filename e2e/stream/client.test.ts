@@ -646,7 +646,7 @@ describe('the disk', () => {
     const first = startProxySide(cleanup, site, op.port, { stateDir })
     await serves(first, 'r1')
     await first.close()
-    await writeFile(join(stateDir, 'table.ndjson.gz'), 'not what was written')
+    await writeFile(join(stateDir, 'table.zst'), 'not what was written')
     const second = startProxySide(cleanup, site, op.port, { stateDir })
     await serves(second, 'r1')
     expect(second.log.lines).toContainEqual(expect.stringContaining('the table on disk is not used'))

@@ -222,5 +222,10 @@ export function startProxySide(
   let closed: Promise<void> | null = null
   const close = (): Promise<void> => (closed ??= stream.close())
   cleanup.add(close)
-  return { stream, log, table: sink.table, ticketSecrets, config, close }
+  return {
+    ...{ stream, log, ticketSecrets, config, close },
+    get table() {
+      return sink.table
+    },
+  }
 }

@@ -1,22 +1,22 @@
 /** What is kept on disk of a table: all that a proxy needs to serve again with nobody there to ask. */
 import type { Checksums } from '../../protocol/messages.ts'
-import type { ServiceKey } from '../../protocol/objects.ts'
-import type { Entry } from '../table/entry.ts'
+import type { ImageSteps, StoredTable } from '../table/stored.ts'
 
-export interface TableContents {
-  /** In no order. */
-  readonly entries: Iterable<Entry>
-  readonly endpoints: readonly (readonly [ServiceKey, readonly string[]])[]
+interface Said {
+  readonly endpoints: StoredTable['endpoints']
   readonly checksums: Checksums
   readonly stateHash: string
 }
 
-/** Of a table that changes meanwhile: read as it is asked for, and the same until it is closed. */
+export interface TableContents extends Said {
+  /** Made as it is asked for. */
+  readonly image: ImageSteps
+}
+
+/** Of a table that changes meanwhile: the same until it is closed. */
 export interface PinnedContents extends TableContents {
   readonly close: () => void
 }
 
 /** As it was read. */
-export interface StoredContents extends TableContents {
-  readonly entries: readonly Entry[]
-}
+export interface StoredContents extends StoredTable, Said {}

@@ -7,6 +7,8 @@ export type DiskErrorCode =
   /** The system could not read or unpack it. */
   | 'SLUICE_DISK_READ'
   | 'SLUICE_DISK_WRITE'
+  /** It was served, and what it says is not what was proven once: what it was made with, or what reads it, is wrong. */
+  | 'SLUICE_DISK_UNPROVEN'
   /** A write takes longer than what it writes may be kept for. */
   | 'SLUICE_DISK_SLOW'
 

@@ -1,16 +1,14 @@
 /** The file itself: whole or not there, never half. */
-import { createReadStream } from 'node:fs'
-import { mkdir, open, rename } from 'node:fs/promises'
+import { access, mkdir, open as openFile, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
-import { createGunzip, createGzip } from 'node:zlib'
-import { LineSplitter } from '../../protocol/lines.ts'
+import type { ReadStored } from '../table/stored.ts'
 import type { StoredContents, TableContents } from './contents.ts'
 import { DiskError } from './errors.ts'
-import { Decoder, encode } from './format.ts'
+import { decode, encode, open } from './format.ts'
 
-const NAME = 'table.ndjson.gz'
+const NAME = 'table.zst'
+/** What it was called when it was lines of JSON. */
+const FORMER_NAME = 'table.ndjson.gz'
 /** It holds private keys. */
 const MODE = 0o600
 
@@ -25,20 +23,18 @@ export class LastTable {
     return join(this.#folder, NAME)
   }
 
-  /** Null: there is none. @throws DiskError */
-  async read(): Promise<StoredContents | null> {
-    const decoder = new Decoder()
-    const splitter = new LineSplitter()
+  /** Null: there is none. @param room for its image @throws DiskError */
+  async read(room: Parameters<ReadStored>[0]): Promise<StoredContents | null> {
     try {
-      await pipeline(createReadStream(this.path), createGunzip(), async (chunks: AsyncIterable<Buffer>) => {
-        for await (const chunk of chunks) for (const line of splitter.push(chunk)) decoder.push(line)
-      })
-      return decoder.end()
+      return await decode(open(await readFile(this.path)), room)
     } catch (cause) {
-      if (isMissing(cause)) return null
       if (cause instanceof DiskError) throw cause
-      throw new DiskError('SLUICE_DISK_READ', 'it cannot be read', { cause })
+      if (!isMissing(cause)) throw new DiskError('SLUICE_DISK_READ', 'it cannot be read', { cause })
     }
+    if (await isThere(this.#former)) {
+      throw new DiskError('SLUICE_DISK_FORMAT', `${FORMER_NAME} is of a version before ${NAME}`)
+    }
+    return null
   }
 
   /** A reader finds the old content or the new, also after a loss of power in between. @throws DiskError */
@@ -46,26 +42,48 @@ export class LastTable {
     const temporary = `${this.path}.tmp`
     try {
       await mkdir(this.#folder, { recursive: true, mode: 0o700 })
-      const file = await open(temporary, 'w', MODE)
+      const file = await openFile(temporary, 'w', MODE)
       try {
         await file.chmod(MODE)
-        // Not the handle's own stream: with autoClose off a pipeline never sees its end.
-        await pipeline(Readable.from(encode(contents)), createGzip({ level: 1 }), chunks => file.writeFile(chunks))
+        await file.writeFile(encode(contents))
         await file.sync()
       } finally {
         await file.close()
       }
       await rename(temporary, this.path)
+      // It holds private keys, too, and nobody reads it any more.
+      await rm(this.#former, { force: true })
       await this.#syncFolder()
     } catch (cause) {
       throw new DiskError('SLUICE_DISK_WRITE', 'the table cannot be written to disk', { cause })
     }
   }
 
+  /** Nobody shall read it again. @throws DiskError */
+  async remove(): Promise<void> {
+    try {
+      await rm(this.path, { force: true })
+      await this.#syncFolder()
+    } catch (cause) {
+      throw new DiskError('SLUICE_DISK_WRITE', 'the table on disk cannot be removed', { cause })
+    }
+  }
+
+  get #former(): string {
+    return join(this.#folder, FORMER_NAME)
+  }
+
   async #syncFolder(): Promise<void> {
-    const folder = await open(this.#folder, 'r')
+    const folder = await openFile(this.#folder, 'r')
     await folder.sync().finally(() => folder.close())
   }
+}
+
+function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  )
 }
 
 function isMissing(error: unknown): boolean {

@@ -1,6 +1,6 @@
 /** Keeps the file up to date: not for every change, and never at the cost of serving. */
 import { describe } from '../errors.ts'
-import type { Entry } from '../table/entry.ts'
+import type { ImageSteps } from '../table/stored.ts'
 import type { PinnedContents } from './contents.ts'
 import { DiskError } from './errors.ts'
 import type { LastTable } from './last-table.ts'
@@ -16,6 +16,8 @@ export interface WriteBehindParts {
   readonly retry?: number
   /** How long one write may keep what it writes from being written over, in milliseconds; default 60 s. */
   readonly longest?: number
+  /** How long `close` waits for the disk, in milliseconds; default 5 s. */
+  readonly closing?: number
 }
 
 export class WriteBehind {
@@ -24,10 +26,11 @@ export class WriteBehind {
   #closed = false
   #timer: NodeJS.Timeout | null = null
   #writing: Promise<void> | null = null
+  #lent: Lent | null = null
   #lastError: string | null = null
 
   constructor(parts: WriteBehindParts) {
-    this.#parts = { interval: 1_000, retry: 10_000, longest: 60_000, ...parts }
+    this.#parts = { interval: 1_000, retry: 10_000, longest: 60_000, closing: 5_000, ...parts }
   }
 
   /** Why the copy is older than the table; null: it is not. */
@@ -41,10 +44,23 @@ export class WriteBehind {
     this.#plan(this.#parts.interval)
   }
 
-  /** Writes what is not yet written. */
+  /** Writes what is not yet written, if the disk takes it in time: a process that ends waits for nobody. What was there stays. */
   async close(): Promise<void> {
     this.#closed = true
     if (this.#timer !== null) clearTimeout(this.#timer)
+    const { closing } = this.#parts
+    const ended = Promise.withResolvers<boolean>()
+    const timer = setTimeout(() => ended.resolve(false), closing)
+    void this.#finish().then(() => ended.resolve(true))
+    const inTime = await ended.promise
+    clearTimeout(timer)
+    if (inTime) return
+    const slow = new DiskError('SLUICE_DISK_SLOW', `the last write takes longer than ${closing / 1_000} s: given up`)
+    this.#failed(slow)
+    this.#lent?.takeBack(slow)
+  }
+
+  async #finish(): Promise<void> {
     await this.#writing
     if (this.#dirty) await this.#write()
   }
@@ -66,6 +82,7 @@ export class WriteBehind {
     if (contents === null) return
     this.#dirty = false
     const lent = new Lent(contents)
+    this.#lent = lent
     const slow = new DiskError(
       'SLUICE_DISK_SLOW',
       `a write takes longer than ${this.#parts.longest / 1_000} s: given up`,
@@ -77,7 +94,7 @@ export class WriteBehind {
     }, this.#parts.longest)
     try {
       // It may still come to its end, and well, where all was read.
-      await this.#parts.file.write({ ...contents, entries: lent.entries() })
+      await this.#parts.file.write({ ...contents, image: lent.image() })
       this.#lastError = null
     } catch (error) {
       this.#dirty = true
@@ -117,14 +134,14 @@ class Lent {
   }
 
   /** @throws DiskError where it was taken back: what is there now may be anything */
-  *entries(): Generator<Entry, void, void> {
-    const entries = this.#contents.entries[Symbol.iterator]()
+  *image(): ImageSteps {
+    const { image } = this.#contents
     for (;;) {
       if (this.#reason !== null) throw this.#reason
-      const next = entries.next()
+      const next = image.next()
       if (next.done === true) {
         this.#isRead = true
-        return
+        return next.value
       }
       yield next.value
     }

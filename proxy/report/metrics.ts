@@ -70,6 +70,7 @@ export interface MetricsSource {
     readonly connected: boolean
     readonly refusals: number
     readonly diskError: string | null
+    readonly diskRefused: number
   }
 }
 
@@ -398,6 +399,11 @@ function stateMetrics(registry: Registry, source: MetricsSource): void {
   gauge('sluice_updates_refused', 'Reasons why an update is refused; 0: none is.', () => source.stream().refusals)
   gauge('sluice_disk_copy_failed', '1 while the copy of the table on disk cannot be written.', () =>
     Number(source.stream().diskError !== null),
+  )
+  counter(
+    'sluice_disk_copies_refused_total',
+    'Copies of the table on disk that were not used, or not any more: damaged, of another version, or not proven.',
+    () => source.stream().diskRefused,
   )
   info('sluice_table_info', 'Hash of the applied state and where it came from.', () => ({
     state_hash: source.stream().stateHash,

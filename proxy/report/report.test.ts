@@ -172,7 +172,7 @@ function metricsOf(
     workerStates: () => [{ number: 3, lagSeconds: 0.5, heapBytes: 1_024 }],
     ticketsOfFleet: () => true,
     probes: () => ({ ok: 5, failed: 2 }),
-    stream: () => ({ stateHash: '', source: 'none', connected: true, refusals: 2, diskError: null }),
+    stream: () => ({ stateHash: '', source: 'none', connected: true, refusals: 2, diskError: null, diskRefused: 1 }),
   })
 }
 
@@ -269,6 +269,7 @@ describe('metrics', () => {
     expect(text).toContain('\nsluice_socket_io_info{socket_io="direct"} 1\n')
     expect(text).toContain('\nsluice_updates_refused 2\n')
     expect(text).toContain('\nsluice_disk_copy_failed 0\n')
+    expect(text).toContain('\nsluice_disk_copies_refused_total 1\n')
     expect(text).toContain('\nsluice_worker_stalls_total 2\n')
     expect(text).toContain('\nsluice_worker_out_of_memory_total 4\n')
     expect(text).toContain('\nsluice_worker_heap_limit_bytes 256\n')

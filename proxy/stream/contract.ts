@@ -19,4 +19,6 @@ export interface StreamStatus {
   readonly refusals: number
   /** Why the copy on disk could not be written last; null: it could, or none is kept. */
   readonly diskError: string | null
+  /** Copies on disk that were not used, or not any more: damaged, of another version, or not proven. */
+  readonly diskRefused: number
 }

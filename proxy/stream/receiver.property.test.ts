@@ -4,10 +4,13 @@ import { describe, expect, it } from '@jest/globals'
 import * as fc from 'fast-check'
 import type { ObjectKey } from '../../protocol/objects.ts'
 import type { PinnedContents } from '../disk/contents.ts'
-import { Decoder, encode } from '../disk/format.ts'
+import { decode, encode, open } from '../disk/format.ts'
 import type { Entry } from '../table/entry.ts'
 import type { Objects } from '../table/objects.ts'
+import type { ImageHead, ReadStored, StoredTable } from '../table/stored.ts'
 import { certificate } from '../table/testing/fixtures.ts'
+import { smallWriter } from '../table/testing/one-thread.ts'
+import { readerOf } from '../table/testing/stored.ts'
 import type { TableSink, TableUpdate } from '../table/update.ts'
 import { inPortions } from '../turns.ts'
 import { MasterTable } from '../workers/master-table.ts'
@@ -38,6 +41,17 @@ class LateSink implements TableSink {
 
   objects(): Objects {
     return this.table.objects()
+  }
+
+  async restore<S extends StoredTable>(
+    read: ReadStored<S>,
+  ): Promise<{ readonly stored: S; readonly generation: number } | null> {
+    const restored = await this.table.restore(read, Infinity)
+    return restored === null ? null : { stored: restored.stored, generation: this.table.generation }
+  }
+
+  withdraw(): Promise<void> {
+    return Promise.reject(new Error('nothing here is wrong'))
   }
 
   serve(worker: number): void {
@@ -82,12 +96,21 @@ const step = fc.oneof(
 
 interface Copy {
   readonly contents: PinnedContents
-  readonly lines: Iterator<Entry, void>
-  readonly found: Entry[]
+  readonly portions: Int32Array[]
+  head: ImageHead | null
   readonly expected: readonly Entry[]
 }
 
 const byKey = (list: readonly Entry[]): ReadonlyMap<ObjectKey, Entry> => new Map(list.map(e => [e.assignment.key, e]))
+
+async function entriesIn(read: ReadStored): Promise<readonly Entry[]> {
+  const writer = smallWriter()
+  await writer.restore(read)
+  const objects = writer.objects()
+  const list = [...objects.entries()]
+  objects.close()
+  return list
+}
 
 describe('the receiver', () => {
   it('proves, serves, reports and copies what a Map would hold, however late all of it is', async () => {
@@ -116,11 +139,19 @@ describe('the receiver', () => {
           expect(receiver.refusals).toEqual([])
           now.state = to
         }
-        const finish = (copy: Copy): void => {
-          for (let next = copy.lines.next(); next.done !== true; next = copy.lines.next()) copy.found.push(next.value)
+        const goOn = (copy: Copy): void => {
+          if (copy.head !== null) return
+          const next = copy.contents.image.next()
+          if (next.done === true) copy.head = next.value
+          else if (next.value !== null) copy.portions.push(next.value)
+        }
+        const finish = async (copy: Copy): Promise<void> => {
+          while (copy.head === null) goOn(copy)
           copy.contents.close()
-          expect(byKey(copy.found)).toEqual(byKey(copy.expected))
-          expect(copy.found).toHaveLength(copy.expected.length)
+          const words = Int32Array.from(copy.portions.flatMap(part => [...part]))
+          expect(byKey(await entriesIn(readerOf({ head: copy.head, words }, { endpoints: [] })))).toEqual(
+            byKey(copy.expected),
+          )
         }
         const check = (): void => {
           const { served } = receiver
@@ -153,20 +184,12 @@ describe('the receiver', () => {
               const contents = receiver.contents()
               if (contents === null) break
               const expected = states.get(contents.stateHash)!
-              copies.push({
-                contents,
-                lines: contents.entries[Symbol.iterator]() as Iterator<Entry, void>,
-                found: [],
-                expected,
-              })
+              copies.push({ contents, portions: [], head: null, expected })
               break
             }
             case 'write':
-              for (const copy of copies) {
-                const next = copy.lines.next()
-                if (next.done !== true) copy.found.push(next.value)
-              }
-              if (copies.length > 3) finish(copies.shift()!)
+              for (const copy of copies) goOn(copy)
+              if (copies.length > 3) await finish(copies.shift()!)
               break
             case 'endpoints':
               await receiver.receive({ type: 'endpoints', upsert: { 'ns/web-0:80': ['10.0.0.1:80'] }, remove: [] })
@@ -176,7 +199,7 @@ describe('the receiver', () => {
           }
           check()
         }
-        for (const copy of copies) finish(copy)
+        for (const copy of copies) await finish(copy)
         const { state } = now
         if (state === null) return
         await receiver.receive(observe())
@@ -186,11 +209,10 @@ describe('the receiver', () => {
         check()
         expect(receiver.served.stateHash).toBe(hashOf(state))
         const contents = receiver.contents()!
-        const decoder = new Decoder()
-        for (const text of encode(contents)) for (const line of text.trimEnd().split('\n')) decoder.push(line)
+        const pieces: Uint8Array[] = []
+        for await (const piece of encode(contents)) pieces.push(piece)
         contents.close()
-        const stored = decoder.end()
-        expect(byKey(stored.entries)).toEqual(byKey(state))
+        expect(byKey(await entriesIn(room => decode(open(Buffer.concat(pieces)), room)))).toEqual(byKey(state))
         // Nothing is kept for what nobody looks at any more.
         for (let i = 0; i < 4; i++) {
           const applied = receiver.receive(observe(`Ingress/ns/${i}`))

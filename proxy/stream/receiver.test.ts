@@ -1,7 +1,9 @@
 import { describe, expect, it } from '@jest/globals'
 import type { HelloMessage } from '../../protocol/messages.ts'
 import type { StoredContents } from '../disk/contents.ts'
+import type { ReadStored } from '../table/stored.ts'
 import { certificate } from '../table/testing/fixtures.ts'
+import { kept, readerOf, type KeptImage } from '../table/testing/stored.ts'
 import type { Entry } from '../table/entry.ts'
 import { delta, entry, hashOf, observe, ReceiverRig, site, snapshot } from './testing/messages.ts'
 
@@ -26,12 +28,21 @@ function addressesOf(rig: ReceiverRig): Readonly<Record<string, readonly string[
 }
 
 /** What it keeps on disk, as it would be read. */
-function storedOf({ receiver }: ReceiverRig): StoredContents {
-  const { entries, close, ...others } = receiver.contents()!
-  const all = [...entries]
+function storedOf({ receiver }: ReceiverRig, more: Partial<StoredContents> = {}): ReadStored<StoredContents> {
+  const { image, close, ...said } = receiver.contents()!
+  const all = kept(image)
   close()
-  return { ...others, entries: all }
+  return readerOf(all, { ...said, ...more })
 }
+
+function imageIn({ receiver }: ReceiverRig): KeptImage {
+  const { image, close } = receiver.contents()!
+  const all = kept(image)
+  close()
+  return all
+}
+
+const NEVER = new AbortController().signal
 
 /** A delta to r2 of web whose content was changed on the way. */
 function corrupted() {
@@ -115,6 +126,7 @@ describe('a snapshot', () => {
     await rig.receiver.settled()
     expect(await restored.receiver.restore(storedOf(rig))).toBe(true)
     expect(addressesOf(restored)).toEqual(table)
+    expect(await restored.receiver.proveRestored(NEVER)).toBe(5_000)
   })
 
   it('a later one changes only what differs', async () => {
@@ -187,7 +199,7 @@ describe('a refused update', () => {
 describe('an update that could not be written', () => {
   it('is never served, nor is one after it, and no copy of it is kept', async () => {
     const rig = await serving()
-    const before = storedOf(rig)
+    const before = imageIn(rig)
     const full = new Error('the memory is full')
     rig.sink.apply = () => Promise.reject(full)
     rig.sink.written = () => Promise.reject(full)
@@ -197,7 +209,7 @@ describe('an update that could not be written', () => {
     await rig.receiver.settled()
     expect(rig.receiver.served.stateHash).toBe(hashOf(both))
     expect(rig.receiver.served.revision('Ingress/ns/web')).toBe('r1')
-    expect(storedOf(rig)).toEqual(before)
+    expect(imageIn(rig)).toEqual(before)
     expect(rig.receiver.refusals).toEqual([])
   })
 
@@ -295,23 +307,98 @@ describe('resuming', () => {
     const from = await serving()
     const rig = new ReceiverRig()
     expect(await rig.receiver.restore(storedOf(from))).toBe(true)
-    await rig.receiver.settled()
     expect(rig.receiver.served.source).toBe('disk')
+    expect(rig.receiver.served.revision('Ingress/ns/web')).toBe('r1')
     expect(addressesOf(rig)).toEqual(addresses)
+    // It is served, and nobody says that it is right, nor writes it anew.
+    expect([rig.receiver.resumeHash, rig.receiver.contents()]).toEqual([null, null])
+    expect(rig.events).toEqual([])
+    expect(await rig.receiver.proveRestored(NEVER)).toBe(2)
+    // In no order.
+    expect(rig.events.map(event => event.length)).toEqual([
+      'served {"Ingress/ns/web":"r1","Ingress/ns/shop":"r1"}'.length,
+    ])
+    expect(rig.receiver.resumeHash).toBe(hashOf(both))
     rig.receiver.connect(rig.receiver.resumeHash)
     await rig.feed({ type: 'endpoints', upsert: addresses, remove: [] }, observe())
     await rig.receiver.settled()
     expect(rig.receiver.served.source).toBe('stream')
-    expect(rig.sink.updates.filter(u => u.reset)).toHaveLength(1)
+    expect(rig.sink.updates.filter(u => u.reset)).toHaveLength(0)
   })
 
-  it('a table from disk that does not prove right is not used', async () => {
-    const contents = storedOf(await serving())
+  it('a table from disk goes on like one of the stream, Services that are needed too', async () => {
+    const from = await serving()
     const rig = new ReceiverRig()
-    expect(await rig.receiver.restore({ ...contents, entries: contents.entries.slice(1) })).toBe(false)
-    expect(rig.sink.updates).toEqual([])
-    expect(rig.receiver.resumeHash).toBeNull()
-    expect(rig.receiver.refusals).toEqual([])
+    await rig.receiver.restore(storedOf(from))
+    await rig.receiver.proveRestored(NEVER)
+    rig.receiver.connect(rig.receiver.resumeHash)
+    // Not listed any more, and kept while a path needs it.
+    await rig.feed({ type: 'endpoints', upsert: { 'ns/web:80': ['10.0.0.1:80'] }, remove: [] }, observe())
+    await rig.receiver.settled()
+    expect(Object.keys(addressesOf(rig)).sort()).toEqual(['ns/shop:80', 'ns/web:80'])
+    expect(await rig.feed(delta(both, [entry(site('web', 'r2'))]))).toBe('verified')
+    await rig.receiver.settled()
+    expect(rig.sink.table.revisions()).toEqual({ 'Ingress/ns/web': 'r2' })
+    expect(Object.keys(addressesOf(rig))).toEqual(['ns/web:80'])
+  })
+
+  it.each<[string, Partial<StoredContents>]>([
+    ['hash', { stateHash: 'f'.repeat(64) }],
+    ['checksum', { checksums: { ingress: 'f'.repeat(32), secret: 'f'.repeat(32) } }],
+    ['no checksum', { checksums: { ingress: null, secret: null } }],
+  ])('a table from disk of another %s is served no more when that is known', async (_name, more) => {
+    const stored = storedOf(await serving(), more)
+    const rig = new ReceiverRig()
+    expect(await rig.receiver.restore(stored)).toBe(true)
+    expect(rig.receiver.served.source).toBe('disk')
+    await expect(rig.receiver.proveRestored(NEVER)).rejects.toMatchObject({ code: 'SLUICE_DISK_UNPROVEN' })
+    expect([rig.sink.withdrawals, rig.sink.updates]).toEqual([1, []])
+    expect([rig.receiver.served.source, rig.receiver.served.stateHash]).toEqual(['none', ''])
+    expect(rig.receiver.served.revision('Ingress/ns/web')).toBeNull()
+    expect([rig.receiver.resumeHash, rig.receiver.refusals]).toEqual([null, []])
+    // What the operator says then is the first table.
+    rig.receiver.connect(null)
+    expect(await rig.feed(...snapshot([web]))).toBe('verified')
+    await rig.receiver.settled()
+    expect(rig.sink.updates[0]?.reset).toBe(true)
+    expect(rig.receiver.served.revision('Ingress/ns/web')).toBe('r1')
+    expect(rig.receiver.served.source).toBe('stream')
+  })
+
+  it('with any word of its image changed a table from disk is not proven, or says the same', async () => {
+    const secret = { ...certificate('web', 'RSA'), chain: 'CHAIN', privateKey: 'PRIVATE' }
+    const from = await serving([web, shop, entry(secret)])
+    const { image: _, close, ...said } = from.receiver.contents()!
+    close()
+    const image = imageIn(from)
+    let refused = 0
+    for (let at = 0; at < image.words.length; at++) {
+      const words = image.words.slice()
+      words[at] = (words[at] ?? 0) ^ 0x11
+      const rig = new ReceiverRig()
+      await rig.receiver.restore(readerOf({ head: image.head, words }, said))
+      try {
+        await rig.receiver.proveRestored(NEVER)
+        expect(rig.sink.table.revisions()).toEqual(from.sink.table.revisions())
+        expect(rig.receiver.served.stateHash).toBe(said.stateHash)
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'SLUICE_DISK_UNPROVEN' })
+        expect(`${String(error)} ${rig.log.lines.join()}`).not.toContain('PRIVATE')
+        expect(rig.sink.withdrawals).toBe(1)
+        refused++
+      }
+    }
+    expect(refused).toBeGreaterThan(image.words.length / 3)
+  })
+
+  it('a proof that is given up says nothing of the table', async () => {
+    const stored = storedOf(await serving())
+    const rig = new ReceiverRig()
+    await rig.receiver.restore(stored)
+    const end = new AbortController()
+    end.abort(new Error('the end'))
+    await expect(rig.receiver.proveRestored(end.signal)).rejects.toThrow('the end')
+    expect([rig.sink.withdrawals, rig.receiver.served.source]).toEqual([0, 'disk'])
   })
 })
 
@@ -381,9 +468,10 @@ describe('other messages', () => {
     const [begin, ...others] = snapshot([web])
     expect(await rig.feed(begin!, tickets, ...others)).toBe('verified')
     await rig.receiver.settled()
-    const kept = JSON.stringify([rig.log.lines, storedOf(rig), rig.sink.updates, rig.receiver.served])
-    expect(kept).toContain('ns/web')
-    expect(kept).not.toContain(secret)
+    const image = Buffer.from(imageIn(rig).words.buffer).toString('latin1')
+    const all = JSON.stringify([rig.log.lines, image, rig.sink.updates, rig.receiver.served])
+    expect(all).toContain('ns/web')
+    for (const text of [secret, 's'.repeat(32)]) expect(all).not.toContain(text)
   })
 
   it('certificates go with the fragments, and their keys into no log', async () => {

@@ -14,19 +14,21 @@ import { PROTOCOL_VERSION } from '../../protocol/messages.ts'
 import type { ObjectKey, Revision } from '../../protocol/objects.ts'
 import type { TicketSecret, TicketSecrets } from '../frontdoor/ticket-keys.ts'
 import { describe } from '../errors.ts'
+import { imageFault, imageOf, type ReadStored } from '../table/stored.ts'
 import { EMPTY_UPDATE } from '../table/update.ts'
 import type { Addresses, TableSink, TableUpdate } from '../table/update.ts'
 import { Endpoints } from './endpoints.ts'
 import type { EndpointChange, ServingPlan } from './endpoints.ts'
 import type { StreamLog } from './log.ts'
 import { Served } from './served.ts'
-import type { TableSource } from './served.ts'
 import { EMPTY_STATE } from './state.ts'
 import type { StateHead, Step, StreamState } from './state.ts'
 import { chunks, inPortions, type Steps } from '../turns.ts'
-import { proveDelta, proveSnapshot } from './verify.ts'
-import type { Proof, Verdict } from './verify.ts'
-import type { PinnedContents, StoredContents, TableContents } from '../disk/contents.ts'
+import { proveDelta, proveSnapshot, proveStored } from './verify.ts'
+import type { Proof, StoredVerdict, Verdict } from './verify.ts'
+import type { PinnedContents, StoredContents } from '../disk/contents.ts'
+import { DiskError } from '../disk/errors.ts'
+import type { Objects } from '../table/objects.ts'
 import type { Assignment, Certificate, Fragment } from '../../protocol/objects.ts'
 
 /** What the client must know of a message. */
@@ -71,6 +73,11 @@ interface Ready {
 }
 type Prepared = Ready | Extract<Verdict, { readonly ok: false }>
 
+/** As Ready, of what the workers have already. */
+type ProvenStored =
+  | (Extract<StoredVerdict, { readonly ok: true }> & { readonly serving: ServingPlan })
+  | Extract<StoredVerdict, { readonly ok: false }>
+
 const NO_REVISIONS: ReadonlyMap<ObjectKey, Revision | null> = new Map()
 /** Services taken between two yields. */
 const LISTED_STEP = 128
@@ -89,6 +96,8 @@ export class Receiver {
   #refusal: Refusal | null = null
   #parts: Parts | null = null
   #hasTable = false
+  /** What is served, and not proven; null: nothing is. */
+  #unproven: StoredContents | null = null
   /** The operator was told our hash, and has not yet said that it differs. */
   #resuming = false
   /** Counts connections: what belongs to an old one does not count any more. */
@@ -202,34 +211,79 @@ export class Receiver {
     return 'refused'
   }
 
-  /** Takes a table read from disk, if it proves right; false: it is not used. Only before the first connection. */
-  async restore(contents: StoredContents): Promise<boolean> {
-    if (this.#hasTable) return false
-    const parts: Parts = { assignments: [], fragments: [], certificates: [] }
-    for (const { assignment, payload } of contents.entries) {
-      parts.assignments.push(assignment)
-      if (payload === null) continue
-      if ('chain' in payload) parts.certificates.push(payload)
-      else parts.fragments.push(payload)
-    }
-    const prepared = await this.#proven(state =>
-      this.#prepare(proveSnapshot(state, parts, contents), contents.endpoints),
-    )
-    if (!prepared.ok) {
-      this.#log.error({ ...prepared.refusal }, 'the table on disk does not prove right: not used')
-      return false
-    }
-    this.#apply(prepared, 'disk')
+  /**
+   * Takes a table read from disk, and serves it as it is; `proveRestored` comes next. Only before the first connection.
+   * @returns false: there is none
+   */
+  async restore(read: ReadStored<StoredContents>): Promise<boolean> {
+    const restored = await this.#sink.restore(read)
+    if (restored === null) return false
+    const { stored, generation } = restored
+    this.#unproven = stored
+    this.served.advance(generation)
+    this.served.acknowledge(stored, 'disk')
     return true
   }
 
-  /** What to keep on disk: what is served, read while it is written. Null before the first table. */
+  /**
+   * Proves what was restored, in small steps, while it is served. Where it does not prove right, it is served no more and there is no table.
+   * @returns how many objects there are
+   * @throws DiskError SLUICE_DISK_UNPROVEN; the signal's reason, when nothing is known of it
+   */
+  async proveRestored(signal: AbortSignal): Promise<number> {
+    const stored = this.#unproven
+    if (stored === null) return 0
+    const objects = this.#sink.objects()
+    let fault: DiskError
+    try {
+      const proven = await inPortions(untilAborted(this.#proveStored(objects, stored), signal))
+      if (proven.ok) return this.#takeRestored(proven)
+      const { refusal } = proven
+      fault = new DiskError('SLUICE_DISK_UNPROVEN', `it does not prove right: ${refusal.message}`)
+    } catch (cause) {
+      signal.throwIfAborted()
+      // It may be anything, and quote what it could not read.
+      const name = cause instanceof Error ? cause.name : 'an error'
+      fault = new DiskError('SLUICE_DISK_UNPROVEN', 'it cannot be read to its end', { cause: name })
+    } finally {
+      objects.close()
+    }
+    this.#unproven = null
+    await this.#sink.withdraw()
+    this.served.withdraw(this.#sink.objects())
+    this.#events.served(NO_REVISIONS)
+    throw fault
+  }
+
+  *#proveStored(objects: Objects, { image, endpoints, ...announced }: StoredContents): Steps<ProvenStored> {
+    const fault = yield* imageFault(objects, image)
+    if (fault !== null) return { ok: false, refusal: { reason: 'StateHashMismatch', object: null, message: fault } }
+    const verdict = yield* proveStored(objects.entries(), announced)
+    if (!verdict.ok) return verdict
+    // The workers have them.
+    for (const some of chunks(endpoints, LISTED_STEP)) {
+      this.#endpoints.change(some, [])
+      yield
+    }
+    return { ...verdict, serving: yield* this.#endpoints.plan(verdict.needs) }
+  }
+
+  #takeRestored({ state, serving, revisions }: Extract<ProvenStored, { ok: true }>): number {
+    this.#unproven = null
+    this.#hasTable = true
+    this.#state = state
+    this.#endpoints.serve(serving)
+    this.#events.served(revisions)
+    return state.counts.Ingress + state.counts.Secret
+  }
+
+  /** What to keep on disk: what is served, read while it is written. Null before the first table that is proven. */
   contents(): PinnedContents | null {
     const { source, checksums, stateHash } = this.served
-    if (source === 'none') return null
+    if (source === 'none' || this.#unproven !== null) return null
     const objects = this.served.objects()
     return {
-      ...{ entries: objects.entries(), endpoints: this.#endpoints.entries(), checksums, stateHash },
+      ...{ image: imageOf(objects), endpoints: this.#endpoints.entries(), checksums, stateHash },
       close: () => objects.close(),
     }
   }
@@ -258,10 +312,10 @@ export class Receiver {
       return 'taken'
     }
     if (connection !== this.#connection) return 'taken'
-    const prepared = await this.#proven(state => this.#prepare(proof(state), []))
+    const prepared = await this.#proven(state => this.#prepare(proof(state)))
     if (connection !== this.#connection) return 'taken'
     if (!prepared.ok) return this.#refuse(prepared.refusal)
-    this.#apply(prepared, 'stream')
+    this.#apply(prepared)
     this.#accepted()
     return 'verified'
   }
@@ -276,22 +330,15 @@ export class Receiver {
     }
   }
 
-  /**
-   * The proof, and behind it all else that is long: for 100 000 Services what follows would hold up the thread.
-   * @param listed addresses that are taken with the state, if that proves right
-   */
-  *#prepare(proof: Proof, listed: TableContents['endpoints']): Steps<Prepared> {
+  /** The proof, and behind it all else that is long: for 100 000 Services what follows would hold up the thread. */
+  *#prepare(proof: Proof): Steps<Prepared> {
     const verdict = yield* proof
     if (!verdict.ok) return verdict
-    for (const some of chunks(listed, LISTED_STEP)) {
-      this.#endpoints.change(some, [])
-      yield
-    }
     const serving = yield* this.#endpoints.plan(verdict.step.changes.needs)
     return { ...verdict, serving, addresses: this.#hasTable ? null : yield* this.#endpoints.all() }
   }
 
-  #apply({ step, serving, addresses }: Ready, source: TableSource): void {
+  #apply({ step, serving, addresses }: Ready): void {
     this.#hasTable = true
     this.#state = step.state
     const { objects, revisions } = step.changes
@@ -302,9 +349,9 @@ export class Receiver {
         : { reset: true, objects, endpoints: { upsert: addresses, remove: [] }, observed: this.#observed }
     const { hash, checksums } = step.state
     this.#give(update, () => {
-      this.served.acknowledge({ stateHash: hash.hex, checksums }, source)
+      this.served.acknowledge({ stateHash: hash.hex, checksums }, 'stream')
       this.#events.served(revisions)
-      if (source === 'stream') this.#events.changed('table')
+      this.#events.changed('table')
     })
   }
 
@@ -373,6 +420,16 @@ export class Receiver {
         this.#log.error({ err: describe(error) }, 'a table update failed')
       })
       .finally(() => this.#unconfirmed--)
+  }
+}
+
+/** @throws the signal's reason */
+function* untilAborted<T>(work: Steps<T>, signal: AbortSignal): Steps<T> {
+  for (;;) {
+    signal.throwIfAborted()
+    const step = work.next()
+    if (step.done === true) return step.value
+    yield
   }
 }
 

@@ -6,12 +6,12 @@ import type { Objects } from '../table/objects.ts'
 export type TableSource = 'none' | 'disk' | 'stream'
 
 export class Served {
-  readonly #objects: Objects
+  #objects: Objects
   #source: TableSource = 'none'
   #stateHash = ''
   #checksums: Checksums = { ingress: null, secret: null }
 
-  /** @param objects as they are before the first table; never closed */
+  /** @param objects as they are before the first table; open for as long as they are served */
   constructor(objects: Objects) {
     this.#objects = objects
   }
@@ -49,6 +49,15 @@ export class Served {
     this.#source = source
     this.#stateHash = state.stateHash
     this.#checksums = state.checksums
+  }
+
+  /** What was served is not any more, and nothing is. @param objects as they are now */
+  withdraw(objects: Objects): void {
+    this.#objects.close()
+    this.#objects = objects
+    this.#source = 'none'
+    this.#stateHash = ''
+    this.#checksums = { ingress: null, secret: null }
   }
 
   /** The operator confirmed that the table from disk is what it would send. */

@@ -1,9 +1,10 @@
 /** The main thread's side of the stream put together: disk → receiver ← client, reporter → leader. */
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { DiskErrorCode } from '../disk/errors.ts'
 import { WriteBehind } from '../disk/write-behind.ts'
 import { LastTable } from '../disk/last-table.ts'
-import { describe } from '../errors.ts'
+import { describe, errorCode } from '../errors.ts'
 import type { CounterSource } from '../report/counter-source.ts'
 import type { TableSink, TicketSink } from '../table/update.ts'
 import type { ProbeSource } from '../probe/prober.ts'
@@ -17,6 +18,7 @@ import { Reporter } from './reporter.ts'
 import type { ReporterTimings } from './reporter.ts'
 import { HttpsTransport } from './transport.ts'
 
+const UNPROVEN: DiskErrorCode = 'SLUICE_DISK_UNPROVEN'
 /** How long the end waits for workers to serve what came last, in milliseconds. */
 const SETTLE_MS = 1_000
 
@@ -60,10 +62,11 @@ export function startStream({ config, log, sink, tickets, counters, probes, ...t
   const file = config.stateDir === null ? null : new LastTable(config.stateDir)
   const copy = file === null ? null : new WriteBehind({ file, contents: () => receiver.contents(), log })
 
-  let closed = false
+  const closed = new AbortController()
+  let diskRefused = 0
   const begin = async (): Promise<void> => {
-    if (file !== null) await restore(file, receiver, log)
-    if (closed) return
+    if (file !== null && !(await restore(file, receiver, log, closed.signal))) diskRefused++
+    if (closed.signal.aborted) return
     reporter.start()
     client.start()
   }
@@ -77,10 +80,11 @@ export function startStream({ config, log, sink, tickets, counters, probes, ...t
         connected: client.connected,
         refusals: receiver.refusals.length,
         diskError: copy?.lastError ?? null,
+        diskRefused,
       }
     },
     close: async () => {
-      closed = true
+      closed.abort()
       await begun
       await client.close()
       // A worker that hangs is no reason not to end.
@@ -92,15 +96,26 @@ export function startStream({ config, log, sink, tickets, counters, probes, ...t
   }
 }
 
-/** Whatever is wrong with the file: the proxy starts without a table, as it did the first time. */
-async function restore(file: LastTable, receiver: Receiver, log: StreamLog): Promise<void> {
+/**
+ * Serves first, proves behind it. Whatever is wrong with the file: the proxy goes on without a table, as it did the first time.
+ * @returns false: there is a file, and it is not used
+ */
+async function restore(file: LastTable, receiver: Receiver, log: StreamLog, signal: AbortSignal): Promise<boolean> {
   try {
-    const contents = await file.read()
-    if (contents === null) log.info({}, 'no table on disk')
-    else if (await receiver.restore(contents)) {
-      log.info({ objects: contents.entries.length, stateHash: contents.stateHash }, 'table restored from disk')
+    if (!(await receiver.restore(room => file.read(room)))) {
+      log.info({}, 'no table on disk')
+      return true
     }
+    const { stateHash } = receiver.served
+    log.info({ stateHash }, 'table restored from disk: it is served, and proven now')
+    log.info({ objects: await receiver.proveRestored(signal), stateHash }, 'the table from disk proved right')
+    return true
   } catch (error) {
-    log.error({}, `the table on disk is not used: ${describe(error)}`)
+    if (signal.aborted) return true
+    const code = errorCode(error)
+    log.error({ code }, `the table on disk is not used: ${describe(error)}`)
+    // Whoever starts next would serve it again until the same proof.
+    if (code === UNPROVEN) await file.remove().catch((cause: unknown) => log.error({}, describe(cause)))
+    return false
   }
 }

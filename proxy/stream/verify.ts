@@ -9,11 +9,12 @@ import { digestCheck, StateHash } from '../../protocol/hash.ts'
 import { parseObjectKey } from '../../protocol/ids.ts'
 import type { Checksums, DeltaMessage, Refusal } from '../../protocol/messages.ts'
 import { ABSENT_REVISION } from '../../protocol/objects.ts'
-import type { Assignment, Certificate, Fragment, ObjectKey, ObjectKind } from '../../protocol/objects.ts'
+import type { Assignment, Certificate, Fragment, ObjectKey, ObjectKind, ServiceKey } from '../../protocol/objects.ts'
 import { atOnce, type Steps } from '../turns.ts'
-import { changesOf } from './changes.ts'
+import { addNeeds, changesOf } from './changes.ts'
 import { listedDifference, sortedChecksum, sortedIds, withIds } from './id-lists.ts'
 import type { Entry } from '../table/entry.ts'
+import { EMPTY_STATE } from './state.ts'
 import type { IdLists, StateHead, Step, StreamState } from './state.ts'
 
 export type Verdict = { readonly ok: true; readonly step: Step } | { readonly ok: false; readonly refusal: Refusal }
@@ -107,6 +108,42 @@ export function* proveDelta(served: StreamState, delta: Delta): Proof {
   return yield* conclude({ ...served, objects }, made, delta)
 }
 
+/** What a table that was stored comes to. */
+export type StoredVerdict =
+  | {
+      readonly ok: true
+      readonly state: StateHead
+      /** As those of a change from nothing. */
+      readonly needs: ReadonlyMap<ServiceKey, number>
+      readonly revisions: ReadonlyMap<ObjectKey, string>
+    }
+  | Extract<Verdict, { readonly ok: false }>
+
+/**
+ * The same of a table that is there already, as it was stored: what each object says is made anew from what is kept of it, with its digest,
+ * and all of it has to have the checksums and the hash that were said of it. They are not kept: there may be 100 000.
+ */
+export function* proveStored(entries: Iterable<Entry>, announced: Announced): Steps<StoredVerdict> {
+  const hash = new StateHash()
+  const ids: Record<ObjectKind, string[]> = { Ingress: [], Secret: [] }
+  const needs = new Map<ServiceKey, number>()
+  const revisions = new Map<ObjectKey, string>()
+  for (const { assignment, payload } of entries) {
+    const { key, assigned } = assignment
+    const wrong = wrongAssignment(assignment)
+    if (wrong !== null) return refuse('AssignmentInvalid', key, `${key}: ${wrong}`)
+    hash.toggle(assignment)
+    ids[parseObjectKey(key).kind].push(assignment.id)
+    if (assigned !== null) revisions.set(key, assigned)
+    if (payload !== null) addNeeds(needs, payload, 1)
+    yield
+  }
+  const counts = { Ingress: ids.Ingress.length, Secret: ids.Secret.length }
+  const sorted = { Ingress: yield* sortedIds(ids.Ingress), Secret: yield* sortedIds(ids.Secret) }
+  const checked = yield* check(EMPTY_STATE, { counts, ids: sorted, hash }, announced)
+  return checked.ok ? { ...checked, needs, revisions } : checked
+}
+
 type Built = { readonly ok: true; readonly entries: Map<ObjectKey, Entry> } | Extract<Verdict, { ok: false }>
 
 function* buildEntries(parts: SnapshotParts, before: (key: ObjectKey) => Entry | null): Generator<void, Built, void> {
@@ -176,6 +213,19 @@ interface Made extends Omit<StateHead, 'checksums'> {
 }
 
 function* conclude(served: StreamState, made: Made, announced: Announced): Proof {
+  const checked = yield* check(served, made, announced)
+  if (!checked.ok) return checked
+  const changes = yield* changesOf(served.objects, made.removed, made.upsert)
+  return { ok: true, step: { state: checked.state, changes } }
+}
+
+/** The state that was arrived at is the one that was announced. */
+function* check(
+  served: StateHead,
+  { counts, ids, hash }: Omit<StateHead, 'checksums'>,
+  announced: Announced,
+): Steps<{ readonly ok: true; readonly state: StateHead } | Extract<Verdict, { readonly ok: false }>> {
+  const made = { counts, ids, hash }
   if (announced.checksums.ingress === null && announced.checksums.secret === null) {
     return refuse('Held', null, 'no checksum is published yet: waiting for an IngressCheckSum and a SecretCheckSum')
   }
@@ -190,13 +240,11 @@ function* conclude(served: StreamState, made: Made, announced: Announced): Proof
   if (made.hash.hex !== announced.stateHash) {
     return refuse('StateHashMismatch', null, 'the state arrived at has not the announced hash')
   }
-  const { removed, upsert, ...state } = made
-  const changes = yield* changesOf(served.objects, removed, upsert)
-  return { ok: true, step: { state: { ...state, checksums }, changes } }
+  return { ok: true, state: { ...made, checksums } }
 }
 
 /** Hashing 100 000 IDs takes some 10 ms: not where they are the same, as when an index moves. */
-function* checksumOf(served: StreamState, ids: IdLists, kind: ObjectKind): Steps<string> {
+function* checksumOf(served: StateHead, ids: IdLists, kind: ObjectKind): Steps<string> {
   const known = kind === 'Ingress' ? served.checksums.ingress : served.checksums.secret
   return known !== null && ids[kind] === served.ids[kind] ? known : yield* sortedChecksum(ids[kind])
 }
@@ -205,8 +253,8 @@ function* checkIds(
   kind: ObjectKind,
   published: string | null,
   computed: string,
-  served: StreamState,
-  made: Made,
+  served: StateHead,
+  made: Omit<StateHead, 'checksums'>,
 ): Steps<Refusal | null> {
   const ids = made.ids[kind]
   if (published === null) {

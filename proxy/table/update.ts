@@ -6,6 +6,7 @@ import type { TicketSecrets } from '../frontdoor/ticket-keys.ts'
 import type { ObjectKey, ServiceKey } from '../../protocol/objects.ts'
 import type { Entry } from './entry.ts'
 import type { Objects } from './objects.ts'
+import type { ReadStored, StoredTable } from './stored.ts'
 
 /** As EndpointTable. A Map: an object of 100 000 names takes a tenth of a second whenever somebody asks for its keys. */
 export type Addresses = ReadonlyMap<ServiceKey, readonly string[]>
@@ -58,6 +59,20 @@ export interface TableSink {
 
   /** The objects as they are written by now. To be closed. */
   objects(): Objects
+
+  /**
+   * Takes up a table that was stored, as it is, in place of a first update, and resolves with it when every worker serves it; null: there is
+   * none. @throws what `read` throws; then there is no table, as before
+   */
+  restore<S extends StoredTable>(
+    read: ReadStored<S>,
+  ): Promise<{ readonly stored: S; readonly generation: number } | null>
+
+  /**
+   * What is served is wrong: resolves when nobody serves it any more, and there is no table, as at the start. Connections are lost.
+   * What `objects` gave before is of a table that is gone.
+   */
+  withdraw(): Promise<void>
 }
 
 export interface TicketSink {

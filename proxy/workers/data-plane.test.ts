@@ -23,7 +23,7 @@ async function metric(totals: TotalCounts, name: string): Promise<number> {
     table: () => ({ ingresses: 0, hosts: 0, certificates: 0, services: 0, memoryBytes: 0 }),
     ticketsOfFleet: () => false,
     probes: () => ({ ok: 0, failed: 0 }),
-    stream: () => ({ stateHash: '', source: 'none', connected: false, refusals: 0, diskError: null }),
+    stream: () => ({ stateHash: '', source: 'none', connected: false, refusals: 0, diskError: null, diskRefused: 0 }),
   })
   let text = ''
   for await (const portion of metrics.portions()) text += portion

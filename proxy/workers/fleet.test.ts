@@ -4,6 +4,8 @@ import type { Worker } from 'node:worker_threads'
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { dataPlaneConfig } from '../config.ts'
 import { endpoints, fragment, host, path, upsert } from '../table/testing/fixtures.ts'
+import { smallWriter } from '../table/testing/one-thread.ts'
+import { keptOf, readerOf } from '../table/testing/stored.ts'
 import { EMPTY_UPDATE, type Published, type TableUpdate } from '../table/update.ts'
 import type { Explained } from './explain.ts'
 import { WorkerFleet } from './fleet.ts'
@@ -116,6 +118,79 @@ describe('WorkerFleet', () => {
     expect(fleet.ports).toEqual({ httpPort: 1, httpsPort: 2 })
     expect([fleet.ready, fleet.serving]).toEqual([true, 2])
     await fleet.stop()
+  })
+
+  /** Of one Ingress, with so many Services. */
+  function stored(services: number) {
+    const writer = smallWriter()
+    writer.apply(upsert(fragment('web', [host('web.example', path('Prefix /'))])), 0)
+    const list = Array.from({ length: services }, (_, i) => [`ns/s${i}:80`, ['10.0.0.1:80']] as const)
+    return readerOf(keptOf(writer), { endpoints: list })
+  }
+
+  it('serves a table that was stored as a first one, its Services in pieces before it, and goes on from there', async () => {
+    const fleet = await start()
+    const restored = await fleet.restore(stored(1_200))
+    expect(restored?.generation).toBe(1)
+    const told = workers[0]?.updates.map(({ generation, endpoints: { upsert: some } }) => [generation, some.size])
+    expect(told).toEqual([
+      [0, 500],
+      [0, 500],
+      [0, 200],
+      [1, 0],
+    ])
+    expect(workers[1]?.told.at(-1)).toBe('listen')
+    expect([fleet.ready, fleet.table.sizes.services]).toEqual([true, 1_200])
+    expect(fleet.table.revisions()).toEqual({ 'Ingress/ns/web': 'r1' })
+    expect(await fleet.apply(upsert(fragment('next', [host('next.example', path('Prefix /'))])))).toBe(2)
+    expect(fleet.table.sizes.ingresses).toBe(2)
+    await fleet.stop()
+  })
+
+  it('has no table where none was stored, or it could not be read', async () => {
+    const fleet = await start()
+    expect(await fleet.restore(() => Promise.resolve(null))).toBeNull()
+    await expect(fleet.restore(() => Promise.reject(new Error('the disk')))).rejects.toThrow('the disk')
+    expect(workers.flatMap(({ told }) => told)).toEqual([])
+    expect([fleet.ready, fleet.appliedAt, fleet.broken]).toEqual([false, null, null])
+    await fleet.apply(EMPTY_UPDATE)
+    expect(fleet.ready).toBe(true)
+    await fleet.stop()
+  })
+
+  it('serves nothing any more when that is withdrawn, counts no crash, and takes a first table as at the start', async () => {
+    const fleet = await start()
+    await fleet.restore(stored(2))
+    await pass(2_000, ...workers)
+    const before = fleet.table
+    const withdrawn = fleet.withdraw()
+    await Promise.resolve()
+    expect(fleet.ready).toBe(false)
+    await pass(1_000)
+    await withdrawn
+    expect(workers).toHaveLength(4)
+    expect(workers.slice(2).flatMap(({ told }) => told)).toEqual([])
+    expect([fleet.crashes, fleet.stalls, fleet.listening, fleet.appliedAt]).toEqual([0, 0, 0, null])
+    expect(fleet.table).not.toBe(before)
+    expect(fleet.table.sizes).toMatchObject({ ingresses: 0, services: 0 })
+    expect(await fleet.apply(EMPTY_UPDATE)).toBe(1)
+    expect(workers.slice(2).map(({ told }) => told)).toEqual([
+      ['update', 'listen'],
+      ['update', 'listen'],
+    ])
+    expect(fleet.ready).toBe(true)
+    await fleet.stop()
+  })
+
+  it('withdraws while it drains, and waits for nobody who will not come', async () => {
+    const fleet = await start()
+    await fleet.restore(stored(2))
+    const drained = fleet.drain(1_000)
+    await pass(1_000)
+    await drained
+    await fleet.withdraw()
+    await fleet.stop()
+    expect(workers).toHaveLength(2)
   })
 
   it('sends the next update although one could not be sent', async () => {

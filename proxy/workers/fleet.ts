@@ -5,6 +5,7 @@ import { DataPlaneError, describe, errorCode } from '../errors.ts'
 import type { CountsDelta } from '../report/counts.ts'
 import type { TicketSecrets } from '../frontdoor/ticket-keys.ts'
 import type { Objects } from '../table/objects.ts'
+import type { ReadStored, StoredTable } from '../table/stored.ts'
 import type { Published, TableSink, TableUpdate, TicketSink } from '../table/update.ts'
 import type { UpstreamCounts } from '../upstream/endpoint-counters.ts'
 import type { ProbeAnswer, ProbeRequest } from '../probe/self.ts'
@@ -64,6 +65,8 @@ interface Slot {
   invited: boolean
   /** It hung, and is being ended. */
   stalled: boolean
+  /** It serves what is wrong, and is being ended. */
+  withdrawn: boolean
   /** Newest update that it confirmed. */
   applied: number
   /** Of the table, that it serves at least: what only older ones lead to is not for it. */
@@ -82,7 +85,7 @@ const PROBE_SLACK_MS = 1_000
 const CRASH_LOOP_MS = 1_000
 
 export class WorkerFleet implements TableSink, TicketSink {
-  readonly table = new MasterTable()
+  #table = new MasterTable()
   readonly #parts: FleetParts
   readonly #slots: Slot[] = []
   #waiters: { readonly done: () => boolean; readonly resolve: () => void }[] = []
@@ -119,6 +122,11 @@ export class WorkerFleet implements TableSink, TicketSink {
     const { httpPort, httpsPort } = parts.setup.config
     this.#ports = { httpPort, httpsPort }
     this.#ticketSecrets = parts.setup.ticketSecrets
+  }
+
+  /** Another one where one was withdrawn. */
+  get table(): MasterTable {
+    return this.#table
   }
 
   /** Sessions that begin here resume at other pods: the operator said the fleet's secrets. */
@@ -219,8 +227,37 @@ export class WorkerFleet implements TableSink, TicketSink {
    */
   async apply(update: TableUpdate): Promise<number> {
     const written = this.#turn.then(() => this.#write(update))
-    const sent = written.then(pieces => this.#sendInTurn(pieces))
     this.#written = written
+    return this.#serve(written)
+  }
+
+  async restore<S extends StoredTable>(
+    read: ReadStored<S>,
+  ): Promise<{ readonly stored: S; readonly generation: number } | null> {
+    const taken = this.#turn.then(() => this.table.restore(read, MESSAGE_SERVICES))
+    this.#turn = taken.catch(() => undefined)
+    const restored = await taken
+    if (restored === null) return null
+    const { stored, pieces } = restored
+    return { stored, generation: await this.#serve(Promise.resolve(pieces)) }
+  }
+
+  /** Ends the workers, as what they have made of the table is as wrong as that; their successors start from a new one. */
+  async withdraw(): Promise<void> {
+    await this.#turn
+    this.#table = new MasterTable()
+    ;[this.#sequence, this.#open, this.#appliedAt] = [0, false, null]
+    for (const slot of this.#slots) {
+      slot.withdrawn = true
+      void slot.worker?.terminate()
+    }
+    const isNew = ({ worker, started, withdrawn }: Slot): boolean => worker !== null && started && !withdrawn
+    await this.#until(() => this.#stopped || this.#draining === 'draining' || this.#slots.every(isNew))
+  }
+
+  /** @returns the generation of what was written, when every worker serves it */
+  async #serve(written: Promise<readonly Published[]>): Promise<number> {
+    const sent = written.then(pieces => this.#sendInTurn(pieces))
     // An update that could not be sent must not keep the next ones back.
     this.#turn = sent.catch(() => undefined)
     const { sequence, generation } = await sent
@@ -330,6 +367,7 @@ export class WorkerFleet implements TableSink, TicketSink {
           loading: false,
           invited: false,
           stalled: false,
+          withdrawn: false,
           applied: 0,
           generation: 0,
           flushed: 0,
@@ -425,6 +463,7 @@ export class WorkerFleet implements TableSink, TicketSink {
     const worker = this.#parts.spawn({ ...this.#parts.setup, ticketSecrets: this.#ticketSecrets, ...memory })
     Object.assign(slot, {
       ...{ worker, vitals, logCredit, beats: 0, silent: 0, started: false, invited: false, stalled: false },
+      withdrawn: false,
       ...{
         applied: 0,
         generation: this.table.generation,
@@ -562,7 +601,7 @@ export class WorkerFleet implements TableSink, TicketSink {
     Object.assign(slot, { worker: null, listening: false })
     this.#parts.onGone(slot.number)
     if (!this.#stopped) {
-      if (!slot.stalled) this.#crashes++
+      if (!slot.stalled && !slot.withdrawn) this.#crashes++
       this.#parts.log.error({ worker: slot.number, code }, 'a worker ended; its connections are lost')
       // While draining nobody needs a new one; and one that never listened at the start fails the start.
       if (this.#draining !== 'draining' && !(early && this.#starting)) {

@@ -2,6 +2,7 @@
 import type { ObjectKey, Revision, ServiceKey } from '../../protocol/objects.ts'
 import type { Objects } from '../table/objects.ts'
 import { SharedTableWriter } from '../table/shared-writer.ts'
+import type { ReadStored, StoredTable } from '../table/stored.ts'
 import type { Published, TableUpdate } from '../table/update.ts'
 import { atOnce, chunks, type Steps } from '../turns.ts'
 
@@ -38,16 +39,23 @@ export class MasterTable {
     const { generation, certificates } = yield* this.#table.steps(update, served)
     for (const service of remove) this.#endpoints.delete(service)
     for (const [service, addresses] of upsert) this.#endpoints.set(service, addresses)
-    if (upsert.size + remove.length <= most) return [{ generation, certificates, endpoints: { upsert, remove } }]
-    const at = (generation_: number, endpoints: TableUpdate['endpoints']): Published => ({
-      ...{ generation: generation_, certificates: [], endpoints },
-    })
-    return [
-      // What the new table may need is there before it, and what the old one may need goes after it.
-      ...[...chunks(upsert, most)].map(some => at(before, { upsert: new Map(some), remove: [] })),
-      { generation, certificates, endpoints: NO_ENDPOINTS },
-      ...[...chunks(remove, most)].map(some => at(generation, { upsert: new Map(), remove: some })),
-    ]
+    return piecesOf({ generation, certificates, endpoints: { upsert, remove } }, before, most)
+  }
+
+  /**
+   * Takes up a table that was stored, in place of a first update; nothing may be given to it meanwhile.
+   * @returns also what to tell the workers, as `steps`; null: there is none
+   */
+  async restore<S extends StoredTable>(
+    read: ReadStored<S>,
+    most: number,
+  ): Promise<{ readonly stored: S; readonly pieces: readonly Published[] } | null> {
+    const before = this.generation
+    const stored = await this.#table.restore(read)
+    if (stored === null) return null
+    for (const [service, addresses] of stored.endpoints) this.#endpoints.set(service, addresses)
+    const endpoints = { upsert: new Map(this.#endpoints), remove: [] }
+    return { stored, pieces: piecesOf({ generation: this.generation, certificates: [], endpoints }, before, most) }
   }
 
   /** The same in one go, as one message. */
@@ -129,4 +137,20 @@ export class MasterTable {
   reports(host: string): boolean {
     return this.#table.isObserved(host) || this.#table.isGoverned(host)
   }
+}
+
+/** One message, or several where it has more than so many Services. @param before the generation that workers serve until then */
+function piecesOf(published: Published, before: number, most: number): readonly Published[] {
+  const { generation, certificates, endpoints } = published
+  const { upsert, remove } = endpoints
+  if (upsert.size + remove.length <= most) return [published]
+  const at = (generation_: number, some: TableUpdate['endpoints']): Published => ({
+    ...{ generation: generation_, certificates: [], endpoints: some },
+  })
+  return [
+    // What the new table may need is there before it, and what the old one may need goes after it.
+    ...[...chunks(upsert, most)].map(some => at(before, { upsert: new Map(some), remove: [] })),
+    { generation, certificates, endpoints: NO_ENDPOINTS },
+    ...[...chunks(remove, most)].map(some => at(generation, { upsert: new Map(), remove: some })),
+  ]
 }

@@ -5,6 +5,7 @@ import type { Checksums, DeltaMessage, EndpointTable, Refusal, StreamMessage } f
 import type { Assignment, Certificate, Fragment, ObjectKey, Revision } from '../../../protocol/objects.ts'
 import { fragment, host, path } from '../../table/testing/fixtures.ts'
 import type { Objects } from '../../table/objects.ts'
+import type { ReadStored, StoredTable } from '../../table/stored.ts'
 import type { TableSink, TableUpdate } from '../../table/update.ts'
 import { MasterTable } from '../../workers/master-table.ts'
 import type { StreamLog } from '../log.ts'
@@ -85,7 +86,8 @@ export function observe(...objects: readonly ObjectKey[]): StreamMessage {
 
 /** Workers that confirm when they are told to. */
 export class FakeSink implements TableSink {
-  readonly table = new MasterTable()
+  table = new MasterTable()
+  withdrawals = 0
   readonly updates: TableUpdate[] = []
   #held: (() => void)[] | null = null
 
@@ -102,6 +104,19 @@ export class FakeSink implements TableSink {
 
   objects(): Objects {
     return this.table.objects()
+  }
+
+  async restore<S extends StoredTable>(
+    read: ReadStored<S>,
+  ): Promise<{ readonly stored: S; readonly generation: number } | null> {
+    const restored = await this.table.restore(read, Infinity)
+    return restored === null ? null : { stored: restored.stored, generation: this.table.generation }
+  }
+
+  withdraw(): Promise<void> {
+    this.withdrawals++
+    this.table = new MasterTable()
+    return Promise.resolve()
   }
 
   /** From now on nothing is confirmed. */
