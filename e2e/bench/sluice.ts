@@ -166,6 +166,9 @@ interface Line {
 /** Milliseconds: hundreds of thousands of hosts on a busy machine. It is waited for until it ends, too. */
 const READY_MS = 300_000
 
+/** What the proxy says when it has proven its copy on disk, which it serves before. */
+const PROVEN = 'the table from disk proved right'
+
 /** pino's number of `error`. */
 const ERROR_LEVEL = 50
 
@@ -181,10 +184,13 @@ async function imageOptions(): Promise<string> {
 export async function startSluice({ ends, core, table, stream, probe, main, path, io }: SluicePlace): Promise<Sluice> {
   let ports: Ports | null = null
   let figures: readonly ThreadFigures[] | null = null
+  // With an operator's stream a folder is empty at first.
+  let proven = table === undefined || stream !== undefined
   const onLine = (text: string): void => {
     const line = JSON.parse(text) as Line
     ports ??= line.ports ?? null
     figures = line.probe ?? figures
+    proven ||= line.message === PROVEN
     if ((line.level ?? 0) >= ERROR_LEVEL) console.error(text)
   }
   const options = probe ? ['--expose-gc', '--import', new URL('probe.ts', import.meta.url).href] : []
@@ -216,6 +222,8 @@ export async function startSluice({ ends, core, table, stream, probe, main, path
   await untilTrue(program, 'ready', isReady, READY_MS)
   const startMs = performance.now() - begun
   const startCpuMs = cpuOfTree(program.pid) / 1000
+  // What goes on behind its start is no part of what is measured after it.
+  await untilTrue(program, 'proven', () => proven, READY_MS)
   const { http, https, admin } = ports as unknown as Ports
   if (io !== undefined) await expectIo(admin, io)
   const memory = async (): Promise<Memory> => {
