@@ -146,6 +146,36 @@ describe('ChecksumPublisher', () => {
     expect(written).toEqual(['a'])
   })
 
+  it('corrects what somebody changed after a write took effect and before its answer was here', async () => {
+    for (const change of ['other', null]) {
+      const { publisher: p, written, control } = publisher({ burst: 10 })
+      control.takesMs = 50
+      p.want(() => state('a'))
+      await jest.advanceTimersByTimeAsync(10)
+      // Of the time before it.
+      p.seen('older')
+      p.seen('a')
+      p.seen(change)
+      await jest.advanceTimersByTimeAsync(1_000)
+      expect(written).toEqual(['a', 'a'])
+      p.seen('a')
+      await jest.advanceTimersByTimeAsync(1_000)
+      expect(written).toEqual(['a', 'a'])
+    }
+  })
+
+  it('writes once what only an older event comes beside', async () => {
+    const { publisher: p, written, control } = publisher({ burst: 10 })
+    control.takesMs = 50
+    p.want(() => state('a'))
+    await jest.advanceTimersByTimeAsync(10)
+    p.seen('older')
+    await jest.advanceTimersByTimeAsync(100)
+    p.seen('a')
+    await jest.advanceTimersByTimeAsync(1_000)
+    expect(written).toEqual(['a'])
+  })
+
   it('corrects a foreign edit and a deletion of its object', async () => {
     const { publisher: p, written } = publisher()
     p.want(() => state('a'))

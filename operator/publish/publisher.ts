@@ -36,7 +36,10 @@ export class ChecksumPublisher {
   /** Writes that are allowed now, and when that was reckoned. */
   #tokens: number
   #reckonedAt: number
-  #writing = false
+  /** Checksum of what is being written; null: nothing is. */
+  #writing: string | null = null
+  /** What the watch said last, from the moment on when it said that this was written; null: it has not. */
+  #since: { readonly checksum: string | null } | null = null
   #timer: ReturnType<typeof setTimeout> | null = null
   /** It is written in this turn of the event loop, after all that asks for it. */
   #next: ReturnType<typeof setImmediate> | null = null
@@ -61,7 +64,12 @@ export class ChecksumPublisher {
 
   /** What the watch says is published: a foreign edit or a deletion of our object is corrected. */
   seen(checksum: string | null): void {
-    if (checksum === this.#lastChecksum || this.#writing) return
+    if (this.#writing !== null) {
+      // What comes before that is older than it, and what comes after it is not.
+      if (checksum === this.#writing || this.#since !== null) this.#since = { checksum }
+      return
+    }
+    if (checksum === this.#lastChecksum) return
     this.#lastChecksum = checksum
     if (this.#wanted !== null) this.#schedule(this.#refillMs)
   }
@@ -84,7 +92,7 @@ export class ChecksumPublisher {
    * for its turn: under constant change nobody waits longer than for a write.
    */
   settled(): Promise<void> {
-    if (this.#stopped || !(this.#writing || this.#next !== null)) return Promise.resolve()
+    if (this.#stopped || (this.#writing === null && this.#next === null)) return Promise.resolve()
     return new Promise(resolve => this.#waiting.push(resolve))
   }
 
@@ -97,7 +105,7 @@ export class ChecksumPublisher {
   }
 
   #schedule(afterMs: number): void {
-    if (this.#stopped || this.#writing || this.#timer !== null || this.#next !== null) return
+    if (this.#stopped || this.#writing !== null || this.#timer !== null || this.#next !== null) return
     if (afterMs === 0) {
       this.#next = setImmediate(() => {
         this.#next = null
@@ -115,24 +123,30 @@ export class ChecksumPublisher {
     for (const resolve of this.#waiting.splice(0)) resolve()
   }
 
+  /** What is published now that this was written: somebody may have changed it before its answer was here. */
+  #meanwhile(written: string): string | null {
+    return this.#since === null ? written : this.#since.checksum
+  }
+
   async #publish(): Promise<void> {
     const state = this.#wanted !== null && this.#options.mayWrite() ? this.#wanted() : null
     if (state === null || state.checksum === this.#lastChecksum) {
       this.#tell()
       return
     }
-    this.#writing = true
+    this.#writing = state.checksum
+    this.#since = null
     this.#tokens -= 1
     let again: number | null = null
     try {
       await this.#options.write(state)
-      this.#lastChecksum = state.checksum
-      again = this.#allowedIn()
+      this.#lastChecksum = this.#meanwhile(state.checksum)
+      again = this.#lastChecksum === state.checksum ? this.#allowedIn() : this.#refillMs
     } catch (error) {
       this.#options.failed(error)
       again = this.#options.retryMs ?? 1000
     } finally {
-      this.#writing = false
+      this.#writing = null
       this.#tell()
     }
     // Something newer may have come while this was written; publish() finds out whether it differs.
