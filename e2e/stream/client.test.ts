@@ -9,7 +9,17 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { PROTOCOL_VERSION } from '../../protocol/messages.ts'
 import type { StreamMessage } from '../../protocol/messages.ts'
-import { delta, entry, FakeSink, observe, site as web, snapshot } from '../../proxy/stream/testing/messages.ts'
+import { LastTable } from '../../proxy/disk/last-table.ts'
+import { contentsOf } from '../../proxy/disk/testing/contents.ts'
+import {
+  checksumsOf,
+  delta,
+  entry,
+  FakeSink,
+  observe,
+  site as web,
+  snapshot,
+} from '../../proxy/stream/testing/messages.ts'
 import type { TableUpdate } from '../../proxy/table/update.ts'
 import { Authority } from '../pki/pki.ts'
 import { Cleanup, NO_COUNTS, Operator, POD, prepare, SERVICE, startProxySide, until, Wire } from './rig.ts'
@@ -651,6 +661,25 @@ describe('the disk', () => {
     await serves(second, 'r1')
     expect(second.log.lines).toContainEqual(expect.stringContaining('the table on disk is not used'))
     expect(opened(op)).toEqual(['false', 'false'])
+  })
+
+  it('a table that does not prove right is served until that is known, and its file is gone', async () => {
+    const stateDir = join(site.folder, 'state')
+    const file = new LastTable(stateDir)
+    const entries = [entry(web('a', 'r7'))]
+    const said = { endpoints: [], checksums: checksumsOf(entries), stateHash: 'f'.repeat(64) }
+    await file.write(contentsOf(entries, said))
+    const op = await operator()
+    const proxy = startProxySide(cleanup, site, op.port, { stateDir })
+    await until('told', () => proxy.log.lines.some(l => l.includes('it does not prove right')))
+    expect(proxy.log.lines).toContainEqual(expect.stringContaining('"code":"SLUICE_DISK_UNPROVEN"'))
+    await serves(proxy, 'r1')
+    expect(proxy.stream.status()).toMatchObject({ source: 'stream', diskRefused: 1 })
+    expect(opened(op)).toEqual(['false'])
+    await proxy.close()
+    const again = startProxySide(cleanup, site, op.port, { stateDir })
+    await until('restored', () => again.stream.status().source !== 'none')
+    expect(again.stream.status().diskRefused).toBe(0)
   })
 
   it('a folder that cannot be written is a warning, and nothing else', async () => {

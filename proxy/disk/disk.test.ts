@@ -109,7 +109,7 @@ describe('the file', () => {
     expect(head).toMatchObject({ format: 'sluice-table', version: 2 })
     expect(content).toHaveLength(lengths[1])
     expect((await stat(file.path)).size).toBeLessThan(content.length / 2)
-  })
+  }, 30_000)
 
   it('holds nothing that went, as the key of a certificate that was replaced', async () => {
     const rig = new ReceiverRig()
@@ -184,7 +184,7 @@ describe('the file', () => {
     }
     await writeFile(file.path, Buffer.concat([whole, Buffer.alloc(1)]))
     await expect(found(file)).rejects.toMatchObject({ code: 'SLUICE_DISK_TRUNCATED' })
-  })
+  }, 30_000)
 
   it('with any byte changed is refused, before any of it is unpacked', async () => {
     await file.write(contents('web'))
@@ -202,7 +202,7 @@ describe('the file', () => {
       expect([name, code.startsWith('SLUICE_DISK_')]).toEqual(['DiskError', true])
     }
     expect(rooms).toBe(0)
-  })
+  }, 30_000)
 
   it.each<[string, (whole: Unpacked) => Unpacked, string]>([
     ['another version', one => ({ ...one, head: { ...one.head, version: 1 } }), 'SLUICE_DISK_FORMAT'],

@@ -65,6 +65,11 @@ export class VersionedReader {
     return this.#asOf(newest(memory, this.#slots, name, hashOf(name, memory.seed)))
   }
 
+  /** About so many names are there: as many as in the newest generation. */
+  get names(): number {
+    return this.#slots === NOWHERE ? 0 : this.#memory.word(this.#slots + NAMES)
+  }
+
   /** All nodes, in no order. The map may change meanwhile, if only nothing that this generation leads to is written over. */
   *nodes(): Generator<number, void, void> {
     const memory = this.#memory

@@ -10,7 +10,7 @@ import type { Objects } from '../table/objects.ts'
 import type { ImageHead, ReadStored, StoredTable } from '../table/stored.ts'
 import { certificate } from '../table/testing/fixtures.ts'
 import { smallWriter } from '../table/testing/one-thread.ts'
-import { readerOf } from '../table/testing/stored.ts'
+import { joined, readerOf } from '../table/testing/stored.ts'
 import type { TableSink, TableUpdate } from '../table/update.ts'
 import { inPortions } from '../turns.ts'
 import { MasterTable } from '../workers/master-table.ts'
@@ -148,7 +148,7 @@ describe('the receiver', () => {
         const finish = async (copy: Copy): Promise<void> => {
           while (copy.head === null) goOn(copy)
           copy.contents.close()
-          const words = Int32Array.from(copy.portions.flatMap(part => [...part]))
+          const words = joined(copy.portions)
           expect(byKey(await entriesIn(readerOf({ head: copy.head, words }, { endpoints: [] })))).toEqual(
             byKey(copy.expected),
           )

@@ -127,7 +127,7 @@ describe('a snapshot', () => {
     expect(await restored.receiver.restore(storedOf(rig))).toBe(true)
     expect(addressesOf(restored)).toEqual(table)
     expect(await restored.receiver.proveRestored(NEVER)).toBe(5_000)
-  })
+  }, 30_000)
 
   it('a later one changes only what differs', async () => {
     const rig = await serving()
@@ -389,7 +389,7 @@ describe('resuming', () => {
       }
     }
     expect(refused).toBeGreaterThan(image.words.length / 3)
-  })
+  }, 30_000)
 
   it('a proof that is given up says nothing of the table', async () => {
     const stored = storedOf(await serving())

@@ -13,7 +13,7 @@ import { imageFault, imageOf } from './stored.ts'
 import { FakeClusters } from './testing/clusters.ts'
 import { certificate, closed, fragment, host, path, released, remove, tls, upsert } from './testing/fixtures.ts'
 import { smallWriter } from './testing/one-thread.ts'
-import { kept, keptOf, readerOf, takenUp } from './testing/stored.ts'
+import { joined, kept, keptOf, readerOf, takenUp } from './testing/stored.ts'
 import { EMPTY_UPDATE, type TableUpdate } from './update.ts'
 
 const HOSTS = ['a.x', 'b.x', '*.x', '', 'ä€.x']
@@ -190,7 +190,7 @@ describe('a table that was stored and restored', () => {
       const next = steps.next()
       if (next.done === true) {
         objects.close()
-        const words = Int32Array.from(portions.flatMap(part => [...part]))
+        const words = joined(portions)
         const restored = await takenUp({ head: next.value, words })
         expect(entriesOf(restored)).toEqual(expected)
         expect(faultOf(restored)).toBeNull()
@@ -232,7 +232,7 @@ describe('a table that was stored and restored', () => {
     }
     settle(restored)
     expect(restored.sizes.used).toBeLessThan(before / 20)
-  })
+  }, 30_000)
 
   it('fits into new memory only, and leaves it as it was if it cannot be taken up', async () => {
     const writer = smallWriter()

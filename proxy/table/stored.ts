@@ -82,26 +82,22 @@ export type ImageSteps = Generator<Int32Array | null, ImageHead, void>
 
 /** What these objects say, as an image. They stay open until it has come to its end. */
 export function* imageOf({ memory, generation }: Pick<Objects, 'memory' | 'generation'>): ImageSteps {
-  const to = new ImageWriter(memory)
-  const reader = (map: StoredMap): VersionedReader => {
-    const one = new VersionedReader(memory, ROOTS[map])
-    one.advance(generation)
-    return one
-  }
-  const maps = { hosts: reader('hosts'), challenges: reader('challenges'), serverNames: reader('serverNames') }
+  const maps = readersOf(memory, generation)
+  const to = new ImageWriter(memory, maps.objects.names)
+  const pairs = (map: StoredMap): Pairs => new Pairs(maps[map].names)
   const slots: Record<StoredMap, Pairs> = {
-    ...{ objects: new Pairs(), certificates: new Pairs() },
-    ...{ hosts: new Pairs(), challenges: new Pairs(), serverNames: new Pairs() },
+    ...{ objects: pairs('objects'), certificates: pairs('certificates') },
+    ...{ hosts: pairs('hosts'), challenges: pairs('challenges'), serverNames: pairs('serverNames') },
   }
   let [fragments, names] = [0, 0]
 
-  for (const node of reader('objects').nodes()) {
+  for (const node of maps.objects.nodes()) {
     if (kindOf(memory, namedBy(memory, node)) === KIND.fragment) fragments++
     slots.objects.add(hashOf(nameOf(memory, node), memory.seed), to.object(node))
     yield* to.full()
     yield null
   }
-  for (const node of reader('certificates').nodes()) {
+  for (const node of maps.certificates.nodes()) {
     const place = kindOf(memory, node) === KIND.certificate ? to.placeOf(node) : to.record(node)
     slots.certificates.add(hashOf(nameOf(memory, node), memory.seed), place)
     yield null
@@ -125,19 +121,33 @@ export function* imageOf({ memory, generation }: Pick<Objects, 'memory' | 'gener
   return { words: to.written, seed: memory.seed, slots: places, fragments, names }
 }
 
+function readersOf(memory: SharedMemory, generation: number): Readonly<Record<StoredMap, VersionedReader>> {
+  const reader = (map: StoredMap): VersionedReader => {
+    const one = new VersionedReader(memory, ROOTS[map])
+    one.advance(generation)
+    return one
+  }
+  return {
+    ...{ objects: reader('objects'), certificates: reader('certificates') },
+    ...{ hosts: reader('hosts'), challenges: reader('challenges'), serverNames: reader('serverNames') },
+  }
+}
+
 /** Copies blocks to where they will be. */
 class ImageWriter {
   readonly #memory: SharedMemory
   /** Where fragments and certificates are in the image, by half of their places: these are even. */
-  readonly #places = new Pairs()
+  readonly #places: Pairs
   readonly #full: Int32Array[] = []
   #words = new Int32Array(PORTION)
   #at = 0
   /** Words before those under way. */
   #before = 0
 
-  constructor(memory: SharedMemory) {
+  /** @param records that are expected */
+  constructor(memory: SharedMemory, records: number) {
     this.#memory = memory
+    this.#places = new Pairs(records)
   }
 
   /** Words of the image by now. */
@@ -267,14 +277,9 @@ export function* imageFault(
   { memory, generation }: Pick<Objects, 'memory' | 'generation'>,
   image: Pick<ImageHead, 'fragments' | 'names'>,
 ): Steps<string | null> {
-  const reader = (map: StoredMap): VersionedReader => {
-    const one = new VersionedReader(memory, ROOTS[map])
-    one.advance(generation)
-    return one
-  }
-  const [objects, certificates] = [reader('objects'), reader('certificates')]
-  const maps = { hosts: reader('hosts'), challenges: reader('challenges'), serverNames: reader('serverNames') }
-  const wanted = new Pairs()
+  const maps = readersOf(memory, generation)
+  const { objects, certificates } = maps
+  const wanted = new Pairs(SHARED_MAPS.reduce((sum, map) => sum + maps[map].names, 0))
   let [fragments, secrets] = [0, 0]
   for (const node of objects.nodes()) {
     const record = namedBy(memory, node)

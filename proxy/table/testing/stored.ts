@@ -14,9 +14,19 @@ export function kept(steps: ImageSteps): KeptImage {
   const portions: Int32Array[] = []
   for (;;) {
     const next = steps.next()
-    if (next.done === true) return { head: next.value, words: Int32Array.from(portions.flatMap(part => [...part])) }
+    if (next.done === true) return { head: next.value, words: joined(portions) }
     if (next.value !== null) portions.push(next.value)
   }
+}
+
+export function joined(portions: readonly Int32Array[]): Int32Array {
+  const words = new Int32Array(portions.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const part of portions) {
+    words.set(part, at)
+    at += part.length
+  }
+  return words
 }
 
 /** Of what the writer has now. */
