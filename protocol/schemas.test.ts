@@ -61,6 +61,44 @@ it.each([[-1], [0.5], [null], ['1']])(
   },
 )
 
+describe('canaries', () => {
+  const BASE = { key: 'Ingress/shop/web', revision: 'r1', createdAt: 1, governed: true, hosts: [], tls: [] }
+  const read = (rule: object): unknown => {
+    const canary = { rule: { weight: 5, total: 100, ...rule }, hosts: [{ host: 'a.example', paths: [] }] }
+    const items = { assignments: [], fragments: [{ ...BASE, canary }], certificates: [], endpoints: {} }
+    return parseStreamMessage(JSON.stringify({ type: 'snapshot-items', ...items }))
+  }
+  const key = (more: object): object => ({ header: { name: 'X-Canary', ...more } })
+
+  it.each([
+    {},
+    key({}),
+    key({ values: ['a'] }),
+    key({ pattern: 'v[0-9]+' }),
+    key({ modulo: { divisor: 100, operator: '!=', remainder: 99 } }),
+    { marks: { requestAdd: [['X-A', 'b c']], responseAppend: [['Vary', 'X-A']], query: 'a=1&b=%20' } },
+  ])('%j is taken', rule => {
+    expect(read(rule)).toMatchObject({ fragments: [{ canary: { rule } }] })
+  })
+
+  it.each([
+    [{ weight: -1 }, /weight/],
+    [{ weight: 0.5 }, /weight/],
+    [{ total: 0 }, /total/],
+    [key({ values: [] }), /values/],
+    [key({ pattern: 'v[' }), /pattern/],
+    [key({ pattern: '(\\w+\\s*){1000}' }), /pattern/],
+    [key({ modulo: { divisor: 101, operator: '==', remainder: 0 } }), /divisor/],
+    [key({ modulo: { divisor: 2, operator: '=', remainder: 0 } }), /operator/],
+    [{ marks: { requestAdd: [['X-A', 'b\r\nX-B: c']] } }, /requestAdd/],
+    [{ marks: { requestAdd: [['X A', 'b']] } }, /requestAdd/],
+    [{ marks: { responseAdd: [['X-A', 'b\u0000']] } }, /responseAdd/],
+    [{ marks: { query: 'a=1 HTTP/1.1' } }, /query/],
+  ])('%j is refused', (rule, at) => {
+    expect(() => read(rule)).toThrow(at)
+  })
+})
+
 describe('probes', () => {
   const PROBE = {
     ...{ object: 'Ingress/shop/web', id: 'p', method: 'GET', scheme: 'http', host: 'a.example', path: '/?a=1' },

@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parse } from 'yaml'
+import { parse, parseAllDocuments } from 'yaml'
 import type { Fragment } from '../../protocol/objects.ts'
 import { compileIngress } from '../../operator/compile/compile.ts'
 import type { IngressContent, IngressPath, Problem } from '../../operator/model/types.ts'
@@ -91,6 +91,11 @@ function compiled(group: Group): { readonly fragments: readonly Fragment[]; read
   }
 }
 
+interface Manifest {
+  readonly metadata: { readonly name: string; readonly annotations?: Readonly<Record<string, string>> }
+  readonly spec: IngressContent['spec']
+}
+
 interface Seen {
   readonly service: string
   readonly target: string
@@ -151,6 +156,20 @@ describeOnAll('routing and splitting', () => {
       })
     })
   })
+})
+
+it('the Ingresses of docs/canary.md are served as they stand', () => {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/canary.md'), 'utf8')
+  const [, block = ''] = /```yaml\n([\s\S]*?)```/.exec(page) ?? []
+  const all = parseAllDocuments(block).map(document => {
+    const { metadata, spec } = document.toJSON() as Manifest
+    const content: IngressContent = { kind: 'Ingress', annotations: metadata.annotations ?? {}, spec }
+    return compileIngress({ key: `Ingress/shop/${metadata.name}`, createdAt: 1 }, 'r1', content, false)
+  })
+  expect(all.map(({ fragment, problems }) => [fragment?.canary?.rule, problems])).toEqual([
+    [undefined, []],
+    [{ header: { name: 'X-Next' }, cookie: { name: 'next' }, weight: 5, total: 100 }, []],
+  ])
 })
 
 describe('cases.yaml', () => {

@@ -13,6 +13,7 @@ import { challengesKey } from '../model/challenges.ts'
 import { revisionOf } from '../model/revision.ts'
 import type { IngressContent, IngressSpec } from '../model/types.ts'
 import {
+  PREFIX,
   Replica,
   TLS,
   WEB,
@@ -291,6 +292,28 @@ describe('an object that a policy governs', () => {
     replica.put(namespace({}, true)).publish()
     expect(replica.givenTo(WEB)).toEqual(everywhere(null))
     expect(replica.view(WEB).hold?.reason).toBe('NamespaceTerminating')
+  })
+
+  it('a new canary takes requests of its main Ingress, and is governed', () => {
+    const replica = new Replica().put(ingress()).publish().policies(policy())
+    const annotations = { [`${PREFIX}/canary`]: 'true', [`${PREFIX}/canary-weight`]: '10' }
+    replica.put(ingress({ name: 'next', service: 'next', annotations })).turn()
+    const view = replica.view('Ingress/shop/next')
+    expect(view.governance.by).toBe('policy')
+    expect(replica.pipeline.takes(view)).toBe('requests of shop.example from its Prefix /, as a canary')
+    replica.put(ingress({ name: 'next', host: 'other.example', annotations })).turn()
+    expect(replica.pipeline.takes(replica.view('Ingress/shop/next'))).toBeNull()
+  })
+
+  it('a canary whose weight goes beyond what older ones leave says so, until they leave more', () => {
+    const canary = (name: string, weight: number): Raw =>
+      ingress({ name, annotations: { [`${PREFIX}/canary`]: 'true', [`${PREFIX}/canary-weight`]: String(weight) } })
+    const replica = new Replica().put(ingress(), service('web'), canary('a', 70), canary('b', 50)).publish()
+    const reasons = (name: string): readonly string[] =>
+      replica.view(`Ingress/shop/${name}`).problems.map(({ reason }) => reason)
+    expect([reasons('a'), reasons('b')]).toEqual([[], ['CanaryWeightExceeded']])
+    replica.put(canary('a', 50)).publish()
+    expect([reasons('a'), reasons('b')]).toEqual([[], []])
   })
 
   it('is governed by the labels of its namespace as they are now', () => {

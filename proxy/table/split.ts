@@ -202,8 +202,12 @@ export function fitsModulo({ divisor, operator, remainder }: CanaryModulo, value
 
 const ZERO = 48
 
-/** As $http_<name> of nginx: one that is sent twice is one value, joined. @param name lower case */
-function readField(name: string): Read {
+/**
+ * As $http_<name> of nginx: one that is sent twice is one value, joined, and `_` in the annotation stands for `-`.
+ * @param written lower case
+ */
+function readField(written: string): Read {
+  const name = written.replaceAll('_', '-')
   return ({ fields }) => {
     let found: string | null = null
     for (let i = 0; i < fields.length; i += 2) {

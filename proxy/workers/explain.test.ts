@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { Authority } from '../../e2e/pki/pki.ts'
+import type { Fragment } from '../../protocol/objects.ts'
 import {
   certificate,
   certificates,
@@ -54,6 +55,52 @@ describe('explain', () => {
         ])
       }
     }
+  })
+
+  it('says which canary a request goes to, and why', async () => {
+    const rig = await startPlane(ends)
+    rig.apply(endpoints({ 'ns/web:80': ['127.0.0.1:1'], 'ns/next:80': ['127.0.0.1:2'] }))
+    const canary = (name: string, rule: object): Fragment =>
+      fragment(name, [], {
+        ...{ createdAt: 2_000 },
+        canary: {
+          rule: { weight: 0, total: 100, ...rule },
+          hosts: [host('a.example', path('Prefix /', `ns/${name}:80`))],
+        },
+      })
+    rig.apply(
+      upsert(
+        fragment('web', [host('a.example', path('Prefix /'))]),
+        canary('gone', { query: { name: 'q' } }),
+        canary('next', { header: { name: 'X-Next' }, weight: 5 }),
+      ),
+    )
+    const told = (target: string, ...fields: readonly string[]): unknown => {
+      const answer = rig.plane.explain({ host: 'a.example', path: target, fields })
+      if (!answer.ok) throw new Error(answer.reason)
+      return answer.explanation.canaries.map(({ ingress, service, outcome, reason }) => [
+        ...[ingress, service, outcome, reason],
+      ])
+    }
+    expect(told('/?q=always', 'x-next', 'always')).toEqual([
+      [
+        'ns/gone',
+        'ns/gone:80',
+        'not chosen',
+        'query q fits, but header of Ingress/ns/next goes before it; it has no endpoints: requests stay on the main path',
+      ],
+      ['ns/next', 'ns/next:80', 'chosen', 'header X-Next fits'],
+    ])
+    expect(told('/?q=always')).toEqual([
+      ['ns/gone', 'ns/gone:80', 'not chosen', 'query q fits; it has no endpoints: requests stay on the main path'],
+      [
+        'ns/next',
+        'ns/next:80',
+        'not chosen',
+        'there is no header X-Next; takes 5 of 100 requests that nothing else decides',
+      ],
+    ])
+    expect(explained(rig, 'b.example', '/').canaries).toEqual([])
   })
 
   it('names host entry, rule, Ingress, Service, policy, and the certificate of the name', async () => {
