@@ -27,7 +27,24 @@ export function compilePattern(pattern: string): Pattern {
     return { ok: false, reason: `has more than ${MOST_INSTRUCTIONS} states; shorten what is repeated` }
   }
   // Not test(): it keeps up to 8 MiB of states for each pattern, made from what clients send.
-  return { ok: true, fits: value => value.length <= MOST_VALUE && compiled.matcher(value).find() }
+  return { ok: true, fits: remembering(value => compiled.matcher(value).find()) }
+}
+
+/** Values that are remembered of a pattern, of up to MOST_VALUE bytes each: clients send the same few again and again. */
+const REMEMBERED = 64
+
+function remembering(look: (value: string) => boolean): (value: string) => boolean {
+  const known = new Map<string, boolean>()
+  return value => {
+    if (value.length > MOST_VALUE) return false
+    const before = known.get(value)
+    if (before !== undefined) return before
+    const fits = look(value)
+    if (known.size >= REMEMBERED) known.clear()
+    // Copied: what was cut out of a head would keep all of it.
+    known.set(Buffer.from(value, 'latin1').toString('latin1'), fits)
+    return fits
+  }
 }
 
 /** A text as heads of messages have it: one character per byte of its UTF-8. */
