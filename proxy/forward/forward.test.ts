@@ -31,7 +31,7 @@ function carrier(
   }
   const exchange = {
     head: { method: 'GET', target: '/', minor: 1, fields: [], bodyLength: 0, bytes: 10, upgrade: null },
-    decision: { kind: 'forward', route: null },
+    decision: { kind: 'forward', route: null, canary: null },
     ...{ id: 'id', status: 0, failure: null, startedAt: 0, countedHost: null, endpoints: [], bodyBytesOut: 0 },
     ...more,
   }
