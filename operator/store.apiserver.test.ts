@@ -137,7 +137,7 @@ describeOwn('the store at a real API server', () => {
     await operator.close()
     const mine = (await shards()).find(secret => textOf(secret).includes('Secret/shop/tls'))!
     const { records } = JSON.parse(textOf(mine)) as { readonly records: readonly object[] }
-    const bare = JSON.stringify({ format: 1, records }).replace(/"sealed":\{[^}]*\}/, () => {
+    const bare = JSON.stringify({ format: 1, records }).replace(/"sealed":\{(?:[^{}]|\{[^{}]*\})*\}/, () => {
       return `"privateKey":${JSON.stringify(leaves[0]!.privateKey)}`
     })
     const name = { namespace: SYSTEM, name: mine.metadata.name }
