@@ -24,6 +24,12 @@ const anyFragment: fc.Arbitrary<Fragment> = fc
     key: fc.constantFrom('p', 'q', 'r', 's', 't'),
     hosts: fc.array(fc.tuple(fc.constantFrom(...HOSTS), fc.constantFrom(...PATHS), fc.boolean()), { maxLength: 4 }),
     tls: fc.array(fc.tuple(fc.constantFrom('u', 'v'), fc.constantFrom(...HOSTS)), { maxLength: 3 }),
+    // Its hosts are those of a canary.
+    rule: fc.constantFrom(
+      undefined,
+      { weight: 10, total: 100 },
+      { header: { name: 'X', values: ['ä'] }, weight: 0, total: 1 },
+    ),
     more: fc.record(
       {
         createdAt: fc.constantFrom(1, 2, 1_700_000_000_123),
@@ -35,13 +41,14 @@ const anyFragment: fc.Arbitrary<Fragment> = fc
       { requiredKeys: ['createdAt', 'revision', 'governed'] },
     ),
   })
-  .map(({ key, hosts, tls: names, more }) =>
-    fragment(
-      key,
-      hosts.map(([name, at, open]) => host(name, open ? path(`Prefix ${at}`, `ns/${key}:80`) : closed(`Exact ${at}`))),
-      { ...more, tls: names.map(([secret, name]) => tls(secret, name)) },
-    ),
-  )
+  .map(({ key, hosts, tls: names, rule, more: { challenges, defaultTls, ...more } }) => {
+    const own = hosts.map(([name, at, open]) =>
+      host(name, open ? path(`Prefix ${at}`, `ns/${key}:80`) : closed(`Exact ${at}`)),
+    )
+    if (rule !== undefined) return fragment(key, [], { ...more, canary: { rule, hosts: own } })
+    const rest = { ...(challenges ? { challenges } : {}), ...(defaultTls === undefined ? {} : { defaultTls }) }
+    return fragment(key, own, { ...more, ...rest, tls: names.map(([secret, name]) => tls(secret, name)) })
+  })
 const anyCertificate: fc.Arbitrary<Certificate> = fc
   .record({
     name: fc.constantFrom('u', 'v', 'w'),
@@ -87,7 +94,10 @@ function answers(table: SharedTable): unknown {
       const route = table.route(name, at)
       return route === null
         ? null
-        : [route.host, route.type, route.path, route.cluster?.service, route.policy, route.object, route.revision]
+        : [
+            ...[route.host, route.type, route.path, route.cluster?.service, route.policy, route.object, route.revision],
+            (route.split?.canaries ?? []).map(canary => [canary.rule, canary.route.object, canary.route.path]),
+          ]
     }),
   }))
 }
