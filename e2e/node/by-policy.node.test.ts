@@ -72,8 +72,17 @@ describe('governed by a policy', () => {
     const second = await change('v3')
     await space.rollouts.reaches(first, ['Superseded'], 30_000)
     await space.serves(host, ONLY_FIRST('500', 'v1'))
-    const stable = async (rollout: string): Promise<unknown> =>
-      ((await space.object('ingressrollouts', rollout))?.['status'] as Record<string, unknown>)['stableRevision']
+    // What pods wait for goes first: the status may be written after they serve it.
+    const stable = (rollout: string): Promise<unknown> =>
+      waitFor(
+        `what ${rollout} may fall back to`,
+        async () => {
+          const status = (await space.object('ingressrollouts', rollout))?.['status'] as
+            Record<string, unknown> | undefined
+          return status?.['stableRevision']
+        },
+        revision => revision !== undefined,
+      )
     expect(await stable(second)).toBe(await stable(first))
   }, 90_000)
 
