@@ -14,6 +14,8 @@ import { ingress } from '../node/harness/manifests.ts'
 import type { Rollouts } from '../node/harness/rollouts.ts'
 import { waitFor } from '../node/harness/wait.ts'
 import { KIND } from './shop.ts'
+import { Witness, failuresText } from './witness.ts'
+import type { Disturbance } from './witness.ts'
 
 export const GOOD_NAMESPACE = 'safety'
 
@@ -36,12 +38,16 @@ export interface GoodChange {
   readonly phase: string
   readonly message: string
   readonly ms: number
+  /** What clients of the host saw, and what was done meanwhile; of a complete one nothing. */
+  readonly story: readonly string[]
 }
 
 export interface GoodOutcome {
   readonly changes: readonly GoodChange[]
   readonly requests: number
   readonly failed: number
+  /** By what: `2 503, 1 ECONNREFUSED`. */
+  readonly failures: string
   readonly backendRestarts: number
   readonly proxyRestarts: number
 }
@@ -84,12 +90,15 @@ export const goodHosts: readonly string[] = Array.from({ length: HOSTS }, (_, ho
 export async function goodChanges(options: GoodOptions): Promise<GoodOutcome> {
   const { cluster, changes } = options
   const counts = { requests: 0, failed: 0 }
-  const loads = startLoad(cluster, record => {
+  const witnesses = goodHosts.map(() => new Witness())
+  const loads = startLoad(cluster, (record, host) => {
     counts.requests++
     if (record.error !== null || (record.status ?? 500) >= 500) counts.failed++
+    witnesses[host]?.saw(record)
   })
   const ending = new AbortController()
-  const trouble = disturb(options, ending.signal)
+  const disturbances: Disturbance[] = []
+  const trouble = disturb(options, ending.signal, what => disturbances.push({ at: performance.now(), what }))
   const results: GoodChange[] = []
   let begun = 0
   try {
@@ -99,7 +108,11 @@ export async function goodChanges(options: GoodOptions): Promise<GoodOutcome> {
     const drive = async (host: number): Promise<void> => {
       for (let n = 1; begun < changes && !options.ending.aborted; n++) {
         begun++
-        const result = await change(options, host, n)
+        const started = performance.now()
+        const ended = await change(options, host, n)
+        const tell = ended.phase === 'Complete' ? undefined : witnesses[host]
+        const story = tell?.story(started, performance.now(), disturbances) ?? []
+        const result = { ...ended, story }
         results.push(result)
         options.onChange(result, results.length)
       }
@@ -109,12 +122,13 @@ export async function goodChanges(options: GoodOptions): Promise<GoodOutcome> {
     ending.abort()
     for (const load of loads) await load.stop()
   }
-  return { changes: results, ...counts, ...(await trouble) }
+  return { changes: results, ...counts, failures: failuresText(witnesses), ...(await trouble) }
 }
 
-function startLoad(cluster: Cluster, onRecord: (record: LoadRecord) => void): readonly HttpLoad[] {
+function startLoad(cluster: Cluster, saw: (record: LoadRecord, host: number) => void): readonly HttpLoad[] {
   const common = { timeoutMs: 10_000, maxMs: 3_600_000, maxRequests: 10_000_000 }
   return goodHosts.flatMap((host, i) => {
+    const onRecord = (record: LoadRecord): void => saw(record, i)
     const all = { ...common, host, targets: cluster.http, path: '/', connectionsPerTarget: 2, onRecord }
     const targets = cluster.http.filter(target => target.ordinal === i % 2)
     const stuck = { ...all, targets, path: '/status/500', onRecord: () => undefined }
@@ -126,10 +140,10 @@ function startLoad(cluster: Cluster, onRecord: (record: LoadRecord) => void): re
   })
 }
 
-async function change({ cluster, rollouts }: GoodOptions, host: number, n: number): Promise<GoodChange> {
+async function change({ cluster, rollouts }: GoodOptions, host: number, n: number): Promise<Omit<GoodChange, 'story'>> {
   const started = performance.now()
   const known = rollouts.names(name(host))
-  const ended = (phase: string, message: string): GoodChange => ({
+  const ended = (phase: string, message: string): Omit<GoodChange, 'story'> => ({
     host,
     phase,
     message,
@@ -157,6 +171,7 @@ async function change({ cluster, rollouts }: GoodOptions, host: number, n: numbe
 async function disturb(
   { cluster, random }: GoodOptions,
   signal: AbortSignal,
+  did: (what: string) => void,
 ): Promise<{ readonly backendRestarts: number; readonly proxyRestarts: number }> {
   const counts = { backendRestarts: 0, proxyRestarts: 0 }
   const every = async (ms: number, act: () => Promise<unknown>): Promise<void> => {
@@ -171,26 +186,29 @@ async function disturb(
   await Promise.all([
     every(RESTART_BACKEND_MS, async () => {
       counts.backendRestarts++
+      did('a backend restarts')
       const deployment = `deployment/echo-${VERSIONS[pick(VERSIONS.length)] ?? VERSIONS[0]}`
       await cluster.kubectl.run(['-n', GOOD_NAMESPACE, 'rollout', 'restart', deployment])
     }),
     every(RESTART_PROXY_MS, async () => {
       counts.proxyRestarts++
       const pod = `pod/sluice-proxy-${pick(cluster.ordinals.length)}`
+      did(`${pod} is deleted`)
       await cluster.kubectl.run(['-n', SYSTEM, 'delete', pod, '--wait=false'])
     }),
   ])
   return counts
 }
 
-export function goodText({ changes, requests, failed, backendRestarts, proxyRestarts }: GoodOutcome): string {
+export function goodText(outcome: GoodOutcome): string {
+  const { changes, requests, failed, failures, backendRestarts, proxyRestarts } = outcome
   const count = (phase: string): number => changes.filter(one => one.phase === phase).length
   const others = changes.filter(one => !['Complete', 'RolledBack', 'Paused'].includes(one.phase)).length
   const sorted = changes.map(one => one.ms).sort((a, b) => a - b)
   const median = ((sorted[Math.floor(sorted.length / 2)] ?? 0) / 1_000).toFixed(0)
   return (
     `${changes.length} good changes: ${count('RolledBack')} taken back, ${count('Complete')} complete (half of all within ${median} s), ` +
-    `${count('Paused')} waited for a person${others === 0 ? '' : `, ${others} ended otherwise`}; ${requests} requests, ${failed} failed ` +
-    `(as the backends do), ${backendRestarts} restarts of backends, ${proxyRestarts} of proxies`
+    `${count('Paused')} waited for a person${others === 0 ? '' : `, ${others} ended otherwise`}; ${requests} requests, ${failed} failed` +
+    `${failures === '' ? '' : ` (${failures})`}, ${backendRestarts} restarts of backends, ${proxyRestarts} of proxies`
   )
 }

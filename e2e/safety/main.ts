@@ -207,6 +207,7 @@ async function playGood({ cluster, rollouts }: World, random: () => number): Pro
     ...{ cluster, rollouts, changes: good, random, ending },
     onChange: (change, done) => {
       if (change.phase !== 'Complete') say(`  good-${change.host}: ${change.phase}: ${change.message}`)
+      say(...change.story.map(line => `      ${line}`))
       if (done % 10 === 0) say(`  ${done} of ${good}`)
     },
   })

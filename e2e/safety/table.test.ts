@@ -69,19 +69,28 @@ describe('the table', () => {
 })
 
 describe('good changes', () => {
+  const NONE = { changes: [], requests: 0, failed: 0, failures: '', backendRestarts: 0, proxyRestarts: 0 }
+
   it('are counted by their end', () => {
-    const change = (phase: string, ms: number): GoodChange => ({ host: 0, phase, message: '', ms })
+    const change = (phase: string, ms: number): GoodChange => ({ host: 0, phase, message: '', ms, story: [] })
     const changes = [
       change('Complete', 20_000),
       change('Complete', 30_000),
       change('RolledBack', 5_000),
       change('Paused', 150_000),
     ]
-    const text = goodText({ changes, requests: 900, failed: 4, backendRestarts: 2, proxyRestarts: 1 })
+    const text = goodText({
+      ...NONE,
+      changes,
+      requests: 900,
+      failed: 4,
+      failures: '4 500',
+      backendRestarts: 2,
+      proxyRestarts: 1,
+    })
     expect(text).toContain('4 good changes: 1 taken back, 2 complete (half of all within 30 s), 1 waited for a person;')
-    expect(text).toContain('900 requests, 4 failed (as the backends do), 2 restarts of backends, 1 of proxies')
-    expect(
-      goodText({ changes: [change('broken', 1)], requests: 0, failed: 0, backendRestarts: 0, proxyRestarts: 0 }),
-    ).toContain('1 ended otherwise')
+    expect(text).toContain('900 requests, 4 failed (4 500), 2 restarts of backends, 1 of proxies')
+    expect(goodText({ ...NONE, changes: [change('broken', 1)] })).toContain('1 ended otherwise')
+    expect(goodText(NONE)).toContain('0 requests, 0 failed, 0 restarts')
   })
 })
