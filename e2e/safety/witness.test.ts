@@ -14,11 +14,11 @@ function witness(...records: readonly Partial<LoadRecord>[]): Witness {
 }
 
 describe('what clients saw', () => {
-  it('is told by second and pod, with what was done meanwhile, in order of time', () => {
+  it('is told by second, with what was done meanwhile, in order of time', () => {
     const seen = witness(
       { at: 900, ms: 50 },
       { at: 10_050, ms: 900, ordinal: 3 },
-      { at: 10_200, ms: 700, ordinal: 3 },
+      { at: 10_200, ms: 700, ordinal: 4 },
       { at: 12_000, ordinal: 4, status: null, error: 'ECONNREFUSED' },
       { at: 12_100, ordinal: 4, status: 503 },
       { at: 30_000, ordinal: 4, status: 503 },
@@ -31,21 +31,19 @@ describe('what clients saw', () => {
     ]
     expect(seen.story(10_000, 20_000, disturbances)).toEqual([
       '  -1 s  pod/a is deleted',
-      '   0 s  pod 3  slow: 2, up to 900 ms',
+      '   0 s  slow: 2 on pods 3-4, up to 900 ms',
       '   1 s  a backend restarts',
-      '   2 s  pod 4  ECONNREFUSED: 1, up to 5 ms',
-      '   2 s  pod 4  503: 1, up to 5 ms',
+      '   2 s  ECONNREFUSED: 1 on pod 4, up to 5 ms',
+      '   2 s  503: 1 on pod 4, up to 5 ms',
     ])
   })
 
   it('is bounded: the last of it is kept, and all failures are counted', () => {
     const seen = witness(...Array.from({ length: 5_000 }, (_, i) => ({ at: i, status: 500 })))
     const kept = seen.story(0, 10_000, [])
-    expect(kept.map(line => line.slice(0, 21))).toEqual([
-      '   3 s  pod 0  500: 9',
-      '   4 s  pod 0  500: 1',
-      '   5 s  pod 0  500: 5',
-    ])
+    expect(kept).toEqual(
+      ['3', '4', '5'].map(second => expect.stringMatching(`^   ${second} s  500: \\d+ on pod 0, up to 5 ms$`)),
+    )
     expect([...seen.failures]).toEqual([['500', 5_000]])
   })
 

@@ -4,6 +4,7 @@
  */
 import type { LoadRecord } from '../load/record.ts'
 import { failed } from '../load/record.ts'
+import { podsInWords } from '../../operator/rollout/machine/gates/gate.ts'
 
 /** What was done to backends and proxies. `at`: milliseconds of performance.now(), as of records. */
 export interface Disturbance {
@@ -41,25 +42,37 @@ export class Witness {
   /** Lines for people: what happened between two moments, in seconds since the first. */
   story(from: number, until: number, disturbances: readonly Disturbance[]): readonly string[] {
     const odd = this.#odd.filter(({ at, ms }) => at + ms >= from && at <= until)
-    const lines = new Map<string, { readonly at: number; readonly count: number; readonly slowest: number }>()
+    const lines = new Map<string, Line>()
     for (const record of odd) {
       // By when it ended: that is when a proxy counts it.
       const end = record.at + record.ms
-      const second = Math.floor((end - from) / 1_000)
-      const what = failed(record) ? kindOf(record) : 'slow'
-      const name = `${String(second).padStart(4)} s  pod ${record.ordinal}  ${what}`
-      const line = lines.get(name) ?? { at: end, count: 0, slowest: 0 }
-      lines.set(name, { ...line, count: line.count + 1, slowest: Math.max(line.slowest, record.ms) })
+      const name = `${seconds(end, from)}  ${failed(record) ? kindOf(record) : 'slow'}`
+      const { at, pods, count, slowest } = lines.get(name) ?? { at: end, pods: [], count: 0, slowest: 0 }
+      lines.set(name, {
+        ...{ at, count: count + 1, slowest: Math.max(slowest, record.ms) },
+        pods: [...pods, record.ordinal],
+      })
     }
-    const seen = [...lines].map(([name, { at, count, slowest }]) => ({
+    const seen = [...lines].map(([name, { at, pods, count, slowest }]) => ({
       at,
-      text: `${name}: ${count}, up to ${slowest.toFixed(0)} ms`,
+      text: `${name}: ${count} on ${podsInWords([...new Set(pods)])}, up to ${slowest.toFixed(0)} ms`,
     }))
     const done = disturbances
       .filter(({ at }) => at >= from - BEFORE_MS && at <= until)
-      .map(({ at, what }) => ({ at, text: `${String(Math.floor((at - from) / 1_000)).padStart(4)} s  ${what}` }))
+      .map(({ at, what }) => ({ at, text: `${seconds(at, from)}  ${what}` }))
     return [...seen, ...done].sort((a, b) => a.at - b.at).map(({ text }) => text)
   }
+}
+
+interface Line {
+  readonly at: number
+  readonly pods: readonly number[]
+  readonly count: number
+  readonly slowest: number
+}
+
+function seconds(at: number, from: number): string {
+  return `${String(Math.floor((at - from) / 1_000)).padStart(4)} s`
 }
 
 function kindOf({ error, status }: LoadRecord): string {

@@ -206,7 +206,10 @@ describe('figures, pods, endpoints', () => {
 
   it('asks how slow answers come in bunches only when it is needed, of the update in each window', () => {
     const asked: unknown[] = []
-    const figures = figureSource({ bunched: (...question) => asked.push(question) })
+    const figures = figureSource({
+      bunched: (...question) => asked.push(question),
+      calm: (...question) => ({ count: asked.push(question), total: 9 }),
+    })
     const { figures: whole, recent } = look(ON_ITS_WAY, { figures, hosts: ['a'], state: state({ batchSince: 10_000 }) })
     expect(asked).toEqual([])
     expect([whole.bunched?.(70), recent?.bunched?.(80)]).toEqual([1, 2])
@@ -214,6 +217,8 @@ describe('figures, pods, endpoints', () => {
       ['Ingress/shop/web', 'v2', ['a'], 10_000, 70],
       ['Ingress/shop/web', 'v2', ['a'], 40_000, 80],
     ])
+    expect([whole.calm?.(70).count, recent?.calm?.(80).count]).toEqual([3, 4])
+    expect(asked.slice(2)).toEqual(asked.slice(0, 2))
   })
 
   it('asks for a baseline until the machine has one', () => {

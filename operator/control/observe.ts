@@ -11,11 +11,12 @@ import type { IngressRolloutSpec } from '../model/generated/crds.ts'
 import type { Content } from '../model/types.ts'
 import type { ObjectView } from '../pipeline/pipeline.ts'
 import { BEFORE_MS } from '../rollout/analysis/window.ts'
-import type { SideBySide } from '../rollout/analysis/window.ts'
+import type { InSeconds, SideBySide } from '../rollout/analysis/window.ts'
 import { joinBefore } from '../rollout/machine/figures.ts'
 import type { Aggregate, Baseline, Before } from '../rollout/machine/figures.ts'
 import { RECENT_MS } from '../rollout/machine/judge.ts'
 import { isLeaving } from '../rollout/machine/outcome.ts'
+import type { Sample } from '../rollout/machine/statistics.ts'
 import type { Observation, ProbeSeen, State, WindowFigures } from '../rollout/machine/types.ts'
 import type { Question } from '../rollout/analysis/probed.ts'
 import { probeId, probeWords } from '../model/probes.ts'
@@ -26,13 +27,8 @@ import type { Measure } from './taken-back.ts'
 export interface FigureSource {
   serving(key: ObjectView['key'], revision: Revision | null, hosts: readonly string[], sinceMs: number): Aggregate
   sideBySide(question: SideBySide): Pick<WindowFigures, 'update' | 'stable'>
-  bunched(
-    key: ObjectView['key'],
-    revision: Revision | null,
-    hosts: readonly string[],
-    sinceMs: number,
-    slowerThanMs: number,
-  ): number
+  bunched(...question: InSeconds): number
+  calm(...question: InSeconds): Sample
   baseline(hosts: readonly string[], nowMs: number, sinceMs: number): Baseline | null
   before(hosts: readonly string[], nowMs: number, sinceMs: number): Before | null
   probed(question: Question): readonly ProbeSeen[]
@@ -80,6 +76,7 @@ export function observe(input: ObserveInput): Observation {
     stable: figures.serving(key, stable, hosts, from),
     sideBySide: events => figures.sideBySide({ key, update: revision, stable, hosts, sinceMs: from, untilMs, events }),
     bunched: slowerThanMs => figures.bunched(key, revision, hosts, from, slowerThanMs),
+    calm: slowerThanMs => figures.calm(key, revision, hosts, from, slowerThanMs),
   })
   const content = contentOf(revision, view)
   const closed = content === null ? null : closedBy(key, content)

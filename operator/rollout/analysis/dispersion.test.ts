@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import type { Sample } from '../machine/statistics.ts'
 import { counted } from '../machine/testing.ts'
 import { seeded } from '../simulation/random.ts'
-import { bunchesIn, dispersion, dispersionOf, slowestOf } from './dispersion.ts'
+import { bunchesIn, dispersion, dispersionOf, slowestOf, withoutWorst } from './dispersion.ts'
 
 const even = (count: number, total = 100): readonly Sample[] => Array.from({ length: 90 }, () => ({ count, total }))
 const bunched = (size: number, every: number): readonly Sample[] =>
@@ -90,4 +90,51 @@ it('sees bunches of a second and of half a minute, each in its own counter', () 
   expect(long.notFound).toBeGreaterThan(2)
   const slow = dispersionOf([blocks(block => ({ requests: 100, bucket: block % 30 === 0 ? 9 : 3 }))])
   expect(slow.slow).toBeGreaterThan(10)
+})
+
+describe('without the worst moment', () => {
+  const seconds = (...counts: readonly number[]): ReadonlyMap<number, Sample> =>
+    new Map(counts.map((count, second) => [second + 7, { count, total: 10 }]))
+  const left = (of: ReadonlyMap<number, Sample>): string => {
+    const { count, total } = withoutWorst(of)
+    return `${count}/${total}`
+  }
+
+  it.each<[string, readonly number[], string]>([
+    ['three seconds around it are left out', [0, 0, 4, 5, 3, 0, 0, 0], '0/50'],
+    ['one second is a moment', [0, 0, 0, 9, 0, 0], '0/30'],
+    ['it is where most of it is, wherever that is', [3, 0, 0, 0, 2, 0, 2], '3/40'],
+    ['what is so all the time is so without it', [5, 5, 5, 5, 5], '10/20'],
+    ['of so few seconds nothing is left', [5, 5, 5], '0/0'],
+    ['nothing happened', [0, 0, 0, 0], '0/10'],
+    ['nothing was counted', [], '0/0'],
+  ])('%s', (_, counts, expected) => {
+    expect(left(seconds(...counts))).toBe(expected)
+  })
+
+  it('is a fifth of a window, if that is longer', () => {
+    const counts = Array.from({ length: 50 }, (_, i) => (i >= 20 && i < 30 ? 10 : 0))
+    expect(left(seconds(...counts))).toBe('0/400')
+    expect(left(seconds(...counts, 0))).toBe('0/400')
+  })
+
+  it('counts seconds in which nothing was counted, too', () => {
+    const apart = new Map([1, 2, 9].map(second => [second, { count: 1, total: 10 }]))
+    expect(left(apart)).toBe('1/10')
+  })
+
+  it('is never more of what happened than the whole, and a moment of one count at most', () => {
+    const sample = fc.record({ count: fc.nat(50), total: fc.integer({ min: 50, max: 100 }) })
+    fc.assert(
+      fc.property(fc.uniqueArray(fc.tuple(fc.nat(40), sample), { selector: ([second]) => second }), entries => {
+        const all = new Map(entries)
+        const { count, total } = withoutWorst(all)
+        const most = Math.max(0, ...[...all.values()].map(of => of.count))
+        const sum = [...all.values()].reduce((a, b) => a + b.count, 0)
+        expect(count).toBeGreaterThanOrEqual(0)
+        expect(count).toBeLessThanOrEqual(sum - most)
+        expect(total).toBeGreaterThanOrEqual(count)
+      }),
+    )
+  })
 })

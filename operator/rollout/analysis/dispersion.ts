@@ -18,6 +18,8 @@ const PRIOR_BLOCKS = 30
 /** The same within a window of a few seconds, where one that stands out is all that there is to see. */
 const PRIOR_SECONDS = 2
 
+const NOTHING: Sample = { count: 0, total: 0 }
+
 /** What a pod counted, by number of the block. */
 export type Blocks = ReadonlyMap<number, Aggregate>
 
@@ -60,6 +62,36 @@ export function bunchesIn(seconds: readonly Sample[]): number {
   return dispersion([seconds], PRIOR_SECONDS)
 }
 
+/** So long a moment may be, in seconds: what happened in one of them is in reports of the next two. */
+const MOMENT = 3
+/** In a long window a longer one. */
+const PART_OF_WINDOW = 1 / 5
+
+/**
+ * All of it but for the moment in which most happened: a moment is one event, however much falls into it.
+ * @param seconds what was counted in each, by number
+ */
+export function withoutWorst(seconds: ReadonlyMap<number, Sample>): Sample {
+  const numbers = [...seconds.keys()].sort((a, b) => a - b)
+  const [first, last] = [numbers[0], numbers.at(-1)]
+  if (first === undefined || last === undefined) return NOTHING
+  const length = Math.max(MOMENT, Math.ceil((last - first + 1) * PART_OF_WINDOW))
+  const within = (from: number): Sample =>
+    sumOf(numbers.filter(n => n >= from && n < from + length).map(n => seconds.get(n)))
+  const worst = numbers.map(within).reduce((a, b) => (b.count > a.count ? b : a), NOTHING)
+  const whole = sumOf([...seconds.values()])
+  // Nothing happened: no moment is the worst, and any would do.
+  const moment = worst.count > 0 ? worst : within(first)
+  return { count: whole.count - moment.count, total: whole.total - moment.total }
+}
+
+function sumOf(samples: readonly (Sample | undefined)[]): Sample {
+  return samples.reduce<Sample>(
+    (a, b) => ({ count: a.count + (b?.count ?? 0), total: a.total + (b?.total ?? 0) }),
+    NOTHING,
+  )
+}
+
 function coarser(blocks: Blocks): Blocks {
   const merged = new Map<number, Aggregate>()
   for (const [number, counted] of blocks) {
@@ -78,7 +110,7 @@ export function dispersion(pods: readonly (readonly Sample[])[], priorBlocks = P
   let [spread, expected, freedom] = [0, 0, 0]
   for (const pod of pods) {
     const blocks = pod.filter(({ total }) => total > 0)
-    const whole = blocks.reduce((a, b) => ({ count: a.count + b.count, total: a.total + b.total }), NOTHING)
+    const whole = sumOf(blocks)
     const share = shareOf(whole)
     // All or none: nothing varies, and nothing is known of how it would.
     if (share <= 0 || share >= 1 || blocks.length < 2) continue
@@ -96,5 +128,3 @@ export function dispersion(pods: readonly (readonly Sample[])[], priorBlocks = P
  * would be seen. A client that sends what it has every 20 s makes it some 20.
  */
 const MOST = 30
-
-const NOTHING: Sample = { count: 0, total: 0 }

@@ -297,4 +297,27 @@ describe('bunched', () => {
       expect(figures.bunched(KEY, args[0], [HOST], args[1], args[2])).toBeLessThan(1.01)
     }
   })
+
+  it.each<[string, (second: number) => number, number]>([
+    ['as slow in every second', () => 10, 60],
+    ['slow in one second, on all pods', second => (second === 3 ? 60 : 0), 0],
+  ])('%s, and without its worst moment', (_, slow, expected) => {
+    // Six seconds of two pods: three are left.
+    expect(pods(slow).calm(KEY, 'r2', [HOST, HOST], 0, 100)).toEqual({ count: expect.closeTo(expected, 5), total: 600 })
+    expect(pods(slow).calm(KEY, 'r1', [HOST], 0, 100)).toEqual({ count: 0, total: 0 })
+    expect(pods(slow).calm(KEY, 'r2', [HOST], 0, 1).total).toBe(600)
+  })
+
+  it('is without the moment of one pod beside another', () => {
+    const figures = new Figures()
+    for (let i = 0; i <= 8; i++) {
+      for (const ordinal of [0, 1]) {
+        const slow = ordinal === 1 && (i === 4 || i === 5) ? 50 : 0
+        const latency = EMPTY_AGGREGATE.latency.map((_, at) => (at === 4 ? 100 - slow : at === 9 ? slow : 0))
+        const hosts = { [HOST]: { ...counters(100), latency } } as Report['hosts']
+        figures.add(`proxy-${ordinal}`, ordinal, report(i, NEW, hosts), i * 1_000)
+      }
+    }
+    expect(figures.calm(KEY, 'r2', [HOST], 0, 100)).toEqual({ count: 0, total: 1_000 })
+  })
 })

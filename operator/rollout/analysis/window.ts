@@ -4,8 +4,9 @@ import { ABSENT_REVISION } from '../../../protocol/objects.ts'
 import type { ObjectKey, Revision } from '../../../protocol/objects.ts'
 import { EMPTY_AGGREGATE, addAggregates, baselineOf, slowerThan, tlsAttempts } from '../machine/figures.ts'
 import type { Aggregate, Baseline, Before, EventClass, PodBefore } from '../machine/figures.ts'
+import type { Sample as Share } from '../machine/statistics.ts'
 import type { ProbeSeen, WindowFigures } from '../machine/types.ts'
-import { BLOCK_MS, bunchesIn, dispersionOf, slowestOf } from './dispersion.ts'
+import { BLOCK_MS, bunchesIn, dispersionOf, slowestOf, withoutWorst } from './dispersion.ts'
 import type { Blocks } from './dispersion.ts'
 import { KEPT_MS, Samples, agreed } from './samples.ts'
 import type { Sample } from './samples.ts'
@@ -39,6 +40,15 @@ interface Heard {
   readonly former: readonly string[]
   readonly samples: Samples
 }
+
+/** Of whom, since when, and what is slow, in milliseconds. */
+export type InSeconds = readonly [
+  key: ObjectKey,
+  revision: Revision | null,
+  hosts: readonly string[],
+  sinceMs: number,
+  slowerThanMs: number,
+]
 
 export interface SideBySide {
   readonly key: ObjectKey
@@ -121,16 +131,20 @@ export class Figures {
   }
 
   /** WindowFigures.bunched, of what pods counted while they served this revision, since `sinceMs`. */
-  bunched(
-    key: ObjectKey,
-    revision: Revision | null,
-    hosts: readonly string[],
-    sinceMs: number,
-    slowerThanMs: number,
-  ): number {
+  bunched(...question: InSeconds): number {
+    return bunchesIn([...this.#inSeconds(...question).values()])
+  }
+
+  /** WindowFigures.calm, of the same. */
+  calm(...question: InSeconds): Share {
+    return withoutWorst(this.#inSeconds(...question))
+  }
+
+  /** What pods counted while they served this revision, by the second that they reported it in, and what of it took longer. */
+  #inSeconds(...[key, revision, hosts, sinceMs, slowerThanMs]: InSeconds): ReadonlyMap<number, Share> {
     const asked = [...new Set(hosts)]
     const isIt = serves(key, revision)
-    const seconds = new Map<number, { readonly count: number; readonly total: number }>()
+    const seconds = new Map<number, Share>()
     for (const { samples } of this.#pods.values()) {
       for (const sample of samples.since(sinceMs)) {
         if (!isIt(sample)) continue
@@ -140,7 +154,7 @@ export class Figures {
         seconds.set(second, { count: count + slowerThan(latency, slowerThanMs), total: total + requests })
       }
     }
-    return bunchesIn([...seconds.values()])
+    return seconds
   }
 
   /** More pods than before serve the object and count its requests. */

@@ -183,6 +183,7 @@ function gateInput(
     stable: figures.stable,
     sameTime: false,
     bunched: figures.bunched,
+    calm: figures.calm,
     baseline: state.baseline,
     probes: probesOf(observation, below),
     past: pastOf(state, observation, figures.update.requests / Math.max(1, ms)),

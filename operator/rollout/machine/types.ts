@@ -5,6 +5,7 @@
 import type { ObjectKind, Revision } from '../../../protocol/objects.ts'
 import type { Settings } from '../../model/settings.ts'
 import type { Aggregate, Baseline, Before, EventClass } from './figures.ts'
+import type { Sample } from './statistics.ts'
 
 export type { Batch, BatchSize, GateSettings, Pause, Settings } from '../../model/settings.ts'
 
@@ -158,6 +159,11 @@ export interface WindowFigures {
    * together, than independent ones would; at least 1. Absent: not known, they do not.
    */
   readonly bunched?: (slowerThanMs: number) => number
+  /**
+   * The answers of the update, and those that took longer (milliseconds), without the moment of the window in which most did: some
+   * seconds, in a long window a part of it. Absent: not known, there was none.
+   */
+  readonly calm?: (slowerThanMs: number) => Sample
 }
 
 export interface Observation {

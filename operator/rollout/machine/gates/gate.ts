@@ -30,6 +30,7 @@ export interface GateInput {
   readonly sameTime: boolean
   /** See WindowFigures. */
   readonly bunched?: WindowFigures['bunched']
+  readonly calm?: WindowFigures['calm']
   readonly baseline: Baseline | null
   /** Null: not known. */
   readonly past: Past | null

@@ -42,6 +42,40 @@ describe('latencyP99', () => {
     expect(`${found?.verdict} ${found?.reason}`).toBe(expected)
   })
 
+  it.each<[string, string, readonly [number, number], Inputs]>([
+    ['fail Slower', 'slow at other times, too', [18, 200], { stable: STABLE }],
+    ['inconclusive NotSignificant', 'slow in one moment, of some pods alone', [0, 200], { stable: STABLE }],
+    ['inconclusive NotSignificant', 'hardly slow but in that moment', [2, 200], { stable: STABLE }],
+    ['inconclusive NotSignificant', 'nothing was counted but in that moment', [0, 0], { stable: STABLE }],
+    ['fail Slower', 'nobody beside it: its seconds are asked how they vary', [0, 200], { before: STABLE }],
+  ])('%s: without its worst moment: %s', (expected, _, [count, total], of) => {
+    const found = latencyP99({ ...baked({ ...of, calm: () => ({ count, total }) }), update: mixed(256, 28) })
+    expect(`${found?.verdict} ${found?.reason}`).toBe(expected)
+  })
+
+  it('is certain before the bake is over only of what is slow at other times, too', () => {
+    const early = (count: number, total: number): string | undefined =>
+      latencyP99({ ...input({ stable: STABLE, calm: () => ({ count, total }) }), update: mixed(0, 60) })?.verdict
+    expect([early(40, 40), early(20, 40), early(10, 10), early(0, 40)]).toEqual([
+      'fail',
+      'fail',
+      'inconclusive',
+      'inconclusive',
+    ])
+  })
+
+  it('asks for the rest of the window only where all of it would fail', () => {
+    const asked: number[] = []
+    const calm = (ms: number): { readonly count: number; readonly total: number } => (
+      asked.push(ms),
+      { count: 9, total: 99 }
+    )
+    latencyP99({ ...baked({ stable: STABLE, calm }), update: mixed(284, 0) })
+    expect(asked).toEqual([])
+    latencyP99({ ...baked({ stable: STABLE, calm }), update: mixed(256, 28) })
+    expect(asked.length).toBeGreaterThan(0)
+  })
+
   it('asks how what is above the limit that it fails at comes in bunches', () => {
     const asked: number[] = []
     latencyP99({ ...baked({ before: STABLE, bunched: ms => (asked.push(ms), 1) }), update: mixed(256, 28) })

@@ -1,7 +1,7 @@
 /** The 99th percentile of the latency against that of the stable pods, from histograms. */
 import { failures, percentile, slowerThan } from '../figures.ts'
 import type { Aggregate } from '../figures.ts'
-import { chanceAbove, chanceOfRise, thinned } from '../statistics.ts'
+import { chanceAbove, chanceOfRise, shareOf, thinned } from '../statistics.ts'
 import type { Sample } from '../statistics.ts'
 import { NOT_SIGNIFICANT, verdict } from './gate.ts'
 import type { Gate, GateInput } from './gate.ts'
@@ -62,19 +62,23 @@ export const latencyP99: Gate = input => {
   const isAlone = !against.isConcurrent && p99 > failing
   const bunches = isAlone ? (input.bunched?.(failing) ?? 1) : 1
   const dispersion = Math.max(evidence.dispersion, bunches)
-  const share = thinned(slow(update), dispersion)
-  const isSlower = (chance: number): boolean => {
+  const isSlower = (of: Sample, chance: number): boolean => {
+    const share = thinned(of, dispersion)
     const rose = (over: Sample): boolean => chanceOfRise(share, thinned(over, dispersion)) <= chance
     return rose(against.slow(failing)) && (own === null || rose(own.expected))
   }
   const { certain, likely } = evidence.chances
-  // A moment in which everything stands still looks like the update's doing where there are no others: not before the bake is over.
-  const isCertain =
-    against.isConcurrent &&
-    update.requests >= Math.min(minRequests, FEWEST) &&
-    chanceAbove(share, TAIL) <= certain &&
-    isSlower(certain)
-  if (isCertain || (evidence.decisive && p99 > failing && isSlower(likely))) {
+  const fails = (of: Sample): boolean => {
+    // A moment in which everything stands still looks like the update's doing where there are no others: not before the bake is over.
+    const isCertain =
+      against.isConcurrent &&
+      of.total >= Math.min(minRequests, FEWEST) &&
+      chanceAbove(thinned(of, dispersion), TAIL) <= certain &&
+      isSlower(of, certain)
+    return isCertain || (evidence.decisive && shareOf(of) > TAIL && isSlower(of, likely))
+  }
+  // Beside others a moment may be one of some pods alone: one that restarts, a node that is busy. What is slow is so at other times, too.
+  if (fails(slow(update)) && (!against.isConcurrent || input.calm === undefined || fails(input.calm(failing)))) {
     const message = `${seen} is above ${inMs(failing)}, which is ${threshold.maxRise} % more than the reference (${compared})`
     return verdict(NAME, 'fail', 'Slower', message, all)
   }
