@@ -1,6 +1,9 @@
 /** How canaries of one path divide the requests that nothing else decides: the proxy draws by it, the operator says what it refuses. */
 import type { CanaryRule } from './objects.ts'
 
+/** Of one path; younger ones take nothing. Tengine's documents have it so. */
+export const MOST_CANARIES = 200
+
 /**
  * For each canary, oldest first: the part of all requests that it and those before it take, 0 to 1, in steps of 2 to the power of -53;
  * null: it takes none by its weight. A weight that goes beyond what those before it leave is refused, as a whole.

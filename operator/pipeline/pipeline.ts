@@ -40,7 +40,7 @@ import { certificateCovers, inspectCertificate, leafSha1, notAfterOf } from '../
 import { renewalOf } from '../model/renewal.ts'
 import type { Renewal } from '../model/renewal.ts'
 import type { Caches, RawObject } from './caches.ts'
-import { CanaryWeights } from './canary-weights.ts'
+import { CanaryNeighbours } from './canary-neighbours.ts'
 import { Relation } from './graph.ts'
 import { assignmentFor, isWhole, payload, sameEntry } from './live.ts'
 import type { LiveEntry, Payload } from './live.ts'
@@ -122,7 +122,7 @@ export class Pipeline {
   readonly #ahead = new Map<ObjectKey, SourceObject>()
   #policies: readonly Policy[] = []
   #unread: ReadonlySet<string> = new Set()
-  readonly #weights = new CanaryWeights()
+  readonly #canaries = new CanaryNeighbours()
   /** What Ingresses ask of certificates, over the same revisions as secretReferences. */
   readonly #claims = new Map<ObjectKey, readonly TlsClaim[]>()
   /** By Ingress: which of its claims were met when it was compiled. */
@@ -675,8 +675,8 @@ export class Pipeline {
   /** Of a canary: older ones of the same paths may leave less than it asks for. */
   #weightProblems(key: ObjectKey, source: SourceObject | null, checked: Payload | null): readonly Problem[] {
     const asked = checked !== null && 'hosts' in checked.value ? checked.value : null
-    this.touch(this.#weights.replace(key, asked))
-    return source?.content.kind === 'Ingress' ? this.#weights.problems(key, source.content) : []
+    this.touch(this.#canaries.replace(key, asked))
+    return source?.content.kind === 'Ingress' ? this.#canaries.problems(key, source.content) : []
   }
 
   /** What is wrong with the Secrets of an Ingress: who wrote it looks there, and one that is not there cannot say it. */
@@ -981,7 +981,7 @@ export class Pipeline {
     if (!key.startsWith('Ingress/')) return
     this.#claims.delete(key)
     this.#met.delete(key)
-    this.touch(this.#weights.replace(key, null))
+    this.touch(this.#canaries.replace(key, null))
     this.touch(this.#naming.replace(key, []))
     const secrets = new Set<ObjectKey>()
     const services = new Set<ServiceKey>()

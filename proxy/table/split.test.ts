@@ -1,11 +1,11 @@
 /** What routing cases (e2e/routing) do not show: shares of many requests, every modulo, cost of patterns, words for people. */
 import { describe, expect, it } from '@jest/globals'
 import type { CanaryModulo, CanaryRule, Fragment } from '../../protocol/objects.ts'
-import { sharesOf } from '../../protocol/canary-shares.ts'
+import { MOST_CANARIES, sharesOf } from '../../protocol/canary-shares.ts'
 import { MOST_VALUE, compilePattern } from '../../protocol/patterns.ts'
 import { decide } from '../exchange/decide.ts'
 import { parseTarget } from '../exchange/target.ts'
-import { MOST_CANARIES, fitsModulo, type Random } from './split.ts'
+import { fitsModulo, type Random } from './split.ts'
 import { FakeClusters } from './testing/clusters.ts'
 import { fragment, host, path, upsert } from './testing/fixtures.ts'
 import { sharedTable, type Table } from './testing/one-thread.ts'

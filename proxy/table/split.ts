@@ -3,7 +3,7 @@
  * steps, none of which looks at a setting. Order: all headers, then cookies, then arguments of the query, then weights; in each of them the
  * older Ingress first (TENGINE.md 3.12). What a single canary does is what ingress-nginx does (NGINX.md 1 to 10).
  */
-import { sharesOf } from '../../protocol/canary-shares.ts'
+import { MOST_CANARIES, sharesOf } from '../../protocol/canary-shares.ts'
 import type { CanaryKey, CanaryModulo, CanaryRule } from '../../protocol/objects.ts'
 import { compilePattern, inBytes } from '../../protocol/patterns.ts'
 import type { Fields } from '../http1/contract.ts'
@@ -11,9 +11,6 @@ import { lowerAscii } from '../http1/fields.ts'
 import type { Cluster } from '../upstream/contract.ts'
 import type { Route } from './contract.ts'
 import { compileMarks, type Marks } from './marks.ts'
-
-/** Of one path; younger ones take nothing. Tengine's documents have it so. */
-export const MOST_CANARIES = 200
 
 export type CanaryClass = 'header' | 'cookie' | 'query' | 'weight'
 

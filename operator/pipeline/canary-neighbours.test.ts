@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals'
 import type { Fragment } from '../../protocol/objects.ts'
+import { MOST_CANARIES } from '../../protocol/canary-shares.ts'
 import type { IngressContent } from '../model/types.ts'
-import { CanaryWeights } from './canary-weights.ts'
+import { CanaryNeighbours } from './canary-neighbours.ts'
 
 const P = 'nginx.ingress.kubernetes.io'
 const content: IngressContent = { kind: 'Ingress', annotations: { [`${P}/canary-weight`]: '1' }, spec: {} }
@@ -14,13 +15,13 @@ function canary(name: string, createdAt: number, weight: number, total = 100, pa
   }
 }
 
-describe('CanaryWeights', () => {
-  const put = (weights: CanaryWeights, one: Fragment): readonly string[] => weights.replace(one.key, one)
-  const wrong = (weights: CanaryWeights, ...names: readonly string[]): readonly string[] =>
+describe('CanaryNeighbours', () => {
+  const put = (weights: CanaryNeighbours, one: Fragment): readonly string[] => weights.replace(one.key, one)
+  const wrong = (weights: CanaryNeighbours, ...names: readonly string[]): readonly string[] =>
     names.filter(name => weights.problems(`Ingress/ns/${name}`, content).length > 0)
 
   it('refuses the younger one beyond the total, and says so at its field', () => {
-    const weights = new CanaryWeights()
+    const weights = new CanaryNeighbours()
     expect(put(weights, canary('b', 2, 50))).toEqual([])
     expect(put(weights, canary('a', 1, 70))).toEqual(['Ingress/ns/b'])
     expect(wrong(weights, 'a', 'b')).toEqual(['b'])
@@ -39,12 +40,31 @@ describe('CanaryWeights', () => {
   })
 
   it('asks of each path, and adds up exactly', () => {
-    const weights = new CanaryWeights()
+    const weights = new CanaryNeighbours()
     for (let i = 0; i < 10; i++) put(weights, canary(`w${i}`, i, 1, 10))
     put(weights, canary('x', 10, 1, 1_000_000))
     put(weights, canary('y', 11, 100, 100, '/y'))
     expect(wrong(weights, 'w9', 'x', 'y')).toEqual(['x'])
     expect(weights.replace('Ingress/ns/w0', null)).toContain('Ingress/ns/x')
     expect(wrong(weights, 'x')).toEqual([])
+  })
+
+  it('says of those behind the two hundredth of a path that they take nothing, whatever they ask for', () => {
+    const all = new CanaryNeighbours()
+    for (let i = 0; i < MOST_CANARIES; i++) put(all, canary(`w${i}`, i, i === 7 ? 1 : 0))
+    put(all, canary('same', 900, 0, 100, '/y'))
+    expect(put(all, canary('x', 1_000, 1))).toContain('Ingress/ns/w7')
+    expect(wrong(all, 'w0', 'w7', 'w199', 'same', 'x')).toEqual(['x'])
+    expect(all.problems('Ingress/ns/x', { ...content, annotations: { [`${P}/canary`]: 'true' } })).toEqual([
+      {
+        ...{ key: 'Ingress/ns/x', field: `metadata.annotations[${P}/canary]`, effect: 'warn' },
+        ...{
+          reason: 'CanariesTooMany',
+          message: expect.stringContaining('200 older canaries are on a.example, Prefix /:'),
+        },
+      },
+    ])
+    expect(all.replace('Ingress/ns/w3', null)).toContain('Ingress/ns/x')
+    expect(wrong(all, 'x')).toEqual([])
   })
 })
