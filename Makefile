@@ -65,7 +65,7 @@ format: setup ## prettier
 	@npm run -s format
 coverage: setup ## unit tests with coverage
 	@jest --testPathIgnorePatterns '\.(apiserver|node)\.test\.ts$$' --coverage
-bench: setup ## Sluice beside nginx, HAProxy, Caddy and Traefik on this machine, and what hosts cost it (ONLY=A,B,C,D,E,F,G,H ROUNDS=3 DURATION=5 HOSTS=20000 TLS_HOSTS=5000 IDLE=2000; WRITE=1 updates docs/benchmarks.md; 20 minutes)
+bench: setup ## Sluice beside nginx, HAProxy, Caddy and Traefik on this machine, and what hosts cost it (ONLY=A,B,C,D,E,F,G,H,I ROUNDS=3 DURATION=5 HOSTS=20000 TLS_HOSTS=5000 IDLE=2000; WRITE=1 updates docs/benchmarks.md; 20 minutes)
 	@$(NODE) e2e/bench/main.ts
 scale: setup ## the operator with 100 000 Ingresses on a real API server (INGRESSES= PODS=50 CHANGES=50 HISTORY=2000; WRITE=1 updates docs/scale.md; half an hour)
 	@$(NODE) e2e/scale/main.ts

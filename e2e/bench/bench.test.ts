@@ -16,6 +16,7 @@ import { heldBytes, renderRowB } from './row-b.ts'
 import type { Pod } from './row-b.ts'
 import { renderRowG } from './row-g.ts'
 import { renderRowH } from './row-h.ts'
+import { renderRowI } from './row-i.ts'
 import type { HeldUp } from './row-h.ts'
 import { messageOf } from './row.ts'
 import { commandOf, settingsFrom } from './settings.ts'
@@ -354,6 +355,23 @@ describe('row H', () => {
   })
 })
 
+describe('row I', () => {
+  const rounds = (...cpu: readonly number[]): Contender['rounds'] => cpu.map(us => ({ cpu: us, rate: 1e6 / us }))
+  const of = (name: string, ...cpu: readonly number[]): Contender => ({
+    ...{ name: `Sluice, ${name}`, version: '0.1', rounds: rounds(...cpu), fault: null },
+  })
+
+  it('compares each rule with the round in which nothing was split, and judges the dearest', () => {
+    const contenders = [of('nothing is split', 20, 30), of('by weight', 20, 30), of('by cookie', 25, 30), of('late')]
+    const text = renderRowI([...contenders, { ...of('broken'), fault: 'no answer' }])
+    expect(text).toMatch(/\| by cookie +\| +27\.5 \(25\.0\.\.30\.0\) \| .* 0\.90 \(0\.80\.\.1\.00\) \|/)
+    expect(text).toMatch(/\| broken +\| not measured: no answer \|/)
+    expect(text).toContain('Target: each 0.95 or more; this build, the least: 0.90, by cookie: **missed**.')
+    expect(renderRowI(contenders.slice(0, 2))).toContain('1.00, by weight: reached')
+    expect(renderRowI(contenders.slice(0, 1))).toContain('the least: not measured')
+  })
+})
+
 describe('a reason', () => {
   it.each([
     ["ENOTDIR: not a directory, mkdir '/home/me/.cache/x'", "ENOTDIR: not a directory, mkdir '…'"],
@@ -370,7 +388,7 @@ describe('a reason', () => {
 describe('settings', () => {
   it('have defaults, and are part of the command that measures again', () => {
     const settings = settingsFrom({})
-    expect(settings).toMatchObject({ rounds: 3, duration: 5, rows: ['A', 'B', 'C', 'D', 'E', 'F', 'G', 'H'] })
+    expect(settings).toMatchObject({ rounds: 3, duration: 5, rows: ['A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'I'] })
     expect(settings).toMatchObject({ write: false, hosts: 20_000, tlsHosts: 5_000 })
     expect(commandOf('A', settings)).toBe('ONLY=A ROUNDS=3 DURATION=5 make bench')
     expect(commandOf('B', settings)).toBe('ONLY=B ROUNDS=3 HOSTS=20000 TLS_HOSTS=5000 make bench')

@@ -14,6 +14,7 @@ import { rowC } from './row-c.ts'
 import { rowD } from './row-d.ts'
 import { rowG } from './row-g.ts'
 import { rowH } from './row-h.ts'
+import { rowI } from './row-i.ts'
 import { SettingError, commandOf, settingsFrom } from './settings.ts'
 import type { Row, Settings } from './settings.ts'
 import { bundleSluice } from './sluice.ts'
@@ -22,7 +23,7 @@ import { withSection } from './table.ts'
 
 const DOCUMENT = join(import.meta.dirname, '../../docs/benchmarks.md')
 const MEASURE: Readonly<Record<Row, (bench: Bench) => Promise<Section>>> = {
-  ...{ A: rowA, B: rowB, C: rowC, D: rowD, E: rowE, F: rowF, G: rowG, H: rowH },
+  ...{ A: rowA, B: rowB, C: rowC, D: rowD, E: rowE, F: rowF, G: rowG, H: rowH, I: rowI },
 }
 
 function render(row: Row, section: Section, settings: Settings, load: number): string {

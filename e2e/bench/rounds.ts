@@ -99,16 +99,20 @@ export interface Words {
 /** With whom all are compared, in the order of the columns. */
 const MEASURES = ['nginx', 'Traefik'] as const
 
-/** Ratios are those of one round each: figures of different rounds drift apart with the machine. */
+/**
+ * The peer's CPU time by that of the other one, of each round: figures of different rounds drift apart with the machine. None where one of
+ * them was not measured.
+ */
+export function ratiosOf(contenders: readonly Contender[], peer: string, name: string): readonly number[] {
+  const roundsOf = (wanted: string): readonly Round[] =>
+    contenders.find(one => one.name === wanted && one.fault === null)?.rounds ?? []
+  const theirs = roundsOf(peer)
+  return roundsOf(name).flatMap(({ cpu }, i) => (theirs[i] === undefined ? [] : theirs[i].cpu / cpu))
+}
+
 export function renderRounds(contenders: readonly Contender[], { unit, showsRate, targets }: Words): string {
-  const roundsOf = (name: string): readonly Round[] =>
-    contenders.find(one => one.name === name && one.fault === null)?.rounds ?? []
-  const ratiosTo = (peer: string, rounds: readonly Round[]): readonly number[] => {
-    const theirs = roundsOf(peer)
-    return rounds.flatMap(({ cpu }, i) => (theirs[i] === undefined ? [] : theirs[i].cpu / cpu))
-  }
-  const ratio = (peer: string, rounds: readonly Round[]): string => {
-    const ratios = ratiosTo(peer, rounds)
+  const ratio = (peer: string, name: string): string => {
+    const ratios = ratiosOf(contenders, peer, name)
     return ratios.length === 0 ? 'not measured' : spreadText(ratios, 2)
   }
   const rates = showsRate ? [`${unit}s/s on one core`] : []
@@ -120,11 +124,11 @@ export function renderRounds(contenders: readonly Contender[], { unit, showsRate
       `${name} ${version}`,
       spreadText(rounds.map(({ cpu }) => cpu)),
       ...(showsRate ? [spreadText(rate, 0)] : []),
-      ...MEASURES.map(peer => ratio(peer, rounds)),
+      ...MEASURES.map(peer => ratio(peer, name)),
     ]
   })
   const reached = targets.map(({ name, ratio: wanted }) => {
-    const ours = ratiosTo('nginx', roundsOf(name))
+    const ours = ratiosOf(contenders, 'nginx', name)
     const figure = ours.length === 0 ? 'not measured' : spreadOf(ours).median.toFixed(2)
     return `${name.replace('Sluice, ', '')} ${wanted.toFixed(2)} of nginx or more; this build: ${figure}`
   })

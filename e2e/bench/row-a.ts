@@ -34,16 +34,8 @@ export async function rowA(bench: Bench): Promise<Section> {
       start: async () => startSluice({ ...place, table: await writeTable(options), probe: false, path, io }),
     }
   })
-  const measure = async (server: Server, seconds: number): Promise<Round> => {
-    const load = { wrk, core: loadCore, folder, port: server.port, host: HOST, connections: CONNECTIONS, seconds }
-    const answerBytes = await sample(server.port)
-    const before = cpuOfTree(server.pid)
-    const result = await runWrk(load)
-    const cpu = cpuOfTree(server.pid) - before
-    const fault = faultOf(result, answerBytes, CONNECTIONS)
-    if (fault !== null) throw new Error(fault)
-    return { cpu: cpu / result.requests, rate: (result.requests * 1e6) / result.durationUs }
-  }
+  const measure = (server: Server, seconds: number): Promise<Round> =>
+    measureRequests({ wrk, core: loadCore, folder, seconds, server })
   const contenders = await inRounds({
     ...{ entrants: [...peersOf(place, upstream.port, null), ...ours], measure },
     ...{ unit: 'request', rounds: settings.rounds, warmUp: WARM_UP, duration: settings.duration },
@@ -58,6 +50,27 @@ export async function rowA(bench: Bench): Promise<Section> {
     text: renderRounds(contenders, { unit: 'request', showsRate: true, targets: WAYS }),
     failed: oursFailed(contenders),
   }
+}
+
+export interface RequestLoad {
+  readonly wrk: string
+  /** Core of the load. */
+  readonly core: number
+  readonly folder: string
+  readonly seconds: number
+  readonly server: Server
+  readonly headers?: readonly string[]
+}
+
+/** Every answer is checked, by wrk's counts. @throws Error why what it measured does not count */
+export async function measureRequests({ server, headers = [], ...of }: RequestLoad): Promise<Round> {
+  const answerBytes = await sample(server.port)
+  const before = cpuOfTree(server.pid)
+  const result = await runWrk({ ...of, port: server.port, host: HOST, connections: CONNECTIONS, headers })
+  const cpu = cpuOfTree(server.pid) - before
+  const fault = faultOf(result, answerBytes, CONNECTIONS)
+  if (fault !== null) throw new Error(fault)
+  return { cpu: cpu / result.requests, rate: (result.requests * 1e6) / result.durationUs }
 }
 
 /** One answer, read to the last byte. @returns its bytes */

@@ -1,6 +1,6 @@
 /** Settings of a run, from its environment. Pure. */
 
-export const ROWS = ['A', 'B', 'C', 'D', 'E', 'F', 'G', 'H'] as const
+export const ROWS = ['A', 'B', 'C', 'D', 'E', 'F', 'G', 'H', 'I'] as const
 export type Row = (typeof ROWS)[number]
 
 export interface Settings {
@@ -45,6 +45,7 @@ export function commandOf(row: Row, { rounds, duration, hosts, tlsHosts, idle }:
     F: `DURATION=${duration}`,
     G: '',
     H: `HOSTS=${hosts}`,
+    I: `DURATION=${duration}`,
   }
   const settings = row === 'G' ? '' : `ROUNDS=${rounds} ${used[row]} `
   return `ONLY=${row} ${settings}make bench`

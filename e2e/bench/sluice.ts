@@ -26,7 +26,7 @@ import { cpuOfTree, rssOf } from './proc.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const MAIN = join(ROOT, 'dist/proxy/main.js')
-const SERVICE = 'bench/web:80'
+export const SERVICE = 'bench/web:80'
 /** Nobody listens there: the proxy asks again every few seconds, as it does while an operator is away. */
 const NO_OPERATOR = '127.0.0.1:1'
 

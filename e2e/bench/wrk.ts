@@ -61,11 +61,31 @@ export interface WrkLoad {
   readonly host: string
   readonly connections: number
   readonly seconds: number
+  /** `Name: value`, with every request. */
+  readonly headers?: readonly string[]
 }
 
-export async function runWrk({ wrk, core, folder, port, host, connections, seconds }: WrkLoad): Promise<WrkResult> {
+export async function runWrk({
+  wrk,
+  core,
+  folder,
+  port,
+  host,
+  connections,
+  seconds,
+  headers = [],
+}: WrkLoad): Promise<WrkResult> {
   const script = join(folder, 'report.lua')
   await writeFile(script, SCRIPT)
-  const load = ['-t1', `-c${connections}`, `-d${seconds}s`, '-s', script, '-H', `Host: ${host}`]
+  const load = [
+    '-t1',
+    `-c${connections}`,
+    `-d${seconds}s`,
+    '-s',
+    script,
+    '-H',
+    `Host: ${host}`,
+    ...headers.flatMap(line => ['-H', line]),
+  ]
   return parseWrk(await output('taskset', ['-c', String(core), wrk, ...load, `http://127.0.0.1:${port}/`]))
 }
