@@ -492,7 +492,8 @@ describe('a proxy with worker threads', () => {
       lines.filter(l => (l['request_id'] === 'id-1') === (id !== null)),
     )
     expect(first).toEqual({
-      ...{ level: 30, time: expect.any(String), type: 'access', request_id: 'id-1', client: '127.0.0.1' },
+      ...{ level: 30, time: expect.any(String), type: 'access', request_id: 'id-1', trace_id: null },
+      client: '127.0.0.1',
       ...{ method: 'POST', host: 'a.example', path: '/x', status: 200, duration_ms: expect.any(Number) },
       ...{ bytes_in: expect.any(Number), bytes_out: expect.any(Number), namespace: 'ns', ingress: 'web' },
       ...{ revision: 'r1', service: 'ns/web:80', endpoint: expect.stringMatching(/^127\.0\.0\.1:/), attempts: 1 },

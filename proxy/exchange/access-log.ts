@@ -4,6 +4,7 @@ import { parseObjectKey } from '../../protocol/ids.ts'
 import type { LineSink } from '../log/lines.ts'
 import { countedStatus, type AccessLog, type Exchange } from './exchange.ts'
 import { fieldValue } from './headers.ts'
+import { traceIdOf } from './trace-context.ts'
 
 /** @param lines where they go; null: nowhere */
 export function openAccessLog(lines: LineSink | null): AccessLog {
@@ -24,6 +25,7 @@ function accessEntry(exchange: Exchange): Record<string, unknown> {
   return {
     type: 'access',
     request_id: exchange.id,
+    trace_id: traceIdOf(head.fields),
     client: exchange.forwarded.client,
     method: head.method,
     host: exchange.target.host,

@@ -88,6 +88,31 @@ describeOnAll('what the backend sees', () => {
     expect(seen.rawHeaders.filter(name => name === 'x-many')).toHaveLength(2)
   })
 
+  const TRACEPARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+
+  it.each([
+    [['traceparent', TRACEPARENT, 'tracestate', 'vendor=a:1,other=b', 'TraceState', 'third=c']],
+    [['TraceParent', '00-not-a-trace-01', 'tracestate', 'x=y', 'b3', '0']],
+    [[]],
+  ])('the trace that the client says, also when the request is tried again: %j', async sent => {
+    const seen: string[][] = []
+    const backends = [1, 2].map(() =>
+      startBackend(ends, ({ rawHeaders, socket }, response) => {
+        seen.push(rawHeaders.filter((_, i) => /^(trace|b3)/i.test(rawHeaders[i - (i % 2)] ?? '')))
+        if (seen.length === 1) socket.destroy()
+        else response.end('ok')
+      }),
+    )
+    const log = temporaryFile(ends)
+    const rig = await inFrontOf(ends, await Promise.all(backends), { ACCESS_LOG: log })
+    const fields = sent.map((text, i) => (i % 2 === 0 ? `${text}: ` : `${text}\r\n`)).join('')
+    await exchangeRaw(rig.http, `GET / HTTP/1.1\r\nHost: a.example\r\n${fields}Connection: close\r\n\r\n`)
+    expect(seen).toEqual([sent, sent])
+    rig.plane.flushLog()
+    const trace = sent[1] === TRACEPARENT ? '0af7651916cd43dd8448eb211c80319c' : null
+    expect(await accessLines(log)).toMatchObject([{ status: 200, attempts: 2, trace_id: trace }])
+  })
+
   it('who the client is, whatever the client claims', async () => {
     const rig = await echoing(ends)
     const { headers } = await echo(rig.http, {
