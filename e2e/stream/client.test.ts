@@ -84,17 +84,16 @@ const hello: StreamMessage = {
 describe('the stream', () => {
   it('brings the table, its changes, and confirms both to the leader', async () => {
     const op = await operator()
-    world.observation = { objects: [A], hosts: [], intervalMs: 10_000 }
+    // So long that no report comes in this test but those that something called for.
+    world.observation = { objects: [A], hosts: [], intervalMs: 3_600_000 }
     op.server.publish(world.change())
     const proxy = startProxySide(cleanup, site, op.port)
     await serves(proxy, 'r1')
     expect(proxy.table.snapshot().endpoints.upsert).toEqual(new Map([['ns/a:80', ['10.0.0.1:80']]]))
     await until('confirmed', () => op.reports.at(-1)?.revisions[A] === 'r1')
     world.release(web('a', 'r2'))
-    const start = performance.now()
     op.server.publish(world.change())
     await until('confirmed', () => op.reports.at(-1)?.revisions[A] === 'r2')
-    expect(performance.now() - start).toBeLessThan(1_500)
     const last = op.reports.at(-1)!
     expect(last).toMatchObject({ pod: POD, source: 'stream', refused: [] })
     expect(last.stateHash).toBe(proxy.stream.status().stateHash)
@@ -234,7 +233,7 @@ describe('trying again', () => {
     let cut: () => void = () => undefined
     const port = await scripted(connection => (_request, response) => {
       at.push(performance.now())
-      if (connection < 7) {
+      if (connection < 8) {
         response.writeHead(503).end()
         return
       }
@@ -248,10 +247,9 @@ describe('trying again', () => {
     await sleep(100)
     const start = performance.now()
     cut()
-    await until('again', () => at.length === 8)
-    expect(at[6]! - at[5]!).toBeGreaterThan(300)
-    // Without it at least twice as long as it had waited before, 640 ms.
-    expect(performance.now() - start).toBeLessThan(600)
+    await until('again', () => at.length === 9)
+    // Had it not counted, this wait were the next of the row: the one before was half to all of 64 first ones, it is half to all of 128.
+    expect(at[8]! - start).toBeLessThan(at[7]! - at[6]!)
   })
 
   it('is not quick where connections end as soon as they brought the table', async () => {
@@ -280,9 +278,7 @@ describe('the end', () => {
       op.server.publish(world.change())
       await sleep(1)
     }
-    const start = performance.now()
     await proxy.close()
-    expect(performance.now() - start).toBeLessThan(3_000)
     expect(op.reports.at(-1)?.source).toBe('none')
   })
 })

@@ -96,13 +96,11 @@ describe('an API server that', () => {
     ],
   ])('%s is given up on in time', async (_, answer) => {
     server.nextOthers.push(answer)
-    const began = performance.now()
     const error = await refused(clientOf(server.config(), 100).get(resources.configMaps, TARGET))
     expect(error).toMatchObject({
       code: 'KUBE_UNAVAILABLE',
       message: 'get ConfigMap ns/a: no answer within 100 ms',
     })
-    expect(performance.now() - began).toBeLessThan(400)
     await until('no socket is left', () => server.sockets.size === 0)
   })
 

@@ -15,7 +15,8 @@ import type { TableSink, TableUpdate } from '../table/update.ts'
 import { inPortions } from '../turns.ts'
 import { MasterTable } from '../workers/master-table.ts'
 import { Receiver } from './receiver.ts'
-import { delta, entry, hashOf, observe, SILENT, site, snapshot, unassigned } from './testing/messages.ts'
+import { delta, entry, hashOf, observe, restoreInto, SILENT, site, snapshot, unassigned } from './testing/messages.ts'
+import type { Restored } from './testing/messages.ts'
 
 const NAMES = Array.from({ length: 12 }, (_, i) => `web-${i}`)
 const KEYS: readonly ObjectKey[] = NAMES.flatMap(name => [`Ingress/ns/${name}`, `Secret/ns/${name}`])
@@ -43,11 +44,8 @@ class LateSink implements TableSink {
     return this.table.objects()
   }
 
-  async restore<S extends StoredTable>(
-    read: ReadStored<S>,
-  ): Promise<{ readonly stored: S; readonly generation: number } | null> {
-    const restored = await this.table.restore(read, Infinity)
-    return restored === null ? null : { stored: restored.stored, generation: this.table.generation }
+  restore<S extends StoredTable>(read: ReadStored<S>): Promise<Restored<S> | null> {
+    return restoreInto(this.table, read)
   }
 
   withdraw(): Promise<void> {

@@ -84,6 +84,21 @@ export function observe(...objects: readonly ObjectKey[]): StreamMessage {
   return { type: 'observe', objects, hosts: [], intervalMs: 10_000 }
 }
 
+/** What was read back, and the generation that serves it. */
+export interface Restored<S extends StoredTable> {
+  readonly stored: S
+  readonly generation: number
+}
+
+/** The `restore` of a sink of one table. */
+export async function restoreInto<S extends StoredTable>(
+  table: MasterTable,
+  read: ReadStored<S>,
+): Promise<Restored<S> | null> {
+  const restored = await table.restore(read, Infinity)
+  return restored === null ? null : { stored: restored.stored, generation: table.generation }
+}
+
 /** Workers that confirm when they are told to. */
 export class FakeSink implements TableSink {
   table = new MasterTable()
@@ -106,11 +121,8 @@ export class FakeSink implements TableSink {
     return this.table.objects()
   }
 
-  async restore<S extends StoredTable>(
-    read: ReadStored<S>,
-  ): Promise<{ readonly stored: S; readonly generation: number } | null> {
-    const restored = await this.table.restore(read, Infinity)
-    return restored === null ? null : { stored: restored.stored, generation: this.table.generation }
+  restore<S extends StoredTable>(read: ReadStored<S>): Promise<Restored<S> | null> {
+    return restoreInto(this.table, read)
   }
 
   withdraw(): Promise<void> {
