@@ -127,6 +127,7 @@ async function configure(proxy: Running, ca: Authority): Promise<void> {
   )
 }
 
+const SWITCHED = 'HTTP/1.1 101 S\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n'
 const STATUS_LINE = /^(sluice_[a-z_]+(?:\{[^}]*\})?) (\S+)$/gm
 
 async function metrics(proxy: RunningProxy): Promise<ReadonlyMap<string, number>> {
@@ -310,6 +311,93 @@ describe('a proxy with worker threads', () => {
     expect(all.get('sluice_worker_crashes_total')).toBe(0)
     expect([...all.keys()].filter(name => /unknown/.test(name))).toEqual([])
   }, 15_000)
+
+  it('tells of each host by code, time, tries and TLS session, and of each worker what is open', async () => {
+    const ca = await Authority.root('test')
+    const proxy = await start()
+    await configure(proxy, ca)
+    let met = 0
+    const backends = [1, 2].map(() =>
+      startBackend(
+        ends,
+        ({ url, socket }, response) => {
+          if (met++ === 0) socket.destroy()
+          else response.writeHead(Number(url?.slice(1))).end('x'.repeat(1_000))
+        },
+        server => server.on('upgrade', (_, socket) => socket.write(SWITCHED)),
+      ),
+    )
+    await proxy.sink.apply(endpoints({ 'ns/other:80': await Promise.all(backends) }))
+    const rules = ['*.c.example'].map(name => host(name, path('Prefix /', 'ns/other:80')))
+    await proxy.sink.apply(upsert(fragment('wild', rules)))
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    ends.add(() => agent.destroy())
+    const codes = [200, 200, 201, 304, 404, 418, 503]
+    // Each under a name of its own, that only the wildcard knows.
+    for (const [i, code] of codes.entries()) {
+      expect((await ask(proxy.ports.http, { agent, host: `x${i}.c.example`, path: `/${code}` })).status).toBe(code)
+    }
+    const options = { host: '127.0.0.1', port: proxy.ports.https, servername: 'a.example', ca: ca.pem }
+    const old = connect({ ...options, maxVersion: 'TLSv1.2', ciphers: 'ECDHE-ECDSA-AES128-GCM-SHA256' })
+    await once(old, 'secureConnect')
+    old.destroy()
+    const first = connect(options)
+    first.write('GET / HTTP/1.1\r\nHost: a.example\r\n\r\n')
+    const [session] = (await once(first.resume(), 'session')) as [Buffer]
+    const resumed = connect({ ...options, session })
+    ends.add(() => [first, resumed].forEach(socket => socket.destroy()))
+    await once(resumed, 'secureConnect')
+    expect(resumed.isSessionReused()).toBe(true)
+    const refusing = connect({ ...options, ca: [] })
+    await once(refusing, 'error')
+    const tunnel = new RawClient(proxy.ports.http)
+    ends.add(() => tunnel.socket.destroy())
+    tunnel.send('GET / HTTP/1.1\r\nHost: x.c.example\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n')
+    await tunnel.until(/ 101 /)
+
+    const c = 'host="*.c.example",ingress="ns/wild"'
+    const a = 'host="a.example",version='
+    const tls13 = `${a}"TLSv1.3",cipher="${resumed.getCipher().name}",resumed=`
+    const expected: readonly (readonly [string, number])[] = [
+      ...[101, 201, 304, 404, 418, 503].map(code => [`sluice_responses_total{${c},code="${code}"}`, 1] as const),
+      [`sluice_responses_total{${c},code="200"}`, 2],
+      [`sluice_requests_total{${c},status="4xx"}`, 2],
+      [`sluice_retries_total{${c}}`, 1],
+      [`sluice_upstream_first_byte_seconds_count{${c}}`, 8],
+      [`sluice_upstream_first_byte_seconds_bucket{${c},le="+Inf"}`, 8],
+      [`sluice_request_duration_seconds_count{${c}}`, 8],
+      [`sluice_response_size_bytes_count{${c}}`, 8],
+      [`sluice_tls_handshakes_total{${a}"TLSv1.2",cipher="ECDHE-ECDSA-AES128-GCM-SHA256",resumed="false"}`, 1],
+      [`sluice_tls_handshakes_total{${tls13}"true"}`, 1],
+      [`sluice_tls_failures_total{${a}"TLSv1.2",cipher="ECDHE-ECDSA-AES128-GCM-SHA256",resumed="false"}`, 1],
+    ]
+    // Counts come with the next flush, and what is open with the next beat.
+    const sumOf = (all: ReadonlyMap<string, number>, start: string): number =>
+      [...all].filter(([name]) => name.startsWith(start)).reduce((sum, [, value]) => sum + value, 0)
+    const wrong = (all: ReadonlyMap<string, number>): readonly (readonly unknown[])[] => [
+      ...expected.filter(([name, value]) => all.get(name) !== value).map(([name]) => [name, all.get(name)]),
+      ...(sumOf(all, 'sluice_tunnels_open') === 1 ? [] : [['tunnels', sumOf(all, 'sluice_tunnels_open')]]),
+      ...(sumOf(all, `sluice_tls_failures_total{${a}`) === 2 ? [] : [['failures']]),
+    ]
+    let all = await metrics(proxy)
+    const end = performance.now() + 10_000
+    while (wrong(all).length > 0 && performance.now() < end) {
+      await sleep(50)
+      all = await metrics(proxy)
+    }
+    expect(wrong(all)).toEqual([])
+    const connects = all.get(`sluice_upstream_connect_seconds_count{${c}}`) ?? 0
+    expect([connects > 0, connects <= 3]).toEqual([true, true])
+    // That of the agent, the tunnel's, and two over TLS.
+    const over = (protocol: string): number =>
+      [0, 1].reduce(
+        (sum, n) => sum + (all.get(`sluice_connections_open{worker="${n}",protocol="${protocol}"}`) ?? 0),
+        0,
+      )
+    expect([over('http'), over('https')]).toEqual([2, 2])
+    expect(sumOf(all, 'sluice_requests_in_flight')).toBe(0)
+    expect([...all.keys()].filter(name => /x\d?\.c\.example/.test(name))).toEqual([])
+  }, 20_000)
 
   it('replaces a worker that ends under load while the others serve', async () => {
     const proxy = await start()

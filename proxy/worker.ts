@@ -5,7 +5,7 @@ import { BatchedLines, LogCredit } from './log/lines.ts'
 import { DataPlane } from './workers/data-plane.ts'
 import { HandOver } from './workers/hand-over.ts'
 import type { FromWorker, ToWorker, WorkerSetup } from './workers/messages.ts'
-import { startBeating, Vitals } from './workers/heartbeat.ts'
+import { startBeating, Vitals, type Open } from './workers/heartbeat.ts'
 
 /** Counts reach the main thread at least this often: what a worker that is killed outright may lose. */
 const FLUSH_MS = 250
@@ -23,7 +23,8 @@ async function main(): Promise<void> {
     say({ type: 'log', level: 'error', message: `a request or connection was ended by a defect: ${message}`, stack })
   }
   const onWarning = (message: string): void => say({ type: 'log', level: 'warn', message, stack: '' })
-  const stopBeating = startBeating(new Vitals(setup.vitals))
+  let open: () => Open | null = () => null
+  const stopBeating = startBeating(new Vitals(setup.vitals), () => open())
   const { accessLogBuffer, workers } = setup.config
   const lines = new BatchedLines({
     credit: new LogCredit(setup.logCredit),
@@ -31,6 +32,7 @@ async function main(): Promise<void> {
     post: (data, count) => port.postMessage({ type: 'lines', data, lines: count } satisfies FromWorker, [data.buffer]),
   })
   const plane = await DataPlane.create({ ...setup, lines, onDefect, onWarning })
+  open = () => plane.open
   const counts = new HandOver({
     flushCounts: () => plane.flushCounts(),
     flushUpstream: () => plane.flushUpstream(),

@@ -3,6 +3,8 @@ import type { ClientConnection, ConnectionState } from './client-connection.ts'
 
 export interface ConnectionCounts {
   readonly open: number
+  /** Of these, over TLS. */
+  readonly secured: number
   readonly idle: number
   /** Requests under way. */
   readonly busy: number
@@ -21,6 +23,7 @@ export class Connections {
   readonly #counts: Record<ConnectionState, number> = {
     ...{ idle: 0, head: 0, busy: 0, discarding: 0, tunnel: 0, closing: 0, closed: 0 },
   }
+  #secured = 0
   readonly #every: number
   readonly #firstRequestMs: number
   #timer: NodeJS.Timeout | null = null
@@ -52,11 +55,12 @@ export class Connections {
 
   get counts(): ConnectionCounts {
     const { idle, busy, tunnel } = this.#counts
-    return { open: this.#open.size, idle, busy, tunnels: tunnel }
+    return { open: this.#open.size, secured: this.#secured, idle, busy, tunnels: tunnel }
   }
 
   add(connection: ClientConnection): void {
     this.#open.add(connection)
+    if (connection.peer.tls !== null) this.#secured++
     this.#counts[connection.state]++
     if (this.#timer !== null) return
     this.#looked = performance.now()
@@ -74,6 +78,7 @@ export class Connections {
 
   remove(connection: ClientConnection): void {
     if (!this.#open.delete(connection)) return
+    if (connection.peer.tls !== null) this.#secured--
     this.#counts[connection.state]--
     if (this.#open.size > 0) return
     if (this.#timer) clearInterval(this.#timer)

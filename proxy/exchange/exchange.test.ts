@@ -11,7 +11,7 @@ function booked(cause: AnswerCause, status: number, method = 'GET', ok = true): 
   const exchange = {
     ...{ head: { bytes: 10, method }, target: { ok }, decision: { kind: 'answer', cause, status, route: ROUTE } },
     ...{ countedHost: 'a.example', status, failure: null, startedAt: 0 },
-    ...{ bodyBytesIn: 0, headBytesOut: 0, bodyBytesOut: 0 },
+    ...{ bodyBytesIn: 0, headBytesOut: 0, bodyBytesOut: 0, endpoints: [], connectMs: null, firstByteMs: null },
   }
   const context = {
     recorder: { request: (request: FinishedRequest) => requests.push(request) },

@@ -191,6 +191,9 @@ export function finish(exchange: Exchange, context: ExchangeContext, now = perfo
     // As the revision has it: nothing failed, and no backend was asked.
     closed: failure === null && decision.kind === 'answer' && decision.cause === 'closed',
     milliseconds: now - exchange.startedAt,
+    connectMs: exchange.connectMs,
+    firstByteMs: exchange.firstByteMs,
+    attempts: exchange.endpoints.length,
     requestBytes: exchange.head.bytes + exchange.bodyBytesIn,
     responseBytes: exchange.headBytesOut + exchange.bodyBytesOut,
   })
@@ -219,6 +222,7 @@ export function countTunnel(exchange: Exchange, context: ExchangeContext): void 
     ...{ host: exchange.countedHost, route: exchange.decision.route, status: 101 },
     ...{ notFound: false, upstreamError: false, internal: false, closed: false },
     milliseconds: performance.now() - exchange.startedAt,
+    ...{ connectMs: exchange.connectMs, firstByteMs: exchange.firstByteMs, attempts: exchange.endpoints.length },
     requestBytes: exchange.head.bytes,
     responseBytes: exchange.headBytesOut,
   })

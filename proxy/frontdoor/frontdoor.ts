@@ -104,15 +104,15 @@ export class FrontDoor {
       countedHost: serverName => table.tlsHost(serverName),
       unreadable: () => recorder.refusedConnection('client-hello'),
       secured: (tls, peer, host, admitted) => {
-        recorder.tlsHandshake(host)
+        if (peer.tls !== null) recorder.tlsHandshake(host, peer.tls)
         onConnection(tls, peer, admitted)
       },
       left: handshake => {
         this.#handshakes.remove(clientOf(handshake.address), handshake)
         if (!handshake.admitted) this.#turnedAway--
       },
-      ended: (verdict, host) => {
-        if (verdict === 'failure') recorder.tlsFailure(host)
+      ended: (verdict, host, tls) => {
+        if (verdict === 'failure') recorder.tlsFailure(host, tls)
         if (verdict === 'slow') recorder.refusedConnection('handshake-lag')
       },
     }

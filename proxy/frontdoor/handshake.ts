@@ -5,7 +5,7 @@
 import type { Socket } from 'node:net'
 import { TLSSocket, type SecureContext } from 'node:tls'
 import type { Source } from '../arrival/proxy-header.ts'
-import type { Peer } from '../exchange/peer.ts'
+import type { Peer, PeerTls } from '../exchange/peer.ts'
 import { readClientHello, type ClientHello } from './client-hello.ts'
 import type { LoopLag } from './loop-lag.ts'
 import { verdictOf, type TlsEnding } from './certificate-evidence.ts'
@@ -29,7 +29,8 @@ export interface HandshakeOwner {
   secured(tls: TLSSocket, peer: Peer, host: string | null, admitted: boolean): void
   /** No handshake is under way on it any more. Called once. */
   left(handshake: Handshake): void
-  ended(verdict: 'failure' | 'slow' | 'nothing', host: string | null): void
+  /** @param tls what was agreed on; null: the handshake was not finished */
+  ended(verdict: 'failure' | 'slow' | 'nothing', host: string | null, tls: PeerTls | null): void
 }
 
 const HANDSHAKE = 22
@@ -71,7 +72,8 @@ export class Handshake {
   #by: TlsEnding['by'] = 'left'
   /** Since the handshake's end it is the client's turn, however late we are. */
   #lag: number | null = null
-  #resumed = false
+  /** What was agreed on: the peer's, so that it costs nothing more. */
+  #agreed: PeerTls | null = null
   #left = false
 
   constructor(socket: Socket, { address, port }: Source, admitted: boolean, owner: HandshakeOwner) {
@@ -140,7 +142,7 @@ export class Handshake {
       tls = new TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: ['http/1.1'] })
     } catch {
       // A certificate that OpenSSL refuses: the operator checks them, so this is rare, and it is a failure of the host.
-      this.#owner.ended('failure', this.#host)
+      this.#owner.ended('failure', this.#host, null)
       socket.destroy()
       return
     }
@@ -163,10 +165,11 @@ export class Handshake {
       this.#over()
       this.#by = 'ours'
       this.#lag = this.#owner.lag.since(this.#mark)
-      this.#resumed = tls.isSessionReused()
+      const peer = this.#peer(tls, serverName)
+      this.#agreed = peer.tls
       // What fails from now on Node keeps to itself (lib/internal/tls/wrap.js, onerror): the connection would stay until a time limit.
       tls.on('_tlsError', (error: Error) => tls.destroy(error))
-      this.#owner.secured(tls, this.#peer(tls, serverName), this.#host, this.admitted)
+      this.#owner.secured(tls, peer, this.#host, this.admitted)
     })
     tls.on('close', () => this.#closed(tls))
   }
@@ -182,14 +185,14 @@ export class Handshake {
     const verdict = verdictOf(
       {
         secured,
-        resumed: this.#resumed,
+        resumed: this.#agreed?.resumed === true,
         spoken: tls.bytesRead + tls.bytesWritten > 0,
         by: !secured && ending ? 'ours' : this.#by,
         lag: this.#lag ?? lag.since(this.#mark),
       },
       handshakeLag,
     )
-    this.#owner.ended(verdict, this.#host)
+    this.#owner.ended(verdict, this.#host, this.#agreed)
   }
 
   /** The handshake is over, or there is nobody left for one. */

@@ -126,7 +126,8 @@ export class Gateway implements ConnectionOwner {
     recorder.refusedRequest(code)
     recorder.request({
       ...{ host: null, route: null, status, notFound: false, upstreamError: false, internal: false, closed: false },
-      ...{ milliseconds: 0, requestBytes: 0, responseBytes: text.length },
+      ...{ milliseconds: 0, connectMs: null, firstByteMs: null, attempts: 0 },
+      ...{ requestBytes: 0, responseBytes: text.length },
     })
     return text
   }

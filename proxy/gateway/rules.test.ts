@@ -326,7 +326,7 @@ describeOnAll('limits', () => {
       )
       expect(await tls.ended()).toMatch(/^HTTP\/1\.1 429 /)
       await new Promise(resolve => setTimeout(resolve, 50))
-      expect(rig.totals().tls()).toEqual([{ host: 'other', handshakes: 1, failures: 0 }])
+      expect(rig.totals().tls()).toMatchObject([{ host: 'other', handshakes: 1, failures: 0 }])
       first.socket.destroy()
     })
 

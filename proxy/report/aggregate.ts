@@ -3,7 +3,7 @@ import type { HostCounters, ObjectCounters } from '../../protocol/messages.ts'
 import type { ObjectKey } from '../../protocol/objects.ts'
 import type { CounterSource, Counts } from './counter-source.ts'
 import type { CountsDelta } from './counts.ts'
-import { CLASSES, CLOSED, INTERNAL, REQUESTS, STATUS, WIDTH, readRow } from './columns.ts'
+import { CLASSES, CLOSED, INTERNAL, REPORT_WIDTH, REQUESTS, STATUS, WIDTH, readRow } from './columns.ts'
 import { Rows } from './rows.ts'
 
 export interface AggregateParts {
@@ -28,7 +28,7 @@ interface ObjectSum {
 /** Counts for reports, since the last take. */
 export class ReportCounts implements CounterSource {
   readonly #parts: AggregateParts
-  #rows = new Rows(WIDTH)
+  #rows = new Rows(REPORT_WIDTH)
   #hosts = new Map<string, number>()
   #tls = new Map<string, { handshakes: number; failures: number }>()
   /** Of the revision that was seen last. */
@@ -41,7 +41,9 @@ export class ReportCounts implements CounterSource {
   add(delta: CountsDelta): void {
     const { names, figures } = delta.requests
     names.forEach((name, i) => {
-      if (name.host !== null && this.#parts.reports(name.host)) this.#rows.addRow(this.#rowOf(name.host), figures, i)
+      if (name.host !== null && this.#parts.reports(name.host)) {
+        this.#rows.addRow(this.#rowOf(name.host), figures, i, WIDTH)
+      }
       if (name.object !== null && name.governed) this.#addToObject(name.object, name.revision, figures, i)
     })
     for (const { host, handshakes, failures } of delta.tls) {
@@ -64,7 +66,7 @@ export class ReportCounts implements CounterSource {
       const { revision, requests, status, closed } = ofRevision(last, this.#parts.revision(key)) ?? last
       objects[key] = { revision, requests, status, closed }
     }
-    this.#rows = new Rows(WIDTH)
+    this.#rows = new Rows(REPORT_WIDTH)
     this.#hosts = new Map()
     this.#tls = new Map()
     this.#objects = new Map()

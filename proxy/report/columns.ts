@@ -1,4 +1,4 @@
-/** What a row of figures of requests consists of (rows.ts): a dozen counters and a histogram. */
+/** What a row of figures of requests consists of (rows.ts): counters and histograms. What reports need of it comes first. */
 import { LATENCY_BUCKETS_MS } from '../../protocol/messages.ts'
 import type { RequestCounts } from './counts.ts'
 
@@ -17,12 +17,35 @@ export const LATENCY_SUM = RESPONSE_BYTES + 1
 /** One per LATENCY_BUCKETS_MS and one for slower. Not cumulative. */
 export const LATENCY = LATENCY_SUM + 1
 export const BUCKETS = LATENCY_BUCKETS_MS.length + 1
-export const WIDTH = LATENCY + BUCKETS
+/** Columns of reports: they keep rows of nearly every host, and none of what follows. */
+export const REPORT_WIDTH = LATENCY + BUCKETS
+
+/** Endpoints beyond the first that a request was sent to, or tried to be. */
+export const RETRIES = REPORT_WIDTH
+/** Upper bounds of what follows, in milliseconds: half a decade each, from a connection within a rack to a slow answer. */
+export const UPSTREAM_BUCKETS_MS = [1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000] as const
+const UPSTREAM_BUCKETS = UPSTREAM_BUCKETS_MS.length + 1
+/** Milliseconds, of requests that a backend answered. */
+export const FIRST_BYTE_SUM = RETRIES + 1
+export const FIRST_BYTE = FIRST_BYTE_SUM + 1
+/** Milliseconds, of requests that a connection was opened for. */
+export const CONNECT_SUM = FIRST_BYTE + UPSTREAM_BUCKETS
+export const CONNECT = CONNECT_SUM + 1
+export const WIDTH = CONNECT + UPSTREAM_BUCKETS
+
+/** Which bucket of FIRST_BYTE and CONNECT a time (milliseconds) falls into. */
+export function upstreamBucketOf(milliseconds: number): number {
+  return bucketIn(UPSTREAM_BUCKETS_MS, milliseconds)
+}
 
 /** Which bucket of the histogram a time (milliseconds) falls into. */
 export function bucketOf(milliseconds: number): number {
+  return bucketIn(LATENCY_BUCKETS_MS, milliseconds)
+}
+
+function bucketIn(bounds: readonly number[], milliseconds: number): number {
   let bucket = 0
-  while (bucket < LATENCY_BUCKETS_MS.length && milliseconds > (LATENCY_BUCKETS_MS[bucket] ?? 0)) bucket++
+  while (bucket < bounds.length && milliseconds > (bounds[bucket] ?? 0)) bucket++
   return bucket
 }
 

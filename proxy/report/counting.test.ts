@@ -74,7 +74,7 @@ describe('counting across changes of the table', () => {
               internal: false,
               closed: false,
             },
-            ...{ milliseconds: 1, requestBytes: 1, responseBytes: 2 },
+            ...{ milliseconds: 1, connectMs: null, firstByteMs: null, attempts: 1, requestBytes: 1, responseBytes: 2 },
           })
           add(expected, `${name} ${route?.object} ${route?.revision ?? ''}`, 1)
         }
@@ -141,7 +141,7 @@ describe('counting across changes of the table', () => {
 describe('Recorder', () => {
   const request = (host: string, route: Route) => ({
     ...{ host, route, status: 200, notFound: false, upstreamError: false, internal: false, closed: false },
-    ...{ milliseconds: 1, requestBytes: 0, responseBytes: 0 },
+    ...{ milliseconds: 1, connectMs: null, firstByteMs: null, attempts: 1, requestBytes: 0, responseBytes: 0 },
   })
 
   it('starts from nothing after each flush, however many hosts there were', () => {

@@ -1,5 +1,6 @@
 /** Counts as they go from a worker to the main thread: plain data, differences since the last flush. */
 import type { ObjectKey, Revision } from '../../protocol/objects.ts'
+import type { PeerTls } from '../exchange/peer.ts'
 
 /** Figures of a row (columns.ts) as an object. */
 export interface RequestCounts {
@@ -28,17 +29,35 @@ export interface RowName {
   readonly governed: boolean
 }
 
+/** More than any status code. */
+export const CODES_OF_ROW = 1_024
+
 /** Named rows. The buffer of the figures may be handed over instead of copied. */
 export interface NamedRows {
   readonly names: readonly RowName[]
   /** In the order of the names, see columns.ts. */
   readonly figures: Float64Array<ArrayBuffer>
+  /** [row * CODES_OF_ROW + status code, how many]; what is missing of a row's requests is 200. */
+  readonly codes: readonly (readonly [key: number, count: number])[]
 }
 
-export interface TlsCounts {
-  readonly host: string | null
+export interface HandshakeCounts {
   handshakes: number
   failures: number
+}
+
+export interface TlsCounts extends HandshakeCounts {
+  readonly host: string | null
+  /** By what was agreed on, as `kindOf` has it. */
+  readonly kinds: Map<string, HandshakeCounts>
+}
+
+/** What client and proxy agreed on. */
+export type TlsSession = Pick<PeerTls, 'version' | 'cipher' | 'resumed'>
+
+/** One text for all alike. @param session null: it did not come to that */
+export function kindOf(session: TlsSession | null): string {
+  return session === null ? 'none none false' : `${session.version} ${session.cipher} ${session.resumed}`
 }
 
 /** Requests that went to a backend, by their way through the proxy. */

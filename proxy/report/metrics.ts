@@ -9,6 +9,10 @@ import type { SocketIoName } from '../io/contract.ts'
 import type { WorkerState } from '../workers/fleet.ts'
 import {
   CLOSED,
+  CONNECT,
+  CONNECT_SUM,
+  FIRST_BYTE,
+  FIRST_BYTE_SUM,
   INTERNAL,
   LATENCY,
   LATENCY_SUM,
@@ -16,11 +20,13 @@ import {
   REQUESTS,
   REQUEST_BYTES,
   RESPONSE_BYTES,
+  RETRIES as REQUEST_RETRIES,
   STATUS,
+  UPSTREAM_BUCKETS_MS,
   UPSTREAM_ERRORS,
 } from './columns.ts'
 import { escapeLabel, type Series } from './series.ts'
-import type { TotalCounts } from './totals.ts'
+import type { HostSeries, TotalCounts } from './totals.ts'
 import type { UpstreamTotals } from './upstream-totals.ts'
 import {
   CONNECTS,
@@ -103,13 +109,13 @@ export function createMetrics(source: MetricsSource): Metrics {
   }
 }
 
-type Write = (series: Series) => string
+type Write<S extends Series> = (series: S) => string
 
 /** Head and lines of a family, a portion of its series at a time. */
-function* familyOf(
-  all: readonly Series[],
+function* familyOf<S extends Series>(
+  all: readonly S[],
   { name, type, help }: { readonly name: string; readonly type: string; readonly help: string },
-  write: Write,
+  write: Write<S>,
 ): Generator<string, void> {
   yield `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`
   for (let from = 0; from < all.length; from += PORTION) {
@@ -127,10 +133,10 @@ function lineOf(name: string, series: Series, column: number): string {
   return value === 0 ? '' : `${name}{${series.labels}} ${value}\n`
 }
 
-/** Families of metrics, one after the other as the format wants it. What is 0 is left out, except of histograms. */
+/** Families of metrics, one after the other as the format wants it. What is 0 is left out; of a histogram nothing, once it has anything. */
 function* hostMetrics(totals: TotalCounts): Generator<string, void> {
   const all = totals.series()
-  const family = (name: string, type: string, help: string, write: Write): Generator<string, void> =>
+  const family = (name: string, type: string, help: string, write: Write<HostSeries>): Generator<string, void> =>
     familyOf(all, { name, type, help }, write)
   const counter = (name: string, help: string, column: number): Generator<string, void> =>
     family(name, 'counter', help, series => lineOf(name, series, column))
@@ -151,6 +157,17 @@ function* hostMetrics(totals: TotalCounts): Generator<string, void> {
         return count === 0 ? '' : `sluice_requests_total{${series.labels},status="${status}"} ${count}\n`
       }).join(''),
   )
+  yield* family(
+    'sluice_responses_total',
+    'counter',
+    'The same requests by status code; beyond some thirty codes of a host and Ingress by class.',
+    series =>
+      series
+        .codes()
+        .map(([code, count]) => `sluice_responses_total{${series.labels},code="${code}"} ${count}\n`)
+        .join(''),
+  )
+  yield* counter('sluice_retries_total', 'Endpoints that requests were tried at beyond the first.', REQUEST_RETRIES)
   yield* counter('sluice_not_found_total', 'Requests answered 404 because no route matched.', NOT_FOUND)
   yield* counter(
     'sluice_upstream_errors_total',
@@ -161,7 +178,19 @@ function* hostMetrics(totals: TotalCounts): Generator<string, void> {
     'sluice_request_duration_seconds',
     'histogram',
     'From the head of a request to the last byte of its answer.',
-    durations,
+    series => histogram('sluice_request_duration_seconds', series, LATENCY, LATENCY_SUM, DURATION_BOUNDS),
+  )
+  yield* family(
+    'sluice_upstream_first_byte_seconds',
+    'histogram',
+    'From the head of a request to the head of the answer of its backend; requests that one answered.',
+    series => histogram('sluice_upstream_first_byte_seconds', series, FIRST_BYTE, FIRST_BYTE_SUM, UPSTREAM_BOUNDS),
+  )
+  yield* family(
+    'sluice_upstream_connect_seconds',
+    'histogram',
+    'Time to open a connection to a backend; requests that one was opened for.',
+    series => histogram('sluice_upstream_connect_seconds', series, CONNECT, CONNECT_SUM, UPSTREAM_BOUNDS),
   )
   yield* summary('sluice_request_size_bytes', 'Size of requests, head and body.', REQUEST_BYTES)
   yield* summary('sluice_response_size_bytes', 'Size of answers, head and body.', RESPONSE_BYTES)
@@ -261,10 +290,10 @@ function eventMetrics({ events, defects, connectFailures, carried }: TotalCounts
 function* tlsMetrics(totals: TotalCounts): Generator<string, void> {
   const all = totals.tls()
   for (const [name, help, of] of [
-    ['sluice_tls_handshakes_total', 'TLS handshakes finished, by host.', 'handshakes'],
+    ['sluice_tls_handshakes_total', 'TLS handshakes finished, by host and what was agreed on.', 'handshakes'],
     [
       'sluice_tls_failures_total',
-      'TLS handshakes not finished, and connections closed by the client after it without a request, by host.',
+      'TLS handshakes not finished, and connections closed by the client after it without a request; `none`: it did not come to an agreement.',
       'failures',
     ],
   ] as const) {
@@ -272,25 +301,33 @@ function* tlsMetrics(totals: TotalCounts): Generator<string, void> {
     for (let from = 0; from < all.length; from += PORTION) {
       yield all
         .slice(from, from + PORTION)
-        .map(series => `${name}{host="${escapeLabel(series.host)}"} ${series[of]}\n`)
+        .map(series => (series[of] === 0 ? '' : `${name}{${series.labels}} ${series[of]}\n`))
         .join('')
     }
   }
 }
 
-const DURATION_BOUNDS = [...LATENCY_BUCKETS_MS.map(bound => String(bound / 1_000)), '+Inf']
+const boundsOf = (milliseconds: readonly number[]): readonly string[] => [
+  ...milliseconds.map(bound => String(bound / 1_000)),
+  '+Inf',
+]
+const DURATION_BOUNDS = boundsOf(LATENCY_BUCKETS_MS)
+const UPSTREAM_BOUNDS = boundsOf(UPSTREAM_BUCKETS_MS)
 
-/** Prometheus counts in seconds, and a bucket holds what is in those below it. */
-function durations(series: Series): string {
+/**
+ * Prometheus counts in seconds, and a bucket holds what is in those below it.
+ * @returns nothing where nothing was observed
+ */
+function histogram(name: string, series: Series, first: number, sum: number, bounds: readonly string[]): string {
   const { labels } = series
   let total = 0
   let text = ''
-  DURATION_BOUNDS.forEach((bound, i) => {
-    total += series.at(LATENCY + i)
-    text += `sluice_request_duration_seconds_bucket{${labels},le="${bound}"} ${total}\n`
+  bounds.forEach((bound, i) => {
+    total += series.at(first + i)
+    text += `${name}_bucket{${labels},le="${bound}"} ${total}\n`
   })
-  text += `sluice_request_duration_seconds_sum{${labels}} ${series.at(LATENCY_SUM) / 1_000}\n`
-  return `${text}sluice_request_duration_seconds_count{${labels}} ${total}\n`
+  if (total === 0) return ''
+  return `${text}${name}_sum{${labels}} ${series.at(sum) / 1_000}\n${name}_count{${labels}} ${total}\n`
 }
 
 function stateMetrics(registry: Registry, source: MetricsSource): void {
@@ -340,29 +377,41 @@ function stateMetrics(registry: Registry, source: MetricsSource): void {
     () => source.logDropped().access,
   )
   counter('sluice_log_dropped_total', 'The same of the own lines of the process.', () => source.logDropped().own)
-  const worker = { labelNames: ['worker'] as const, registers: [registry] }
-  const heap = new Gauge({
-    name: 'sluice_worker_heap_bytes',
-    help: 'Heap that a worker uses.',
-    ...worker,
-    registers: [],
-  })
+  const ofWorker = (name: string, help: string, more: readonly string[] = []): Gauge =>
+    new Gauge({ name, help, labelNames: ['worker', ...more], registers: [] })
+  const connections = ofWorker(
+    'sluice_connections_open',
+    'Connections of clients, over TLS once the handshake is over.',
+    ['protocol'],
+  )
+  const inFlight = ofWorker('sluice_requests_in_flight', 'Requests under way.')
+  const tunnels = ofWorker(
+    'sluice_tunnels_open',
+    'Tunnels of WebSockets and other upgrades; their connections are among those that are open.',
+  )
+  const heap = ofWorker('sluice_worker_heap_bytes', 'Heap that a worker uses.')
+  const filled = [heap, connections, inFlight, tunnels]
   new Gauge({
     name: 'sluice_worker_event_loop_lag_seconds',
     help: 'The longest lag of the event loop of a worker since the last scrape; one that hangs: for how long by now.',
-    ...worker,
-    // Asked once for both: the lag is gone then.
+    ...{ labelNames: ['worker'], registers: [registry] },
+    // Asked once for all: the lag is gone then.
     collect() {
       this.reset()
-      heap.reset()
-      for (const { number, lagSeconds, heapBytes } of source.workerStates()) {
-        this.set({ worker: String(number) }, lagSeconds)
-        heap.set({ worker: String(number) }, heapBytes)
+      for (const gauge of filled) gauge.reset()
+      for (const { number, lagSeconds, heapBytes, open } of source.workerStates()) {
+        const worker = String(number)
+        this.set({ worker }, lagSeconds)
+        heap.set({ worker }, heapBytes)
+        connections.set({ worker, protocol: 'http' }, open.http)
+        connections.set({ worker, protocol: 'https' }, open.https)
+        inFlight.set({ worker }, open.requests)
+        tunnels.set({ worker }, open.tunnels)
       }
     },
   })
-  // After the one that fills it.
-  registry.registerMetric(heap)
+  // After the one that fills them.
+  for (const gauge of filled) registry.registerMetric(gauge)
   gauge('sluice_table_ingresses', 'Ingresses in the table.', () => source.table().ingresses)
   gauge('sluice_table_hosts', 'Hosts in the table.', () => source.table().hosts)
   gauge('sluice_table_certificates', 'Certificates in the table.', () => source.table().certificates)

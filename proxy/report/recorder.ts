@@ -3,9 +3,21 @@
  * array by its number, so that counting makes no garbage and looks nothing up.
  */
 import type { Route } from '../table/contract.ts'
-import type { Carried, CountsDelta, RowName, TlsCounts } from './counts.ts'
+import {
+  CODES_OF_ROW,
+  kindOf,
+  type Carried,
+  type CountsDelta,
+  type RowName,
+  type TlsCounts,
+  type TlsSession,
+} from './counts.ts'
 import {
   CLOSED,
+  CONNECT,
+  CONNECT_SUM,
+  FIRST_BYTE,
+  FIRST_BYTE_SUM,
   INTERNAL,
   LATENCY,
   LATENCY_SUM,
@@ -13,10 +25,12 @@ import {
   REQUESTS,
   REQUEST_BYTES,
   RESPONSE_BYTES,
+  RETRIES,
   STATUS,
   UPSTREAM_ERRORS,
   WIDTH,
   bucketOf,
+  upstreamBucketOf,
 } from './columns.ts'
 import { Rows } from './rows.ts'
 
@@ -34,6 +48,12 @@ export interface FinishedRequest {
   /** Answered 503 because the path is closed: counted apart, too. */
   readonly closed: boolean
   readonly milliseconds: number
+  /** Until the connection to the backend was open; null: one was there already, or none came. */
+  readonly connectMs: number | null
+  /** From the beginning to the head of the backend's answer; null: there was none. */
+  readonly firstByteMs: number | null
+  /** Endpoints that were tried; 0: none. */
+  readonly attempts: number
   readonly requestBytes: number
   readonly responseBytes: number
 }
@@ -44,13 +64,15 @@ export class Recorder {
   readonly #rows = new Rows(WIDTH)
   /** Whose row it is. */
   #names: RowName[] = []
+  /** By row and status code, but for 200. */
+  #codes = new Map<number, number>()
   /** By the number of a route: its row and 1; 0: none. */
   #rowOf = new Uint32Array(FEWEST_ROUTES)
   /** Numbers of routes with a row. */
   #routes: number[] = []
   /** Rows of what has no number of its own: no route, the route of another host, a number that was given anew. */
   #others = new Map<string, number>()
-  #tls = new Map<string | null, TlsCounts>()
+  #tlsCounts = new Map<string | null, TlsCounts>()
   #connectFailures = 0
   #defects = 0
   #carried = { relay: 0, full: 0 }
@@ -62,6 +84,7 @@ export class Recorder {
     const rows = this.#rows
     rows.add(row, REQUESTS, 1)
     rows.add(row, STATUS + classOf(finished.status), 1)
+    if (finished.status !== 200) this.#code(row, finished.status)
     if (finished.internal) rows.add(row, INTERNAL, 1)
     if (finished.closed) rows.add(row, CLOSED, 1)
     if (finished.notFound) rows.add(row, NOT_FOUND, 1)
@@ -71,8 +94,24 @@ export class Recorder {
       rows.add(row, LATENCY + bucketOf(finished.milliseconds), 1)
       rows.add(row, LATENCY_SUM, finished.milliseconds)
     }
+    const { firstByteMs, connectMs, attempts } = finished
+    if (firstByteMs !== null) {
+      rows.add(row, FIRST_BYTE + upstreamBucketOf(firstByteMs), 1)
+      rows.add(row, FIRST_BYTE_SUM, firstByteMs)
+    }
+    if (connectMs !== null) {
+      rows.add(row, CONNECT + upstreamBucketOf(connectMs), 1)
+      rows.add(row, CONNECT_SUM, connectMs)
+    }
+    if (attempts > 1) rows.add(row, RETRIES, attempts - 1)
     rows.add(row, REQUEST_BYTES, finished.requestBytes)
     rows.add(row, RESPONSE_BYTES, finished.responseBytes)
+  }
+
+  /** Whatever is not counted here is 200: nearly all of it, and it costs nothing. */
+  #code(row: number, status: number): void {
+    const key = row * CODES_OF_ROW + status
+    this.#codes.set(key, (this.#codes.get(key) ?? 0) + 1)
   }
 
   /** A request goes to a backend, this way. */
@@ -80,12 +119,13 @@ export class Recorder {
     this.#carried[path]++
   }
 
-  tlsHandshake(host: string | null): void {
-    this.#tlsOf(host).handshakes++
+  tlsHandshake(host: string | null, session: TlsSession): void {
+    this.#tls(host, session, 'handshakes')
   }
 
-  tlsFailure(host: string | null): void {
-    this.#tlsOf(host).failures++
+  /** @param session null: the handshake was not finished */
+  tlsFailure(host: string | null, session: TlsSession | null): void {
+    this.#tls(host, session, 'failures')
   }
 
   connectFailure(): void {
@@ -133,10 +173,10 @@ export class Recorder {
   flush(): CountsDelta | null {
     const carried = this.#carried
     const rest = this.#connectFailures + this.#defects + this.#events.size + carried.relay + carried.full
-    if (this.#names.length === 0 && this.#tls.size === 0 && rest === 0) return null
+    if (this.#names.length === 0 && this.#tlsCounts.size === 0 && rest === 0) return null
     const delta = {
-      requests: { names: this.#names, figures: this.#rows.drain() },
-      tls: [...this.#tls.values()],
+      requests: { names: this.#names, figures: this.#rows.drain(), codes: [...this.#codes] },
+      tls: [...this.#tlsCounts.values()],
       connectFailures: this.#connectFailures,
       defects: this.#defects,
       carried,
@@ -145,8 +185,9 @@ export class Recorder {
     for (const id of this.#routes) this.#rowOf[id] = 0
     this.#routes = []
     this.#names = []
+    this.#codes = new Map()
     this.#others = new Map()
-    this.#tls = new Map()
+    this.#tlsCounts = new Map()
     this.#connectFailures = 0
     this.#defects = 0
     this.#carried = { relay: 0, full: 0 }
@@ -190,10 +231,14 @@ export class Recorder {
     return this.#rows.take()
   }
 
-  #tlsOf(host: string | null): TlsCounts {
-    const found = this.#tls.get(host) ?? { host, handshakes: 0, failures: 0 }
-    this.#tls.set(host, found)
-    return found
+  #tls(host: string | null, session: TlsSession | null, what: 'handshakes' | 'failures'): void {
+    const counts: TlsCounts = this.#tlsCounts.get(host) ?? { host, handshakes: 0, failures: 0, kinds: new Map() }
+    this.#tlsCounts.set(host, counts)
+    counts[what]++
+    const kind = kindOf(session)
+    const ofKind = counts.kinds.get(kind) ?? { handshakes: 0, failures: 0 }
+    counts.kinds.set(kind, ofKind)
+    ofKind[what]++
   }
 }
 

@@ -10,6 +10,8 @@ import { readRow } from './columns.ts'
 import { UpstreamTotals } from './upstream-totals.ts'
 import { TotalCounts } from './totals.ts'
 
+const SESSION = { version: 'TLSv1.3', cipher: 'TLS_AES_128_GCM_SHA256', resumed: false }
+
 const route = (more: Partial<Route> = {}): Route => ({
   ...{ host: 'a.example', type: 'Prefix', path: '/', cluster: null, policy: OPEN, split: null, id: 0 },
   ...{ object: 'Ingress/ns/web', revision: 'r1', governed: true, ...more },
@@ -25,7 +27,7 @@ const finished = (more: Partial<FinishedRequest> = {}): FinishedRequest => ({
     internal: false,
     closed: false,
   },
-  ...{ milliseconds: 3, requestBytes: 50, responseBytes: 5_000, ...more },
+  ...{ milliseconds: 3, connectMs: null, firstByteMs: 2, attempts: 1, requestBytes: 50, responseBytes: 5_000, ...more },
 })
 
 /** What was handed over, row by row. */
@@ -82,8 +84,8 @@ describe('ReportCounts', () => {
     for (const requests of [3, 4]) {
       const recorder = new Recorder()
       for (let i = 0; i < requests; i++) recorder.request(finished({ milliseconds: i }))
-      recorder.tlsHandshake('a.example')
-      recorder.tlsFailure('a.example')
+      recorder.tlsHandshake('a.example', SESSION)
+      recorder.tlsFailure('a.example', null)
       counts.add(recorder.flush()!)
     }
     const { hosts, objects } = await counts.take()
@@ -143,8 +145,8 @@ describe('ReportCounts', () => {
   it('leaves out hosts that nobody watches and objects that are not governed', async () => {
     const recorder = new Recorder()
     recorder.request(finished({ route: route({ governed: false }) }))
-    recorder.tlsFailure('a.example')
-    recorder.tlsFailure(null)
+    recorder.tlsFailure('a.example', null)
+    recorder.tlsFailure(null, null)
     const counts = reportCounts('r1', false)
     counts.add(recorder.flush()!)
     expect(await counts.take()).toEqual({ hosts: {}, objects: {} })
@@ -169,7 +171,9 @@ function metricsOf(
     },
     ...{ table: () => ({ ingresses: 0, hosts: 0, certificates: 0, services: 0, memoryBytes: 0 }) },
     logDropped: () => ({ access: 7, own: 1 }),
-    workerStates: () => [{ number: 3, lagSeconds: 0.5, heapBytes: 1_024 }],
+    workerStates: () => [
+      { number: 3, lagSeconds: 0.5, heapBytes: 1_024, open: { http: 5, https: 6, requests: 2, tunnels: 1 } },
+    ],
     ticketsOfFleet: () => true,
     probes: () => ({ ok: 5, failed: 2 }),
     stream: () => ({ stateHash: '', source: 'none', connected: true, refusals: 2, diskError: null, diskRefused: 1 }),
@@ -210,8 +214,8 @@ describe('metrics', () => {
     const recorder = new Recorder()
     recorder.request(finished())
     recorder.request(finished({ host: null, route: null, status: 404, notFound: true }))
-    recorder.tlsFailure('a.example')
-    recorder.tlsFailure(null)
+    recorder.tlsFailure('a.example', null)
+    recorder.tlsFailure(null, null)
     totals.add(recorder.flush()!)
     const metrics = metricsOf(totals)
     const hosts = async (): Promise<string[]> => {
@@ -219,7 +223,9 @@ describe('metrics', () => {
       return [...new Set([...text.matchAll(/^sluice_.*host="([^"]*)"/gm)].map(match => match[1] ?? ''))].sort()
     }
     expect(await hosts()).toEqual(['a.example', 'other'])
-    expect(await textOf(metrics)).toContain('sluice_tls_failures_total{host="other"} 1')
+    expect(await textOf(metrics)).toContain(
+      'sluice_tls_failures_total{host="other",version="none",cipher="none",resumed="false"} 1',
+    )
     known.delete('Ingress/ns/web')
     expect(await textOf(metrics)).not.toContain('ingress="ns/web"')
     known.delete('a.example')
@@ -278,6 +284,10 @@ describe('metrics', () => {
     expect(text).toContain('\nsluice_probes_total{result="ok"} 5\nsluice_probes_total{result="failed"} 2\n')
     expect(text).toContain('\nsluice_worker_event_loop_lag_seconds{worker="3"} 0.5\n')
     expect(text).toContain('\nsluice_worker_heap_bytes{worker="3"} 1024\n')
+    expect(text).toContain('\nsluice_connections_open{worker="3",protocol="http"} 5\n')
+    expect(text).toContain('\nsluice_connections_open{worker="3",protocol="https"} 6\n')
+    expect(text).toContain('\nsluice_requests_in_flight{worker="3"} 2\n')
+    expect(text).toContain('\nsluice_tunnels_open{worker="3"} 1\n')
     expect(text).toContain('# TYPE sluice_request_duration_seconds histogram')
     const bucket = (le: string): RegExp =>
       new RegExp(`sluice_request_duration_seconds_bucket\\{[^}]*host="a.example"[^}]*le="${le}"[^}]*\\} (\\d+)`)
@@ -287,6 +297,66 @@ describe('metrics', () => {
     expect(text).toContain('# TYPE sluice_response_size_bytes summary')
     expect(text).toContain('sluice_response_size_bytes_sum{host="a.example",ingress="ns/web"} 20000\n')
     expect(text).toContain('sluice_response_size_bytes_count{host="a.example",ingress="ns/web"} 4\n')
+  })
+
+  it('tell codes by themselves, and beyond thirty by their class', async () => {
+    const totals = new TotalCounts(() => true)
+    const recorder = new Recorder()
+    for (const status of [200, 204, 204, 299, 418, 499, 599]) recorder.request(finished({ status }))
+    totals.add(recorder.flush()!)
+    const text = await textOf(metricsOf(totals))
+    const codes = [...text.matchAll(/^sluice_responses_total\{.*code="(.*)"\} (\d+)$/gm)]
+    expect(codes.map(([, code, count]) => `${code} ${count}`)).toEqual([
+      ...['200 1', '204 2', '299 1', '418 1', '499 1', '599 1'],
+    ])
+    for (let status = 400; status < 460; status++) recorder.request(finished({ status }))
+    totals.add(recorder.flush()!)
+    const more = (await textOf(metricsOf(totals))).match(/^sluice_responses_total\{.*code="\d+"\}/gm)
+    expect(more).toHaveLength(31)
+    expect(await textOf(metricsOf(totals))).toMatch(/^sluice_responses_total\{.*code="4xx"\} 34$/m)
+  })
+
+  it('tell when a backend was connected to, when it answered, and how often it was tried anew', async () => {
+    const totals = new TotalCounts(() => true)
+    const recorder = new Recorder()
+    recorder.request(finished({ connectMs: 3, firstByteMs: 40, attempts: 3 }))
+    recorder.request(finished({ connectMs: null, firstByteMs: null, attempts: 1 }))
+    recorder.request(finished({ connectMs: null, firstByteMs: null, attempts: 0 }))
+    recorder.request(finished({ host: 'b.example', firstByteMs: null }))
+    totals.add(recorder.flush()!)
+    const text = await textOf(metricsOf(totals))
+    const at = 'host="a.example",ingress="ns/web"'
+    for (const line of [
+      `sluice_upstream_connect_seconds_bucket{${at},le="0.001"} 0`,
+      `sluice_upstream_connect_seconds_bucket{${at},le="0.003"} 1`,
+      `sluice_upstream_connect_seconds_sum{${at}} 0.003`,
+      `sluice_upstream_first_byte_seconds_bucket{${at},le="0.03"} 0`,
+      `sluice_upstream_first_byte_seconds_bucket{${at},le="0.1"} 1`,
+      `sluice_upstream_first_byte_seconds_sum{${at}} 0.04`,
+      `sluice_upstream_first_byte_seconds_count{${at}} 1`,
+      `sluice_retries_total{${at}} 2`,
+    ])
+      expect(text).toContain(`\n${line}\n`)
+    // Nothing was observed there.
+    expect(text).not.toMatch(/sluice_upstream_\w+\{host="b\.example"/)
+  })
+
+  it('tell of TLS by what was agreed on; beyond eight of a host the cipher is one', async () => {
+    const totals = new TotalCounts(() => true)
+    const recorder = new Recorder()
+    for (let i = 0; i < 20; i++) recorder.tlsHandshake('a.example', { ...SESSION, cipher: `C${i}` })
+    recorder.tlsFailure('a.example', { ...SESSION, cipher: 'C19', resumed: true })
+    recorder.tlsHandshake('b.example', { ...SESSION, cipher: 'C19' })
+    totals.add(recorder.flush()!)
+    const text = await textOf(metricsOf(totals))
+    expect(text.match(/^sluice_tls_handshakes_total\{host="a\.example".*$/gm)).toHaveLength(9)
+    for (const line of [
+      'sluice_tls_handshakes_total{host="a.example",version="TLSv1.3",cipher="C7",resumed="false"} 1',
+      'sluice_tls_handshakes_total{host="a.example",version="TLSv1.3",cipher="other",resumed="false"} 12',
+      'sluice_tls_failures_total{host="a.example",version="TLSv1.3",cipher="other",resumed="true"} 1',
+      'sluice_tls_handshakes_total{host="b.example",version="TLSv1.3",cipher="C19",resumed="false"} 1',
+    ])
+      expect(text).toContain(`\n${line}\n`)
   })
 
   it('tell of Services and endpoints what there is to tell', async () => {
@@ -362,10 +432,10 @@ describe('TotalCounts', () => {
     visit(totals, ['a', 'c'])
     expect(requestsOf(totals)).toEqual({ other: 3, 'a ns/a': 2, 'b ns/b': 1 })
     const recorder = new Recorder()
-    recorder.tlsFailure('a')
-    recorder.tlsFailure('c')
+    recorder.tlsFailure('a', null)
+    recorder.tlsFailure('c', null)
     totals.add(recorder.flush()!)
-    expect(totals.tls()).toEqual([
+    expect(totals.tls()).toMatchObject([
       { host: 'other', handshakes: 0, failures: 1 },
       { host: 'a', handshakes: 0, failures: 1 },
     ])

@@ -53,11 +53,11 @@ export class Rows {
     piece[at] = (piece[at] ?? 0) + value
   }
 
-  /** Adds a whole row of other figures. */
-  addRow(row: number, figures: Float64Array, from: number): void {
+  /** Adds a whole row of other figures. @param width of their rows: of wider ones the first columns are taken */
+  addRow(row: number, figures: Float64Array, from: number, width = this.#width): void {
     const piece = this.#piece(row)
     const into = (row % PIECE_ROWS) * this.#width
-    const base = from * this.#width
+    const base = from * width
     for (let i = 0; i < this.#width; i++) piece[into + i] = (piece[into + i] ?? 0) + (figures[base + i] ?? 0)
   }
 

@@ -6,16 +6,22 @@
 import { parseObjectKey } from '../../protocol/ids.ts'
 import type { ObjectKey } from '../../protocol/objects.ts'
 import { Busiest } from './busiest.ts'
-import type { Carried, CountsDelta, RequestCounts } from './counts.ts'
-import { REQUESTS, WIDTH, readRow } from './columns.ts'
+import { CODES_OF_ROW, type Carried, type CountsDelta, type HandshakeCounts, type RequestCounts } from './counts.ts'
+import { CLASSES, REQUESTS, WIDTH, readRow } from './columns.ts'
 import { Rows } from './rows.ts'
 import { OTHER, Series, escapeLabel } from './series.ts'
+
+/** Status codes, beside 200, that one series tells by themselves: backends may answer any of 500. */
+const CODES_PER_SERIES = 30
 
 /** One host and Ingress. */
 export class HostSeries extends Series {
   readonly host: string
   /** `namespace/name`; empty: no Ingress answered; `other`: one of those that are too many. */
   readonly ingress: string
+  readonly #codes = new Map<number, number>()
+  /** By class. */
+  readonly #moreCodes = Array.from({ length: CLASSES }, () => 0)
 
   constructor(rows: Rows, host: string, ingress: string) {
     super(rows, `host="${escapeLabel(host)}",ingress="${escapeLabel(ingress)}"`)
@@ -23,15 +29,31 @@ export class HostSeries extends Series {
     this.ingress = ingress
   }
 
+  /** Status codes but 200, that one booked with its requests. @param code beyond CODES_PER_SERIES it is told by its class */
+  addCode(code: number, count: number): void {
+    if (this.#codes.has(code) || this.#codes.size < CODES_PER_SERIES) {
+      this.#codes.set(code, (this.#codes.get(code) ?? 0) + count)
+    } else this.#moreCodes[Math.floor(code / 100) - 1] = (this.#moreCodes[Math.floor(code / 100) - 1] ?? 0) + count
+  }
+
+  /** Requests by status code, and by class what is beyond CODES_PER_SERIES; none that is 0. */
+  codes(): readonly (readonly [code: string, count: number])[] {
+    const more = this.#moreCodes.map((count, i) => [`${i + 1}xx`, count] as const)
+    const others = [...this.#codes].sort(([a], [b]) => a - b).map(([code, count]) => [String(code), count] as const)
+    const told = [...others, ...more].reduce((sum, [, count]) => sum + count, 0)
+    return [['200', this.at(REQUESTS) - told] as const, ...others, ...more].filter(([, count]) => count > 0)
+  }
+
   get counts(): RequestCounts {
     return readRow(this.read(), 0)
   }
 }
 
-export interface TlsSeries {
+/** Of one host, and what its clients agreed on with us. */
+export interface TlsSeries extends HandshakeCounts {
   readonly host: string
-  handshakes: number
-  failures: number
+  /** As the text format wants them. */
+  readonly labels: string
 }
 
 export interface TotalOptions {
@@ -42,12 +64,17 @@ export interface TotalOptions {
 }
 
 interface Listed {
-  readonly tls: TlsSeries
+  readonly host: string
+  /** By kindOf. */
+  readonly tls: Map<string, TlsSeries>
   /** By object, NO_INGRESS or OTHER. */
   readonly series: Map<string, HostSeries>
 }
 
 const NO_INGRESS = ''
+
+/** Of a host, by version, cipher and resumption: clients choose among some forty ciphers, and honest ones use three. Beyond: `other`. */
+const TLS_KINDS_PER_HOST = 8
 
 /** Series with an Ingress, for each host that may be listed: hosts that hundreds of Ingresses share are rare, and no reason to write them all. */
 const SERIES_PER_HOST = 2
@@ -103,15 +130,21 @@ export class TotalCounts {
     const { relay, full } = this.#carried
     this.#carried = { relay: relay + delta.carried.relay, full: full + delta.carried.full }
     for (const [id, count] of delta.events) this.#events.set(id, (this.#events.get(id) ?? 0) + count)
-    const { names, figures } = delta.requests
-    names.forEach(({ host, object }, i) => {
+    const { names, figures, codes } = delta.requests
+    const series = names.map(({ host, object }, i) => {
       const listed = this.#listedOf(host, figures[i * WIDTH + REQUESTS] ?? 0)
-      this.#seriesOf(listed, object).addRow(figures, i)
+      const one = this.#seriesOf(listed, object)
+      one.addRow(figures, i)
+      return one
     })
-    for (const { host, handshakes, failures } of delta.tls) {
-      const { tls } = this.#listedOf(host, handshakes + failures)
-      tls.handshakes += handshakes
-      tls.failures += failures
+    for (const [key, count] of codes) series[Math.floor(key / CODES_OF_ROW)]?.addCode(key % CODES_OF_ROW, count)
+    for (const { host, handshakes, failures, kinds } of delta.tls) {
+      const listed = this.#listedOf(host, handshakes + failures)
+      for (const [kind, counts] of kinds) {
+        const series = tlsOf(listed, kind)
+        series.handshakes += counts.handshakes
+        series.failures += counts.failures
+      }
     }
     this.#hosts.review()
   }
@@ -126,17 +159,15 @@ export class TotalCounts {
   }
 
   tls(): readonly TlsSeries[] {
-    return this.#all()
-      .map(({ tls }) => tls)
-      .filter(({ handshakes, failures }) => handshakes + failures > 0)
+    return this.#all().flatMap(({ tls }) => [...tls.values()])
   }
 
   #all(): readonly Listed[] {
     this.#hosts.prune()
     const listed = [...this.#hosts.values()]
-    for (const { tls, series } of listed) {
+    for (const { host, series } of listed) {
       for (const key of series.keys()) {
-        if (key !== NO_INGRESS && key !== OTHER && !this.#knows(tls.host, key)) this.#end(series, key)
+        if (key !== NO_INGRESS && key !== OTHER && !this.#knows(host, key)) this.#end(series, key)
       }
     }
     return [this.#other, ...listed]
@@ -147,18 +178,18 @@ export class TotalCounts {
   }
 
   #seriesOf(listed: Listed, object: ObjectKey | null): HostSeries {
-    const { series, tls } = listed
+    const { series, host } = listed
     if (listed === this.#other) return series.get(NO_INGRESS) ?? this.#begin(listed, NO_INGRESS)
     const key = object ?? NO_INGRESS
     const found = series.get(key)
     if (found) return found
-    const room = this.#seriesCount < this.#most * SERIES_PER_HOST && (object === null || this.#knows(tls.host, object))
+    const room = this.#seriesCount < this.#most * SERIES_PER_HOST && (object === null || this.#knows(host, object))
     if (!room) return series.get(OTHER) ?? this.#begin(listed, OTHER)
     this.#seriesCount++
     return this.#begin(listed, key)
   }
 
-  #begin({ series, tls: { host } }: Listed, key: string): HostSeries {
+  #begin({ series, host }: Listed, key: string): HostSeries {
     const object = key === NO_INGRESS || key === OTHER ? null : parseObjectKey(key)
     const made = new HostSeries(this.#rows, host, object ? `${object.namespace}/${object.name}` : key)
     series.set(key, made)
@@ -173,5 +204,16 @@ export class TotalCounts {
 }
 
 function makeListed(host: string): Listed {
-  return { tls: { host, handshakes: 0, failures: 0 }, series: new Map() }
+  return { host, tls: new Map(), series: new Map() }
+}
+
+function tlsOf({ host, tls }: Pick<Listed, 'host' | 'tls'>, kind: string): TlsSeries {
+  const found = tls.get(kind)
+  if (found !== undefined) return found
+  const [version = '', cipher = '', resumed = ''] = kind.split(' ')
+  if (tls.size >= TLS_KINDS_PER_HOST && cipher !== OTHER) return tlsOf({ host, tls }, `${version} ${OTHER} ${resumed}`)
+  const of = `version="${escapeLabel(version)}",cipher="${escapeLabel(cipher)}",resumed="${resumed}"`
+  const made: TlsSeries = { host, labels: `host="${escapeLabel(host)}",${of}`, handshakes: 0, failures: 0 }
+  tls.set(kind, made)
+  return made
 }

@@ -31,7 +31,7 @@ import { explain, type Explained, type Question } from './explain.ts'
 import { ClusterSet } from '../upstream/cluster-set.ts'
 import type { UpstreamCounts } from '../upstream/endpoint-counters.ts'
 import { memoryReader } from './memory.ts'
-import { BEAT_MS } from './heartbeat.ts'
+import { BEAT_MS, type Open } from './heartbeat.ts'
 
 export interface DataPlaneSetup {
   readonly config: DataPlaneConfig
@@ -236,6 +236,12 @@ export class DataPlane {
     const transport = await Paths.create(this.#parts.config.requestPath, context)
     const unlimited = { maxConnections: 0, maxRequests: 0, maxConnectionsPerClient: 0 }
     return { gateway: new Gateway({ ...gatewayParts, ...unlimited, context, transport }), transport }
+  }
+
+  /** What clients have open here. */
+  get open(): Open {
+    const { open, secured, busy, tunnels } = this.connections.counts
+    return { http: open - secured, https: secured, requests: busy, tunnels }
   }
 
   /** Open and idle connections to backends, for tests. */

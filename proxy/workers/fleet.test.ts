@@ -101,7 +101,7 @@ async function start(
 /** Time passes; these workers beat meanwhile. */
 async function pass(milliseconds: number, ...beating: readonly FakeWorker[]): Promise<void> {
   for (let i = 0; i < milliseconds; i += 250) {
-    for (const { vitals } of beating) vitals.beat(1, 2_048)
+    for (const { vitals } of beating) vitals.beat(1, 2_048, null)
     await jest.advanceTimersByTimeAsync(250)
   }
 }

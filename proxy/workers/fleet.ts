@@ -14,7 +14,7 @@ import type { Explained, Question } from './explain.ts'
 import { MasterTable } from './master-table.ts'
 import type { FromWorker, ToWorker, WorkerSetup } from './messages.ts'
 import { LogCredit } from '../log/lines.ts'
-import { BEAT_MS, Vitals } from './heartbeat.ts'
+import { BEAT_MS, Vitals, type Open } from './heartbeat.ts'
 import { SILENT_MS, WATCH_MS, hangs, listen, patience } from './watchdog.ts'
 
 export interface FleetLog {
@@ -42,6 +42,8 @@ export interface WorkerState {
   /** The longest lag of its event loop since this was last asked, in seconds; one that hangs: for how long by now. */
   readonly lagSeconds: number
   readonly heapBytes: number
+  /** As it was a moment ago. */
+  readonly open: Open
 }
 
 /** Services of one message: some milliseconds of a worker's time. */
@@ -193,7 +195,7 @@ export class WorkerFleet implements TableSink, TicketSink {
     return this.#slots.flatMap(({ number, worker, vitals, silent }) => {
       if (!worker) return []
       const lag = Math.max(vitals.takeLag(), silent - BEAT_MS * 2)
-      return [{ number, lagSeconds: lag / 1_000, heapBytes: vitals.heapBytes }]
+      return [{ number, lagSeconds: lag / 1_000, heapBytes: vitals.heapBytes, open: vitals.open }]
     })
   }
 

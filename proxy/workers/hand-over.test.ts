@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { describe, expect, it } from '@jest/globals'
 import { REQUESTS, WIDTH } from '../report/columns.ts'
-import type { CountsDelta } from '../report/counts.ts'
+import { CODES_OF_ROW, type CountsDelta } from '../report/counts.ts'
 import { LEASES, TALLY_WIDTH, type UpstreamCounts } from '../upstream/endpoint-counters.ts'
 import { HandOver, MESSAGE_ROWS, type HandOverParts } from './hand-over.ts'
 
@@ -18,8 +18,9 @@ function delta(rows: number, tls = 0): CountsDelta {
     requests: {
       names: Array.from({ length: rows }, (_, i) => ({ host: `h${i + 1}`, ...named })),
       figures: figuresOf(rows, WIDTH, REQUESTS),
+      codes: Array.from({ length: rows }, (_, i) => [i * CODES_OF_ROW + 404, i + 1] as const),
     },
-    tls: Array.from({ length: tls }, (_, i) => ({ host: `t${i + 1}`, handshakes: 1, failures: 0 })),
+    tls: Array.from({ length: tls }, (_, i) => ({ host: `t${i + 1}`, handshakes: 1, failures: 0, kinds: new Map() })),
     ...{ connectFailures: 3, defects: 2, carried: { relay: 5, full: 7 }, events: [['context made', 1]] },
   }
 }
@@ -37,6 +38,7 @@ class Rig {
   readonly rows: number[] = []
   readonly turns: number[] = []
   readonly said: string[] = []
+  readonly codes: string[] = []
   readonly rest: number[] = []
   readonly handOver: HandOver
   #counting = true
@@ -61,6 +63,10 @@ class Rig {
         const width = message.type === 'counts' ? WIDTH : TALLY_WIDTH
         names.forEach((name, i) => this.said.push(`${'host' in name ? name.host : name.service} ${figures[i * width]}`))
         if (message.type !== 'counts') return
+        for (const [key, count] of message.delta.requests.codes) {
+          const name = message.delta.requests.names[Math.floor(key / CODES_OF_ROW)]
+          this.codes.push(`${name?.host} ${key % CODES_OF_ROW} ${count}`)
+        }
         const { tls, connectFailures, defects, carried, events } = message.delta
         for (const { host } of tls) this.said.push(`${host}`)
         this.rest.push(connectFailures + defects + carried.relay + carried.full + events.length)
@@ -93,6 +99,7 @@ describe('HandOver', () => {
     expect(new Set(rig.turns).size).toBe(23)
     expect(rig.said).toEqual([...list('h', 20_000), ...list('s', 2_500)])
     expect(rig.rest.reduce((a, b) => a + b)).toBe(18)
+    expect(rig.codes).toEqual(Array.from({ length: 20_000 }, (_, i) => `h${i + 1} 404 ${i + 1}`))
   })
 
   it('hands over what has no row, and names of TLS by the thousand', async () => {

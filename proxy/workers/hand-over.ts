@@ -4,7 +4,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { WIDTH } from '../report/columns.ts'
-import type { CountsDelta } from '../report/counts.ts'
+import { CODES_OF_ROW, type CountsDelta, type NamedRows } from '../report/counts.ts'
 import { TALLY_WIDTH, type UpstreamCounts } from '../upstream/endpoint-counters.ts'
 import type { FromWorker } from './messages.ts'
 
@@ -77,7 +77,7 @@ function* countsPieces(delta: CountsDelta): Generator<CountsDelta, void, void> {
   for (let from = 0; from === 0 || from < Math.max(requests.names.length, tls.length); from += MESSAGE_ROWS) {
     yield {
       ...(from === 0 ? delta : nothing),
-      requests: rowsOf(requests, WIDTH, from),
+      requests: { ...rowsOf(requests, WIDTH, from), codes: codesOf(requests, from) },
       tls: tls.slice(from, from + MESSAGE_ROWS),
     }
   }
@@ -86,6 +86,13 @@ function* countsPieces(delta: CountsDelta): Generator<CountsDelta, void, void> {
 interface Rows<N> {
   readonly names: readonly N[]
   readonly figures: Float64Array<ArrayBuffer>
+}
+
+/** Of the rows of one message, under the numbers that they have there. */
+function codesOf({ names, codes }: NamedRows, from: number): NamedRows['codes'] {
+  if (names.length <= MESSAGE_ROWS) return from === 0 ? codes : []
+  const [first, end] = [from * CODES_OF_ROW, (from + MESSAGE_ROWS) * CODES_OF_ROW]
+  return codes.filter(([key]) => key >= first && key < end).map(([key, count]) => [key - first, count] as const)
 }
 
 /** From this row on, in memory of their own; all of them as they are. */
