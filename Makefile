@@ -59,7 +59,7 @@ lint: setup ## eslint, prettier, import rules
 	@npm run -s lint
 types: setup ## the TypeScript compiler
 	@$(NODE) node_modules/typescript/bin/tsc -p tsconfig.json
-generate: setup ## write the types that are generated from crds/
+generate: setup ## write what is generated: types from crds/, docs/metrics.md from the code
 	@$(NODE) scripts/generate.ts
 format: setup ## prettier
 	@npm run -s format
