@@ -243,6 +243,60 @@ describe('a proxy with worker threads', () => {
     )
   }, 15_000)
 
+  it('tells all there is of one host, and of none that nobody knows', async () => {
+    const proxy = await start()
+    const told = async (name: string): Promise<readonly [number, Readonly<Record<string, unknown>>]> => {
+      const { status, body } = await ask(proxy.ports.admin, { path: `/hosts/${name}` })
+      expect(body).not.toContain('PRIVATE')
+      return [status, JSON.parse(body) as Readonly<Record<string, unknown>>]
+    }
+    expect(await told('a.example')).toEqual([503, { error: 'no table yet' }])
+    await configure(proxy, await Authority.root('test'))
+    await proxy.sink.apply(endpoints({ 'ns/none:80': [await deadAddress()] }))
+    for (const target of ['/', '/', '/404', '/none']) await ask(proxy.ports.http, { path: target })
+    await ask(proxy.ports.http, { host: 'x.b.example' })
+    const route = { type: 'Prefix', ingress: 'ns/web', revision: 'r1', governed: true, closed: null, canaries: [] }
+    const endpoint = { address: expect.stringMatching(/^127\.0\.0\.1:/), restsIn: 0, share: 1, open: 0 }
+    const routes = [
+      { ...route, path: '/none', service: 'ns/none:80' },
+      { ...route, path: '/', service: 'ns/web:80' },
+    ]
+    expect(await told('A.example.')).toEqual([
+      200,
+      expect.objectContaining({
+        ...{ host: 'a.example', asked: 'a.example', by: 'exact', moreRoutes: 0 },
+        routes: expect.arrayContaining(routes),
+        services: expect.arrayContaining([
+          { service: 'ns/web:80', endpoints: [expect.objectContaining(endpoint)] },
+          // A worker that could not connect lets it rest.
+          { service: 'ns/none:80', endpoints: [expect.objectContaining({ ...endpoint, restsIn: 1 })] },
+        ]),
+        certificate: {
+          ...{ serverName: 'a.example', from: 'Ingress' },
+          certificates: [expect.objectContaining({ secret: 'ns/s', names: 'DNS:a.example' })],
+        },
+        workers: { asked: 2, answered: 2, agree: true },
+        figures: {
+          sinceStart: expect.objectContaining({ requests: 4, successRate: 0.75, upstreamErrors: 1 }),
+          lastMinute: null,
+          ingresses: [expect.objectContaining({ ingress: 'ns/web', codes: { 200: 2, 404: 1, 502: 1 } })],
+          tls: [],
+        },
+      }),
+    ])
+    for (const [name, by] of [
+      ['x.b.example', 'wildcard'],
+      ['*.b.example', 'exact'],
+    ]) {
+      const figures = expect.objectContaining({ sinceStart: expect.objectContaining({ requests: 1 }) })
+      const [status, body] = await told(name!)
+      expect([status, body]).toEqual([200, expect.objectContaining({ host: '*.b.example', by, figures })])
+      expect(body['routes']).toHaveLength(2)
+    }
+    const hint = expect.stringContaining('/route?host=b.example')
+    expect(await told('b.example')).toEqual([404, { error: hint }])
+  }, 20_000)
+
   it('ends a worker whose heap is full, and only that one', async () => {
     const proxy = await start({ WORKER_HEAP: '64' }, [], [HUNGRY])
     await configure(proxy, await Authority.root('test'))

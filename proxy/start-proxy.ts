@@ -18,6 +18,7 @@ import { UpstreamTotals } from './report/upstream-totals.ts'
 import { shutDown } from './shutdown.ts'
 import type { StreamHandle, StreamStatus } from './stream/contract.ts'
 import type { TableSink, TicketSink } from './table/update.ts'
+import { mergeDescriptions } from './workers/describe-host.ts'
 import { mergeExplanations } from './workers/explain.ts'
 import { WorkerFleet, type FleetLog } from './workers/fleet.ts'
 import type { WorkerSetup } from './workers/messages.ts'
@@ -126,12 +127,24 @@ export async function startProxy({ config: asked, version, log, ...parts }: Prox
     },
     broken: () => (fleet.stuck ? 'a worker hangs and cannot be ended' : null),
     explain: async question => {
-      const { asked, explained } = await fleet.explain(question, EXPLAIN_WAIT_MS)
-      const [refused] = explained.flatMap(one => (one.ok ? [] : [one.reason]))
+      const { asked, answers } = await fleet.explain(question, EXPLAIN_WAIT_MS)
+      const [refused] = answers.flatMap(one => (one.ok ? [] : [one.reason]))
       if (refused !== undefined) return { status: 400, error: `the request would be answered 400: ${refused}` }
-      const [first, ...others] = explained.flatMap(one => (one.ok ? [one.explanation] : []))
+      const [first, ...others] = answers.flatMap(one => (one.ok ? [one.explanation] : []))
       if (first !== undefined) return { status: 200, explanation: mergeExplanations([first, ...others], asked) }
       return { status: 503, error: asked === 0 ? 'no table yet' : 'no worker answers' }
+    },
+    host: async name => {
+      const { asked, answers } = await fleet.describeHost(name, EXPLAIN_WAIT_MS)
+      const [first, ...others] = answers.flatMap(one => one ?? [])
+      if (first === undefined) {
+        if (answers.length > 0) return { status: 404, error: unknownHost(name) }
+        return { status: 503, error: asked === 0 ? 'no table yet' : 'no worker answers' }
+      }
+      // What workers count comes a quarter of a second later else.
+      await fleet.flush(FLUSH_WAIT_MS)
+      const { host, ...rest } = mergeDescriptions([first, ...others], asked)
+      return { status: 200, explanation: { host, asked: name, ...rest, figures: totals.figures(host) } }
     },
     table: () => ({
       ...status(),
@@ -177,6 +190,10 @@ export async function startProxy({ config: asked, version, log, ...parts }: Prox
     },
     shutdown: () => (ended ??= end()),
   }
+}
+
+function unknownHost(name: string): string {
+  return `no Ingress that is served here names ${name}, and no wildcard covers it: /route?host=${name} says what a request for it gets, /table what is served`
 }
 
 function accessOutput({ accessLog: to, accessLogBuffer }: DataPlaneConfig, stdout: Output | undefined): Output | null {

@@ -74,6 +74,9 @@ async function main(): Promise<void> {
       case 'explain':
         say({ type: 'explained', sequence: message.sequence, explained: plane.explain(message.question) })
         return
+      case 'describe-host':
+        say({ type: 'host-described', sequence: message.sequence, host: plane.describeHost(message.name) })
+        return
       case 'probe':
         say({ type: 'probed', sequence: message.sequence, answer: await plane.probe(message.probe) })
         return

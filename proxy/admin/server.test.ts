@@ -28,6 +28,8 @@ async function start(portion = 'text\n'): Promise<Rig> {
     notReady: () => 'no table yet',
     broken: () => rig.broken,
     table: () => ({}),
+    host: name =>
+      Promise.resolve(name === 'gone' ? { status: 404, error: 'none' } : { status: 200, explanation: { name } }),
     explain: question =>
       Promise.resolve(
         question.host === 'busy' ? { status: 503, error: 'later' } : { status: 200, explanation: question },
@@ -91,6 +93,30 @@ describe('/route', () => {
     const answer = await ask(rig.port, { path: `/route${query}` })
     expect([answer.status, JSON.parse(Buffer.from(answer.body, 'latin1').toString())]).toEqual([status, body])
     expect(answer.headers['content-type']).toMatch('application/json')
+  })
+})
+
+describe('/hosts', () => {
+  it.each([
+    ['/a.example', 200, { name: 'a.example' }],
+    ['/A.Example.', 200, { name: 'a.example' }],
+    ['/*.a.example', 200, { name: '*.a.example' }],
+    ['/%2A.a.example', 200, { name: '*.a.example' }],
+    [`/${'a.'.repeat(120)}example`, 200, { name: `${'a.'.repeat(120)}example` }],
+    ['/a_b.example', 200, { name: 'a_b.example' }],
+    ['/gone', 404, { error: 'none' }],
+    ['/', 400, { error: expect.stringContaining('no name of a host') }],
+    ['/a..b', 400, { error: expect.stringContaining('no name of a host') }],
+    ['/*', 400, { error: expect.stringContaining('no name of a host') }],
+    ['/a.*', 400, { error: expect.stringContaining('no name of a host') }],
+    ['/a.example:80', 400, { error: expect.stringContaining('no name of a host') }],
+    ['/a%2Fb', 400, { error: expect.stringContaining('no name of a host') }],
+    ['/%0Aa', 400, { error: expect.stringContaining('no name of a host') }],
+    [`/${'a'.repeat(60).concat('.').repeat(5)}example`, 400, { error: expect.stringContaining('no name of a host') }],
+  ])('%s is answered %d', async (name, status, body) => {
+    const rig = await start()
+    const answer = await ask(rig.port, { path: `/hosts${name}` })
+    expect([answer.status, JSON.parse(answer.body)]).toEqual([status, body])
   })
 })
 

@@ -441,6 +441,48 @@ describe('TotalCounts', () => {
     ])
   })
 
+  it('tell of one host what was counted since the start, and in the last whole minute', () => {
+    let now = 0
+    const totals = new TotalCounts(host => host !== 'gone', { hosts: 2, now: () => now })
+    const recorder = new Recorder()
+    const count = (times: number, more: Partial<FinishedRequest> = {}): void => {
+      for (let i = 0; i < times; i++) recorder.request(finished(more))
+      totals.add(recorder.flush()!)
+    }
+    const requests = (): readonly unknown[] => {
+      const { sinceStart, lastMinute, ingresses } = totals.figures('a.example')!
+      const [first] = ingresses
+      expect([first?.sinceStart, first?.lastMinute]).toEqual([sinceStart, lastMinute])
+      return [sinceStart.requests, lastMinute?.requests]
+    }
+    count(30)
+    count(30, { status: 503 })
+    now = 20_000
+    expect(totals.figures('a.example')).toMatchObject({
+      sinceStart: { requests: 60, perSecond: 3, successRate: 0.5 },
+      lastMinute: null,
+      ingresses: [{ ingress: 'ns/web', codes: { 200: 30, 503: 30 } }],
+      tls: [],
+    })
+    now = 61_000
+    count(5)
+    expect(requests()).toEqual([65, 60])
+    now = 119_000
+    expect(requests()).toEqual([65, 60])
+    now = 120_000
+    expect(requests()).toEqual([65, 5])
+    // Nothing came, and nobody asked, for more than a minute.
+    now = 250_000
+    expect(requests()).toEqual([65, 0])
+    count(1)
+    now = 400_000
+    expect(requests()).toEqual([66, 0])
+    recorder.tlsHandshake('a.example', SESSION)
+    totals.add(recorder.flush()!)
+    expect(totals.figures('a.example')?.tls).toEqual([{ ...SESSION, resumed: 'false', handshakes: 1, failures: 0 }])
+    for (const host of ['other', 'never', 'gone']) expect(totals.figures(host)).toBeNull()
+  })
+
   it('lists none where none is wanted', () => {
     const totals = new TotalCounts(() => true, { hosts: 0 })
     visit(totals, ['a', 'b'])

@@ -8,6 +8,7 @@ import type { ObjectKey } from '../../protocol/objects.ts'
 import { Busiest } from './busiest.ts'
 import { CODES_OF_ROW, type Carried, type CountsDelta, type HandshakeCounts, type RequestCounts } from './counts.ts'
 import { CLASSES, REQUESTS, WIDTH, readRow } from './columns.ts'
+import { figuresOf, type Figures } from './figures.ts'
 import { Rows } from './rows.ts'
 import { OTHER, Series, escapeLabel } from './series.ts'
 
@@ -19,6 +20,9 @@ export class HostSeries extends Series {
   readonly host: string
   /** `namespace/name`; empty: no Ingress answered; `other`: one of those that are too many. */
   readonly ingress: string
+  /** All that was counted when the minute began; null: nothing. */
+  #begun: Float64Array | null = null
+  #lastMinute: Float64Array | null = null
   readonly #codes = new Map<number, number>()
   /** By class. */
   readonly #moreCodes = Array.from({ length: CLASSES }, () => 0)
@@ -27,6 +31,20 @@ export class HostSeries extends Series {
     super(rows, `host="${escapeLabel(host)}",ingress="${escapeLabel(ingress)}"`)
     this.host = host
     this.ingress = ingress
+  }
+
+  /** What was counted in the last whole minute; null: nothing. */
+  get lastMinute(): Float64Array | null {
+    return this.#lastMinute
+  }
+
+  /** A minute is over. @param last what was counted in it is that of the last one; false: a whole one went by after it */
+  turnMinute(last: boolean): void {
+    const before = this.#begun
+    const now = this.read()
+    this.#begun = now
+    this.#lastMinute =
+      last && now[REQUESTS] !== (before?.[REQUESTS] ?? 0) ? now.map((n, i) => n - (before?.[i] ?? 0)) : null
   }
 
   /** Status codes but 200, that one booked with its requests. @param code beyond CODES_PER_SERIES it is told by its class */
@@ -56,6 +74,28 @@ export interface TlsSeries extends HandshakeCounts {
   readonly labels: string
 }
 
+/** Of one host, for people. */
+export interface HostFigures {
+  /** Seconds since the start, or since it had series again; what came before is in those of `other`. */
+  readonly sinceStart: Figures
+  /** The last whole minute; null: there was none yet. */
+  readonly lastMinute: Figures | null
+  /** Since the start; `ingress` as the series have it. */
+  readonly ingresses: readonly {
+    readonly ingress: string
+    readonly codes: Readonly<Record<string, number>>
+    readonly sinceStart: Figures
+    readonly lastMinute: Figures | null
+  }[]
+  readonly tls: readonly {
+    readonly version: string
+    readonly cipher: string
+    readonly resumed: string
+    readonly handshakes: number
+    readonly failures: number
+  }[]
+}
+
 export interface TotalOptions {
   /** Hosts with series of their own. */
   readonly hosts?: number
@@ -65,6 +105,8 @@ export interface TotalOptions {
 
 interface Listed {
   readonly host: string
+  /** When it was listed. */
+  readonly since: number
   /** By kindOf. */
   readonly tls: Map<string, TlsSeries>
   /** By object, NO_INGRESS or OTHER. */
@@ -76,6 +118,8 @@ const NO_INGRESS = ''
 /** Of a host, by version, cipher and resumption: clients choose among some forty ciphers, and honest ones use three. Beyond: `other`. */
 const TLS_KINDS_PER_HOST = 8
 
+const MINUTE_MS = 60_000
+
 /** Series with an Ingress, for each host that may be listed: hosts that hundreds of Ingresses share are rare, and no reason to write them all. */
 const SERIES_PER_HOST = 2
 
@@ -84,7 +128,12 @@ export class TotalCounts {
   readonly #most: number
   readonly #rows = new Rows(WIDTH)
   readonly #hosts: Busiest<Listed>
-  readonly #other = makeListed(OTHER)
+  readonly #other: Listed
+  readonly #now: () => number
+  /** When the minute that is under way began. */
+  #minuteAt: number
+  /** Whole minutes that went by. */
+  #minutes = 0
   /** Series of listed hosts, without those named `other`. */
   #seriesCount = 0
   readonly #events = new Map<string, number>()
@@ -99,8 +148,11 @@ export class TotalCounts {
   ) {
     this.#knows = knows
     this.#most = hosts
+    this.#now = now
+    this.#minuteAt = now()
+    this.#other = makeListed(OTHER, now())
     this.#hosts = new Busiest({
-      ...{ most: hosts, now, knows: host => knows(host, null), list: makeListed },
+      ...{ most: hosts, now, knows: host => knows(host, null), list: host => makeListed(host, now()) },
       unlist: ({ series }) => {
         for (const key of series.keys()) this.#end(series, key)
       },
@@ -125,6 +177,7 @@ export class TotalCounts {
   }
 
   add(delta: CountsDelta): void {
+    this.#turnMinutes()
     this.#connectFailures += delta.connectFailures
     this.#defects += delta.defects
     const { relay, full } = this.#carried
@@ -147,6 +200,37 @@ export class TotalCounts {
       }
     }
     this.#hosts.review()
+  }
+
+  /** @param host as the table writes it @returns null: it has no series of its own */
+  figures(host: string): HostFigures | null {
+    this.#turnMinutes()
+    const listed = this.#all().find(one => one !== this.#other && one.host === host)
+    if (listed === undefined) return null
+    const seconds = Math.max(1, (this.#now() - listed.since) / 1_000)
+    const all = [...listed.series.values()]
+    const minute = (rows: readonly (Float64Array | null)[]): Figures | null =>
+      this.#minutes === 0 ? null : figuresOf(sumOf(rows), MINUTE_MS / 1_000)
+    return {
+      sinceStart: figuresOf(sumOf(all.map(one => one.read())), seconds),
+      lastMinute: minute(all.map(one => one.lastMinute)),
+      ingresses: all.map(one => ({
+        ...{ ingress: one.ingress, codes: Object.fromEntries(one.codes()) },
+        ...{ sinceStart: figuresOf(one.read(), seconds), lastMinute: minute([one.lastMinute]) },
+      })),
+      tls: [...listed.tls].map(([kind, { handshakes, failures }]) => ({ ...partsOf(kind), handshakes, failures })),
+    }
+  }
+
+  /** Whatever is counted until the next call belongs to the minute that is under way. */
+  #turnMinutes(): void {
+    const over = Math.floor((this.#now() - this.#minuteAt) / MINUTE_MS)
+    if (over < 1) return
+    this.#minuteAt += over * MINUTE_MS
+    this.#minutes += over
+    for (const { series } of [this.#other, ...this.#hosts.values()]) {
+      for (const one of series.values()) one.turnMinute(over === 1)
+    }
   }
 
   /** Those of hosts and Ingresses that left the table end. */
@@ -203,14 +287,26 @@ export class TotalCounts {
   }
 }
 
-function makeListed(host: string): Listed {
-  return { host, tls: new Map(), series: new Map() }
+function sumOf(rows: readonly (Float64Array | null)[]): Float64Array {
+  const sum = new Float64Array(WIDTH)
+  for (const row of rows) row?.forEach((n, i) => (sum[i] = (sum[i] ?? 0) + n))
+  return sum
+}
+
+/** Of kindOf. */
+function partsOf(kind: string): { readonly version: string; readonly cipher: string; readonly resumed: string } {
+  const [version = '', cipher = '', resumed = ''] = kind.split(' ')
+  return { version, cipher, resumed }
+}
+
+function makeListed(host: string, since: number): Listed {
+  return { host, since, tls: new Map(), series: new Map() }
 }
 
 function tlsOf({ host, tls }: Pick<Listed, 'host' | 'tls'>, kind: string): TlsSeries {
   const found = tls.get(kind)
   if (found !== undefined) return found
-  const [version = '', cipher = '', resumed = ''] = kind.split(' ')
+  const { version, cipher, resumed } = partsOf(kind)
   if (tls.size >= TLS_KINDS_PER_HOST && cipher !== OTHER) return tlsOf({ host, tls }, `${version} ${OTHER} ${resumed}`)
   const of = `version="${escapeLabel(version)}",cipher="${escapeLabel(cipher)}",resumed="${resumed}"`
   const made: TlsSeries = { host, labels: `host="${escapeLabel(host)}",${of}`, handshakes: 0, failures: 0 }

@@ -27,6 +27,7 @@ import { Recorder } from '../report/recorder.ts'
 import { askSelf, type ProbeAnswer, type ProbeRequest } from '../probe/self.ts'
 import { SharedTable } from '../table/shared-table.ts'
 import type { Published } from '../table/update.ts'
+import { describeHost, type HostDescription } from './describe-host.ts'
 import { explain, type Explained, type Question } from './explain.ts'
 import { ClusterSet } from '../upstream/cluster-set.ts'
 import type { UpstreamCounts } from '../upstream/endpoint-counters.ts'
@@ -215,6 +216,12 @@ export class DataPlane {
   explain(question: Question): Explained {
     const { table, clusters } = this.#parts
     return explain(question, { table, endpoints: service => clusters.describe(service) })
+  }
+
+  /** @param name lower case @returns null: nobody knows it */
+  describeHost(name: string): HostDescription | null {
+    const { table, clusters } = this.#parts
+    return describeHost(name, { table, endpoints: service => clusters.describe(service) })
   }
 
   /** Asks itself: as a client's request is routed, rewritten and answered, and in none of its counts and logs. */

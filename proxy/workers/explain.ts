@@ -71,11 +71,14 @@ export interface Explanation {
   }[]
   /** Candidates that are left out. */
   readonly moreCandidates: number
-  readonly certificate: {
-    readonly serverName: string
-    readonly from: 'Ingress' | 'default certificate' | 'self-signed'
-    readonly certificates: readonly ExplainedCertificate[]
-  }
+  readonly certificate: ExplainedCertificates
+}
+
+/** What a client gets that asks for the name by SNI. */
+export interface ExplainedCertificates {
+  readonly serverName: string
+  readonly from: 'Ingress' | 'default certificate' | 'self-signed'
+  readonly certificates: readonly ExplainedCertificate[]
 }
 
 interface ExplainedCertificate {
@@ -110,7 +113,6 @@ export function explain({ host, path, fields }: Question, { table, endpoints }: 
     const route = table.route(target.host, other)
     return { path: other, route: route === null ? null : ruleOf(route) }
   })
-  const certificates = table.certificates(target.host)
   const service = chosen?.cluster?.service ?? null
   return {
     ok: true,
@@ -138,18 +140,16 @@ export function explain({ host, path, fields }: Question, { table, endpoints }: 
         ...{ ingress: nameOf(route.object), revision: route.revision },
       })),
       moreCandidates: Math.max(0, candidates.length - MOST_CANDIDATES),
-      certificate: {
-        serverName: target.host,
-        from:
-          certificates[0] === undefined
-            ? 'self-signed'
-            : certificates[0].isDefault === true
-              ? 'default certificate'
-              : 'Ingress',
-        certificates: certificates.map(explainCertificate),
-      },
+      certificate: describeCertificates(table, target.host),
     },
   }
+}
+
+export function describeCertificates(table: TableReader, serverName: string): ExplainedCertificates {
+  const certificates = table.certificates(serverName)
+  const [first] = certificates
+  const from = first === undefined ? 'self-signed' : first.isDefault === true ? 'default certificate' : 'Ingress'
+  return { serverName, from, certificates: certificates.map(explainCertificate) }
 }
 
 /** Beyond every share. */
@@ -166,7 +166,7 @@ function explainCanaries(main: Route | null, asked: Asked): Explanation['canarie
 }
 
 /** An endpoint as all workers see it. */
-interface ExplainedEndpoint {
+export interface ExplainedEndpoint {
   readonly address: string
   /** Of how many workers it rests; they find out by themselves. */
   readonly restsIn: number
@@ -199,7 +199,7 @@ export function mergeExplanations(
   }
 }
 
-function mergeEndpoints(views: readonly (readonly EndpointState[])[]): readonly ExplainedEndpoint[] {
+export function mergeEndpoints(views: readonly (readonly EndpointState[])[]): readonly ExplainedEndpoint[] {
   const all = Map.groupBy(views.flat(), ({ address }) => address)
   return [...all].map(([address, states]) => {
     const resting = states.filter(({ suspect }) => suspect)
@@ -218,7 +218,7 @@ function ruleOf({ host, type, path }: Route): string {
   return `${host === '' ? '(any)' : host} ${type} ${path}`
 }
 
-function nameOf(key: ObjectKey): string {
+export function nameOf(key: ObjectKey): string {
   const { namespace, name } = parseObjectKey(key)
   return `${namespace}/${name}`
 }

@@ -10,6 +10,7 @@ import type { Published, TableSink, TableUpdate, TicketSink } from '../table/upd
 import type { UpstreamCounts } from '../upstream/endpoint-counters.ts'
 import type { ProbeAnswer, ProbeRequest } from '../probe/self.ts'
 import { inPortions } from '../turns.ts'
+import type { HostDescription } from './describe-host.ts'
 import type { Explained, Question } from './explain.ts'
 import { MasterTable } from './master-table.ts'
 import type { FromWorker, ToWorker, WorkerSetup } from './messages.ts'
@@ -44,6 +45,13 @@ export interface WorkerState {
   readonly heapBytes: number
   /** As it was a moment ago. */
   readonly open: Open
+}
+
+/** What workers say. */
+export interface Answers<A> {
+  /** How many were asked: none before the first table. */
+  readonly asked: number
+  readonly answers: readonly A[]
 }
 
 /** Services of one message: some milliseconds of a worker's time. */
@@ -98,7 +106,7 @@ export class WorkerFleet implements TableSink, TicketSink {
   #written: Promise<unknown> = Promise.resolve()
   #flushSequence = 0
   #questionSequence = 0
-  readonly #questions = new Map<number, (slot: Slot, explained: Explained) => void>()
+  readonly #questions = new Map<number, (slot: Slot, answer: unknown) => void>()
   #probeSequence = 0
   readonly #probes = new Map<number, (answer: ProbeAnswer) => void>()
   #crashes = 0
@@ -284,27 +292,32 @@ export class WorkerFleet implements TableSink, TicketSink {
     await this.#within(withinMs, () => this.#slots.every(slot => slot.worker === null || slot.flushed >= sequence))
   }
 
-  /**
-   * Asks every worker that has a table; those that do not answer in time (milliseconds) are left out.
-   * @returns what they say, and how many were asked: none before the first table
-   */
-  async explain(
-    question: Question,
-    withinMs: number,
-  ): Promise<{ readonly asked: number; readonly explained: readonly Explained[] }> {
+  /** Where a request would go, as #askAll. */
+  async explain(question: Question, withinMs: number): Promise<Answers<Explained>> {
+    return await this.#askAll(sequence => ({ type: 'explain', sequence, question }), withinMs)
+  }
+
+  /** What there is of a host, as #askAll. @param name lower case */
+  async describeHost(name: string, withinMs: number): Promise<Answers<HostDescription | null>> {
+    return await this.#askAll(sequence => ({ type: 'describe-host', sequence, name }), withinMs)
+  }
+
+  /** Asks every worker that has a table; those that do not answer in time (milliseconds) are left out. */
+  async #askAll<A>(question: (sequence: number) => ToWorker, withinMs: number): Promise<Answers<A>> {
     const sequence = ++this.#questionSequence
     const asked = this.#slots
       .filter(({ worker, applied }) => worker !== null && applied > 0)
-      .map(slot => ({ slot, worker: slot.worker, explained: null as Explained | null }))
-    this.#questions.set(sequence, (slot, explained) => {
-      for (const one of asked) if (one.slot === slot) one.explained = explained
+      .map(slot => ({ slot, worker: slot.worker, answers: [] as A[] }))
+    // What comes under the number of a question is an answer to it.
+    this.#questions.set(sequence, (slot, answer) => {
+      for (const one of asked) if (one.slot === slot) one.answers = [answer as A]
     })
-    for (const { worker } of asked) if (worker) post(worker, { type: 'explain', sequence, question })
+    for (const { worker } of asked) if (worker) post(worker, question(sequence))
     await this.#within(withinMs, () =>
-      asked.every(({ slot, worker, explained }) => explained !== null || slot.worker !== worker),
+      asked.every(({ slot, worker, answers }) => answers.length > 0 || slot.worker !== worker),
     )
     this.#questions.delete(sequence)
-    return { asked: asked.length, explained: asked.flatMap(({ explained }) => explained ?? []) }
+    return { asked: asked.length, answers: asked.flatMap(({ answers }) => answers) }
   }
 
   /**
@@ -564,6 +577,9 @@ export class WorkerFleet implements TableSink, TicketSink {
         break
       case 'explained':
         this.#questions.get(message.sequence)?.(slot, message.explained)
+        break
+      case 'host-described':
+        this.#questions.get(message.sequence)?.(slot, message.host)
         break
       case 'probed':
         this.#probes.get(message.sequence)?.(message.answer)

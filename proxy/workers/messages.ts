@@ -5,6 +5,7 @@ import type { TicketSecrets } from '../frontdoor/ticket-keys.ts'
 import type { CountsDelta } from '../report/counts.ts'
 import type { Published } from '../table/update.ts'
 import type { ProbeAnswer, ProbeRequest } from '../probe/self.ts'
+import type { HostDescription } from './describe-host.ts'
 import type { Explained, Question } from './explain.ts'
 import type { UpstreamCounts } from '../upstream/endpoint-counters.ts'
 
@@ -33,6 +34,8 @@ export type ToWorker =
   | { readonly type: 'flush'; readonly sequence: number }
   /** Say where a request would go. */
   | { readonly type: 'explain'; readonly sequence: number; readonly question: Question }
+  /** Say what you know of a host. */
+  | { readonly type: 'describe-host'; readonly sequence: number; readonly name: string }
   /** Ask yourself for this. */
   | { readonly type: 'probe'; readonly sequence: number; readonly probe: ProbeRequest }
   /** Answers say Connection: close from now on. */
@@ -53,6 +56,7 @@ export type FromWorker =
   /** All counts up to the flush of this number were sent. */
   | { readonly type: 'flushed'; readonly sequence: number }
   | { readonly type: 'explained'; readonly sequence: number; readonly explained: Explained }
+  | { readonly type: 'host-described'; readonly sequence: number; readonly host: HostDescription | null }
   | { readonly type: 'probed'; readonly sequence: number; readonly answer: ProbeAnswer }
   | { readonly type: 'drained' }
   /** Lines of the access log. The data is handed over, not copied. */
