@@ -81,31 +81,32 @@ export class Recorder {
   request(finished: FinishedRequest): void {
     const { host, route } = finished
     const row = route === null ? this.#otherRow(host, null) : this.#routeRow(host, route)
-    const rows = this.#rows
-    rows.add(row, REQUESTS, 1)
-    rows.add(row, STATUS + classOf(finished.status), 1)
+    const figures = this.#rows.pieceOf(row)
+    const base = this.#rows.baseOf(row)
+    add(figures, base + REQUESTS, 1)
+    add(figures, base + STATUS + classOf(finished.status), 1)
     if (finished.status !== 200) this.#code(row, finished.status)
-    if (finished.internal) rows.add(row, INTERNAL, 1)
-    if (finished.closed) rows.add(row, CLOSED, 1)
-    if (finished.notFound) rows.add(row, NOT_FOUND, 1)
-    if (finished.upstreamError) rows.add(row, UPSTREAM_ERRORS, 1)
+    if (finished.internal) add(figures, base + INTERNAL, 1)
+    if (finished.closed) add(figures, base + CLOSED, 1)
+    if (finished.notFound) add(figures, base + NOT_FOUND, 1)
+    if (finished.upstreamError) add(figures, base + UPSTREAM_ERRORS, 1)
     // How long our own faults and refusals take is no evidence either.
     if (!finished.internal && !finished.closed) {
-      rows.add(row, LATENCY + bucketOf(finished.milliseconds), 1)
-      rows.add(row, LATENCY_SUM, finished.milliseconds)
+      add(figures, base + LATENCY + bucketOf(finished.milliseconds), 1)
+      add(figures, base + LATENCY_SUM, finished.milliseconds)
     }
     const { firstByteMs, connectMs, attempts } = finished
     if (firstByteMs !== null) {
-      rows.add(row, FIRST_BYTE + upstreamBucketOf(firstByteMs), 1)
-      rows.add(row, FIRST_BYTE_SUM, firstByteMs)
+      add(figures, base + FIRST_BYTE + upstreamBucketOf(firstByteMs), 1)
+      add(figures, base + FIRST_BYTE_SUM, firstByteMs)
     }
     if (connectMs !== null) {
-      rows.add(row, CONNECT + upstreamBucketOf(connectMs), 1)
-      rows.add(row, CONNECT_SUM, connectMs)
+      add(figures, base + CONNECT + upstreamBucketOf(connectMs), 1)
+      add(figures, base + CONNECT_SUM, connectMs)
     }
-    if (attempts > 1) rows.add(row, RETRIES, attempts - 1)
-    rows.add(row, REQUEST_BYTES, finished.requestBytes)
-    rows.add(row, RESPONSE_BYTES, finished.responseBytes)
+    if (attempts > 1) add(figures, base + RETRIES, attempts - 1)
+    add(figures, base + REQUEST_BYTES, finished.requestBytes)
+    add(figures, base + RESPONSE_BYTES, finished.responseBytes)
   }
 
   /** Whatever is not counted here is 200: nearly all of it, and it costs nothing. */
@@ -240,6 +241,10 @@ export class Recorder {
     counts.kinds.set(kind, ofKind)
     ofKind[what]++
   }
+}
+
+function add(figures: Float64Array, at: number, value: number): void {
+  figures[at] = (figures[at] ?? 0) + value
 }
 
 function isOf(name: RowName, host: string | null, { object, revision, governed }: Route): boolean {

@@ -53,6 +53,15 @@ export class Rows {
     piece[at] = (piece[at] ?? 0) + value
   }
 
+  /** The memory that a row is in, from `baseOf` on: for who adds to many columns of one row. Good until the next call of any other method. */
+  pieceOf(row: number): Float64Array {
+    return this.#piece(row)
+  }
+
+  baseOf(row: number): number {
+    return (row % PIECE_ROWS) * this.#width
+  }
+
   /** Adds a whole row of other figures. @param width of their rows: of wider ones the first columns are taken */
   addRow(row: number, figures: Float64Array, from: number, width = this.#width): void {
     const piece = this.#piece(row)
