@@ -103,6 +103,52 @@ export interface Canary {
   readonly hosts: readonly HostFragment[]
 }
 
+/** Why a request may go to another endpoint: the words of nginx's `proxy_next_upstream`, in this order. */
+export const RETRY_CAUSES = [
+  ...(['error', 'timeout', 'invalid_header', 'http_500', 'http_502', 'http_503', 'http_504'] as const),
+  ...(['http_403', 'http_404', 'http_429', 'non_idempotent', 'off'] as const),
+] as const
+export type RetryCause = (typeof RETRY_CAUSES)[number]
+
+/** Milliseconds, never 0. */
+export interface TimeoutSettings {
+  /** To open a connection to an endpoint. */
+  readonly connect?: number
+  /** For the head of an answer, and for its next bytes; for anything to pass through a tunnel. */
+  readonly read?: number
+  /** For the backend to take more of a request. */
+  readonly send?: number
+}
+
+/** Bytes. */
+export interface BodySettings {
+  /** Of a request's body; longer: 413. 0: no limit. */
+  readonly max?: number
+  /** A body up to this size is read before an endpoint is chosen. */
+  readonly buffer?: number
+  /** It is sent on as it comes: nobody waits for the rest of it. */
+  readonly streamed?: true
+}
+
+export interface RetrySettings {
+  /** In the order of RETRY_CAUSES, none twice. Never empty. */
+  readonly on?: readonly RetryCause[]
+  /** Endpoints in all, the first included; 0: as many as there are. */
+  readonly tries?: number
+  /** No further one when so many milliseconds went by; 0: no limit. */
+  readonly time?: number
+}
+
+/**
+ * What the annotations of an Ingress say of how its requests are served, by topic. All of it may be left out: then the proxy's own
+ * settings decide. A proxy that does not know one serves as if it were not there.
+ */
+export interface RouteSettings {
+  readonly timeouts?: TimeoutSettings
+  readonly body?: BodySettings
+  readonly retry?: RetrySettings
+}
+
 /** The compiled form of one Ingress at one revision. */
 export interface Fragment {
   readonly key: ObjectKey
@@ -127,6 +173,8 @@ export interface Fragment {
    * It is a canary: `hosts` and `tls` are empty. A proxy that does not know it serves the others as if this were not there.
    */
   readonly canary?: Canary
+  /** Of all its paths. Left out where nothing is set: nearly always. */
+  readonly settings?: RouteSettings
 }
 
 /** Hosts whose requests a fragment may lead somewhere: its own, or those that it is a canary on. */

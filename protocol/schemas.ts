@@ -7,6 +7,7 @@ import type { ValidateFunction } from 'ajv'
 import { ProtocolError } from './errors.ts'
 import { LATENCY_BUCKETS_MS } from './messages.ts'
 import type { Report, StreamMessage } from './messages.ts'
+import { RETRY_CAUSES } from './objects.ts'
 import { FIELD_NAME, FIELD_VALUE, QUERY } from './marks.ts'
 import { normaliseRoutePath } from './normalise-path.ts'
 import { compilePattern } from './patterns.ts'
@@ -88,6 +89,16 @@ const canary = object({
     },
   ),
 })
+// What the proxy gives to timers: setTimeout takes no more.
+const duration: Schema = { type: 'integer', minimum: 1, maximum: 2 ** 31 - 1 }
+const settings = object(
+  {},
+  {
+    timeouts: object({}, { connect: duration, read: duration, send: duration }),
+    body: object({}, { max: count, buffer: count, streamed: { const: true } }),
+    retry: object({}, { on: { ...list({ enum: RETRY_CAUSES }), minItems: 1 }, tries: count, time: count }),
+  },
+)
 const fragment = object(
   {
     key: { type: 'string', pattern: '^Ingress/[^/]+/[^/]+$' },
@@ -97,7 +108,7 @@ const fragment = object(
     hosts: list(object({ host: text, paths: list(path) })),
     tls: list(object({ hosts: names, secret: { type: 'string', pattern: '^Secret/[^/]+/[^/]+$' } })),
   },
-  { defaultTls: names, challenges: { const: true }, canary },
+  { defaultTls: names, challenges: { const: true }, canary, settings },
 )
 const certificate = object(
   {

@@ -5,13 +5,14 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parse, parseAllDocuments } from 'yaml'
+import { parse } from 'yaml'
 import type { Fragment } from '../../protocol/objects.ts'
 import { compileIngress } from '../../operator/compile/compile.ts'
 import type { IngressContent, IngressPath, Problem } from '../../operator/model/types.ts'
 import { endpoints, upsert } from '../../proxy/table/testing/fixtures.ts'
 import { Ends, ask, startBackend, startPlane, type Rig } from '../../proxy/workers/testing/harness.ts'
 import { describeOnAll } from '../../proxy/workers/testing/ways.ts'
+import { documented } from './annotated.ts'
 
 const P = 'nginx.ingress.kubernetes.io'
 /** Services with a backend; every other one has no endpoints. */
@@ -91,11 +92,6 @@ function compiled(group: Group): { readonly fragments: readonly Fragment[]; read
   }
 }
 
-interface Manifest {
-  readonly metadata: { readonly name: string; readonly annotations?: Readonly<Record<string, string>> }
-  readonly spec: IngressContent['spec']
-}
-
 interface Seen {
   readonly service: string
   readonly target: string
@@ -159,14 +155,7 @@ describeOnAll('routing and splitting', () => {
 })
 
 it('the Ingresses of docs/canary.md are served as they stand', () => {
-  const page = readFileSync(join(import.meta.dirname, '../../docs/canary.md'), 'utf8')
-  const [, block = ''] = /```yaml\n([\s\S]*?)```/.exec(page) ?? []
-  const all = parseAllDocuments(block).map(document => {
-    const { metadata, spec } = document.toJSON() as Manifest
-    const content: IngressContent = { kind: 'Ingress', annotations: metadata.annotations ?? {}, spec }
-    return compileIngress({ key: `Ingress/shop/${metadata.name}`, createdAt: 1 }, 'r1', content, false)
-  })
-  expect(all.map(({ fragment, problems }) => [fragment?.canary?.rule, problems])).toEqual([
+  expect(documented('canary.md').map(({ fragment, problems }) => [fragment?.canary?.rule, problems])).toEqual([
     [undefined, []],
     [{ header: { name: 'X-Next' }, cookie: { name: 'next' }, weight: 5, total: 100 }, []],
   ])

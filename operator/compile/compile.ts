@@ -14,6 +14,7 @@ import type {
 import { normaliseRoutePath } from '../../protocol/normalise-path.ts'
 import { annotationProblems, roleOf } from '../model/annotations.ts'
 import { canaryRuleOf } from '../model/canary.ts'
+import { routeSettingsOf } from '../model/routes/settings.ts'
 import { inspectCertificate } from '../model/certificate.ts'
 import { challengesKey } from '../model/challenges.ts'
 import { revisionOfChallenges } from '../model/revision.ts'
@@ -42,6 +43,8 @@ const NONE_KNOWN: KnownCertificates = { covers: () => null, hasDefault: false }
 /**
  * The fragment of an Ingress's content. Null if a Problem rejects it; with every path closed (503) if a Problem
  * closes it. Of a canary: without hosts of its own, and as if it were none of anything if a Problem closes it.
+ *
+ * @param released It is served already: what is wrong with a setting is left out of it, as an operator did that did not know the setting.
  */
 export function compileIngress(
   object: CompiledObject,
@@ -49,10 +52,15 @@ export function compileIngress(
   content: IngressContent,
   governed: boolean,
   known: KnownCertificates = NONE_KNOWN,
+  released = false,
 ): { readonly fragment: Fragment | null; readonly problems: readonly Problem[] } {
   const { key, createdAt } = object
   const problems = validateIngress(key, content, known.hasDefault)
-  if (problems.some(problem => problem.effect === 'reject')) return { fragment: null, problems }
+  const { settings, problems: ofSettings } = routeSettingsOf(key, content)
+  const pardoned = new Set(released ? ofSettings.map(({ field }) => field) : [])
+  if (problems.some(({ effect, field }) => effect === 'reject' && !pardoned.has(field))) {
+    return { fragment: null, problems }
+  }
   const closed = problems.find(problem => problem.effect === 'close')
   const { namespace } = parseObjectKey(key)
   if (roleOf(content) === 'canary') {
@@ -73,6 +81,7 @@ export function compileIngress(
     hosts: hostFragments(namespace, content, closed?.message ?? null),
     tls,
     ...(defaultTls.length === 0 ? {} : { defaultTls }),
+    ...(settings === null ? {} : { settings }),
   }
   return { fragment, problems }
 }

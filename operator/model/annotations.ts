@@ -1,10 +1,11 @@
 /**
- * What an Ingress's annotations mean to us. In this version none but those of rollouts and canaries is supported, and an
- * annotation that is not supported is never silently ignored: what protects something closes its paths.
+ * What an Ingress's annotations mean to us. An annotation that is not supported is never silently
+ * ignored: what protects something closes its paths.
  */
 import type { ObjectKey, ObjectKind } from '../../protocol/objects.ts'
 import { CANARY_ANNOTATIONS, canaryRuleOf, isCanary } from './canary.ts'
 import { HARMLESS, OFF, PROTECTIVE, PROTECTIVE_FAMILIES, PROTECTIVE_SNIPPET, SNIPPETS } from './known-annotations.ts'
+import { SETTING_ANNOTATIONS, routeSettingsOf } from './routes/settings.ts'
 import { DEFAULT_ANNOTATION_PREFIX, stampNames } from './stamp.ts'
 import type { IngressContent, Problem } from './types.ts'
 
@@ -49,7 +50,7 @@ export function annotationProblems(key: ObjectKey, content: IngressContent): rea
   const role = roleOf(content)
   const others = Object.entries(content.annotations).flatMap(([name, value]): readonly Problem[] => {
     const short = shortName(name)
-    if (short === 'canary' || CANARY_ANNOTATIONS.has(short)) return []
+    if (short === 'canary' || CANARY_ANNOTATIONS.has(short) || SETTING_ANNOTATIONS.has(short)) return []
     if (Object.hasOwn(OFF, short) && OFF[short]?.(value, of) === true) return []
     const field = `metadata.annotations[${name}]`
     const protects = protection(short, value)
@@ -72,7 +73,7 @@ export function annotationProblems(key: ObjectKey, content: IngressContent): rea
       },
     ]
   })
-  return [...canaryRuleOf(key, content).problems, ...others]
+  return [...canaryRuleOf(key, content).problems, ...routeSettingsOf(key, content).problems, ...others]
 }
 
 /** What the annotation would protect; null: nothing. */

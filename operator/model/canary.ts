@@ -6,6 +6,7 @@
 import { FIELD_NAME, FIELD_VALUE, QUERY, isReservedField } from '../../protocol/marks.ts'
 import type { CanaryKey, CanaryMarks, CanaryModulo, CanaryRule, ObjectKey } from '../../protocol/objects.ts'
 import { compilePattern } from '../../protocol/patterns.ts'
+import { AnnotationReader, shown } from './annotation-reader.ts'
 import { parseGoBoolean } from './stamp.ts'
 import type { IngressContent, Problem } from './types.ts'
 
@@ -63,25 +64,10 @@ export function canaryRuleOf(key: ObjectKey, content: IngressContent): ParsedCan
   return { rule: null, problems: parser.problems }
 }
 
-/** Annotations of one Ingress, by short name. */
-class Parser {
-  readonly problems: Problem[] = []
-  readonly #key: ObjectKey
-  readonly #names = new Map<string, string>()
-  readonly #values = new Map<string, string>()
-
-  constructor(key: ObjectKey, { annotations }: IngressContent) {
-    this.#key = key
-    for (const [name, value] of Object.entries(annotations)) {
-      const short = name.slice(name.lastIndexOf('/') + 1)
-      this.#names.set(short, name)
-      this.#values.set(short, value)
-    }
-  }
-
+class Parser extends AnnotationReader {
   canary(): ParsedCanary {
-    if (parseGoBoolean(this.#values.get('canary') ?? '') === null) {
-      this.#refuse('canary', 'must be true or false')
+    if (parseGoBoolean(this.raw('canary')) === null) {
+      this.refuse('canary', 'must be true or false')
       return { rule: null, problems: this.problems }
     }
     const modulo = this.#modulo()
@@ -101,8 +87,8 @@ class Parser {
           'has no effect on a canary by weight alone: only requests that a header, cookie or query led to it are marked',
         )
       }
-      if (!this.#values.has('canary-weight')) {
-        this.#say(
+      if (!this.has('canary-weight')) {
+        this.say(
           'canary',
           'NothingToServe',
           'neither a header, cookie or query nor a weight: it takes no request',
@@ -121,21 +107,16 @@ class Parser {
     return { rule, problems: this.problems }
   }
 
-  /** Says it of an annotation that is there. */
-  unused(name: string, message: string): void {
-    if (this.#values.has(name)) this.#say(name, 'AnnotationWithoutEffect', message, 'warn')
-  }
-
   #keyOf(part: keyof typeof VALUES_OF, modulo: CanaryModulo | null, pattern: string | null): CanaryKey | null {
     const by = `canary-by-${part}`
-    const name = this.#text(by)
+    const name = this.text(by)
     if (name === null) {
       this.unused(VALUES_OF[part], `has no effect without ${by}`)
       if (part === 'header') this.unused(PATTERN, `has no effect without ${by}`)
       return null
     }
     if (!(part === 'header' ? FIELD_NAME : KEY_NAME).test(name)) {
-      this.#refuse(by, `${shown(name)} is not the name of a ${part === 'query' ? 'query argument' : part}`)
+      this.refuse(by, `${shown(name)} is not the name of a ${part === 'query' ? 'query argument' : part}`)
       return null
     }
     const values = this.#list(VALUES_OF[part], MOST_VALUES)
@@ -149,24 +130,24 @@ class Parser {
   }
 
   #pattern(): string | null {
-    const pattern = this.#text(PATTERN)
+    const pattern = this.text(PATTERN)
     if (pattern === null) return null
     const compiled = compilePattern(pattern)
-    if (!compiled.ok) this.#refuse(PATTERN, `${shown(pattern)}: ${compiled.reason} (RE2 syntax)`)
+    if (!compiled.ok) this.refuse(PATTERN, `${shown(pattern)}: ${compiled.reason} (RE2 syntax)`)
     return pattern
   }
 
   #modulo(): CanaryModulo | null {
     const [byDivisor, byOperator, byRemainder] = MODULO
-    const present = MODULO.filter(name => this.#values.has(name))
+    const present = MODULO.filter(name => this.has(name))
     if (present.length === 0) return null
-    const divisor = this.#integer(byDivisor, 2, 100)
-    const operator = OPERATORS.find(one => one === this.#text(byOperator))
-    const remainder = this.#values.has(byRemainder) ? this.#integer(byRemainder, 0, (divisor ?? 100) - 1) : 0
-    if (!this.#values.has(byDivisor)) this.#refuse(present[0] ?? byDivisor, `needs ${byDivisor}, from 2 to 100`)
+    const divisor = this.integer(byDivisor, 2, 100)
+    const operator = OPERATORS.find(one => one === this.text(byOperator))
+    const remainder = this.has(byRemainder) ? this.integer(byRemainder, 0, (divisor ?? 100) - 1) : 0
+    if (!this.has(byDivisor)) this.refuse(present[0] ?? byDivisor, `needs ${byDivisor}, from 2 to 100`)
     if (operator === undefined) {
-      const missing = !this.#values.has(byOperator)
-      this.#refuse(
+      const missing = !this.has(byOperator)
+      this.refuse(
         missing ? byDivisor : byOperator,
         `${missing ? `needs ${byOperator}: ` : 'must be '}one of ${OPERATORS.join(' ')}`,
       )
@@ -175,19 +156,17 @@ class Parser {
   }
 
   #weights(): { readonly weight: number; readonly total: number } {
-    const asked = this.#values.has('canary-weight-total')
-      ? this.#integer('canary-weight-total', 0, MOST_TOTAL)
-      : LEAST_TOTAL
+    const asked = this.has('canary-weight-total') ? this.integer('canary-weight-total', 0, MOST_TOTAL) : LEAST_TOTAL
     const total = Math.max(asked ?? LEAST_TOTAL, LEAST_TOTAL)
     if (asked !== null && asked < LEAST_TOTAL) {
-      this.#say(
+      this.say(
         'canary-weight-total',
         'WeightTotalTooSmall',
         `less than ${LEAST_TOTAL} counts as ${LEAST_TOTAL}`,
         'warn',
       )
     }
-    const weight = this.#values.has('canary-weight') ? this.#integer('canary-weight', 0, total) : 0
+    const weight = this.has('canary-weight') ? this.integer('canary-weight', 0, total) : 0
     return { weight: weight ?? 0, total }
   }
 
@@ -198,10 +177,10 @@ class Parser {
       const items = this.#list(name, MOST_MARKS)
       if (items !== null) found[mark] = items.map(item => this.#field(name, item, of))
     }
-    const query = this.#text(QUERY_MARK)
+    const query = this.text(QUERY_MARK)
     if (query !== null) {
-      if (!QUERY.test(query)) this.#refuse(QUERY_MARK, `${shown(query)} is not written name=value, joined with &`)
-      if (query.split('&').length > MOST_MARKS) this.#refuse(QUERY_MARK, `has more than ${MOST_MARKS} arguments`)
+      if (!QUERY.test(query)) this.refuse(QUERY_MARK, `${shown(query)} is not written name=value, joined with &`)
+      if (query.split('&').length > MOST_MARKS) this.refuse(QUERY_MARK, `has more than ${MOST_MARKS} arguments`)
       found['query'] = query
     }
     return found
@@ -212,55 +191,24 @@ class Parser {
     const colon = item.indexOf(':')
     const [name, value] = [item.slice(0, Math.max(colon, 0)).trim(), item.slice(colon + 1).trim()]
     if (!FIELD_NAME.test(name) || !FIELD_VALUE.test(value)) {
-      this.#refuse(annotation, `${shown(item)} is not written name:value, in ASCII`)
+      this.refuse(annotation, `${shown(item)} is not written name:value, in ASCII`)
     } else if (isReservedField(name, of)) {
-      this.#refuse(annotation, `${shown(name)} is written by the proxy alone`)
+      this.refuse(annotation, `${shown(name)} is written by the proxy alone`)
     } else if (of === 'request' && name.includes('_')) {
-      this.#refuse(annotation, `${shown(name)} has an underscore: to many backends it is the same as the name with -`)
+      this.refuse(annotation, `${shown(name)} has an underscore: to many backends it is the same as the name with -`)
     } else if (value.startsWith('$')) {
-      this.#refuse(annotation, `${shown(value)} is a variable of nginx: they are not supported`)
+      this.refuse(annotation, `${shown(value)} is a variable of nginx: they are not supported`)
     }
     return [name, value]
   }
 
   /** Joined with `||`, empty ones left out; null: not there, or empty, which is the same at ingress-nginx. */
   #list(name: string, most: number): readonly string[] | null {
-    const text = this.#text(name)
+    const text = this.text(name)
     if (text === null) return null
     const items = text.split('||').flatMap(item => item.trim() || [])
-    if (items.length === 0) this.#refuse(name, 'names no value')
-    if (items.length > most) this.#refuse(name, `names ${items.length} values; at most ${most} are taken`)
+    if (items.length === 0) this.refuse(name, 'names no value')
+    if (items.length > most) this.refuse(name, `names ${items.length} values; at most ${most} are taken`)
     return items
   }
-
-  /** Null: it is not there, or not what it has to be, which is said. */
-  #integer(name: string, least: number, most: number): number | null {
-    const text = this.#values.get(name)
-    if (text === undefined) return null
-    const value = /^[+-]?[0-9]{1,15}$/.test(text) ? Number(text) : Number.NaN
-    if (value >= least && value <= most) return value
-    this.#refuse(name, `${shown(text)} is not a whole number from ${least} to ${most}`)
-    return null
-  }
-
-  #text(name: string): string | null {
-    const text = this.#values.get(name)
-    return text === undefined || text === '' ? null : text
-  }
-
-  #refuse(name: string, message: string): void {
-    this.#say(name, 'InvalidAnnotation', message, 'reject')
-  }
-
-  #say(name: string, reason: string, message: string, effect: Problem['effect']): void {
-    const whole = this.#names.get(name) ?? name
-    this.problems.push({
-      ...{ key: this.#key, field: `metadata.annotations[${whole}]`, reason, effect },
-      message: `${whole}: ${message}`,
-    })
-  }
-}
-
-function shown(text: string): string {
-  return JSON.stringify(text.length > 80 ? `${text.slice(0, 77)}...` : text)
 }

@@ -621,7 +621,7 @@ export class Pipeline {
     const object = { key, createdAt }
     let value: Fragment | Certificate | null
     if (content.kind === 'Ingress') {
-      const compiled = compileIngress(object, revision, content, governed, this.#certificates)
+      const compiled = compileIngress(object, revision, content, governed, this.#certificates, now === null)
       problems.push(...compiled.problems)
       value = compiled.fragment
     } else {

@@ -76,5 +76,6 @@ function sizeOf(payload: Fragment | Certificate): number {
     }
   }
   if (payload.canary !== undefined) size += 500
+  if (payload.settings !== undefined) size += 300
   return size + 100 * (payload.tls.length + (payload.defaultTls?.length ?? 0))
 }

@@ -581,14 +581,17 @@ export class ClientConnection {
     else this.socket.resetAndDestroy()
   }
 
-  /** Answer and tunnel: from now on bytes go through as they are. Returns what the client sent already. */
-  tunnel(head: string, end: TunnelEnd): Buffer {
+  /**
+   * Answer and tunnel: from now on bytes go through as they are. Returns what the client sent already.
+   * @param idle milliseconds in which nothing passes, 0: no limit; null: as all tunnels
+   */
+  tunnel(head: string, end: TunnelEnd, idle: number | null): Buffer {
     this.#write(head)
     this.#carrier = null
     this.#tunnel = end
     this.#head = null
     this.#finalDeadline = Infinity
-    this.#tunnelLimit = this.#owner.limits.tunnelIdle
+    this.#tunnelLimit = idle ?? this.#owner.limits.tunnelIdle
     this.#deadline = after(this.#tunnelLimit, performance.now())
     this.#enter('tunnel')
     const ahead = this.#ahead

@@ -3,6 +3,7 @@ import type { Cluster } from '../upstream/contract.ts'
 import type { Fields } from '../http1/contract.ts'
 import type { Route, TableReader } from '../table/contract.ts'
 import { isAmbiguous } from '../table/path-readings.ts'
+import type { Policy } from '../table/policy.ts'
 import type { CanaryChoice, Random } from '../table/split.ts'
 import type { Target } from './target.ts'
 
@@ -14,6 +15,8 @@ export type Decision =
       readonly cluster: Cluster
       /** What led it to a canary, whose `route` and `cluster` then are; null: nothing did. */
       readonly canary: CanaryChoice | null
+      /** Of the main path, whoever's request it is (NGINX.md 13). */
+      readonly policy: Policy
     }
   | {
       readonly kind: 'answer'
@@ -66,21 +69,21 @@ export function decide(
   }
   if (!route)
     return { kind: 'answer', status: 404, reason: 'no route for this host and path', route, cause: 'no-route' }
-  const { cluster, split } = route
-  if (cluster === null && route.policy.closed?.protects !== false) {
+  const { cluster, split, policy } = route
+  if (cluster === null && policy.closed?.protects !== false) {
     return { kind: 'answer', status: 503, reason: 'this path is closed', route, cause: 'closed' }
   }
   if (cluster !== null && split !== null) {
     const canary = split.choose({ fields, query: queryOf(target.forward) }, random)
     // One without endpoints leaves its requests where they were (NGINX.md 19).
     if (canary?.cluster != null && canary.cluster.size > 0) {
-      return { kind: 'forward', route: canary.route, cluster: canary.cluster, canary }
+      return { kind: 'forward', route: canary.route, cluster: canary.cluster, canary, policy }
     }
   }
   if (cluster === null || cluster.size === 0) {
     return { kind: 'answer', status: 503, reason: 'no backend is available', route, cause: 'no-endpoint' }
   }
-  return { kind: 'forward', route, cluster, canary: null }
+  return { kind: 'forward', route, cluster, canary: null, policy }
 }
 
 /** What stands behind the `?` of a target. */

@@ -7,6 +7,8 @@ export type Failure =
   | 'client-gone'
   | 'client-timeout'
   | 'client-malformed'
+  /** Its body is longer than the Ingress allows. */
+  | 'body-too-big'
   | 'connect'
   | 'upstream-timeout'
   | 'upstream'
@@ -52,6 +54,8 @@ export function answerFor(error: unknown): ErrorAnswer {
       return { status: 408, failure: 'client-timeout', reason: 'the request body took too long' }
     case 'SLUICE_CLIENT_MALFORMED':
       return { status: 400, failure: 'client-malformed', reason: 'the request body is malformed' }
+    case 'SLUICE_BODY_TOO_BIG':
+      return { status: 413, failure: 'body-too-big', reason: 'the request body is too big' }
     case 'SLUICE_CONNECT_FAILED':
       return { status: 502, failure: 'connect', reason: 'no backend accepted the connection' }
     case 'SLUICE_NO_ENDPOINT':

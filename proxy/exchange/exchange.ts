@@ -180,6 +180,7 @@ export function countedStatus({ failure, status }: Pick<Exchange, 'failure' | 's
 export function finish(exchange: Exchange, context: ExchangeContext, now = performance.now()): void {
   const { decision, failure } = exchange
   const own = isOwnWord(exchange)
+  if (failure !== null) context.recorder.failure(failure)
   context.recorder.request({
     host: own ? null : exchange.countedHost,
     route: own ? null : decision.route,

@@ -35,21 +35,26 @@ function carrier(
     ...{ id: 'id', status: 0, failure: null, startedAt: 0, countedHost: null, endpoints: [], bodyBytesOut: 0 },
     ...more,
   }
+  const forward = { maxResponseHeadBytes: 1_000, maxBody: Infinity, own: [[], []], connecting: null, onStatus: null }
   const context = {
     clientLines: new ClientLines(),
-    recorder: { request: (request: Told['counted'][number]) => told.counted.push(request) },
+    recorder: {
+      request: (request: Told['counted'][number]) => told.counted.push(request),
+      failure: () => undefined,
+    },
     accessLog: { write: () => undefined },
     date: { text: () => 'now' },
-    forward: { maxResponseHeadBytes: 1_000, own: [[], []] },
+    forward,
+    routes: { of: () => forward },
     onDefect: (error: unknown) => told.defects.push(error),
   }
-  const forward = new Forward(
+  const carrying = new Forward(
     client as unknown as ClientConnection,
     exchange as unknown as Exchange,
     { lease } as unknown as Cluster,
     context as unknown as ForwardContext,
   )
-  return { forward, told }
+  return { forward: carrying, told }
 }
 
 describe('a defect of ours', () => {

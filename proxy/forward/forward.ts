@@ -17,10 +17,19 @@ import { CHUNKED, type ResponseHead } from '../http1/contract.ts'
 import { ResponseHeadReader } from '../http1/head-reader.ts'
 import { Gathered, Pieces } from '../http1/pieces.ts'
 import { CHUNK_END, LAST_CHUNK, chunkHead, fieldLines, requestHeadText, responseHeadText } from '../http1/write.ts'
-import { mayTryNext, repeatable, type RetrySettings } from './retry.ts'
+import { mayTryNext, repeatable, type BreakKind, type RetrySettings } from './retry.ts'
+import type { RouteSettingsOf } from './route-settings.ts'
 import { withQuery, type Marks } from '../table/marks.ts'
 import { FrameReader, goingAway, goingAwayMasked } from './websocket.ts'
-import type { BackendReader, Cluster, Lease, LeaseResult, LeaseWaiter } from '../upstream/contract.ts'
+import type {
+  BackendReader,
+  Cluster,
+  ConnectLimits,
+  Lease,
+  LeaseRequest,
+  LeaseResult,
+  LeaseWaiter,
+} from '../upstream/contract.ts'
 
 /** Milliseconds and bytes. */
 export interface ForwardSettings extends RetrySettings {
@@ -28,12 +37,22 @@ export interface ForwardSettings extends RetrySettings {
   readonly headersTimeout: number
   /** Between two pieces of the answer's body; 0: no limit. */
   readonly bodyTimeout: number
+  /** For the backend to take more of a request; 0: no limit. */
+  readonly sendTimeout: number
+  /** For anything to pass through a tunnel; null: as all tunnels. */
+  readonly tunnelTimeout: number | null
+  /** Of a request's body. */
+  readonly maxBody: number
   /** Of an answer's head. */
   readonly maxResponseHeadBytes: number
   /** A body up to this size is read before an endpoint is chosen (ingress-nginx buffers all of it). */
   readonly bufferedBody: number
   /** A chunked body, whose size nobody knows, is waited for so long at most. */
   readonly bufferTime: number
+  /** A body is not waited for: what came with its head is sent, and the rest as it comes. */
+  readonly streamed: boolean
+  /** What may be said to connections that are opened for it; null: as for all (UpstreamSettings). */
+  readonly connecting: ConnectLimits | null
   /** Names with `_` reach backends (enable-underscores-in-headers). */
   readonly underscores: boolean
   /** Added to every request. */
@@ -41,7 +60,9 @@ export interface ForwardSettings extends RetrySettings {
 }
 
 export interface ForwardContext extends ExchangeContext {
+  /** What no Ingress sets otherwise. */
   readonly forward: ForwardSettings
+  readonly routes: RouteSettingsOf
   readonly onDefect: (error: unknown) => void
 }
 
@@ -54,6 +75,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   readonly #client: ClientConnection
   readonly #exchange: Exchange
   readonly #context: ForwardContext
+  readonly #settings: ForwardSettings
   readonly #cluster: Cluster
   readonly #upgrade: string | null
   /** Of the canary that the request goes to; null: nothing is added to it (nearly always). */
@@ -79,6 +101,8 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   #answered = false
   #excluded: Set<string> | null = null
   #tries = 0
+  /** Endpoints that were connected to or sent to, each try. */
+  #asked = 0
   #freshTried = false
   /** Of a WebSocket. */
   #frames: { readonly out: FrameReader; readonly in: FrameReader } | null = null
@@ -97,7 +121,9 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     this.#cluster = cluster
     this.#upgrade = wantedUpgrade(exchange)
     const { decision } = exchange
-    this.#marks = decision.kind === 'forward' && decision.canary !== null ? decision.canary.marks : null
+    const forwarded = decision.kind === 'forward' ? decision : null
+    this.#marks = forwarded?.canary?.marks ?? null
+    this.#settings = forwarded === null ? context.forward : context.routes.of(forwarded.policy)
     this.#heads = new ResponseHeadReader(context.forward.maxResponseHeadBytes)
   }
 
@@ -106,8 +132,10 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     if (this.#phase !== 'gathering' || this.#started) return
     this.#started = true
     const { bodyLength } = this.#exchange.head
-    const { bufferedBody, bufferTime } = this.#context.forward
-    if (bodyLength === 0) {
+    const { bufferedBody, bufferTime, maxBody, streamed } = this.#settings
+    if (bodyLength > maxBody) {
+      this.#bodyTooBig()
+    } else if (bodyLength === 0) {
       this.#bodyRead = true
       // A handshake is not sent again: it gets a connection that no idle timeout can have closed.
       this.#choose(this.#upgrade !== null, null, now)
@@ -117,6 +145,8 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     } else {
       if (bodyLength === CHUNKED) this.#deadline = now + bufferTime
       this.#client.readBody()
+      // What came with the head is read before a microtask's turn.
+      if (streamed) queueMicrotask(() => this.#guard(() => this.#stopGathering()))
     }
   }
 
@@ -124,11 +154,16 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
 
   onBody(piece: Buffer): void {
     this.#exchange.bodyBytesIn += piece.length
+    // One whose length is known was looked at before.
+    if (this.#exchange.bodyBytesIn > this.#settings.maxBody) {
+      this.#bodyTooBig()
+      return
+    }
     // While it leases: on its way already when the body was paused.
     if (this.#keeps && (this.#phase === 'gathering' || this.#phase === 'leasing')) {
       this.#gathered ??= new Gathered()
       this.#gathered.add(piece)
-      const { bufferedBody } = this.#context.forward
+      const { bufferedBody } = this.#settings
       if (this.#phase === 'gathering' && this.#gathered.length > bufferedBody) this.#stopGathering()
       return
     }
@@ -152,7 +187,13 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     this.#fail(answerFor(new DataPlaneError('SLUICE_CLIENT_TIMEOUT', 'the body took too long')), true)
   }
 
+  #bodyTooBig(): void {
+    const { maxBody } = this.#settings
+    this.#fail(answerFor(new DataPlaneError('SLUICE_BODY_TOO_BIG', `a body of more than ${maxBody} bytes`)), true)
+  }
+
   #stopGathering(): void {
+    if (this.#phase !== 'gathering') return
     this.#client.pauseBody()
     this.#choose()
   }
@@ -164,14 +205,14 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     const more = chunked
       ? connection.out.writeAll([chunkHead(piece.length), piece, CHUNK_END])
       : connection.out.write(piece)
-    const { headersTimeout, bodyTimeout } = this.#context.forward
+    const { sendTimeout, bodyTimeout } = this.#settings
     const now = performance.now()
     // An answer that began early goes on for as long as the client has something to say.
     if (this.#phase === 'answering') this.#deadline = bodyTimeout === 0 ? Infinity : now + bodyTimeout
     if (more) return
     this.#client.pauseBody()
     // A backend that takes nothing more (nginx: proxy_send_timeout).
-    if (this.#phase === 'waiting' && headersTimeout > 0) this.#deadline = now + headersTimeout
+    if (this.#phase === 'waiting' && sendTimeout > 0) this.#deadline = now + sendTimeout
   }
 
   #endRequest(): void {
@@ -185,7 +226,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   #sent(now = performance.now()): void {
     this.#requestSent = true
     if (this.#phase !== 'waiting') return
-    const { headersTimeout } = this.#context.forward
+    const { headersTimeout } = this.#settings
     this.#deadline = headersTimeout === 0 ? Infinity : now + headersTimeout
   }
 
@@ -196,12 +237,16 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     this.#deadline = Infinity
     this.#tries++
     const unrepeatable = !this.#repeatable()
-    const cancel = this.#cluster.lease({ exclude: this.#excluded, fresh, unrepeatable, on }, this, now)
+    const { connecting, maxTries } = this.#settings
+    const attempts = connecting === null ? 0 : Math.max(1, maxTries - this.#asked)
+    const request: LeaseRequest = { exclude: this.#excluded, fresh, unrepeatable, on, attempts, connecting }
+    const cancel = this.#cluster.lease(request, this, now)
     // The waiter may have been called already.
     if ((this.#phase as Phase) === 'leasing') this.#cancelLease = cancel
   }
 
   trying(address: string): void {
+    this.#asked++
     this.#exchange.endpoints.push(address)
   }
 
@@ -230,7 +275,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
 
   #sendHead(lease: Lease): void {
     const { head, forwarded, target } = this.#exchange
-    const { underscores, own } = this.#context.forward
+    const { underscores, own } = this.#settings
     if (!target.ok) throw new TypeError('a request without a target cannot be forwarded')
     const marks = this.#marks
     const { clientLines } = this.#context
@@ -268,7 +313,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   }
 
   /** The backend broke the exchange, or kept it waiting for too long. */
-  #broken(error: DataPlaneError): void {
+  #broken(error: DataPlaneError, kind: BreakKind = 'onError'): void {
     const lease = this.#lease
     if (this.#phase === 'answering') {
       this.#release('failed')
@@ -290,6 +335,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
       if (again && !this.#freshTried) {
         this.#freshTried = true
         this.#tries--
+        this.#asked--
         this.#choose(true, address)
         return
       }
@@ -298,16 +344,35 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     }
     this.#release('failed')
     this.#excluded = (this.#excluded ?? new Set()).add(address)
-    const { startedAt } = this.#exchange
-    if (again && mayTryNext(this.#context.forward, this.#tries, this.#excluded.size, startedAt, this.#cluster)) {
+    if (again && this.#settings[kind] && this.#mayTryNext(this.#excluded.size)) {
       this.#choose()
       return
     }
     this.#fail(answerFor(error))
   }
 
+  /** @param failed endpoints of which none is asked again */
+  #mayTryNext(failed: number): boolean {
+    const tries = this.#settings.connecting === null ? this.#tries : this.#asked
+    return mayTryNext(this.#settings, tries, failed, this.#exchange.startedAt, this.#cluster)
+  }
+
+  /** An answer that the Ingress would rather have from another endpoint. @returns false: it is the answer */
+  #passedOver(status: number): boolean {
+    const lease = this.#lease
+    if (lease === null || this.#settings.onStatus?.has(status) !== true || !this.#repeatable()) return false
+    const excluded = this.#excluded ?? new Set()
+    if (excluded.has(lease.address) || !this.#mayTryNext(excluded.size + 1)) return false
+    this.#excluded = excluded.add(lease.address)
+    // It answered, which is all that its health is about.
+    this.#release('close')
+    this.#choose()
+    return true
+  }
+
   #repeatable(): boolean {
-    return repeatable(this.#exchange.head.method, this.#keeps && this.#bodyRead, this.#upgrade !== null)
+    const { unsafe } = this.#settings
+    return repeatable(this.#exchange.head.method, this.#keeps && this.#bodyRead, this.#upgrade !== null, unsafe)
   }
 
   #release(result: LeaseResult, now?: number): void {
@@ -351,10 +416,12 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
       if (result.state === 'more') return
       if (result.state === 'refused') {
         const code = result.refusal.status === 431 ? 'SLUICE_UPSTREAM_HEAD_TOO_BIG' : 'SLUICE_UPSTREAM_BROKEN'
-        this.#broken(new DataPlaneError(code, `the backend's answer cannot be read: ${result.refusal.reason}`))
+        const reason = `the backend's answer cannot be read: ${result.refusal.reason}`
+        this.#broken(new DataPlaneError(code, reason), 'onInvalid')
         return
       }
       rest = result.rest
+      if (this.#settings.onStatus !== null && this.#passedOver(result.head.status)) return
       if (isWhole(result.head, rest)) {
         this.#answerWhole(result.head)
         return
@@ -382,7 +449,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
       this.#broken(new DataPlaneError('SLUICE_UPSTREAM_BROKEN', result.refusal.reason))
     } else if (result?.state === 'end') this.#endAnswer(result.rest.length === 0)
     else {
-      const { bodyTimeout } = this.#context.forward
+      const { bodyTimeout } = this.#settings
       this.#deadline = bodyTimeout === 0 ? Infinity : performance.now() + bodyTimeout
     }
   }
@@ -392,7 +459,10 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     const { status } = head
     if (status === 101) {
       if (this.#upgrade !== null && head.upgrade !== null) this.#openTunnel(head)
-      else this.#broken(new DataPlaneError('SLUICE_UPSTREAM_BROKEN', 'the backend switched protocols unasked'))
+      else {
+        const reason = 'the backend switched protocols unasked'
+        this.#broken(new DataPlaneError('SLUICE_UPSTREAM_BROKEN', reason), 'onInvalid')
+      }
       return
     }
     if (status < 200) {
@@ -414,8 +484,8 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     const lines = this.#answerLines(head)
     this.#noteHead(status, now)
     this.#answerHead = head
-    this.#answerBody = new BodyReader(bodyLength, this.#context.forward.maxResponseHeadBytes)
-    const { bodyTimeout } = this.#context.forward
+    this.#answerBody = new BodyReader(bodyLength, this.#settings.maxResponseHeadBytes)
+    const { bodyTimeout } = this.#settings
     this.#deadline = bodyTimeout === 0 ? Infinity : now + bodyTimeout
     this.#client.answer(status, reason, lines, method === 'HEAD' ? 0 : bodyLength, this.#closesClient)
   }
@@ -482,7 +552,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     const { socket, out } = connection
     if (socket.isPaused() && !this.#client.blocked) {
       socket.resume()
-      const { bodyTimeout } = this.#context.forward
+      const { bodyTimeout } = this.#settings
       // It was us who kept it waiting until now.
       if (this.#phase === 'answering' && bodyTimeout > 0) this.#deadline = performance.now() + bodyTimeout
     }
@@ -526,12 +596,12 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
         this.#stopGathering()
         return
       case 'waiting':
-        this.#broken(new DataPlaneError('SLUICE_UPSTREAM_TIMEOUT', 'the backend did not answer in time'))
+        this.#broken(new DataPlaneError('SLUICE_UPSTREAM_TIMEOUT', 'the backend did not answer in time'), 'onTimeout')
         return
       case 'answering':
         // A client that takes nothing keeps the backend waiting, not the other way round.
         if (this.#client.blocked) {
-          this.#deadline = now + this.#context.forward.bodyTimeout
+          this.#deadline = now + this.#settings.bodyTimeout
           return
         }
         this.#broken(new DataPlaneError('SLUICE_UPSTREAM_TIMEOUT', 'the backend sent nothing for too long'))
@@ -620,13 +690,17 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     exchange.upstreamStatus = 101
     exchange.firstByteMs = performance.now() - exchange.startedAt
     if (head.upgrade?.toLowerCase() === 'websocket') this.#frames = { out: new FrameReader(), in: new FrameReader() }
-    const early = this.#client.tunnel(responseHeadText(101, head.reason, lines + upgrade), {
-      onData: chunk => this.#tunnelData(chunk),
-      onDrain: () => this.onDrain(),
-      onEnd: () => this.#lease?.connection.out.end(),
-      onClose: () => this.#closeTunnel(),
-      onLeave: () => this.#leave(),
-    })
+    const early = this.#client.tunnel(
+      responseHeadText(101, head.reason, lines + upgrade),
+      {
+        onData: chunk => this.#tunnelData(chunk),
+        onDrain: () => this.onDrain(),
+        onEnd: () => this.#lease?.connection.out.end(),
+        onClose: () => this.#closeTunnel(),
+        onLeave: () => this.#leave(),
+      },
+      this.#settings.tunnelTimeout,
+    )
     exchange.headBytesOut = this.#client.written
     countTunnel(exchange, this.#context)
     if (early.length > 0) this.#tunnelData(early)

@@ -9,7 +9,20 @@ export interface RetrySettings {
   readonly maxTries: number
   /** No further one when so much time went by, in milliseconds; 0: no limit (proxy-next-upstream-timeout). */
   readonly triesTime: number
+  /** It may go on where the connection could not be opened, or broke (proxy-next-upstream). */
+  readonly onError: boolean
+  /** Where connecting, or the answer, took too long. */
+  readonly onTimeout: boolean
+  /** Where the answer is none. */
+  readonly onInvalid: boolean
+  /** Where the answer has one of these statuses; null: whatever it has. */
+  readonly onStatus: ReadonlySet<number> | null
+  /** What is not idempotent is sent again, too (non_idempotent). */
+  readonly unsafe: boolean
 }
+
+/** How a backend broke an exchange. */
+export type BreakKind = 'onError' | 'onTimeout' | 'onInvalid'
 
 /** RFC 9110 9.2.2. Others may have done their work although no answer came. */
 const IDEMPOTENT: ReadonlySet<string> = new Set([
@@ -24,10 +37,10 @@ const IDEMPOTENT: ReadonlySet<string> = new Set([
 ])
 /**
  * It does no harm if a backend gets it twice, and all of it is there.
- * @param whole the body was read to its end, and is kept
+ * @param whole the body was read to its end, and is kept @param unsafe who owns the backend says that nothing harms it
  */
-export function repeatable(method: string, whole: boolean, upgrade: boolean): boolean {
-  return whole && !upgrade && IDEMPOTENT.has(method)
+export function repeatable(method: string, whole: boolean, upgrade: boolean, unsafe: boolean): boolean {
+  return whole && !upgrade && (unsafe || IDEMPOTENT.has(method))
 }
 
 /**
@@ -35,7 +48,7 @@ export function repeatable(method: string, whole: boolean, upgrade: boolean): bo
  * @param tries so far @param failed endpoints that broke it @param startedAt performance.now() when the request began
  */
 export function mayTryNext(
-  { maxTries, triesTime }: RetrySettings,
+  { maxTries, triesTime }: Pick<RetrySettings, 'maxTries' | 'triesTime'>,
   tries: number,
   failed: number,
   startedAt: number,

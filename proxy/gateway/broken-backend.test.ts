@@ -2,11 +2,10 @@
  * Backends that answer badly. Black box: what their client gets (RFC 9110, RFC 9112), whom the counters blame, what becomes of
  * both connections. Numbers are those of the review of 2026-11 (proxy.md).
  */
-import { once } from 'node:events'
-import { connect, type Socket } from 'node:net'
-import { Worker } from 'node:worker_threads'
+import type { Socket } from 'node:net'
 import { afterAll, afterEach, beforeAll, expect, it, jest } from '@jest/globals'
 import { readAnswers, type Answer, type Reading } from '../testing/hostile/answers.ts'
+import { blackHole } from '../workers/testing/black-hole.ts'
 import { describeOnAllAndTls } from '../workers/testing/ways.ts'
 import {
   Ends,
@@ -766,7 +765,7 @@ describeOnAllAndTls('a request that an endpoint broke (findings 9 and 15)', () =
 
 describeOnAllAndTls('an endpoint that takes no connection, beside a good one (finding 13)', () => {
   it('costs nobody its answer, and most requests nothing', async () => {
-    const hole = await blackHole()
+    const hole = await blackHole(ends)
     const good = await startBroken(() => undefined)
     const rig = await impatient([hole, good.address])
     const took: number[] = []
@@ -782,38 +781,11 @@ describeOnAllAndTls('an endpoint that takes no connection, beside a good one (fi
   })
 
   it('is 504 or 502 where it is alone', async () => {
-    const rig = await impatient([await blackHole()])
+    const rig = await impatient([await blackHole(ends)])
     const { answers } = await exchange(open(rig), ['GET'], request('GET', '/good'))
     expect([502, 504]).toContain(answers[0]?.status)
     expect(summed(rig.totals())).toMatchObject({ requests: 1, upstreamErrors: 1 })
   })
-
-  /** Its queue is full and nobody empties it: the kernel drops what else comes, as a lost node would. */
-  async function blackHole(): Promise<string> {
-    // Node accepts whatever comes as long as its loop turns: that of this thread stands still.
-    const worker = new Worker(
-      `const { parentPort } = require('node:worker_threads')
-      const server = require('node:net').createServer()
-      server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
-        parentPort.postMessage(server.address().port)
-        setImmediate(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0))
-      })`,
-      { eval: true },
-    )
-    ends.add(() => worker.terminate())
-    const [port] = (await once(worker, 'message')) as [number]
-    for (let i = 0; i < 20; i++) {
-      const socket = connect(port, '127.0.0.1')
-      socket.on('error', () => undefined)
-      ends.add(() => socket.destroy())
-      const full = await Promise.race([
-        once(socket, 'connect').then(() => false),
-        new Promise<boolean>(resolve => setTimeout(() => resolve(true), 300)),
-      ])
-      if (full) return `127.0.0.1:${port}`
-    }
-    throw new Error('the queue never filled')
-  }
 })
 
 describeOnAllAndTls('a right answer that is cut', () => {

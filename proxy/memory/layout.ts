@@ -27,7 +27,7 @@
  */
 
 /** Of all that is in an image. A test knows which bytes are of which version. */
-export const LAYOUT_VERSION = 1
+export const LAYOUT_VERSION = 2
 
 /** As a place: there is none; in a slot: it was never used. */
 export const NOWHERE = 0

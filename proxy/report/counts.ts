@@ -73,6 +73,6 @@ export interface CountsDelta {
   /** Things of ours that threw. */
   readonly defects: number
   readonly carried: Carried
-  /** What has no host: [`request <code>` or `connection <code>` (refused), `context <event>`, how many] */
+  /** What has no host: [`request <code>` or `connection <code>` (refused), `failure <reason>`, `context <event>`, how many] */
   readonly events: readonly (readonly [string, number])[]
 }

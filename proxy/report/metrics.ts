@@ -272,6 +272,12 @@ function eventMetrics({ events, defects, connectFailures, carried }: TotalCounts
       'Requests answered 503 by the proxy itself, by what was short.',
     ],
     [
+      'sluice_request_failures_total',
+      'failure',
+      'reason',
+      'Requests on their way to a backend that got none of its answer, or not all of it, by reason.',
+    ],
+    [
       'sluice_tls_contexts_total',
       'context',
       'event',

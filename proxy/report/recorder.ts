@@ -158,6 +158,11 @@ export class Recorder {
     this.#count(`shed-request ${code}`)
   }
 
+  /** A request that was to be forwarded did not get all of a backend's answer. @param code one of a few fixed words */
+  failure(code: string): void {
+    this.#count(`failure ${code}`)
+  }
+
   /** What happened to a TLS context. */
   tlsContext(event: 'made' | 'evicted' | 'refused'): void {
     this.#count(`context ${event}`)

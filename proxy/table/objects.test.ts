@@ -44,6 +44,11 @@ const strange = fc.constantFrom<(one: Fragment) => Fragment>(
   one => ({ ...one, hosts: [], canary: { rule: RULE, hosts: one.hosts } }),
   one => ({ ...one, hosts: [], canary: { rule: RULE, hosts: one.hosts, next: 1 } }) as Fragment,
   one => ({ ...one, canary: { rule: RULE, hosts: one.hosts } }),
+  one => ({ ...one, settings: { timeouts: { read: 1_000 } } }),
+  // A newer operator may set more: it is kept as it came.
+  one =>
+    ({ ...one, settings: { timeouts: { read: 1_000 }, body: { '80': 1, max: 5 }, next: { z: 1, a: 2 } } }) as Fragment,
+  one => ({ ...one, hosts: [], canary: { rule: RULE, hosts: one.hosts }, settings: {} }),
 )
 const anyFragment = fc
   .record({

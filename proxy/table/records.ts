@@ -11,6 +11,7 @@
  * | flags, `createdAt`, revision | always |
  * | how many hosts and server names, Secrets | always |
  * | the rule of a canary, as canonical JSON | flag CANARY |
+ * | settings, as canonical JSON | flag SETTINGS |
  * | `defaultTls`; `tls` entry by entry; `hosts` entry by entry, by numbers of the above | flags DEFAULT_TLS, TLS_APART, HOSTS_APART |
  * | a share for each host: way back to the fragment, paths | always |
  * | a share for each server name: way back to the fragment, numbers of Secrets | always |
@@ -24,6 +25,7 @@ import type {
   HostFragment,
   ObjectKey,
   PathFragment,
+  RouteSettings,
   TlsFragment,
 } from '../../protocol/objects.ts'
 import { RecordReader, type RecordWriter } from '../memory/bytes.ts'
@@ -76,6 +78,7 @@ const HOSTS_APART = 8
 const TLS_APART = 16
 /** Its hosts are those that it is a canary on. */
 const CANARY = 32
+const SETTINGS = 64
 
 const TYPES: readonly PathFragment['type'][] = ['Exact', 'Prefix', 'ImplementationSpecific', 'Default']
 const TYPE_BITS = 3
@@ -110,7 +113,7 @@ export function writeFragment(to: RecordWriter, fragment: Fragment): FragmentPla
   const [first] = fragment.tls
   const own = [...names].filter(([, keys]) => keys.length > 0).map(([name]) => name)
   const plain = first === undefined || (fragment.tls.length === 1 && sameList(first.hosts, own))
-  const { governed, challenges, defaultTls, canary } = fragment
+  const { governed, challenges, defaultTls, canary, settings } = fragment
 
   to.begin()
   to.node(fragment.key, KIND.fragment)
@@ -120,7 +123,8 @@ export function writeFragment(to: RecordWriter, fragment: Fragment): FragmentPla
       (defaultTls === undefined ? 0 : DEFAULT_TLS) |
       (apart ? HOSTS_APART : 0) |
       (plain ? 0 : TLS_APART) |
-      (canary === undefined ? 0 : CANARY),
+      (canary === undefined ? 0 : CANARY) |
+      (settings === undefined ? 0 : SETTINGS),
   )
   to.number(fragment.createdAt)
   to.shortHex(fragment.revision)
@@ -128,6 +132,7 @@ export function writeFragment(to: RecordWriter, fragment: Fragment): FragmentPla
   to.number(names.size)
   writeTexts(to, secrets)
   if (canary !== undefined) to.text(canonicalJson(canary.rule))
+  if (settings !== undefined) to.text(canonicalJson(settings))
   const named = (list: readonly string[]): void => {
     to.number(list.length)
     for (const name of list) to.number(index.get(name) ?? 0)
@@ -219,6 +224,17 @@ export function readCanaryRule(memory: SharedMemory, fragment: number): CanaryRu
   return JSON.parse(from.text()) as CanaryRule
 }
 
+/** Canonical JSON of RouteSettings: who has made something of the same text before need not parse it. Null: there are none. */
+export function readSettings(memory: SharedMemory, fragment: number): string | null {
+  const { head, flags, from } = openHead(memory, fragment)
+  if ((flags & SETTINGS) === 0) return null
+  from.number()
+  from.number()
+  for (let i = from.number(); i > 0; i--) from.skipText()
+  if (head.isCanary) from.skipText()
+  return from.text()
+}
+
 export function isDefaultCertificate(memory: SharedMemory, place: number): boolean {
   return (new RecordReader(memory, behindName(memory, place)).byte() & DEFAULT_CERTIFICATE) !== 0
 }
@@ -261,6 +277,7 @@ class Opened implements FragmentPlan {
   readonly head: FragmentHead
   readonly secrets: readonly ObjectKey[]
   readonly rule: CanaryRule | null
+  readonly settings: RouteSettings | null
   readonly hosts: readonly number[]
   readonly names: readonly number[]
   readonly words: number
@@ -276,6 +293,7 @@ class Opened implements FragmentPlan {
     const [hosts, names] = [from.number(), from.number()]
     this.secrets = readTexts(from)
     this.rule = head.isCanary ? (JSON.parse(from.text()) as CanaryRule) : null
+    this.settings = (flags & SETTINGS) === 0 ? null : (JSON.parse(from.text()) as RouteSettings)
     this.#defaultTls = (flags & DEFAULT_TLS) === 0 ? null : numbers(from)
     this.#tls = (flags & TLS_APART) === 0 ? null : times(from, () => ({ secret: from.number(), names: numbers(from) }))
     this.#apart =
@@ -297,13 +315,15 @@ class Opened implements FragmentPlan {
     const { key, revision, createdAt, governed, challenges } = this.head
     const defaultTls = this.#defaultTls?.map(i => this.#name(i))
     const hosts = this.#hostFragments()
-    const { rule } = this
+    const { rule, settings } = this
     return {
       ...(rule === null ? {} : { canary: { hosts, rule } }),
       ...(challenges ? { challenges } : {}),
       createdAt,
       ...(defaultTls === undefined ? {} : { defaultTls }),
-      ...{ governed, hosts: rule === null ? hosts : [], key, revision, tls: this.#tlsFragments() },
+      ...{ governed, hosts: rule === null ? hosts : [], key, revision },
+      ...(settings === null ? {} : { settings }),
+      tls: this.#tlsFragments(),
     }
   }
 
@@ -457,8 +477,8 @@ export function isWhole(payload: Fragment | Certificate): boolean {
     const { key, revision, chain, privateKey, isDefault } = payload
     return hasKeys(payload, 6 + Number(isDefault !== undefined)) && [key, revision, chain, privateKey].every(isText)
   }
-  const { key, revision, createdAt, hosts, tls, defaultTls, challenges, canary } = payload
-  const optional = [defaultTls, challenges, canary].filter(one => one !== undefined)
+  const { key, revision, createdAt, hosts, tls, defaultTls, challenges, canary, settings } = payload
+  const optional = [defaultTls, challenges, canary, settings].filter(one => one !== undefined)
   return (
     hasKeys(payload, 6 + optional.length) &&
     (canary === undefined || (hasKeys(canary, 2) && hosts.length === 0)) &&

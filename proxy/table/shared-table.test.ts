@@ -7,9 +7,21 @@ import type { Certificate, Fragment } from '../../protocol/objects.ts'
 import { RecordWriter } from '../memory/bytes.ts'
 import { SharedMemory } from '../memory/shared-memory.ts'
 import { readCertificate, readFragment, readPlan, writeCertificate, writeFragment } from './records.ts'
+import { OPEN, type Policy } from './policy.ts'
 import { SharedTable } from './shared-table.ts'
 import { FakeClusters } from './testing/clusters.ts'
-import { certificate, certificates, fragment, host, observed, path, remove, tls, upsert } from './testing/fixtures.ts'
+import {
+  certificate,
+  certificates,
+  closed,
+  fragment,
+  host,
+  observed,
+  path,
+  remove,
+  tls,
+  upsert,
+} from './testing/fixtures.ts'
 import { sharedTable, smallWriter, type Table } from './testing/one-thread.ts'
 import { tableCases } from './testing/table.cases.ts'
 import { EMPTY_UPDATE, type TableUpdate } from './update.ts'
@@ -335,6 +347,29 @@ describe('a table in shared memory', () => {
     expect(table.certificates('a.example')[0]?.chain).toBe('renewed')
     expect(table.certificates('b.example')).toBe(other)
     expect(table.certificates('c.example')).toEqual([])
+  })
+
+  it('routes of Ingresses that set the same share what was made of it, and those that set nothing have nothing', () => {
+    const table = sharedTable(new FakeClusters())
+    const settings = { timeouts: { read: 1_000 } }
+    table.apply(
+      upsert(
+        fragment('one', [host('a.example', path('Prefix /'), path('Prefix /x'))], { settings }),
+        fragment('two', [host('b.example', path('Prefix /'))], { settings: { timeouts: { read: 1_000 } } }),
+        fragment('three', [host('c.example', path('Prefix /'))], { settings: { timeouts: { read: 2_000 } } }),
+        fragment('four', [host('d.example', path('Prefix /'), closed('Prefix /x'))]),
+        fragment('five', [host('e.example', closed('Prefix /'))], { settings }),
+      ),
+    )
+    const of = (name: string, at = '/'): Policy | undefined => table.route(`${name}.example`, at)?.policy
+    expect(of('a')).toEqual({ needs: 0, closed: null, settings })
+    expect(of('a', '/x')).toBe(of('a'))
+    expect(of('b')).toBe(of('a'))
+    expect(of('c')?.settings).toEqual({ timeouts: { read: 2_000 } })
+    expect(of('d')).toBe(OPEN)
+    expect(of('e')).toBe(of('d', '/x'))
+    table.apply(upsert(fragment('one', [host('a.example', path('Prefix /'), path('Prefix /x'))])))
+    expect(of('a')).toBe(OPEN)
   })
 
   it('holds clusters for routes that are known, and releases those that are gone', () => {

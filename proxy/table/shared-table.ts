@@ -2,7 +2,7 @@
  * A worker's side of the table in shared memory (shared-writer.ts has the other). Routes and certificates are objects only where they are
  * asked for.
  */
-import type { Backend, CanaryRule, Certificate, ObjectKey } from '../../protocol/objects.ts'
+import type { CanaryRule, Certificate, ObjectKey } from '../../protocol/objects.ts'
 import { NOWHERE } from '../memory/layout.ts'
 import { nameOf } from '../memory/names.ts'
 import { SharedMemory } from '../memory/shared-memory.ts'
@@ -11,7 +11,7 @@ import type { Clusters } from '../upstream/contract.ts'
 import { countedAs, wildcardOf, type HostEntry, type Route, type TableExplainer, type TableReader } from './contract.ts'
 import { TableRoute, byAge, type RouteOwner } from './route.ts'
 import { PathMatch, fits } from './path-match.ts'
-import { OPEN, closedPolicy, type Policy } from './policy.ts'
+import { Policies } from './policy.ts'
 import {
   ROOTS,
   fragmentOf,
@@ -21,6 +21,7 @@ import {
   readHead,
   readPaths,
   readSecrets,
+  readSettings,
   readShares,
 } from './records.ts'
 import { RouteIds } from './route-ids.ts'
@@ -75,8 +76,7 @@ export class SharedTable implements TableReader, TableExplainer {
   readonly #names: Views<NameView>
   readonly #certificates: Views<Certificate>
   readonly #default: Views<DefaultView>
-  /** Nearly all closed paths are closed for the same reason. */
-  #closed: Policy | null = null
+  readonly #policies = new Policies()
 
   /** It has nothing until `advance`. */
   constructor(buffer: SharedArrayBuffer, clusters: Clusters) {
@@ -221,11 +221,12 @@ export class SharedTable implements TableReader, TableExplainer {
     }
     const owner = readHead(memory, fragment)
     const rule = owner.isCanary ? readCanaryRule(memory, fragment) : null
+    const settings = readSettings(memory, fragment)
     const host = nameOf(memory, place)
     const routes = readPaths(memory, place).map(path => {
       const { backend } = path
       const cluster = 'service' in backend ? this.#clusters.hold(backend.service) : null
-      return new TableRoute(this.#ids.take(), host, path, cluster, this.#policyOf(backend), owner)
+      return new TableRoute(this.#ids.take(), host, path, cluster, this.#policies.of(backend, settings), owner)
     })
     return { node: place, since, owner, rule, routes }
   }
@@ -237,15 +238,6 @@ export class SharedTable implements TableReader, TableExplainer {
         if (cluster !== null) this.#clusters.release(cluster.service)
       }
     }
-  }
-
-  #policyOf(backend: Backend): Policy {
-    if (!('status' in backend)) return OPEN
-    const { status, reason, protects = true } = backend
-    if (this.#closed?.closed?.reason !== reason || this.#closed.closed.protects !== protects) {
-      this.#closed = closedPolicy(status, reason, protects)
-    }
-    return this.#closed
   }
 
   #nameView(node: number): NameView {

@@ -37,6 +37,7 @@ const anyFragment: fc.Arbitrary<Fragment> = fc
         challenges: fc.constant(true),
         governed: fc.boolean(),
         defaultTls: fc.constant(['b.x']),
+        settings: fc.constantFrom({ body: { max: 1 } }, { timeouts: { connect: 5, read: 6 } }),
       },
       { requiredKeys: ['createdAt', 'revision', 'governed'] },
     ),
@@ -350,7 +351,7 @@ describe('the layout of an image', () => {
         fragment('web', [host('a.x', path('Prefix /'), closed('Exact /x')), host('ä€.x', path('Prefix /'))], {
           ...{ tls: [tls('web', 'a.x'), tls('shop', '*.x')], defaultTls: ['b.x'], revision: '0123456789abcdef' },
         }),
-        fragment('shop', [host('a.x', path('Prefix /shop'))]),
+        fragment('shop', [host('a.x', path('Prefix /shop'))], { settings: { body: { max: 1_024 } } }),
         fragment('acme', [host('a.x', path('Exact /.well-known'))], { challenges: true }),
         certificate('web', 'ECDSA', { chain: 'chain', privateKey: 'key', isDefault: true }),
       ),
@@ -360,7 +361,7 @@ describe('the layout of an image', () => {
     const { head, words } = kept(imageOf(objects))
     objects.close()
     const digest = createHash('sha256').update(JSON.stringify(head)).update(words).digest('hex').slice(0, 16)
-    expect({ version: LAYOUT_VERSION, digest }).toEqual({ version: 1, digest: 'b7b20ee2adfc35f1' })
+    expect({ version: LAYOUT_VERSION, digest }).toEqual({ version: 2, digest: '300bd9f44f24bb2c' })
   })
 })
 

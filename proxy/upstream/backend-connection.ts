@@ -45,6 +45,8 @@ export class Connection implements BackendConnection {
   exchanges = 0
   /** When it was begun to be opened. */
   readonly begun: number
+  /** How long that may take, in milliseconds. */
+  readonly timeout: number
   /** When it became idle. */
   idleSince = 0
   readonly #owner: ConnectionOwner
@@ -58,6 +60,7 @@ export class Connection implements BackendConnection {
     this.taker = taker
     this.probe = probe
     this.begun = now
+    this.timeout = timeout
     this.#owner = owner
     this.#connectTimer = setTimeout(() => {
       socket.destroy(Object.assign(new Error('no answer in time'), { code: 'ETIMEDOUT' }))

@@ -13,7 +13,14 @@ import { reset } from '../../protocol/testing/reset.ts'
 import { randomOf } from '../../protocol/testing/random.ts'
 
 const SERVICE = 'shop/web:80'
-const REQUEST: LeaseRequest = { exclude: null, fresh: false, unrepeatable: false, on: null }
+const REQUEST: LeaseRequest = {
+  exclude: null,
+  fresh: false,
+  unrepeatable: false,
+  on: null,
+  attempts: 0,
+  connecting: null,
+}
 
 const ends: (() => void)[] = []
 afterEach(() => {

@@ -368,16 +368,26 @@ class Wish implements Taker {
     this.attempt(next, probe, probe || this.#request.fresh ? null : next.takeIdle(now, within), now)
   }
 
-  #mayGoOn(error: DataPlaneError): boolean {
-    const { maxAttempts, attemptTime } = this.#near.settings
+  #mayGoOn({ code }: DataPlaneError): boolean {
     // Without descriptors or ports every other endpoint would fail as well.
-    if (error.code === 'SLUICE_LOCAL_RESOURCES' || this.#tried.length >= maxAttempts) return false
+    if (code === 'SLUICE_LOCAL_RESOURCES') return false
+    const { connecting } = this.#request
+    const { maxAttempts, attemptTime } =
+      connecting === null
+        ? this.#near.settings
+        : { maxAttempts: this.#request.attempts, attemptTime: connecting.attemptTime }
+    if (connecting !== null && !(code === 'SLUICE_CONNECT_TIMEOUT' ? connecting.onTimeout : connecting.onError)) {
+      return false
+    }
+    if (this.#tried.length >= maxAttempts) return false
     return attemptTime === 0 || this.#near.now() - this.#begun < attemptTime
   }
 
   #connect(endpoint: Endpoint, now: number): void {
-    if (endpoint.untaken === 0) this.#cluster.connecting()
-    const connection = endpoint.connect(this, this.#probe, now)
+    const { connectTimeout } = this.#near.settings
+    const timeout = this.#request.connecting?.timeout ?? connectTimeout
+    if (!endpoint.isOpening(timeout)) this.#cluster.connecting()
+    const connection = endpoint.connect(this, this.#probe, now, timeout)
     // Where the address is unusable, `refused` was called meanwhile and went on.
     if (connection !== null) this.#connecting = connection
   }

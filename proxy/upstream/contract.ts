@@ -54,6 +54,18 @@ export interface Lease {
   done(result: LeaseResult, now?: number): void
 }
 
+/** What an Ingress says of connections that are opened for its requests, in place of UpstreamSettings. */
+export interface ConnectLimits {
+  /** Milliseconds; null: as for all. */
+  readonly timeout: number | null
+  /** No further endpoint when so many milliseconds went by since the wish; 0: no limit. */
+  readonly attemptTime: number
+  /** The next endpoint is asked where one does not accept. */
+  readonly onError: boolean
+  /** Where one does not answer in time. */
+  readonly onTimeout: boolean
+}
+
 export interface LeaseRequest {
   /** Addresses that this exchange tried and that failed: not chosen again while there are others. */
   readonly exclude: ReadonlySet<string> | null
@@ -66,6 +78,10 @@ export interface LeaseRequest {
   readonly unrepeatable: boolean
   /** Preferred address. */
   readonly on: string | null
+  /** Endpoints that are connected to at most. Counts only with `connecting`. */
+  readonly attempts: number
+  /** Null: as for all. */
+  readonly connecting: ConnectLimits | null
 }
 
 /** Called exactly once, possibly before `lease` returns. */

@@ -40,7 +40,7 @@ class Socketlike extends EventEmitter {
   }
 }
 
-const REQUEST = { exclude: null, fresh: false, on: null, unrepeatable: false }
+const REQUEST = { exclude: null, fresh: false, on: null, unrepeatable: false, attempts: 0, connecting: null }
 const sets: ClusterSet[] = []
 afterEach(() => {
   for (const set of sets.splice(0)) set.destroy()

@@ -89,6 +89,11 @@ export class Endpoint implements Candidate, ConnectionOwner, Tallied {
     return this.#pool === null ? 0 : this.#pool.untaken.length
   }
 
+  /** One that would be taken over is being opened. */
+  isOpening(timeout: number): boolean {
+    return this.#pool?.untaken.some(connection => connection.timeout === timeout) === true
+  }
+
   /** Idle connections and those that nobody waits for make room where they must. */
   get full(): boolean {
     const most = this.#near.settings.maxConnectionsPerEndpoint
@@ -137,21 +142,22 @@ export class Endpoint implements Candidate, ConnectionOwner, Tallied {
   /**
    * Opens a connection, or takes over one that is being opened for nobody. Its taker hears of it, at once where the
    * address is unusable.
+   * @param timeout milliseconds; one that was begun with another is left to others
    */
-  connect(taker: Taker, probe: boolean, now: number): Connection | null {
-    const begun = this.#pool?.untaken.pop()
-    if (begun !== undefined) {
+  connect(taker: Taker, probe: boolean, now: number, timeout: number): Connection | null {
+    const begun = this.#pool?.takeUntaken(timeout) ?? null
+    if (begun !== null) {
       begun.taker = taker
       begun.probe ||= probe
       return begun
     }
-    const { maxConnectionsPerEndpoint: most, connectTimeout } = this.#near.settings
+    const { maxConnectionsPerEndpoint: most } = this.#near.settings
     if (most > 0 && this.open + this.idle > most) this.#pool?.idle.shift()?.socket.destroy()
     this.#near.tally.add(this, CONNECTS)
     try {
       const { host, port } = splitAddress(this.address)
       const { connect, io } = this.#near
-      const opening = { open: connect.bind(null, host, port), io, timeout: connectTimeout }
+      const opening = { open: connect.bind(null, host, port), io, timeout }
       return new Connection(this, opening, taker, probe, now)
     } catch (error) {
       // Node throws for ports and options that cannot be, and reports everything else by an event.

@@ -44,6 +44,14 @@ export class IdleConnections {
     }
   }
 
+  /** One that is being opened for nobody, and gives up when its new taker would: after `timeout` milliseconds. */
+  takeUntaken(timeout: number): Connection | null {
+    const connection = this.untaken.findLast(one => one.timeout === timeout)
+    if (connection === undefined) return null
+    forget(this.untaken, connection)
+    return connection
+  }
+
   closeAll(): void {
     for (const connection of this.idle.splice(0)) connection.socket.destroy()
     for (const connection of this.untaken.splice(0)) connection.socket.destroy()

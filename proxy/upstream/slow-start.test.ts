@@ -7,7 +7,7 @@ import { warmth } from './slow-start.ts'
 import { randomOf } from '../../protocol/testing/random.ts'
 
 const SERVICE = 'ns/web:80'
-const REQUEST = { exclude: null, fresh: false, on: null, unrepeatable: false }
+const REQUEST = { exclude: null, fresh: false, on: null, unrepeatable: false, attempts: 0, connecting: null }
 
 const addressesOf = (count: number): readonly string[] => Array.from({ length: count }, (_, i) => `10.0.0.${i + 1}:80`)
 

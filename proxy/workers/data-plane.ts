@@ -11,7 +11,8 @@ import { ClientLines, viaLines } from '../exchange/headers.ts'
 import { HttpDate } from '../exchange/http-date.ts'
 import { RequestIds } from '../exchange/request-ids.ts'
 import { TrustedAddresses } from '../exchange/trust.ts'
-import type { ForwardContext } from '../forward/forward.ts'
+import type { ForwardContext, ForwardSettings } from '../forward/forward.ts'
+import { RouteSettingsOf } from '../forward/route-settings.ts'
 import { Contexts, type KeyPair } from '../frontdoor/contexts.ts'
 import type { TicketSecrets } from '../frontdoor/ticket-keys.ts'
 import { FrontDoor } from '../frontdoor/frontdoor.ts'
@@ -90,22 +91,30 @@ export class DataPlane {
     const clusters = new ClusterSet(config.upstream, { io, connectFailed: () => recorder.connectFailure() })
     const table = new SharedTable(tableMemory, clusters)
     const accessLog = openAccessLog(config.accessLog === 'off' ? null : (lines ?? directLines(config)))
+    const forward: ForwardSettings = {
+      headersTimeout: config.upstreamHeadersTimeout,
+      bodyTimeout: config.upstreamBodyTimeout,
+      sendTimeout: config.upstreamHeadersTimeout,
+      tunnelTimeout: null,
+      maxResponseHeadBytes: config.maxResponseHeaderBytes,
+      maxBody: Infinity,
+      bufferedBody: config.bodyBuffer,
+      bufferTime: BUFFER_TIME_MS,
+      streamed: false,
+      maxTries: config.upstream.maxAttempts,
+      triesTime: config.upstream.attemptTime,
+      ...{ onError: true, onTimeout: true, onInvalid: true, onStatus: null, unsafe: false },
+      connecting: null,
+      underscores: config.underscoresInHeaders,
+      own: viaLines(config.via),
+    }
     const context: ForwardContext = {
       ...{ table, recorder, accessLog, publicPorts: config.publicPorts, date: new HttpDate(), ids: new RequestIds() },
       clientLines: new ClientLines(),
       random: setup.random ?? Math.random,
       trusted: new TrustedAddresses(config.trustedAddresses),
-      forward: {
-        headersTimeout: config.upstreamHeadersTimeout,
-        bodyTimeout: config.upstreamBodyTimeout,
-        maxResponseHeadBytes: config.maxResponseHeaderBytes,
-        bufferedBody: config.bodyBuffer,
-        bufferTime: BUFFER_TIME_MS,
-        maxTries: config.upstream.maxAttempts,
-        triesTime: config.upstream.attemptTime,
-        underscores: config.underscoresInHeaders,
-        own: viaLines(config.via),
-      },
+      forward,
+      routes: new RouteSettingsOf(forward),
       onDefect: error => {
         recorder.defect()
         onDefect?.(error)
