@@ -95,6 +95,8 @@ export interface CanaryRule {
   /** At least 100, and at least `weight`. */
   readonly total: number
   readonly marks?: CanaryMarks
+  /** Sessions of the main path do not stay with it: each of their requests is chosen for itself. */
+  readonly affinity?: 'legacy'
 }
 
 export interface Canary {
@@ -139,6 +141,44 @@ export interface RetrySettings {
   readonly time?: number
 }
 
+/** A part of what requests are spread by: text as it is, or something of the request. */
+export type HashPart =
+  | { readonly text: string }
+  /** `uri`: the path alone, as it is matched; `client`: the address. */
+  | { readonly of: 'request_uri' | 'uri' | 'host' | 'client' }
+  /** Names in lower case; nothing where the request has none. */
+  | { readonly of: 'query' | 'header' | 'cookie'; readonly name: string }
+
+/** How an endpoint is chosen; without it the less busy of two. */
+export interface BalanceSettings {
+  readonly by: 'round_robin' | 'ewma' | 'hash'
+  /** Of `hash`, joined. Never empty. */
+  readonly parts?: readonly HashPart[]
+  /** Of `hash`: so many endpoints for each value, of which the less busy of two is taken; left out: one. */
+  readonly subset?: number
+}
+
+/** Sessions stay with an endpoint, by a cookie that the proxy sets. Seconds. */
+export interface AffinitySettings {
+  /** `balanced`: a new endpoint gets its share of sessions, too. `persistent`: a session stays while its endpoint is there. */
+  readonly mode: 'balanced' | 'persistent'
+  /** Of the cookie. */
+  readonly name: string
+  /** Left out: that of the rule. */
+  readonly path?: string
+  readonly domain?: string
+  /** From now on. */
+  readonly expires?: number
+  readonly maxAge?: number
+  readonly sameSite?: 'None' | 'Lax' | 'Strict'
+  /** `None` is left out for browsers that refuse such a cookie. */
+  readonly conditionalNone?: boolean
+  /** Left out: where the client speaks TLS. */
+  readonly secure?: boolean
+  /** Where another endpoint answers the session is its from then on. */
+  readonly changeOnFailure?: boolean
+}
+
 /**
  * What the annotations of an Ingress say of how its requests are served, by topic. All of it may be left out: then the proxy's own
  * settings decide. A proxy that does not know one serves as if it were not there.
@@ -147,6 +187,10 @@ export interface RouteSettings {
   readonly timeouts?: TimeoutSettings
   readonly body?: BodySettings
   readonly retry?: RetrySettings
+  /** Of a canary: for what it takes. */
+  readonly balance?: BalanceSettings
+  /** Goes before `balance`. */
+  readonly affinity?: AffinitySettings
 }
 
 /** The compiled form of one Ingress at one revision. */

@@ -7,6 +7,7 @@ import type { ValidateFunction } from 'ajv'
 import { ProtocolError } from './errors.ts'
 import { LATENCY_BUCKETS_MS } from './messages.ts'
 import type { Report, StreamMessage } from './messages.ts'
+import { COOKIE_DOMAIN, COOKIE_NAME, COOKIE_PATH } from './cookies.ts'
 import { RETRY_CAUSES } from './objects.ts'
 import { FIELD_NAME, FIELD_VALUE, QUERY } from './marks.ts'
 import { normaliseRoutePath } from './normalise-path.ts'
@@ -79,6 +80,7 @@ const canary = object({
     { weight: count, total: { type: 'integer', minimum: 1, maximum: Number.MAX_SAFE_INTEGER } },
     {
       ...{ header: canaryKey, cookie: canaryKey, query: canaryKey },
+      affinity: { const: 'legacy' },
       marks: object(
         {},
         {
@@ -91,9 +93,31 @@ const canary = object({
 })
 // What the proxy gives to timers: setTimeout takes no more.
 const duration: Schema = { type: 'integer', minimum: 1, maximum: 2 ** 31 - 1 }
+// A date can say it.
+const seconds: Schema = { type: 'integer', minimum: -9_999_999_999, maximum: 9_999_999_999 }
+const hashPart: Schema = {
+  anyOf: [
+    object({ text: { type: 'string', minLength: 1 } }),
+    object({ of: { enum: ['request_uri', 'uri', 'host', 'client'] } }),
+    object({ of: { enum: ['query', 'header', 'cookie'] }, name: { type: 'string', minLength: 1 } }),
+  ],
+}
 const settings = object(
   {},
   {
+    affinity: object(
+      { mode: { enum: ['balanced', 'persistent'] }, name: { type: 'string', pattern: COOKIE_NAME.source } },
+      {
+        path: { type: 'string', pattern: COOKIE_PATH.source },
+        domain: { type: 'string', pattern: COOKIE_DOMAIN.source },
+        ...{ expires: seconds, maxAge: seconds, sameSite: { enum: ['None', 'Lax', 'Strict'] } },
+        ...{ conditionalNone: { type: 'boolean' }, secure: { type: 'boolean' }, changeOnFailure: { type: 'boolean' } },
+      },
+    ),
+    balance: object(
+      { by: { enum: ['round_robin', 'ewma', 'hash'] } },
+      { parts: { ...list(hashPart), minItems: 1 }, subset: { type: 'integer', minimum: 1, maximum: 1_000 } },
+    ),
     timeouts: object({}, { connect: duration, read: duration, send: duration }),
     body: object({}, { max: count, buffer: count, streamed: { const: true } }),
     retry: object({}, { on: { ...list({ enum: RETRY_CAUSES }), minItems: 1 }, tries: count, time: count }),

@@ -1,4 +1,5 @@
 /** Ingresses with annotations, compiled as the operator does it, on a data plane: what they do from outside. */
+import { afterAll, afterEach, beforeAll } from '@jest/globals'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseAllDocuments } from 'yaml'
@@ -6,7 +7,7 @@ import type { Fragment } from '../../protocol/objects.ts'
 import { compileIngress } from '../../operator/compile/compile.ts'
 import type { IngressContent } from '../../operator/model/types.ts'
 import { endpoints, upsert } from '../../proxy/table/testing/fixtures.ts'
-import type { Rig } from '../../proxy/workers/testing/harness.ts'
+import { Ends, startPlane, type Rig } from '../../proxy/workers/testing/harness.ts'
 
 interface Manifest {
   readonly metadata: { readonly name: string; readonly annotations?: Readonly<Record<string, string>> }
@@ -48,4 +49,23 @@ export function serve(rig: Rig, annotations: Annotations, addresses: readonly st
     objects: upsert(ingress('web', annotations)).objects,
     reset: true,
   })
+}
+
+/** A data plane for all tests of a block. What is given to `ends` ends with each of them. */
+export function planeForAll(): { readonly ends: Ends; readonly rig: () => Rig } {
+  const forAll = new Ends()
+  const ends = new Ends()
+  let rig: Rig | null = null
+  beforeAll(async () => {
+    rig = await startPlane(forAll)
+  })
+  afterAll(() => forAll.all())
+  afterEach(() => ends.all())
+  return {
+    ends,
+    rig: () => {
+      if (rig === null) throw new Error('the data plane is there in tests alone')
+      return rig
+    },
+  }
 }

@@ -67,7 +67,10 @@ export function compileIngress(
     const { rule } = canaryRuleOf(key, content)
     const canary =
       rule === null || closed !== undefined ? null : { rule, hosts: hostFragments(namespace, content, null) }
-    const fragment = { key, revision, createdAt, governed, hosts: [], tls: [], ...(canary === null ? {} : { canary }) }
+    const fragment: Fragment = {
+      ...{ key, revision, createdAt, governed, hosts: [], tls: [] },
+      ...(canary === null ? {} : { canary, ...(settings === null ? {} : { settings }) }),
+    }
     return { fragment, problems }
   }
   const tls = tlsFragments(namespace, content, known)

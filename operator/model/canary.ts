@@ -35,10 +35,13 @@ const MARKS = {
   responseAppend: 'canary-response-append-header',
 } as const
 const QUERY_MARK = 'canary-request-add-query'
+/** ingress-nginx reads it of the canary, not of its main Ingress. */
+const AFFINITY = 'affinity-canary-behavior'
 
 /** Without prefix, beside `canary` itself. */
 export const CANARY_ANNOTATIONS: ReadonlySet<string> = new Set([
   ...['canary-by-header', 'canary-by-cookie', 'canary-by-query', 'canary-weight', 'canary-weight-total'],
+  AFFINITY,
   ...[...Object.values(VALUES_OF), PATTERN, ...MODULO, ...Object.values(MARKS), QUERY_MARK],
 ])
 
@@ -80,6 +83,7 @@ class Parser extends AnnotationReader {
     }
     const { weight, total } = this.#weights()
     const marks = this.#marks()
+    const isFree = this.word(AFFINITY, ['sticky', 'legacy']) === 'legacy'
     if (!keyed) {
       for (const name of [...Object.values(MARKS), QUERY_MARK]) {
         this.unused(
@@ -102,6 +106,7 @@ class Parser extends AnnotationReader {
       ...(cookie === null ? {} : { cookie }),
       ...(query === null ? {} : { query }),
       ...{ weight, total },
+      ...(isFree ? { affinity: 'legacy' } : {}),
       ...(!keyed || Object.keys(marks).length === 0 ? {} : { marks }),
     }
     return { rule, problems: this.problems }

@@ -35,7 +35,15 @@ function carrier(
     ...{ id: 'id', status: 0, failure: null, startedAt: 0, countedHost: null, endpoints: [], bodyBytesOut: 0 },
     ...more,
   }
-  const forward = { maxResponseHeadBytes: 1_000, maxBody: Infinity, own: [[], []], connecting: null, onStatus: null }
+  const forward = {
+    maxResponseHeadBytes: 1_000,
+    maxBody: Infinity,
+    own: [[], []],
+    connecting: null,
+    onStatus: null,
+    balancing: null,
+    affinity: null,
+  }
   const context = {
     clientLines: new ClientLines(),
     recorder: {

@@ -17,12 +17,14 @@ import { CHUNKED, type ResponseHead } from '../http1/contract.ts'
 import { ResponseHeadReader } from '../http1/head-reader.ts'
 import { Gathered, Pieces } from '../http1/pieces.ts'
 import { CHUNK_END, LAST_CHUNK, chunkHead, fieldLines, requestHeadText, responseHeadText } from '../http1/write.ts'
+import type { Affinity, Stays } from './affinity.ts'
 import { mayTryNext, repeatable, type BreakKind, type RetrySettings } from './retry.ts'
-import type { RouteSettingsOf } from './route-settings.ts'
+import type { Balancing, RouteSettingsOf } from './route-settings.ts'
 import { withQuery, type Marks } from '../table/marks.ts'
 import { FrameReader, goingAway, goingAwayMasked } from './websocket.ts'
 import type {
   BackendReader,
+  Balance,
   Cluster,
   ConnectLimits,
   Lease,
@@ -53,6 +55,10 @@ export interface ForwardSettings extends RetrySettings {
   readonly streamed: boolean
   /** What may be said to connections that are opened for it; null: as for all (UpstreamSettings). */
   readonly connecting: ConnectLimits | null
+  /** Null: the less busy of two endpoints. */
+  readonly balancing: Balancing | null
+  /** Sessions stay with an endpoint; null: there are none. */
+  readonly affinity: Affinity | null
   /** Names with `_` reach backends (enable-underscores-in-headers). */
   readonly underscores: boolean
   /** Added to every request. */
@@ -77,6 +83,10 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   readonly #context: ForwardContext
   readonly #settings: ForwardSettings
   readonly #cluster: Cluster
+  readonly #balance: Balance | null
+  readonly #key: number
+  /** Where its session stays; null: sessions do not. */
+  readonly #stays: Stays | null
   readonly #upgrade: string | null
   /** Of the canary that the request goes to; null: nothing is added to it (nearly always). */
   readonly #marks: Marks | null
@@ -124,6 +134,13 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     const forwarded = decision.kind === 'forward' ? decision : null
     this.#marks = forwarded?.canary?.marks ?? null
     this.#settings = forwarded === null ? context.forward : context.routes.of(forwarded.policy)
+    const canary = forwarded?.canary ?? null
+    // A canary's endpoints are chosen as the canary says.
+    const { balancing } = canary === null ? this.#settings : context.routes.of(canary.route.policy)
+    const affinity = canary?.sticky === false ? null : this.#settings.affinity
+    this.#stays = affinity === null ? null : affinity.staysOf(exchange, cluster)
+    this.#balance = this.#stays === null ? (balancing?.balance ?? null) : this.#stays.balance
+    this.#key = this.#stays === null ? (balancing?.keyOf?.(exchange) ?? 0) : this.#stays.key
     this.#heads = new ResponseHeadReader(context.forward.maxResponseHeadBytes)
   }
 
@@ -239,7 +256,17 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     const unrepeatable = !this.#repeatable()
     const { connecting, maxTries } = this.#settings
     const attempts = connecting === null ? 0 : Math.max(1, maxTries - this.#asked)
-    const request: LeaseRequest = { exclude: this.#excluded, fresh, unrepeatable, on, attempts, connecting }
+    const request: LeaseRequest = {
+      exclude: this.#excluded,
+      fresh,
+      unrepeatable,
+      // Once: who failed there goes elsewhere.
+      on: on ?? (this.#excluded === null ? (this.#stays?.on ?? null) : null),
+      attempts,
+      connecting,
+      balance: this.#balance,
+      key: this.#key,
+    }
     const cancel = this.#cluster.lease(request, this, now)
     // The waiter may have been called already.
     if ((this.#phase as Phase) === 'leasing') this.#cancelLease = cancel
@@ -509,7 +536,16 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     const trailers = bodyLength === CHUNKED && this.#exchange.head.minor === 1
     const { lines, hasDate, hasServer } = responseLines(head, !bodiless, trailers, this.#marks?.response ?? null)
     const date = hasDate ? '' : `Date: ${this.#context.date.text()}\r\n`
-    return lines + date + (hasServer ? '' : 'Server: sluice\r\n')
+    return lines + date + (hasServer ? '' : 'Server: sluice\r\n') + this.#sessionLine()
+  }
+
+  /** Empty: nothing is set, nearly always. */
+  #sessionLine(): string {
+    const { decision } = this.#exchange
+    const lease = this.#lease
+    if (this.#stays === null || lease === null || decision.kind !== 'forward') return ''
+    const { affinity } = this.#settings
+    return affinity?.line(this.#stays, this.#exchange, decision.route, this.#cluster, lease.address) ?? ''
   }
 
   #noteHead(status: number, now: number): void {
@@ -691,7 +727,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     exchange.firstByteMs = performance.now() - exchange.startedAt
     if (head.upgrade?.toLowerCase() === 'websocket') this.#frames = { out: new FrameReader(), in: new FrameReader() }
     const early = this.#client.tunnel(
-      responseHeadText(101, head.reason, lines + upgrade),
+      responseHeadText(101, head.reason, lines + this.#sessionLine() + upgrade),
       {
         onData: chunk => this.#tunnelData(chunk),
         onDrain: () => this.onDrain(),

@@ -1,10 +1,20 @@
 /** What an Ingress sets for its requests, over the settings of the worker: compiled once, so that nobody asks again whether it is set. */
-import type { RetryCause, RouteSettings } from '../../protocol/objects.ts'
+import type { BalanceSettings, RetryCause, RouteSettings } from '../../protocol/objects.ts'
 import type { Policy } from '../table/policy.ts'
 import type { ForwardSettings } from './forward.ts'
+import { Affinity } from './affinity.ts'
+import { hashKey, type Spread } from './hash-key.ts'
+import type { Balance } from '../upstream/contract.ts'
 
 /** What an Ingress may have kept of a body at most, in bytes: the memory is everybody's. */
 export const MOST_BUFFERED = 2 ** 20
+
+/** How endpoints are chosen. */
+export interface Balancing {
+  readonly balance: Balance
+  /** Null: nothing of a request matters. */
+  readonly keyOf: ((request: Spread) => number) | null
+}
 
 export class RouteSettingsOf {
   readonly #defaults: ForwardSettings
@@ -24,7 +34,10 @@ export class RouteSettingsOf {
   }
 }
 
-function compile({ timeouts = {}, body = {}, retry = {} }: RouteSettings, defaults: ForwardSettings): ForwardSettings {
+function compile(
+  { timeouts = {}, body = {}, retry = {}, balance, affinity }: RouteSettings,
+  defaults: ForwardSettings,
+): ForwardSettings {
   const { connect, read, send } = timeouts
   const { on } = retry
   const maxTries = retry.tries ?? defaults.maxTries
@@ -50,9 +63,15 @@ function compile({ timeouts = {}, body = {}, retry = {} }: RouteSettings, defaul
     onInvalid: !isOff && (on === undefined || on.includes('invalid_header')),
     onStatus: isOff || statuses.length === 0 ? null : new Set(statuses),
     unsafe: on?.includes('non_idempotent') ?? false,
+    balancing: balance === undefined ? null : balancingOf(balance),
+    affinity: affinity === undefined ? null : new Affinity(affinity),
     connecting:
       connect === undefined && Object.keys(retry).length === 0
         ? null
         : { timeout: connect ?? null, attemptTime: triesTime, onError, onTimeout },
   }
+}
+
+function balancingOf({ by, parts = [], subset = 1 }: BalanceSettings): Balancing {
+  return Object.freeze({ balance: Object.freeze({ by, subset }), keyOf: by === 'hash' ? hashKey(parts) : null })
 }

@@ -285,10 +285,9 @@ function splitRoutes(shares: readonly HostShare[]): readonly TableRoute[] {
   if (serving.length === 0 || shares.every(({ rule }) => rule === null)) return serving
   const canaries = shares.flatMap(({ rule, routes }) => (rule === null ? [] : routes.map(route => ({ route, rule }))))
   const byPath = Map.groupBy(canaries, ({ route }) => `${route.type} ${route.path}`)
-  const splits = new Map([...byPath].map(([path, own]) => [path, new Split(own)]))
   return serving.map(route => {
-    const split = splits.get(`${route.type} ${route.path}`)
-    return split === undefined ? route : route.with(split)
+    const own = byPath.get(`${route.type} ${route.path}`)
+    return own === undefined ? route : route.with(new Split(own, route))
   })
 }
 

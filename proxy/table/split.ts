@@ -6,13 +6,14 @@
 import { MOST_CANARIES, sharesOf } from '../../protocol/canary-shares.ts'
 import type { CanaryKey, CanaryModulo, CanaryRule } from '../../protocol/objects.ts'
 import { compilePattern, inBytes } from '../../protocol/patterns.ts'
-import type { Fields } from '../http1/contract.ts'
 import { lowerAscii } from '../http1/fields.ts'
 import type { Cluster } from '../upstream/contract.ts'
 import type { Route } from './contract.ts'
+import { READS, type Asked, type Read } from './asked.ts'
 import { compileMarks, type Marks } from './marks.ts'
+import { serviceMark, sessionReader } from './session.ts'
 
-export type CanaryClass = 'header' | 'cookie' | 'query' | 'weight'
+export type CanaryClass = 'header' | 'cookie' | 'query' | 'weight' | 'session'
 
 /** A path of a canary Ingress. */
 export interface CanaryPath {
@@ -25,15 +26,10 @@ export interface CanaryChoice {
   /** Null: there is no backend that we know how to ask. */
   readonly cluster: Cluster | null
   readonly by: CanaryClass
+  /** Sessions stay with it, where its main path has them stay. */
+  readonly sticky: boolean
   /** Null: nothing is added. Never where the weight chose. */
   readonly marks: Marks | null
-}
-
-/** What is asked of a request. */
-export interface Asked {
-  readonly fields: Fields
-  /** What stands behind the `?` as it was sent; empty: nothing. */
-  readonly query: string
 }
 
 /** From 0 on, below 1. */
@@ -54,9 +50,6 @@ const KEEPS = -1
 type Verdict = typeof PASSES | typeof TAKES | typeof KEEPS
 
 type Judge = (value: string) => Verdict
-/** Null: the request has none. */
-type Read = (asked: Asked) => string | null
-
 interface Step {
   /** Which canary, by its place among them. */
   readonly of: number
@@ -73,16 +66,17 @@ interface Share {
 }
 
 const CLASSES = ['header', 'cookie', 'query'] as const
-const READS = { header: readField, cookie: readCookie, query: readArgument } as const
 
 export class Split {
   /** Oldest first. */
   readonly canaries: readonly CanaryPath[]
   readonly #steps: readonly Step[]
   readonly #shares: readonly Share[]
+  /** Whose a session is: a canary's, the main path's (null), or nobody's (undefined). Null: sessions do not matter. */
+  readonly #sessionOf: ((asked: Asked) => CanaryChoice | null | undefined) | null
 
-  /** @param canaries of one path, oldest first */
-  constructor(canaries: readonly CanaryPath[]) {
+  /** @param canaries of one path, oldest first @param main their main path */
+  constructor(canaries: readonly CanaryPath[], main: Pick<Route, 'cluster' | 'policy'>) {
     this.canaries = canaries.slice(0, MOST_CANARIES)
     const compiled = this.canaries.map(({ route, rule }) => ({
       ...{ route, rule },
@@ -93,10 +87,11 @@ export class Split {
         const key = rule[by]
         if (key === undefined) return []
         const read = READS[by](lowerAscii(inBytes(key.name)))
-        return [{ of, read, judge: judgeOf(key), choice: { route, cluster: route.cluster, by, marks } }]
+        return [{ of, read, judge: judgeOf(key), choice: choiceOf(route, rule, by, marks) }]
       }),
     )
     this.#shares = weigh(this.canaries)
+    this.#sessionOf = sessionsOf(this.canaries, main)
   }
 
   /**
@@ -105,6 +100,8 @@ export class Split {
    * @param random is asked once, and only where some canary has a weight
    */
   choose(asked: Asked, random: Random): CanaryChoice | null {
+    const own = this.#sessionOf === null ? undefined : this.#sessionOf(asked)
+    if (own !== undefined) return own
     let kept = null as Set<number> | null
     for (const { of, read, judge, choice } of this.#steps) {
       const value = read(asked)
@@ -122,11 +119,17 @@ export class Split {
   /** Of each canary, in words, what its rule makes of the request. Weights are told, not drawn. */
   explain(asked: Asked): readonly ExplainedCanary[] {
     const chosen = this.choose(asked, () => 1)
+    const session = this.#sessionOf === null ? undefined : this.#sessionOf(asked)
     return this.canaries.map(({ route, rule }, of): ExplainedCanary => {
+      if (session?.route === route) return { route, outcome: 'chosen', reason: 'the session is with it' }
+      if (session !== undefined) {
+        const whose = session === null ? 'the main path' : session.route.object
+        return { route, outcome: 'not chosen', reason: `the session is with ${whose}` }
+      }
       const words: string[] = []
       for (const { of: whose, read, judge, choice } of this.#steps) {
         if (whose !== of) continue
-        const key = rule[choice.by === 'weight' ? 'header' : choice.by]
+        const key = rule[choice.by === 'weight' || choice.by === 'session' ? 'header' : choice.by]
         const value = read(asked)
         const verdict = value === null ? PASSES : judge(value)
         const what = `${choice.by} ${key?.name ?? ''}`
@@ -152,12 +155,36 @@ export class Split {
   }
 }
 
+function choiceOf(route: Route, rule: CanaryRule, by: CanaryClass, marks: Marks | null): CanaryChoice {
+  return { route, cluster: route.cluster, by, sticky: rule.affinity !== 'legacy', marks }
+}
+
+/** A session stays where it is before any rule is asked (NGINX.md 15; route_to_alternative_balancer of ingress-nginx). */
+function sessionsOf(
+  canaries: readonly CanaryPath[],
+  { cluster, policy }: Pick<Route, 'cluster' | 'policy'>,
+): ((asked: Asked) => CanaryChoice | null | undefined) | null {
+  const affinity = policy.settings?.affinity
+  if (affinity === undefined || cluster === null) return null
+  const read = sessionReader(affinity.name)
+  const own = new Map<string, CanaryChoice | null>()
+  for (const { route, rule } of canaries.toReversed()) {
+    const choice = choiceOf(route, rule, 'session', null)
+    if (choice.sticky && route.cluster !== null) own.set(serviceMark(route.cluster.service), choice)
+  }
+  own.set(serviceMark(cluster.service), null)
+  return asked => {
+    const session = read(asked)
+    return session === null ? undefined : own.get(session.service)
+  }
+}
+
 /** In order of age. */
 function weigh(canaries: readonly CanaryPath[]): readonly Share[] {
   const parts = sharesOf(canaries.map(({ rule }) => rule))
-  return canaries.flatMap(({ route }, of): readonly Share[] => {
+  return canaries.flatMap(({ route, rule }, of): readonly Share[] => {
     const upTo = parts[of] ?? null
-    return upTo === null ? [] : [{ of, upTo, choice: { route, cluster: route.cluster, by: 'weight', marks: null } }]
+    return upTo === null ? [] : [{ of, upTo, choice: choiceOf(route, rule, 'weight', null) }]
   })
 }
 
@@ -198,67 +225,3 @@ export function fitsModulo({ divisor, operator, remainder }: CanaryModulo, value
 }
 
 const ZERO = 48
-
-/**
- * As $http_<name> of nginx: one that is sent twice is one value, joined, and `_` in the annotation stands for `-`.
- * @param written lower case
- */
-function readField(written: string): Read {
-  const name = written.replaceAll('_', '-')
-  return ({ fields }) => {
-    let found: string | null = null
-    for (let i = 0; i < fields.length; i += 2) {
-      const candidate = fields[i] ?? ''
-      if (candidate.length !== name.length || !isNamed(candidate, 0, name)) continue
-      const value = fields[i + 1] ?? ''
-      found = found === null ? value : `${found}, ${value}`
-    }
-    return found
-  }
-}
-
-/** As $cookie_<name> of nginx: the first one of that name. @param name lower case */
-function readCookie(name: string): Read {
-  return ({ fields }) => {
-    for (let i = 0; i < fields.length; i += 2) {
-      const field = fields[i] ?? ''
-      if (field.length !== 6 || !isNamed(field, 0, 'cookie')) continue
-      const found = readPair(fields[i + 1] ?? '', name, ';')
-      if (found !== null) return found.trim()
-    }
-    return null
-  }
-}
-
-/** As $arg_<name> of nginx: the first one of that name, as it was sent. @param name lower case */
-function readArgument(name: string): Read {
-  return ({ query }) => (query === '' ? null : readPair(query, name, '&'))
-}
-
-/** `name=value` of a list; blanks before the name are none of it. */
-function readPair(text: string, name: string, separator: string): string | null {
-  for (let at = 0; at < text.length;) {
-    while (text.charCodeAt(at) === SPACE) at++
-    const next = text.indexOf(separator, at)
-    const end = next === -1 ? text.length : next
-    const equals = at + name.length
-    if (equals < end && text.charCodeAt(equals) === EQUALS && isNamed(text, at, name))
-      return text.slice(equals + 1, end)
-    at = end + 1
-  }
-  return null
-}
-
-/** In any case: only letters of ASCII have two. @param name lower case */
-function isNamed(text: string, at: number, name: string): boolean {
-  for (let i = 0; i < name.length; i++) {
-    const code = text.charCodeAt(at + i)
-    if ((code >= UPPER_A && code <= UPPER_Z ? code + 32 : code) !== name.charCodeAt(i)) return false
-  }
-  return true
-}
-
-const UPPER_A = 65
-const UPPER_Z = 90
-const SPACE = 32
-const EQUALS = 61

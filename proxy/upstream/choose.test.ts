@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import * as fc from 'fast-check'
-import { MOST_LOOKS, powerOfTwoChoices, type Admission } from './choose.ts'
+import { MOST_LOOKS, nextInTurn, powerOfTwoChoices, quickerOfTwo, type Admission } from './choose.ts'
+import { Latency } from './latency.ts'
 import { randomOf } from '../../protocol/testing/random.ts'
 
 interface Server {
@@ -92,5 +93,42 @@ describe('powerOfTwoChoices', () => {
     }
     expect(most).toBeLessThan(10)
     expect(slow).toBeLessThan(200)
+  })
+})
+
+describe('nextInTurn', () => {
+  it('goes through all of them again and again, past those that are not admitted', () => {
+    const all = servers(5)
+    const turns = (admission: Admission<Server>): number[] => {
+      let last = 2
+      return Array.from({ length: 8 }, () => (last = nextInTurn(all, admission, last)))
+    }
+    expect(turns(everyone)).toEqual([3, 4, 0, 1, 2, 3, 4, 0])
+    expect(turns({ admits: ({ id }) => id !== 4 && id !== 1 })).toEqual([3, 0, 2, 3, 0, 2, 3, 0])
+    expect(nextInTurn(all, { admits: () => false }, 2)).toBe(-1)
+    expect(nextInTurn([], everyone, 2)).toBe(-1)
+  })
+})
+
+describe('quickerOfTwo', () => {
+  const timed = (id: number, open: number, ms: number | null): Server & { latency: () => number | null } => ({
+    ...{ id, open, latency: () => ms },
+  })
+
+  it('takes the quicker one of two, and the less busy where it is not known of both', () => {
+    const [slow, quick, unknown] = [timed(0, 0, 90), timed(1, 5, 3), timed(2, 1, null)]
+    const chosen = (...two: readonly (typeof slow)[]): number[] =>
+      Array.from({ length: 20 }, (_, seed) => quickerOfTwo(two, { admits: () => true }, randomOf(seed), 0)!.id)
+    expect(new Set(chosen(slow, quick))).toEqual(new Set([1]))
+    expect(new Set(chosen(slow, unknown))).toEqual(new Set([0]))
+    expect(new Set(chosen(quick, unknown))).toEqual(new Set([2]))
+  })
+
+  it('what is older weighs less, and little is left of what nobody confirms', () => {
+    const latency = new Latency(100, 0)
+    expect(latency.at(0)).toBe(100)
+    latency.add(10, 10_000)
+    expect(latency.at(10_000)).toBeCloseTo(100 / Math.E + 10 * (1 - 1 / Math.E))
+    expect(latency.at(100_000)).toBeLessThan(0.1)
   })
 })

@@ -36,7 +36,51 @@ export const MOST_LOOKS = 2 + MORE_DRAWS + SCAN
  * endpoint gets fewer requests as soon as they pile up, and workers that do not know of each other do not all run to the
  * same one, as they would to the least loaded of all.
  */
-export const powerOfTwoChoices: Choose = (candidates, admission, random) => {
+export const powerOfTwoChoices: Choose = (candidates, admission, random) =>
+  betterOfTwo(candidates, admission, random, lessBusy)
+
+/** Below 0: the first one is better; 0: chance decides. */
+type Compare<C> = (a: C, b: C) => number
+
+const lessBusy: Compare<Candidate> = (a, b) => a.open - b.open
+
+export interface Timed extends Candidate {
+  /** Milliseconds that its answers take; null: nobody knows. */
+  latency(now: number): number | null
+}
+
+/** Of two random ones the one whose answers took less time lately; the less busy, where that is not known of both. */
+export function quickerOfTwo<C extends Timed>(
+  candidates: readonly C[],
+  admission: Admission<C>,
+  random: () => number,
+  now: number,
+): C | null {
+  return betterOfTwo(candidates, admission, random, (a, b) => {
+    const [one, two] = [a.latency(now), b.latency(now)]
+    return one === null || two === null ? lessBusy(a, b) : one - two
+  })
+}
+
+/**
+ * The next one behind `last` that is admitted.
+ * @returns its place; -1: none of those that were looked at is
+ */
+export function nextInTurn<C>(candidates: readonly C[], admission: Admission<C>, last: number): number {
+  const count = candidates.length
+  for (let i = 1; i <= count && i <= SCAN; i++) {
+    const at = (last + i) % count
+    if (admitted(candidates, at, admission) !== null) return at
+  }
+  return -1
+}
+
+function betterOfTwo<C extends Candidate>(
+  candidates: readonly C[],
+  admission: Admission<C>,
+  random: () => number,
+  compare: Compare<C>,
+): C | null {
   const count = candidates.length
   if (count === 0) return null
   const start = Math.floor(random() * count)
@@ -50,8 +94,9 @@ export const powerOfTwoChoices: Choose = (candidates, admission, random) => {
     else second = third
   }
   if (first !== null && second !== null) {
-    if (first.open === second.open) return random() < 0.5 ? first : second
-    return first.open < second.open ? first : second
+    const better = compare(first, second)
+    if (better === 0) return random() < 0.5 ? first : second
+    return better < 0 ? first : second
   }
   if (first !== null || second !== null) return first ?? second
   for (let i = 1; i <= SCAN && i < count; i++) {

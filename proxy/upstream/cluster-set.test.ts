@@ -11,16 +11,9 @@ import { UPSTREAM_DEFAULTS, type UpstreamSettings } from './settings.ts'
 import { IDLE, OPEN, TALLY_WIDTH } from './endpoint-counters.ts'
 import { reset } from '../../protocol/testing/reset.ts'
 import { randomOf } from '../../protocol/testing/random.ts'
+import { PLAIN_REQUEST } from './testing/plain-request.ts'
 
 const SERVICE = 'shop/web:80'
-const REQUEST: LeaseRequest = {
-  exclude: null,
-  fresh: false,
-  unrepeatable: false,
-  on: null,
-  attempts: 0,
-  connecting: null,
-}
 
 const ends: (() => void)[] = []
 afterEach(() => {
@@ -91,7 +84,7 @@ function wish(cluster: Cluster, request: Partial<LeaseRequest> = {}): Wished {
   const tried: string[] = []
   let cancel = (): void => undefined
   const lease = new Promise<Lease>((leased, failed) => {
-    cancel = cluster.lease({ ...REQUEST, ...request }, { leased, failed, trying: address => tried.push(address) })
+    cancel = cluster.lease({ ...PLAIN_REQUEST, ...request }, { leased, failed, trying: address => tried.push(address) })
   })
   return { lease, tried, cancel: () => cancel() }
 }
@@ -142,7 +135,7 @@ describe('a cluster', () => {
     first.done('reusable')
     first.done('failed')
     const waiter = { leased: jest.fn<LeaseWaiter['leased']>(), trying: jest.fn(), failed: jest.fn() }
-    cluster.lease(REQUEST, waiter)
+    cluster.lease(PLAIN_REQUEST, waiter)
     expect(waiter.trying).toHaveBeenCalledWith(backend.address)
     const [second] = waiter.leased.mock.calls[0]!
     expect(second).toMatchObject({ reused: true, connectMs: 0, connection: first.connection })
@@ -734,7 +727,7 @@ describe('whatever happens', () => {
             }
             wish.cancel = clusters[step.cluster % 2]!.lease(
               {
-                ...REQUEST,
+                ...PLAIN_REQUEST,
                 ...{ fresh: step.fresh, exclude: step.exclude ? new Set(['10.0.0.2:80']) : null },
               },
               { trying: () => undefined, leased: end, failed: () => end(null) },
@@ -793,7 +786,7 @@ describe('simulated', () => {
     let hung = 0
     for (let i = 0; i < 6_000; i++) {
       lost = i > 1_000
-      cluster.lease(REQUEST, {
+      cluster.lease(PLAIN_REQUEST, {
         trying: () => undefined,
         failed: () => undefined,
         leased: lease => {
@@ -820,7 +813,7 @@ describe('simulated', () => {
     let answered = 0
     for (let i = 0; i < 6_000; i++) {
       const begun = now()
-      cluster.lease(REQUEST, {
+      cluster.lease(PLAIN_REQUEST, {
         trying: () => undefined,
         failed: error => {
           throw error

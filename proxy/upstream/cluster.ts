@@ -1,8 +1,10 @@
 /** The endpoints of one Service: who takes a request, over which connection, and what that says of its health. */
+import { hash } from 'node:crypto'
 import type { ServiceKey } from '../../protocol/objects.ts'
 import { DataPlaneError } from '../errors.ts'
 import { RetryBudget } from './retry-budget.ts'
-import { powerOfTwoChoices, type Admission, type Choose } from './choose.ts'
+import { nextInTurn, powerOfTwoChoices, quickerOfTwo, type Admission, type Choose } from './choose.ts'
+import { EVERYONE, oneOfSubset, ownerOf, valueOf } from './rendezvous.ts'
 import type { Connection, Taker } from './backend-connection.ts'
 import type { Cluster, Lease, LeaseRequest, LeaseResult, LeaseWaiter } from './contract.ts'
 import type { Endpoint, Surroundings } from './endpoint.ts'
@@ -39,6 +41,9 @@ export interface ClusterCounts {
  */
 const TRUSTED_MS = 1_000
 
+/** Hexadecimal digits. */
+const ALIAS_LENGTH = 32
+
 const nothing = (): void => undefined
 
 export class EndpointCluster implements Cluster, Tallied {
@@ -62,6 +67,10 @@ export class EndpointCluster implements Cluster, Tallied {
   #budget: RetryBudget | null = null
   /** A suspect one was taken, because all are, and no answer came since. */
   #desperate = false
+  /** Place of the endpoint that was taken last in its turn; -1: none was. */
+  #last = -1
+  /** Made for the first who asks, for one list of endpoints. */
+  #aliases: { readonly of: readonly Endpoint[]; readonly addresses: ReadonlyMap<string, string> } | null = null
 
   constructor(service: ServiceKey, near: ClusterSurroundings, choose: Choose = powerOfTwoChoices) {
     this.service = service
@@ -71,6 +80,10 @@ export class EndpointCluster implements Cluster, Tallied {
 
   get size(): number {
     return this.endpoints.length
+  }
+
+  now(): number {
+    return this.#near.now()
   }
 
   get counts(): ClusterCounts {
@@ -91,12 +104,34 @@ export class EndpointCluster implements Cluster, Tallied {
     // What every request wants to be: nothing is made but the lease.
     if (idle !== null && now - idle.idleSince < TRUSTED_MS) {
       this.counts.reuses++
-      waiter.leased(this.loan(endpoint, idle, true, now, 0))
+      waiter.leased(this.loan(endpoint, idle, true, now, 0, request))
       return nothing
     }
     const wish = new Wish(this, this.#near, request, waiter, now)
     wish.attempt(endpoint, probe, idle, now)
     return () => wish.cancel()
+  }
+
+  keyFor(address: string): number {
+    const wanted = this.endpoints.find(endpoint => endpoint.address === address)
+    const { random } = this.#near
+    return wanted === undefined ? Math.floor(random() * 2 ** 32) : valueOf(this.endpoints, wanted, random)
+  }
+
+  ownerOf(key: number): string | null {
+    return ownerOf<Endpoint>(this.endpoints, EVERYONE, key)?.address ?? null
+  }
+
+  aliasOf(address: string): string {
+    return hash('sha256', `${this.service}\n${address}`).slice(0, ALIAS_LENGTH)
+  }
+
+  addressOf(alias: string): string | null {
+    if (this.#aliases?.of !== this.endpoints) {
+      const addresses = new Map(this.endpoints.map(({ address }) => [this.aliasOf(address), address]))
+      this.#aliases = { of: this.endpoints, addresses }
+    }
+    return this.#aliases.addresses.get(alias) ?? null
   }
 
   mayRetry(): boolean {
@@ -115,27 +150,50 @@ export class EndpointCluster implements Cluster, Tallied {
       // It may be excluded for what another connection of it did.
       if (preferred?.health.mayServe(now) === true && !preferred.full && !tried.includes(preferred)) return preferred
     }
-    let chosen = this.#choose(this.endpoints, admission, random)
+    if (request.balance?.by === 'hash') admission.slowly = false
+    let chosen = this.#next(request, now)
     if (chosen !== null) return chosen
     // Whoever warms up is better than nobody.
     if (admission.warming) {
       admission.slowly = false
-      chosen = this.#choose(this.endpoints, admission, random)
+      chosen = this.#next(request, now)
       if (chosen !== null) return chosen
     }
     // Better an answer of ours after a try than one without: while there is an address, it is asked.
     admission.suspects = true
     admission.slowly = false
-    chosen = this.#choose(this.endpoints, admission, random)
+    chosen = this.#next(request, now)
     if (chosen === null && request.exclude !== null) {
       admission.exclude = null
-      chosen = this.#choose(this.endpoints, admission, random)
+      chosen = this.#next(request, now)
     }
     if (chosen?.health.mayServe(now) === false) {
       this.counts.desperate++
       this.#desperate = true
     }
     return chosen
+  }
+
+  #next({ balance, key }: LeaseRequest, now: number): Endpoint | null {
+    const { admission, random } = this.#near
+    const { endpoints } = this
+    if (balance === null) return this.#choose(endpoints, admission, random)
+    switch (balance.by) {
+      case 'ewma':
+        return quickerOfTwo(endpoints, admission, random, now)
+      case 'hash':
+        return balance.subset > 1
+          ? oneOfSubset(endpoints, admission, key, balance.subset, random)
+          : ownerOf(endpoints, admission, key)
+      case 'round_robin': {
+        // Workers begin at different ones, so that they do not all run to the same.
+        if (this.#last === -1) this.#last = Math.floor(random() * endpoints.length)
+        const at = nextInTurn(endpoints, admission, this.#last)
+        if (at === -1) return null
+        this.#last = at
+        return endpoints[at] ?? null
+      }
+    }
   }
 
   /** Why `pick` found nobody for a wish that tried none. */
@@ -162,10 +220,17 @@ export class EndpointCluster implements Cluster, Tallied {
     endpoint.end()
   }
 
-  loan(endpoint: Endpoint, connection: Connection, reused: boolean, at: number, connectMs: number): Lease {
+  loan(
+    endpoint: Endpoint,
+    connection: Connection,
+    reused: boolean,
+    at: number,
+    connectMs: number,
+    { balance }: LeaseRequest,
+  ): Lease {
     this.#near.tally.add(this, LEASES)
     endpoint.leased()
-    return new Loan(this, endpoint, connection, reused, at, connectMs)
+    return new Loan(this, endpoint, connection, reused, at, connectMs, balance?.by === 'ewma')
   }
 
   connecting(): void {
@@ -264,6 +329,8 @@ class Loan implements Lease {
   readonly connectMs: number
   readonly #cluster: EndpointCluster
   readonly #endpoint: Endpoint
+  /** Somebody chooses by it. */
+  readonly #timed: boolean
   #over = false
 
   constructor(
@@ -273,6 +340,7 @@ class Loan implements Lease {
     reused: boolean,
     at: number,
     connectMs: number,
+    timed: boolean,
   ) {
     this.#cluster = cluster
     this.#endpoint = endpoint
@@ -280,6 +348,7 @@ class Loan implements Lease {
     this.reused = reused
     this.at = at
     this.connectMs = connectMs
+    this.#timed = timed
     connection.answered = false
     connection.exchanges++
   }
@@ -291,6 +360,10 @@ class Loan implements Lease {
   done(result: LeaseResult, now?: number): void {
     if (this.#over) return
     this.#over = true
+    if (this.#timed && result !== 'failed' && this.connection.answered) {
+      const end = now ?? this.#cluster.now()
+      this.#endpoint.took(end - this.at + this.connectMs, end)
+    }
     this.#cluster.returned(this.#endpoint, this.connection, result, now)
   }
 }
@@ -399,7 +472,7 @@ class Wish implements Taker {
     this.#connecting = null
     const now = this.#near.now()
     const connectMs = reused ? 0 : now - this.#attemptBegun
-    this.#waiter.leased(this.#cluster.loan(endpoint, connection, reused, now, connectMs))
+    this.#waiter.leased(this.#cluster.loan(endpoint, connection, reused, now, connectMs, this.#request))
   }
 
   /**

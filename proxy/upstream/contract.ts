@@ -66,6 +66,14 @@ export interface ConnectLimits {
   readonly onTimeout: boolean
 }
 
+/** How an endpoint is chosen, in place of the less busy of two. */
+export interface Balance {
+  /** Each in its turn; the quicker of two; the one, or one of `subset`, that the key belongs to. */
+  readonly by: 'round_robin' | 'ewma' | 'hash'
+  /** Above 1: of so many the less busy of two. */
+  readonly subset: number
+}
+
 export interface LeaseRequest {
   /** Addresses that this exchange tried and that failed: not chosen again while there are others. */
   readonly exclude: ReadonlySet<string> | null
@@ -82,6 +90,10 @@ export interface LeaseRequest {
   readonly attempts: number
   /** Null: as for all. */
   readonly connecting: ConnectLimits | null
+  /** Null: the less busy of two. */
+  readonly balance: Balance | null
+  /** Of 32 bits; counts only where endpoints are chosen by `hash`. */
+  readonly key: number
 }
 
 /** Called exactly once, possibly before `lease` returns. */
@@ -110,6 +122,14 @@ export interface Cluster {
    * @param now performance.now(), if it is known
    */
   lease(request: LeaseRequest, waiter: LeaseWaiter, now?: number): () => void
+  /** A key of 32 bits that belongs to an endpoint, where endpoints are chosen by `hash`; as chance has it. */
+  keyFor(address: string): number
+  /** The address that a key belongs to, whatever its health; null: there is none. */
+  ownerOf(key: number): string | null
+  /** A hash that names an endpoint without saying its address. */
+  aliasOf(address: string): string
+  /** Null: no endpoint has this alias. */
+  addressOf(alias: string): string | null
   /** True if one more try of an exchange fits the retry budget of this Service; counts it. */
   mayRetry(): boolean
 }

@@ -16,6 +16,7 @@ import {
   TALLY_WIDTH,
   type UpstreamCounts,
 } from './endpoint-counters.ts'
+import { PLAIN_REQUEST } from './testing/plain-request.ts'
 
 /** Connects in the next microtask, or never where its address ends in .9. */
 class Socketlike extends EventEmitter {
@@ -40,7 +41,6 @@ class Socketlike extends EventEmitter {
   }
 }
 
-const REQUEST = { exclude: null, fresh: false, on: null, unrepeatable: false, attempts: 0, connecting: null }
 const sets: ClusterSet[] = []
 afterEach(() => {
   for (const set of sets.splice(0)) set.destroy()
@@ -58,7 +58,7 @@ function start(...addresses: readonly string[]): ClusterSet {
 
 const lend = (set: ClusterSet): Promise<Lease | null> =>
   new Promise(resolve => {
-    set.hold('ns/web:80').lease(REQUEST, {
+    set.hold('ns/web:80').lease(PLAIN_REQUEST, {
       ...{ leased: resolve, failed: () => resolve(null), trying: () => undefined },
     })
   })

@@ -7,9 +7,11 @@ import type { ServiceKey } from '../../protocol/objects.ts'
 import { splitAddress } from './address.ts'
 import type { SocketIo } from '../io/contract.ts'
 import { connectFailure, Connection, type ConnectionOwner, type Taker } from './backend-connection.ts'
-import type { Candidate } from './choose.ts'
+import type { Timed } from './choose.ts'
 import { Health } from './health.ts'
 import { IdleConnections, isOld } from './idle-connections.ts'
+import { Latency } from './latency.ts'
+import { hashText, type Hashed } from './rendezvous.ts'
 import type { UpstreamSettings } from './settings.ts'
 import { warmth } from './slow-start.ts'
 import { CONNECTS, CONNECT_FAILURES, FAILURES, LEASES, RESTS, type Tallied, type Tally } from './endpoint-counters.ts'
@@ -56,7 +58,7 @@ export function tcpConnector(): Connect {
 
 const NOT_NEW = -1
 
-export class Endpoint implements Candidate, ConnectionOwner, Tallied {
+export class Endpoint implements Timed, Hashed, ConnectionOwner, Tallied {
   readonly address: string
   /** Which named it first, for metrics: nearly always there is no other. */
   readonly service: ServiceKey
@@ -73,11 +75,29 @@ export class Endpoint implements Candidate, ConnectionOwner, Tallied {
   #pool: IdleConnections | null = null
   /** When it came to a Service that had others. */
   #newSince = NOT_NEW
+  /** Made for the first who asks: most Services ask for neither. */
+  #hash: number | null = null
+  #latency: Latency | null = null
 
   constructor(address: string, service: ServiceKey, near: Surroundings) {
     this.address = address
     this.service = service
     this.#near = near
+  }
+
+  get hash(): number {
+    this.#hash ??= hashText(this.address)
+    return this.#hash
+  }
+
+  latency(now: number): number | null {
+    return this.#latency === null ? null : this.#latency.at(now)
+  }
+
+  /** An answer of it was there after so many milliseconds, from the connecting on. */
+  took(milliseconds: number, now: number): void {
+    if (this.#latency === null) this.#latency = new Latency(milliseconds, now)
+    else this.#latency.add(milliseconds, now)
   }
 
   get idle(): number {

@@ -5,9 +5,9 @@ import { EndpointCluster } from './cluster.ts'
 import { UPSTREAM_DEFAULTS } from './settings.ts'
 import { warmth } from './slow-start.ts'
 import { randomOf } from '../../protocol/testing/random.ts'
+import { PLAIN_REQUEST } from './testing/plain-request.ts'
 
 const SERVICE = 'ns/web:80'
-const REQUEST = { exclude: null, fresh: false, on: null, unrepeatable: false, attempts: 0, connecting: null }
 
 const addressesOf = (count: number): readonly string[] => Array.from({ length: count }, (_, i) => `10.0.0.${i + 1}:80`)
 
@@ -22,7 +22,7 @@ function rig(slowStart: number) {
   /** Of so many requests that go at once, the part that goes to the address. */
   const partOf = (address: string, requests = 4_000): number => {
     let hits = 0
-    for (let i = 0; i < requests; i++) if (cluster.pick(REQUEST, [], clock.now)?.address === address) hits++
+    for (let i = 0; i < requests; i++) if (cluster.pick(PLAIN_REQUEST, [], clock.now)?.address === address) hits++
     return hits / requests
   }
   return { clock, name, cluster, partOf }
@@ -87,8 +87,8 @@ describe('an endpoint that comes to others', () => {
     name('10.0.0.1:80')
     clock.now = 1_000
     name('10.0.0.2:80', '10.0.0.3:80')
-    for (let i = 0; i < 200; i++) expect(cluster.pick(REQUEST, [], clock.now)).not.toBeNull()
+    for (let i = 0; i < 200; i++) expect(cluster.pick(PLAIN_REQUEST, [], clock.now)).not.toBeNull()
     name('10.0.0.3:80')
-    for (let i = 0; i < 200; i++) expect(cluster.pick(REQUEST, [], clock.now)?.address).toBe('10.0.0.3:80')
+    for (let i = 0; i < 200; i++) expect(cluster.pick(PLAIN_REQUEST, [], clock.now)?.address).toBe('10.0.0.3:80')
   })
 })

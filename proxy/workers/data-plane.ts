@@ -105,6 +105,8 @@ export class DataPlane {
       triesTime: config.upstream.attemptTime,
       ...{ onError: true, onTimeout: true, onInvalid: true, onStatus: null, unsafe: false },
       connecting: null,
+      balancing: null,
+      affinity: null,
       underscores: config.underscoresInHeaders,
       own: viaLines(config.via),
     }

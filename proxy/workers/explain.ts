@@ -10,7 +10,7 @@ import { parseTarget } from '../exchange/target.ts'
 import type { Route, TableExplainer, TableReader } from '../table/contract.ts'
 import type { Fields } from '../http1/contract.ts'
 import { explainRoute } from '../table/explain.ts'
-import type { Asked } from '../table/split.ts'
+import type { Asked } from '../table/asked.ts'
 import type { EndpointState } from '../upstream/cluster-set.ts'
 
 export interface Question {

@@ -31,6 +31,7 @@ function fakeCluster(service: ServiceKey): Cluster {
     lease: () => {
       throw new Error('a fake cluster lends nothing')
     },
+    ...{ keyFor: () => 0, ownerOf: () => null, aliasOf: address => address, addressOf: () => null },
     mayRetry: () => false,
   }
 }

@@ -1,10 +1,10 @@
 import { describe, expect, it } from '@jest/globals'
 import * as fc from 'fast-check'
-import { parseStreamMessage } from '../../../protocol/schemas.ts'
-import { compileIngress } from '../../compile/compile.ts'
-import type { IngressContent } from '../types.ts'
-import { REQUEST_ANNOTATIONS } from './requests.ts'
-import { routeSettingsOf } from './settings.ts'
+import { parseStreamMessage } from '../../protocol/schemas.ts'
+import { compileIngress } from './compile.ts'
+import type { IngressContent } from '../model/types.ts'
+import { REQUEST_ANNOTATIONS } from '../model/routes/requests.ts'
+import { routeSettingsOf } from '../model/routes/settings.ts'
 
 const P = 'nginx.ingress.kubernetes.io'
 type Annotations = Readonly<Record<string, string>>
