@@ -150,6 +150,27 @@ describe('an object that nobody governs', () => {
     expect(replica.view(WEB)).toMatchObject({ invalid: true, hold: { reason: 'InvalidContent' } })
   })
 
+  it('that was released by an operator which did not know a setting goes on without it, where its value is wrong', () => {
+    const annotations = { 'nginx.ingress.kubernetes.io/proxy-read-timeout': '2s' }
+    const wrong = ingress({ annotations })
+    const known = new Replica().put(wrong).publish()
+    expect(known.givenTo(WEB)).toEqual(everywhere(null))
+    // A new one, which finds it released.
+    const record = adopt(known.source(WEB))
+    for (const put of [(replica: Replica) => replica, (replica: Replica) => replica.policies(policy())]) {
+      const replica = put(new Replica()).put(wrong).store(record).publish()
+      expect(replica.givenTo(WEB)).toEqual(everywhere(replica.source(WEB).revision))
+      expect(replica.releases.entry(WEB, 0)?.payload).not.toHaveProperty('settings')
+      expect(replica.view(WEB).invalid).toBe(true)
+      expect(replica.view(WEB).problems.map(({ reason }) => reason)).toContain('InvalidAnnotation')
+      // What is wrong in its next content keeps this one.
+      replica.put(ingress({ annotations, host: 'b.example' })).publish()
+      expect(replica.givenTo(WEB)).toEqual(everywhere(record.current))
+      replica.put(ingress({ annotations: { ...annotations, 'nginx.ingress.kubernetes.io/proxy-read-timeout': '2' } }))
+      expect(replica.publish().view(WEB).invalid).toBe(false)
+    }
+  })
+
   it('serves nothing if its first content cannot be served', () => {
     const replica = new Replica().put(ingress({ host: 'not a host' })).publish()
     expect(replica.givenTo(WEB)).toEqual(everywhere(null))
