@@ -243,6 +243,9 @@ describe('metrics', () => {
     recorder.shedConnections('memory', 16)
     recorder.shedConnections('memory', 0)
     recorder.shedRequest('memory')
+    recorder.failure('body-too-big')
+    recorder.failure('upstream-timeout')
+    recorder.failure('body-too-big')
     recorder.defect()
     recorder.carried('relay')
     recorder.carried('full')
@@ -261,6 +264,8 @@ describe('metrics', () => {
       'sluice_connections_refused_total{reason="client-connections"} 1',
       'sluice_connections_shed_total{reason="memory"} 16',
       'sluice_requests_shed_total{reason="memory"} 1',
+      'sluice_request_failures_total{reason="body-too-big"} 2',
+      'sluice_request_failures_total{reason="upstream-timeout"} 1',
     ])
       expect(text).toContain(`\n${line}\n`)
   })

@@ -5,6 +5,7 @@ import { MOST_CANARIES, sharesOf } from '../../protocol/canary-shares.ts'
 import { MOST_VALUE, compilePattern } from '../../protocol/patterns.ts'
 import { decide } from '../exchange/decide.ts'
 import { parseTarget } from '../exchange/target.ts'
+import { serviceMark } from './session.ts'
 import { fitsModulo, type Random } from './split.ts'
 import { FakeClusters } from './testing/clusters.ts'
 import { fragment, host, path, upsert } from './testing/fixtures.ts'
@@ -216,5 +217,22 @@ describe('a path with canaries', () => {
       'not chosen: header X-A says never; takes 100 of 100 requests that nothing else decides',
       'not chosen: there is no cookie c',
     ])
+  })
+
+  it('says whose a session is, which goes before all rules', () => {
+    const table = sharedTable(new FakeClusters())
+    const settings = { affinity: { mode: 'balanced', name: 'S' } } as const
+    const main = fragment('main', [host('a.example', path('Prefix /', 'main'))], { createdAt: 0, settings })
+    table.apply(upsert(main, canary('c0', 1, { header: { name: 'X-A' } }), canary('c1', 2, { affinity: 'legacy' })))
+    const why = (service: string): readonly string[] =>
+      (
+        table
+          .route('a.example', '/')
+          ?.split?.explain({ fields: ['X-A', 'always', 'Cookie', `S=1|${serviceMark(service)}`], query: '' }) ?? []
+      ).map(({ outcome, reason }) => `${outcome}: ${reason}`)
+    expect(why('main')[0]).toBe('not chosen: the session is with the main path')
+    expect(why('c0')).toEqual(['chosen: the session is with it', 'not chosen: the session is with Ingress/ns/c0'])
+    // Sessions are not with a canary that says legacy, nor with whom nobody knows.
+    for (const other of ['c1', 'another']) expect(why(other)[0]).toBe('chosen: header X-A fits')
   })
 })
