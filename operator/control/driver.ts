@@ -35,6 +35,8 @@ import { hostsOfRollout, movesOf, observe, shrinks } from './observe.ts'
 import type { FigureSource } from './observe.ts'
 import { isMade, isTerminal } from './rollouts.ts'
 import type { Rollout, Rollouts } from './rollouts.ts'
+import { newsOf } from './status-news.ts'
+import type { Written } from './status-news.ts'
 import { TakenBack } from './taken-back.ts'
 import type { Stand, Turns } from './turns.ts'
 
@@ -65,12 +67,6 @@ export interface DriverOptions {
   readonly ended: (phase: State['phase']) => void
 }
 
-interface Written {
-  readonly status: IngressRolloutStatus
-  readonly text: string
-  readonly at: number
-}
-
 interface Driven {
   state: State
   /** By which it is judged, as they were when it was looked at last. */
@@ -81,8 +77,10 @@ interface Driven {
   policy: Settings
   /** When this process first looked at it, in monotonic milliseconds. */
   readonly since: number
-  /** What was last written, and when (monotonic milliseconds). */
+  /** What was last written. */
   written: Written | null
+  /** Since when a landmark of its status waits to be written (monotonic milliseconds); null: none does. */
+  landmarkSince: number | null
   /** Of steps that were taken while it was made. */
   readonly unsaid: Said[]
 }
@@ -101,10 +99,6 @@ const NO_POLICY: Settings = {
   deadlineMs: 600_000,
   automaticRollback: true,
 }
-/** Figures change with every report; a status that differs in nothing else is written no more often than this: etcd keeps each. */
-const FIGURES_MS = 60_000
-/** A batch is raised, confirmed, and bakes, all within a tenth of a second: one write says it. */
-const WORDS_MS = 1_000
 /** So long after something was counted, all pods that it is compared with have been heard of, or are silent. */
 const COMPARED_MS = 10_000
 /** Its watch event comes before that. */
@@ -354,6 +348,7 @@ export class Driver {
       countedAt: -Infinity,
       since: clock.now(),
       written: null,
+      landmarkSince: null,
       unsaid: [],
     }
     this.#driven.set(rollout.id, driven)
@@ -431,14 +426,14 @@ export class Driver {
     const context = { previous, generation, policy: began ?? view?.policy?.name ?? previous?.policy ?? null }
     const shown = obstacle === null ? driven.state : { ...driven.state, message: waitsFor(driven.state, obstacle) }
     const status = toStatus(shown, observation, shown.settings ?? driven.policy, context)
-    const text = JSON.stringify(status)
-    const { written } = driven
-    if (written?.text === text) return Infinity
-    const news = written === null ? 'landmark' : newsIn(written.status, status)
-    const left = written === null ? 0 : written.at + EVERY_MS[news] - clock.now()
-    if (left > 0) return news === 'figures' ? Infinity : left
+    const { written, landmarkSince, state } = driven
+    const now = clock.now()
+    const news = newsOf({ status, written, previous, step: state.step.name, landmarkSince, now })
+    driven.landmarkSince = news.landmarkSince
+    if (news.leftMs > 0) return news.leftMs
     await this.#apply(rollout.namespace, rollout.name, status)
-    driven.written = { status, text, at: clock.now() }
+    driven.written = { status, text: JSON.stringify(status), at: clock.now() }
+    driven.landmarkSince = null
     return Infinity
   }
 
@@ -523,26 +518,4 @@ function asksForMore({ spec }: Rollout, state: State): boolean {
 function waitsFor({ phase, message }: State, obstacle: string): string {
   if (phase === 'Pending') return `waits for its turn: ${obstacle}`
   return phase === 'Paused' ? `${message}; not judged meanwhile: ${obstacle}` : message
-}
-
-type News = 'landmark' | 'words' | 'figures'
-
-const EVERY_MS: Readonly<Record<News, number>> = { landmark: 0, words: WORDS_MS, figures: FIGURES_MS }
-
-/** What others wait for, what only people read, or nothing but figures, also those in the words. */
-function newsIn(before: IngressRolloutStatus, now: IngressRolloutStatus): News {
-  if (landmarkOf(before) !== landmarkOf(now)) return 'landmark'
-  return wordsOf(before) === wordsOf(now) ? 'figures' : 'words'
-}
-
-function landmarkOf(status: IngressRolloutStatus): string {
-  const { phase, attempt, batch, index, conditions = [], observedRetry, observedGeneration } = status
-  // While it goes on the reason is the step inside the batch.
-  const kinds = conditions.map(one => [one.type, one.status, phase === 'Progressing' ? '' : one.reason])
-  return JSON.stringify([phase, attempt, batch, index, observedRetry, observedGeneration, kinds])
-}
-
-function wordsOf({ message, pods, conditions = [] }: IngressRolloutStatus): string {
-  const words = message?.replace(/(?<![\w-])\d[\d.]*/g, '#')
-  return JSON.stringify([words, pods?.summary, pods?.acknowledged, conditions.map(({ reason }) => reason)])
 }

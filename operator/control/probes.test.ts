@@ -83,8 +83,24 @@ describe('what pods are told to probe', () => {
     ['Complete', false],
     ['RolledBack', false],
   ])('of a rollout in phase %s: %p', (phase, isAsked) => {
-    expect(asked(rollout(phase))).toEqual(isAsked ? [`${KEY} a.example ${probeId(A)}`] : [])
+    const shown = viewOf({ content: 'v2', source, policy: POLICY, record: { update: 'v2', index: 0 } })
+    expect(asked(rollout(phase), shown)).toEqual(isAsked ? [`${KEY} a.example ${probeId(A)}`] : [])
   })
+
+  it.each<[NonNullable<Rollout['status']>['phase'] | undefined, number, boolean]>([
+    [undefined, 1, true],
+    ['Pending', 1, true],
+    [undefined, 0, false],
+    ['RolledBack', 1, false],
+  ])(
+    'begins with the record that lets pods have it, before its status says so: phase %s, index %d: %p',
+    (phase, index, isAsked) => {
+      const out = viewOf({ content: 'v2', source, policy: POLICY, record: { update: 'v2', index } })
+      expect(observedProbes([rollout(phase)], () => out)).toHaveLength(isAsked ? 1 : 0)
+      const others = viewOf({ content: 'v2', source, policy: POLICY, record: { update: 'v3', index } })
+      expect(observedProbes([rollout(undefined)], () => others)).toEqual([])
+    },
+  )
 
   it('is what the rollout began with, whatever becomes of its policy', () => {
     const settings = { ...POLICY.settings, probes: [{ ...A, path: '/began' }] }

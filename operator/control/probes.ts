@@ -6,7 +6,7 @@ import type { Settings } from '../model/settings.ts'
 import type { Content } from '../model/types.ts'
 import type { ObjectView } from '../pipeline/pipeline.ts'
 import { contentOf } from './content.ts'
-import { isUnderWay } from './rollouts.ts'
+import { isTerminal, isUnderWay } from './rollouts.ts'
 import type { Rollout } from './rollouts.ts'
 
 /** @param contents of the update and of what pods fall back to; null: none, or not an Ingress */
@@ -28,9 +28,9 @@ export function observedProbes(
 ): readonly ObservedProbe[] {
   const all = new Map<string, ObservedProbe>()
   for (const rollout of rollouts) {
-    if (!isUnderWay(rollout)) continue
     const { object, spec } = rollout
     const view = viewOf(object)
+    if (!isUnderWay(rollout) && !isOut(rollout, view)) continue
     const { rollout: begun, current = null } = view?.record ?? {}
     const settings = begun?.revision === spec.revision ? begun.settings : (view?.policy?.settings ?? null)
     for (const probe of probesFor(settings, [contentOf(spec.revision, view), contentOf(current, view)])) {
@@ -39,4 +39,10 @@ export function observedProbes(
     }
   }
   return [...all].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, probe]) => probe)
+}
+
+/** The record says that pods may have it: its status says so a moment later, once they confirmed it (status-news.ts). */
+function isOut(rollout: Rollout, view: ObjectView | null): boolean {
+  const { update = null, current = null, index = 0 } = view?.record ?? {}
+  return !isTerminal(rollout) && update === rollout.spec.revision && update !== current && index !== 0
 }

@@ -120,6 +120,8 @@ export class LeaderProcess {
   /** Kinds (plural) whose watch hears nothing for now. */
   lagging: ReadonlySet<string> = new Set()
   pods: number
+  /** Else pods go on saying what they said before they were told of anything new: nothing. */
+  confirms = true
   onUpdate: Counted = { requests: 1000 }
   /** Requests a minute to what is on its way out. */
   use: number | null = 0
@@ -260,6 +262,7 @@ export class LeaderProcess {
   /** Events and looks in turn until nothing is written any more. */
   async settle(): Promise<void> {
     let refusedRounds = 0
+    let wasQuiet = false
     for (let round = 0; round < 60; round++) {
       if (!this.leading) return
       const before = this.api.writes
@@ -269,7 +272,10 @@ export class LeaderProcess {
       for (const { object } of this.rollouts.all()) keys.add(object)
       let fine = true
       for (const key of keys) fine = (await this.look(key)) && fine
-      if (fine && this.api.writes === before && this.#events.length === 0) return
+      const isQuiet = fine && this.api.writes === before && this.#events.length === 0
+      // Pods say at once that they do as they are told: what is under way is looked at once more.
+      if (isQuiet && (wasQuiet || [...this.rollouts.open()].length === 0)) return
+      wasQuiet = isQuiet
       // What is refused is refused again.
       refusedRounds = !fine && this.api.log.length === effects && this.#events.length === 0 ? refusedRounds + 1 : 0
       if (refusedRounds > 2) return
@@ -302,7 +308,9 @@ export class LeaderProcess {
   /** Every pod does as it is told, at once. */
   fleet(): readonly FleetPod[] {
     return Array.from({ length: this.pods }, (_, ordinal) => {
-      const revisions = Object.fromEntries([...this.pipeline.live.keys()].map(key => [key, this.given(key, ordinal)]))
+      const revisions = Object.fromEntries(
+        [...this.pipeline.live.keys()].map(key => [key, this.confirms ? this.given(key, ordinal) : null]),
+      )
       for (const { object } of this.rollouts.all()) revisions[object] ??= null
       const report = { revisions, checksums: { ingress: null, secret: null }, refused: [] } as unknown as Report
       const name = `sluice-proxy-${ordinal}`
