@@ -74,6 +74,10 @@ export interface DataPlaneConfig {
   readonly requestPath: RequestPath
   /** How bytes get into sockets and out of them. */
   readonly socketIo: SocketIoName
+  /** Clients of TLS may speak HTTP/2. */
+  readonly http2: boolean
+  /** Requests under way on one connection of HTTP/2. */
+  readonly http2MaxStreams: number
   /** Header names with `_` reach backends. */
   readonly underscoresInHeaders: boolean
   /** What the proxy calls itself in Via to backends; null: it sends none. */
@@ -135,6 +139,8 @@ export function dataPlaneConfig(env: Environment): DataPlaneConfig {
     bodyBuffer: integer(env, 'BODY_BUFFER', 65_536, 0, 1_048_576),
     requestPath: oneOf(env, 'REQUEST_PATH', REQUEST_PATHS),
     socketIo: oneOf(env, 'SOCKET_IO', SOCKET_IOS),
+    http2: oneOf(env, 'HTTP2', ['on', 'off']) === 'on',
+    http2MaxStreams: integer(env, 'HTTP2_MAX_STREAMS', 128, 1, 65_536),
     underscoresInHeaders: flag(env, 'UNDERSCORES_IN_HEADERS'),
     via: pseudonym(env, 'VIA'),
     trustedAddresses: ranges(env, 'TRUSTED_ADDRESSES'),

@@ -6,12 +6,8 @@ import { afterEach, beforeAll, describe, expect, it } from '@jest/globals'
 import { createDefaultCertificate } from '../frontdoor/default-certificate.ts'
 import type { RequestHead } from '../http1/contract.ts'
 import { Ends, RawClient, eventually } from '../workers/testing/harness.ts'
-import {
-  ClientConnection,
-  type ConnectionLimits,
-  type ConnectionOwner,
-  type ExchangeCarrier,
-} from './client-connection.ts'
+import { ClientConnection, type ConnectionLimits, type ConnectionOwner } from './client-connection.ts'
+import type { ExchangeCarrier } from './contract.ts'
 import type { SocketIo } from '../io/contract.ts'
 import { directIo } from '../io/direct.ts'
 import { STREAMS } from '../io/streams.ts'

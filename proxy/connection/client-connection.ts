@@ -11,14 +11,16 @@ import { Pieces } from '../http1/pieces.ts'
 import { chunkHead, lastChunk, responseHeadText, CHUNK_END, LAST_CHUNK } from '../http1/write.ts'
 import type { SocketIo, SocketReader, SocketWriter } from '../io/contract.ts'
 import type { Peer } from '../exchange/peer.ts'
+import type {
+  ClientSide,
+  ClientTunnel,
+  ConnectionState,
+  ExchangeCarrier,
+  GoneReason,
+  OpenConnection,
+  TunnelEnd,
+} from './contract.ts'
 import { takenByKernel } from './taken-by-kernel.ts'
-
-/**
- * - `idle`: nothing of a request came · `head`: a part of its head · `busy`: a request is under way
- * - `discarding`: its answer is out, the rest of its body is thrown away
- * - `tunnel`: no HTTP any more · `closing`: the last answer is out, waiting for the client to go · `closed`
- */
-export type ConnectionState = 'idle' | 'head' | 'busy' | 'discarding' | 'tunnel' | 'closing' | 'closed'
 
 /** Milliseconds, all of them; 0 switches one off. */
 export interface ConnectionLimits {
@@ -44,40 +46,6 @@ export interface ConnectionLimits {
   readonly maxAge: number
 }
 
-/** Why a connection ended while its request was under way. */
-export type GoneReason = 'client-gone' | 'client-timeout' | 'internal'
-
-/** Whoever carries the request that is under way. No method may throw. */
-export interface ExchangeCarrier {
-  /** A piece of the client's body. */
-  onBody(piece: Buffer): void
-  /** The client's body is complete. */
-  onBodyEnd(): void
-  /** The body cannot be read: answer 400 and close, if no answer began. */
-  onBodyRefused(refusal: Refusal): void
-  /** The client sent nothing of its body for too long: answer 408 and close, if no answer began. */
-  onBodyTimeout(): void
-  /** The client took what was written: write again. */
-  onDrain(): void
-  /** The connection is gone before the end of the answer. The last call. */
-  onGone(reason: GoneReason): void
-  /** Looked at now and then, for deadlines of its own. @param now performance.now() */
-  onTick(now: number): void
-  /** Memory is short: let go of what is kept for later. */
-  onMemoryShort(): void
-}
-
-/** Takes the bytes of a tunnel. No method may throw. */
-export interface TunnelEnd {
-  onData(chunk: Buffer): void
-  onDrain(): void
-  /** The client sends no more. */
-  onEnd(): void
-  onClose(): void
-  /** This process goes: say goodbye to both sides, and end. */
-  onLeave(): void
-}
-
 export interface ConnectionOwner {
   readonly limits: ConnectionLimits
   readonly io: SocketIo
@@ -101,10 +69,11 @@ const EMPTY = Buffer.alloc(0)
 
 type Framing = 'none' | 'length' | 'chunked' | 'close'
 
-export class ClientConnection {
+export class ClientConnection implements OpenConnection, ClientSide, ClientTunnel {
   readonly socket: Socket
   readonly peer: Peer
   readonly openedAt = performance.now()
+  readonly greatestStatus = 999
   /** Requests that came on it, this one included. */
   requests = 0
   /** When it became idle, for "the oldest idle one goes first". */
@@ -177,6 +146,10 @@ export class ClientConnection {
   /** The client takes no more right now. */
   get blocked(): boolean {
     return this.#out.blocked
+  }
+
+  get upgradable(): ClientTunnel {
+    return this
   }
 
   // ------------------------------------------------------------------------------------------------ reading

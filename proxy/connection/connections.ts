@@ -1,5 +1,5 @@
 /** The open client connections of a worker: their number, their time, and their end. */
-import type { ClientConnection, ConnectionState } from './client-connection.ts'
+import type { ConnectionState, OpenConnection } from './contract.ts'
 
 export interface ConnectionCounts {
   readonly open: number
@@ -19,11 +19,13 @@ const STALL_MS = 50
 const FIRST_REQUEST_MS = 1_000
 
 export class Connections {
-  readonly #open = new Set<ClientConnection>()
+  readonly #open = new Set<OpenConnection>()
   readonly #counts: Record<ConnectionState, number> = {
     ...{ idle: 0, head: 0, busy: 0, discarding: 0, tunnel: 0, closing: 0, closed: 0 },
   }
   #secured = 0
+  /** Requests under way on connections that have one already. */
+  #besides = 0
   readonly #every: number
   readonly #firstRequestMs: number
   #timer: NodeJS.Timeout | null = null
@@ -50,15 +52,20 @@ export class Connections {
   }
 
   get busy(): number {
-    return this.#counts.busy
+    return this.#counts.busy + this.#besides
   }
 
   get counts(): ConnectionCounts {
-    const { idle, busy, tunnel } = this.#counts
-    return { open: this.#open.size, secured: this.#secured, idle, busy, tunnels: tunnel }
+    const { idle, tunnel } = this.#counts
+    return { open: this.#open.size, secured: this.#secured, idle, busy: this.busy, tunnels: tunnel }
   }
 
-  add(connection: ClientConnection): void {
+  /** So many more requests are under way, or fewer, on a connection that has one already. */
+  besides(change: 1 | -1): void {
+    this.#besides += change
+  }
+
+  add(connection: OpenConnection): void {
     this.#open.add(connection)
     if (connection.peer.tls !== null) this.#secured++
     this.#counts[connection.state]++
@@ -67,7 +74,7 @@ export class Connections {
     this.#timer = setInterval(() => this.#tick(), this.#every)
   }
 
-  changed(connection: ClientConnection, from: ConnectionState): void {
+  changed(connection: OpenConnection, from: ConnectionState): void {
     this.#counts[from]--
     this.#counts[connection.state]++
     // An Upgrade that was under way when the drain began.
@@ -76,7 +83,7 @@ export class Connections {
     }
   }
 
-  remove(connection: ClientConnection): void {
+  remove(connection: OpenConnection): void {
     if (!this.#open.delete(connection)) return
     if (connection.peer.tls !== null) this.#secured--
     this.#counts[connection.state]--
@@ -90,7 +97,7 @@ export class Connections {
   closeOldestIdle(): boolean {
     // Sets keep the order of opening; the first idle ones are nearly the oldest, and a full look costs too much here.
     if (this.#counts.idle === 0) return false
-    let oldest: ClientConnection | null = null
+    let oldest: OpenConnection | null = null
     let looked = 0
     for (const connection of this.#open) {
       if (connection.state === 'idle' && (oldest === null || connection.idleSince < oldest.idleSince))
@@ -105,7 +112,7 @@ export class Connections {
   /** Closes those that have been idle for longest, in good order, but for those that were just opened. @returns how many */
   closeIdle(most: number): number {
     const now = performance.now()
-    const idle: ClientConnection[] = []
+    const idle: OpenConnection[] = []
     for (const connection of this.#open) {
       if (connection.state === 'idle' && this.#sparedFor(connection, now) === 0) idle.push(connection)
     }
@@ -129,7 +136,7 @@ export class Connections {
   drain(tunnelsWithin: number): Promise<void> {
     const now = performance.now()
     this.#drainUntil = now + tunnelsWithin
-    const tunnels: ClientConnection[] = []
+    const tunnels: OpenConnection[] = []
     for (const connection of this.#open) {
       const spareMs = this.#sparedFor(connection, now)
       if (connection.state === 'tunnel') tunnels.push(connection)
@@ -144,10 +151,10 @@ export class Connections {
   destroyAll(): void {
     for (const timer of this.#waiting) clearTimeout(timer)
     this.#waiting.clear()
-    for (const connection of this.#open) connection.socket.destroy()
+    for (const connection of this.#open) connection.drop()
   }
 
-  #stagger(tunnels: ClientConnection[], within: number): void {
+  #stagger(tunnels: OpenConnection[], within: number): void {
     const pause = within / (tunnels.length + 1)
     const next = (): void => {
       const tunnel = tunnels.pop()
@@ -164,7 +171,7 @@ export class Connections {
    * Milliseconds for which it is not closed for being idle. Clients send again what was not answered on a connection that they
    * had used before (RFC 9112, 9.3.1); on a new one they take it for a failure.
    */
-  #sparedFor({ requests, openedAt }: ClientConnection, now: number): number {
+  #sparedFor({ requests, openedAt }: OpenConnection, now: number): number {
     return requests > 0 ? 0 : Math.max(0, openedAt + this.#firstRequestMs - now)
   }
 

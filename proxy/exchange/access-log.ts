@@ -49,7 +49,7 @@ function accessEntry(exchange: Exchange): Record<string, unknown> {
     upstream_status: exchange.upstreamStatus === 0 ? null : exchange.upstreamStatus,
     upstream_connect_ms: milliseconds(exchange.connectMs),
     upstream_first_byte_ms: milliseconds(exchange.firstByteMs),
-    protocol: `HTTP/1.${head.minor}`,
+    protocol: head.http2 ? 'HTTP/2.0' : `HTTP/1.${head.minor}`,
     connection_request: exchange.number,
     tls: peer.tls?.version ?? null,
     tls_cipher: peer.tls?.cipher ?? null,

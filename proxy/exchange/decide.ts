@@ -20,7 +20,7 @@ export type Decision =
     }
   | {
       readonly kind: 'answer'
-      readonly status: 204 | 400 | 404 | 405 | 503 | 508
+      readonly status: 204 | 400 | 404 | 405 | 421 | 503 | 508
       /** For people; names no backend. */
       readonly reason: string
       readonly route: Route | null
@@ -35,6 +35,8 @@ export type AnswerCause =
   | 'no-endpoint'
   | 'method'
   | 'loop'
+  /** It came on a connection that was opened for a host with other certificates. */
+  | 'misdirected'
   /** As many requests are under way as there may be. */
   | 'busy'
   /** Memory runs short. */

@@ -9,6 +9,7 @@ import type { Random } from '../table/split.ts'
 import { answeredHere, decide, type AnswerCause, type Decision } from './decide.ts'
 import type { Failure } from './error-answer.ts'
 import type { HttpDate } from './http-date.ts'
+import { isMisdirected } from './misdirected.ts'
 import { HOPS_HEADER, fieldValue, hopsLeft, saneRequestId, type ClientLines, type Forwarded } from './headers.ts'
 import type { Peer } from './peer.ts'
 import type { RequestIds } from './request-ids.ts'
@@ -89,7 +90,8 @@ export function begin(
   const target = parseTarget(head.method, head.target, head.host)
   const hops = Number(fieldValue(head.fields, HOPS_LOWER) ?? 0)
   const left = head.method === 'OPTIONS' ? hopsLeft(head.fields) : null
-  const decided = decide(target, table, head.fields, context.random, answeredAnyway(head, hops, lack))
+  const anyway = answeredAnyway(head, hops, lack) ?? (head.http2 ? misdirected(target, peer, table) : null)
+  const decided = decide(target, table, head.fields, context.random, anyway)
   const decision = left === 0 ? answeredHere(decided) : decided
   const id = saneRequestId(head.requestId) ?? context.ids.next()
   const claims = trusted.claims(peer.address, head.fields)
@@ -152,6 +154,12 @@ function answeredAnyway(head: RequestHead, hops: number, lack: Lack | null): Dec
   return { kind: 'answer', status: 503, reason, route: null, cause: lack }
 }
 
+function misdirected(target: Target, peer: Peer, table: TableReader): Decision | null {
+  if (!target.ok || !isMisdirected(target.host, peer, table)) return null
+  const reason = 'this connection was opened for a host with other certificates'
+  return { kind: 'answer', status: 421, reason, route: null, cause: 'misdirected' }
+}
+
 const UPSTREAM_FAILURES: ReadonlySet<Failure | null> = new Set<Failure>([
   ...(['connect', 'upstream', 'upstream-timeout', 'upstream-aborted', 'upstream-head-too-big'] as const),
 ])
@@ -210,7 +218,7 @@ function isOwnWord({ decision, target, head }: Exchange): boolean {
   if (decision.kind === 'forward') return false
   const { cause } = decision
   if (cause === 'bad-request') return !target.ok || !METHOD.test(head.method)
-  return cause === 'max-forwards' || cause === 'method' || cause === 'loop'
+  return cause === 'max-forwards' || cause === 'method' || cause === 'loop' || cause === 'misdirected'
 }
 
 export function isLack(cause: AnswerCause): cause is Lack {

@@ -171,16 +171,16 @@ function isClaim(name: string, underscores: boolean): boolean {
   return name.includes('_') && (!underscores || claims(name))
 }
 
-/** Lines that are added to requests that came in HTTP/1.0 and in HTTP/1.1. */
-export type OwnLines = readonly [minor0: string, minor1: string]
+/** Lines that are added to requests that came in HTTP/1.0, in HTTP/1.1 and in HTTP/2. */
+export type OwnLines = readonly [minor0: string, minor1: string, http2: string]
 
 /**
  * RFC 9110 7.6.3, behind what others wrote: a list may stand in several fields.
  * @param pseudonym what we call ourselves there; null: no Via, which is the default (docs/adr/0014)
  */
 export function viaLines(pseudonym: string | null): OwnLines {
-  if (pseudonym === null) return ['', '']
-  return [fieldLines(['Via', `1.0 ${pseudonym}`]), fieldLines(['Via', `1.1 ${pseudonym}`])]
+  const via = (version: string): string => (pseudonym === null ? '' : fieldLines(['Via', `${version} ${pseudonym}`]))
+  return [via('1.0'), via('1.1'), via('2.0')]
 }
 
 /** More hops than any path has. */

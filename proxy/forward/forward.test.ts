@@ -20,7 +20,7 @@ function carrier(
 ): { forward: Forward; told: Told } {
   const told: Told = { defects: [], counted: [], sent: [] }
   const client = {
-    ...{ answered: false, written: 0, blocked: false },
+    ...{ answered: false, written: 0, blocked: false, greatestStatus: 999 },
     answer: (status: number) => {
       told.sent.push(status)
       answer()

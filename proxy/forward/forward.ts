@@ -6,7 +6,7 @@
  * `waiting` (for the head of the answer) → `answering` → `over`; or `tunnel` after an accepted Upgrade.
  */
 import { STATUS_CODES } from 'node:http'
-import type { ClientConnection, ExchangeCarrier, GoneReason } from '../connection/client-connection.ts'
+import type { ClientSide, ClientTunnel, ExchangeCarrier, GoneReason } from '../connection/contract.ts'
 import { DataPlaneError } from '../errors.ts'
 import { answerFor, errorAnswer, type ErrorAnswer } from '../exchange/error-answer.ts'
 import { countTunnel, finish, type Exchange, type ExchangeContext } from '../exchange/exchange.ts'
@@ -78,7 +78,7 @@ const MOST_INTERIM = 100
 type Phase = 'gathering' | 'leasing' | 'waiting' | 'answering' | 'tunnel' | 'over'
 
 export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
-  readonly #client: ClientConnection
+  readonly #client: ClientSide
   readonly #exchange: Exchange
   readonly #context: ForwardContext
   readonly #settings: ForwardSettings
@@ -114,6 +114,8 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   /** Endpoints that were connected to or sent to, each try. */
   #asked = 0
   #freshTried = false
+  /** Since it is one. */
+  #tunnel: ClientTunnel | null = null
   /** Of a WebSocket. */
   #frames: { readonly out: FrameReader; readonly in: FrameReader } | null = null
   /** A tunnel that ends because this process goes: `waiting` for the end of a frame of the backend, then `left`. */
@@ -124,7 +126,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   #deadline = Infinity
   #answerPieces: Pieces | null = null
 
-  constructor(client: ClientConnection, exchange: Exchange, cluster: Cluster, context: ForwardContext) {
+  constructor(client: ClientSide, exchange: Exchange, cluster: Cluster, context: ForwardContext) {
     this.#client = client
     this.#exchange = exchange
     this.#context = context
@@ -307,7 +309,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     const marks = this.#marks
     const { clientLines } = this.#context
     let lines = requestLines(head, forwarded, lease.address, underscores, clientLines, marks?.request ?? null)
-    lines += own[head.minor]
+    lines += own[head.http2 ? 2 : head.minor]
     if (this.#upgrade !== null) lines += fieldLines(['Connection', 'Upgrade', 'Upgrade', this.#upgrade])
     const whole = this.#keeps && this.#bodyRead
     if (head.bodyLength === CHUNKED) {
@@ -450,7 +452,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
       rest = result.rest
       if (this.#settings.onStatus !== null && this.#passedOver(result.head.status)) return
       if (isWhole(result.head, rest)) {
-        this.#answerWhole(result.head)
+        if (!this.#tooGreat(result.head)) this.#answerWhole(result.head)
         return
       }
       this.#takeHead(result.head, rest.length === 0)
@@ -485,7 +487,8 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   #takeHead(head: ResponseHead, alone: boolean): void {
     const { status } = head
     if (status === 101) {
-      if (this.#upgrade !== null && head.upgrade !== null) this.#openTunnel(head)
+      const { upgradable } = this.#client
+      if (this.#upgrade !== null && head.upgrade !== null && upgradable !== null) this.#openTunnel(head, upgradable)
       else {
         const reason = 'the backend switched protocols unasked'
         this.#broken(new DataPlaneError('SLUICE_UPSTREAM_BROKEN', reason), 'onInvalid')
@@ -499,9 +502,17 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
       } else if (status > 101) this.#client.interim(status, head.reason, responseLines(head, false, false).lines)
       return
     }
+    if (this.#tooGreat(head)) return
     this.#beginAnswer(head)
     if (this.#phase === 'answering' && this.#answerBody?.ended === true) this.#endAnswer(alone)
     else if (alone) this.#client.flush()
+  }
+
+  /** A status above 599 is none (RFC 9110 15), but HTTP/1.1 has clients and backends that know what to do with it. */
+  #tooGreat({ status }: ResponseHead): boolean {
+    if (status <= this.#client.greatestStatus) return false
+    this.#broken(new DataPlaneError('SLUICE_UPSTREAM_BROKEN', `the backend answered with a status of ${status}`))
+    return true
   }
 
   #beginAnswer(head: ResponseHead): void {
@@ -593,7 +604,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
       if (this.#phase === 'answering' && bodyTimeout > 0) this.#deadline = performance.now() + bodyTimeout
     }
     if (this.#phase === 'tunnel') {
-      if (!out.blocked) this.#client.resumeTunnel()
+      if (!out.blocked) this.#tunnel?.resumeTunnel()
     } else if (this.#streamed && !this.#bodyRead && !out.blocked) {
       if (this.#phase === 'waiting') this.#deadline = Infinity
       this.#client.readBody()
@@ -602,7 +613,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
 
   onEnd(): void {
     this.#guard(() => {
-      if (this.#phase === 'tunnel') this.#client.endPassing()
+      if (this.#phase === 'tunnel') this.#tunnel?.endPassing()
       else this.#backendEnded(null)
     })
   }
@@ -716,7 +727,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
 
   // ------------------------------------------------------------------------------------------------ tunnels
 
-  #openTunnel(head: ResponseHead): void {
+  #openTunnel(head: ResponseHead, client: ClientTunnel): void {
     const exchange = this.#exchange
     const { lines } = responseLines(head, false, false, this.#marks?.response ?? null)
     const upgrade = fieldLines(['Connection', 'Upgrade', 'Upgrade', head.upgrade ?? ''])
@@ -726,7 +737,8 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     exchange.upstreamStatus = 101
     exchange.firstByteMs = performance.now() - exchange.startedAt
     if (head.upgrade?.toLowerCase() === 'websocket') this.#frames = { out: new FrameReader(), in: new FrameReader() }
-    const early = this.#client.tunnel(
+    this.#tunnel = client
+    const early = client.tunnel(
       responseHeadText(101, head.reason, lines + this.#sessionLine() + upgrade),
       {
         onData: chunk => this.#tunnelData(chunk),
@@ -748,7 +760,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   }
 
   #write(chunk: Buffer): void {
-    const more = this.#client.pass(chunk)
+    const more = this.#tunnel?.pass(chunk) ?? true
     this.#tunnelBytesOut += chunk.length
     if (!more) this.#lease?.connection.socket.pause()
   }
@@ -764,7 +776,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   #leave(): void {
     if (this.#phase !== 'tunnel' || this.#leaving !== 'no') return
     // What it speaks we do not know, and so nothing to say in it.
-    if (this.#frames === null) this.#client.closeTunnel()
+    if (this.#frames === null) this.#tunnel?.closeTunnel()
     else if (this.#frames.out.between) this.#sayGoodbye(this.#frames)
     else this.#leaving = 'waiting'
   }
@@ -773,14 +785,14 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
   #sayGoodbye(frames: { readonly out: FrameReader; readonly in: FrameReader }): void {
     this.#leaving = 'left'
     if (!frames.out.closed) this.#write(goingAway())
-    this.#client.endPassing()
+    this.#tunnel?.endPassing()
     const connection = this.#lease?.connection
     if (connection?.socket.writable === true) {
       if (frames.in.between && !frames.in.closed) connection.out.write(goingAwayMasked())
       connection.out.end()
     }
     if (connection?.socket.isPaused() === true) connection.socket.resume()
-    this.#client.resumeTunnel()
+    this.#tunnel?.resumeTunnel()
   }
 
   #tunnelData(chunk: Buffer): void {
@@ -788,7 +800,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     if (connection?.socket.writable !== true) return
     this.#frames?.in.pass(chunk)
     this.#tunnelBytesIn += chunk.length
-    if (!connection.out.write(chunk)) this.#client.pauseTunnel()
+    if (!connection.out.write(chunk)) this.#tunnel?.pauseTunnel()
   }
 
   /** Either side is gone: the other one gets what was on its way. */
@@ -796,7 +808,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
     if (this.#phase !== 'tunnel') return
     this.#phase = 'over'
     this.#release('close')
-    this.#client.closeTunnel()
+    this.#tunnel?.closeTunnel()
     const exchange = this.#exchange
     exchange.bodyBytesIn = this.#tunnelBytesIn
     exchange.bodyBytesOut = this.#tunnelBytesOut
@@ -806,7 +818,7 @@ export class Forward implements ExchangeCarrier, BackendReader, LeaseWaiter {
 
 /** An answer of our own. */
 export function answerClient(
-  client: ClientConnection,
+  client: ClientSide,
   exchange: Exchange,
   { status, reason }: Pick<ErrorAnswer, 'status' | 'reason'>,
   close: boolean,

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
+import { connect as http2Connect } from 'node:http2'
 import { request as httpsRequest } from 'node:https'
 import type { IncomingMessage } from 'node:http'
 import { connect as netConnect, createServer, type AddressInfo, type Socket } from 'node:net'
@@ -152,10 +153,10 @@ describe('which certificate', () => {
     expect(client.getCipher().name).toBe(cipher)
   })
 
-  it('TLS 1.1 and clients of HTTP/2 alone are refused, which says nothing of the certificate', async () => {
+  it('TLS 1.1 and clients of other protocols alone are refused, which says nothing of the certificate', async () => {
     const old = { minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' } as const
     await expect(handshake('a.example', old)).rejects.toThrow()
-    await expect(handshake('a.example', { ALPNProtocols: ['h2'] })).rejects.toThrow()
+    await expect(handshake('a.example', { ALPNProtocols: ['h3', 'spdy/3'] })).rejects.toThrow()
     await handshake('a.example')
     await eventually(() => tlsCounts()['a.example']?.handshakes === 1)
     expect(tlsCounts()['a.example']).toMatchObject({ failures: 0 })
@@ -634,6 +635,74 @@ describe('what is no evidence', () => {
     await once(socket, 'close')
     await drained
     expect(tlsCounts()['a.example']).toEqual({ handshakes: 1, failures: 0 })
+  })
+})
+
+describe('a client that may speak HTTP/2', () => {
+  const protocols = { ALPNProtocols: ['h2', 'http/1.1'] }
+  const versions = ['TLSv1.2', 'TLSv1.3'] as const
+
+  /** Of a request by Node's own client on a connection that is there. */
+  async function statusOn(socket: TLSSocket, authority: string): Promise<number> {
+    const session = http2Connect(`https://${authority}`, { createConnection: () => socket })
+    session.on('error', () => undefined)
+    const stream = session.request({ ':path': '/' })
+    const [headers] = (await once(stream, 'response')) as [{ ':status': number }]
+    stream.resume()
+    await once(stream, 'close')
+    session.destroy()
+    return headers[':status']
+  }
+
+  it.each(versions)('%s: gets the certificate that it can verify, and its session resumes', async version => {
+    const only = { ...protocols, minVersion: version, maxVersion: version, rejectUnauthorized: false }
+    const rsa = version === 'TLSv1.2' ? { ciphers: 'ECDHE-RSA-AES128-GCM-SHA256' } : { sigalgs: 'rsa_pss_rsae_sha256' }
+    const first = await handshake('a.example', only)
+    // Of TLS 1.3 it comes later.
+    const issued = version === 'TLSv1.2' ? [first.getSession()] : once(first, 'session')
+    expect([first.alpnProtocol, keyTypeOf(first), await statusOn(first, 'a.example')]).toEqual(['h2', 'ec', 200])
+    const [session] = (await issued) as [Buffer]
+    expect(keyTypeOf(await handshake('a.example', { ...only, ...rsa }))).toBe('rsa')
+    const again = await handshake('a.example', { ...only, session })
+    expect([again.isSessionReused(), again.alpnProtocol, await statusOn(again, 'a.example')]).toEqual([true, 'h2', 200])
+  })
+
+  it('has accepted the certificate once it said anything', async () => {
+    const socket = await handshake('a.example', protocols)
+    socket.end('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0')
+    await eventually(() => tlsCounts()['a.example']?.handshakes === 1 && rig.plane.connections.size === 0)
+    expect(tlsCounts()['a.example']).toEqual({ handshakes: 1, failures: 0 })
+  })
+
+  it('has not, where it leaves without a word, whatever we said', async () => {
+    const socket = await handshake('a.example', protocols)
+    await once(socket, 'data')
+    socket.end()
+    await eventually(() => tlsCounts()['a.example']?.failures === 1 && rig.plane.connections.size === 0)
+    expect(tlsCounts()['a.example']).toEqual({ handshakes: 1, failures: 1 })
+  })
+
+  it.each<[string, Readonly<Record<string, string>>, () => Promise<void> | undefined]>([
+    ['until its time was over', { HEADERS_TIMEOUT: '100ms' }, () => undefined],
+    ['until the proxy ended', {}, () => rig.plane.drain()],
+  ])('says nothing of it where it was silent %s', async (_, env, end) => {
+    rig = await startPod({ ...env, TLS_HANDSHAKE_LAG: '1h' })
+    const socket = await handshake('a.example', protocols)
+    socket.resume()
+    await eventually(() => rig.plane.connections.size === 1)
+    const ended = end()
+    await once(socket, 'close')
+    await ended
+    await eventually(() => rig.plane.connections.size === 0)
+    expect(tlsCounts()['a.example']).toEqual({ handshakes: 1, failures: 0 })
+  })
+
+  it('is told in HTTP/1.1 that it has too many connections', async () => {
+    rig = await startPod({ MAX_CONNECTIONS_PER_CLIENT: '1' })
+    await handshake('a.example', protocols)
+    const second = await handshake('a.example', protocols)
+    expect(second.alpnProtocol).toBe('http/1.1')
+    expect(String(((await once(second, 'data')) as [Buffer])[0])).toMatch(/^HTTP\/1\.1 429 /)
   })
 })
 

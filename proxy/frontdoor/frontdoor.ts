@@ -24,6 +24,8 @@ export interface FrontDoorParts {
   readonly handshakeLag: number
   /** Handshakes under way; 0: no limit. */
   readonly maxHandshakes: number
+  /** What is spoken behind TLS, as ALPN names it (RFC 7301), the preferred one first. */
+  readonly protocols: readonly string[]
   /** Says who is at the other end of a connection, when it is known. */
   readonly arrive: (socket: Socket, next: (source: Source) => void) => void
   /** Counts a connection of its client. @returns false: the client has as many as it may have */
@@ -90,6 +92,7 @@ export class FrontDoor {
     recorder,
     handshakeTimeout,
     handshakeLag,
+    protocols,
     onConnection,
   }: FrontDoorParts): HandshakeOwner {
     const ending = (): boolean => this.#ending
@@ -97,6 +100,7 @@ export class FrontDoor {
       lag: this.#lag,
       handshakeTimeout,
       handshakeLag,
+      protocols,
       get ending() {
         return ending()
       },

@@ -26,6 +26,7 @@ class Rig {
     this.ours = ours
     new Handshake(ours, { address: '127.0.0.1', port: 1 }, true, {
       ...{ lag: this.lag, handshakeTimeout: LIMIT_MS, handshakeLag: LAG_MS, ending: false },
+      protocols: ['http/1.1'],
       choose: () => {
         this.chosen++
         return secureContext

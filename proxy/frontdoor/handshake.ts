@@ -19,6 +19,8 @@ export interface HandshakeOwner {
   readonly handshakeTimeout: number
   /** Lag of our own event loop during a handshake from which on its failure says nothing of the certificate, in milliseconds. */
   readonly handshakeLag: number
+  /** What is spoken, as ALPN names it (RFC 7301), the preferred one first. */
+  readonly protocols: readonly string[]
   /** It goes for reasons of ours. */
   readonly ending: boolean
   /** The certificates to show, and how the host is counted. Throws if OpenSSL refuses them. */
@@ -52,6 +54,7 @@ const PLAIN_ON_TLS =
 const NOTHING_IN_COMMON: ReadonlySet<string> = new Set([
   ...['ERR_SSL_UNSUPPORTED_PROTOCOL', 'ERR_SSL_NO_APPLICATION_PROTOCOL'],
 ])
+const HTTP_1 = ['http/1.1']
 const ignore = (): void => undefined
 
 export class Handshake {
@@ -139,7 +142,9 @@ export class Handshake {
     let tls: TLSSocket
     try {
       const secureContext = this.#owner.choose(hello)
-      tls = new TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols: ['http/1.1'] })
+      // Who is not to be served is told so in HTTP/1.1, which everybody reads.
+      const ALPNProtocols = this.admitted ? [...this.#owner.protocols] : HTTP_1
+      tls = new TLSSocket(socket, { isServer: true, secureContext, ALPNProtocols })
     } catch {
       // A certificate that OpenSSL refuses: the operator checks them, so this is rare, and it is a failure of the host.
       this.#owner.ended('failure', this.#host, null)
@@ -186,7 +191,8 @@ export class Handshake {
       {
         secured,
         resumed: this.#agreed?.resumed === true,
-        spoken: tls.bytesRead + tls.bytesWritten > 0,
+        // Over HTTP/2 we speak first.
+        spoken: tls.bytesRead > 0 || (tls.alpnProtocol !== 'h2' && tls.bytesWritten > 0),
         by: !secured && ending ? 'ours' : this.#by,
         lag: this.#lag ?? lag.since(this.#mark),
       },

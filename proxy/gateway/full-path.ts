@@ -6,7 +6,7 @@
 import httpProxy from '@fastify/http-proxy'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { createServer } from 'node:http'
-import type { ClientConnection, ExchangeCarrier } from '../connection/client-connection.ts'
+import type { ClientSide, ExchangeCarrier } from '../connection/contract.ts'
 import type { Exchange } from '../exchange/exchange.ts'
 import { Forward, type ForwardContext } from '../forward/forward.ts'
 import type { Cluster } from '../upstream/contract.ts'
@@ -89,8 +89,8 @@ export class FullPath implements Transport {
     this.#context = context
   }
 
-  handle(connection: ClientConnection, exchange: Exchange, cluster: Cluster): ExchangeCarrier {
-    const carrier = new Forward(connection, exchange, cluster, this.#context)
+  handle(client: ClientSide, exchange: Exchange, cluster: Cluster): ExchangeCarrier {
+    const carrier = new Forward(client, exchange, cluster, this.#context)
     this.#app.routing(new RoutedRequest(carrier) as never, UNUSED_RESPONSE as never)
     return carrier
   }

@@ -1,5 +1,5 @@
 /** Which way a request takes. */
-import type { ClientConnection, ExchangeCarrier } from '../connection/client-connection.ts'
+import type { ClientSide, ExchangeCarrier } from '../connection/contract.ts'
 import type { Exchange } from '../exchange/exchange.ts'
 import { wantedUpgrade, type ForwardContext } from '../forward/forward.ts'
 import type { Cluster } from '../upstream/contract.ts'
@@ -22,15 +22,15 @@ export class Paths implements Transport {
     this.#context = context
   }
 
-  handle(connection: ClientConnection, exchange: Exchange, cluster: Cluster): ExchangeCarrier {
+  handle(client: ClientSide, exchange: Exchange, cluster: Cluster): ExchangeCarrier {
     const { recorder } = this.#context
     // A tunnel is opened once: what its beginning costs is nothing beside it.
     if (this.#relay === null || wantedUpgrade(exchange) !== null) {
       recorder.carried('full')
-      return this.#full.handle(connection, exchange, cluster)
+      return this.#full.handle(client, exchange, cluster)
     }
     recorder.carried('relay')
-    return this.#relay.handle(connection, exchange, cluster)
+    return this.#relay.handle(client, exchange, cluster)
   }
 
   close(): Promise<void> {

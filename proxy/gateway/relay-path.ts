@@ -2,7 +2,7 @@
  * The relay: a request that is only routed, and edited in its head, goes from its connection to a backend at once. Same
  * rules, same connections, same books as the full path; nothing that was not written for it sees it.
  */
-import type { ClientConnection, ExchangeCarrier } from '../connection/client-connection.ts'
+import type { ClientSide, ExchangeCarrier } from '../connection/contract.ts'
 import type { Exchange } from '../exchange/exchange.ts'
 import { Forward, type ForwardContext } from '../forward/forward.ts'
 import type { Cluster } from '../upstream/contract.ts'
@@ -15,8 +15,8 @@ export class RelayPath implements Pick<Transport, 'handle'> {
     this.#context = context
   }
 
-  handle(connection: ClientConnection, exchange: Exchange, cluster: Cluster): ExchangeCarrier {
-    const carrier = new Forward(connection, exchange, cluster, this.#context)
+  handle(client: ClientSide, exchange: Exchange, cluster: Cluster): ExchangeCarrier {
+    const carrier = new Forward(client, exchange, cluster, this.#context)
     try {
       carrier.start(exchange.startedAt)
     } catch (error) {

@@ -47,6 +47,8 @@ export interface RequestHead extends MessageHead {
   readonly upgrade: string | null
   /** First X-Request-ID; null: none. */
   readonly requestId: string | null
+  /** It came over HTTP/2 (http2/request-head.ts), and is written here as the request of HTTP/1.1 that it means. */
+  readonly http2: boolean
 }
 
 export interface ResponseHead extends MessageHead {

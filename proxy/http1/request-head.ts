@@ -52,6 +52,7 @@ export function parseRequestHead(text: string, end = text.length): RequestHead |
     expectsContinue: minor === 1 && facts.expect !== null && listed(facts.expect).includes('100-continue'),
     upgrade: minor === 1 ? askedUpgrade(facts, connection.options) : null,
     requestId: facts.requestId,
+    http2: false,
   }
 }
 

@@ -278,6 +278,12 @@ function eventMetrics({ events, defects, connectFailures, carried }: TotalCounts
       'Requests on their way to a backend that got none of its answer, or not all of it, by reason.',
     ],
     [
+      'sluice_http2_connections_ended_total',
+      'http2',
+      'reason',
+      'Connections of HTTP/2 that were ended for what their client did.',
+    ],
+    [
       'sluice_tls_contexts_total',
       'context',
       'event',

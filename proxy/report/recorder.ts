@@ -163,6 +163,11 @@ export class Recorder {
     this.#count(`failure ${code}`)
   }
 
+  /** A connection of HTTP/2 that was ended for what its client did. @param code one of a few fixed words */
+  endedHttp2(code: string): void {
+    this.#count(`http2 ${code}`)
+  }
+
   /** What happened to a TLS context. */
   tlsContext(event: 'made' | 'evicted' | 'refused'): void {
     this.#count(`context ${event}`)

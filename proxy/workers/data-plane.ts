@@ -19,6 +19,7 @@ import { FrontDoor } from '../frontdoor/frontdoor.ts'
 import { Gateway, type GatewayParts } from '../gateway/gateway.ts'
 import { Paths } from '../gateway/paths.ts'
 import type { Transport } from '../gateway/transport.ts'
+import { FLOOD_LIMITS } from '../http2/floods.ts'
 import { ioOf } from '../io/choose.ts'
 import type { Random } from '../table/split.ts'
 import type { LineSink } from '../log/lines.ts'
@@ -127,6 +128,7 @@ export class DataPlane {
       ...{ io, maxConnections: config.maxConnections, maxRequests: config.maxRequests },
       maxConnectionsPerClient: config.maxConnectionsPerClient,
       memoryHighWater: config.memoryHighWater / 100,
+      http2: { maxStreams: config.http2MaxStreams, floods: FLOOD_LIMITS },
       limits: {
         headers: config.headersTimeout,
         request: config.requestTimeout,
@@ -167,7 +169,11 @@ export class DataPlane {
       maxHandshakes: config.maxHandshakes,
       arrive: (socket, next) => arrivals.open(socket, next),
       admit: (socket, address) => gateway.admit(socket, address),
-      onConnection: (socket, peer, admitted) => gateway.accept(socket, peer, admitted),
+      protocols: config.http2 ? ['h2', 'http/1.1'] : ['http/1.1'],
+      onConnection: (socket, peer, admitted) => {
+        if (socket.alpnProtocol === 'h2') gateway.acceptHttp2(socket, peer)
+        else gateway.accept(socket, peer, admitted)
+      },
     })
     // allowHalfOpen: what a client's end means depends on what is under way; the connection's owner decides.
     const plain = createServer(
