@@ -11,7 +11,7 @@ import { compileIngress } from '../../operator/compile/compile.ts'
 import type { IngressContent, IngressPath, Problem } from '../../operator/model/types.ts'
 import { endpoints, upsert } from '../../proxy/table/testing/fixtures.ts'
 import { Ends, ask, startBackend, startPlane, type Rig } from '../../proxy/workers/testing/harness.ts'
-import { describeOnAll } from '../../proxy/workers/testing/ways.ts'
+import { describeOnAllAndHttp2 } from '../../proxy/workers/testing/ways.ts'
 import { documented } from './annotated.ts'
 
 const P = 'nginx.ingress.kubernetes.io'
@@ -106,7 +106,7 @@ function sentWith(one: Case): Record<string, string | readonly string[]> {
   )
 }
 
-describeOnAll('routing and splitting', () => {
+describeOnAllAndHttp2('routing and splitting', () => {
   const ends = new Ends()
   let rig: Rig
   const at: Record<string, readonly string[]> = { 'ns/none:80': [] }

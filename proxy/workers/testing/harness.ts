@@ -28,6 +28,7 @@ import type { TableUpdate } from '../../table/update.ts'
 import { ownSecrets } from '../../frontdoor/ticket-keys.ts'
 import { DataPlane, type DataPlaneSetup } from '../data-plane.ts'
 import { MasterTable } from '../master-table.ts'
+import { askHttp2 } from './http2-client.ts'
 import { overTls } from './over-tls.ts'
 import { wayUnderTest } from './ways.ts'
 
@@ -92,7 +93,7 @@ export async function startPlane(
   })
   const { httpPort, httpsPort: https } = await plane.listen(0, 0)
   ends.add(() => plane.close())
-  let http = httpPort
+  let http = way.http2 === true ? https : httpPort
   if (way.overTls) {
     const { port, end } = await overTls(https)
     ends.add(end)
@@ -202,7 +203,9 @@ export interface Answered {
 }
 
 /** One request by Node's client, on a connection of its own unless it is given an agent. */
-export async function ask(port: number, { host: name = 'a.example', body, headers, ...rest }: Ask): Promise<Answered> {
+export async function ask(port: number, asked: Ask): Promise<Answered> {
+  const { host: name = 'a.example', body, headers, ...rest } = asked
+  if (wayUnderTest().http2 === true) return askHttp2(port, asked)
   const request = httpRequest({ port, host: '127.0.0.1', headers: { host: name, ...headers }, agent: false, ...rest })
   const informations: object[] = []
   request.on('information', (info: { statusCode: number; headers: object }) => informations.push(info))

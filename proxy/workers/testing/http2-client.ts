@@ -7,7 +7,7 @@ import {
   type IncomingHttpHeaders,
   type OutgoingHttpHeaders,
 } from 'node:http2'
-import type { Ends } from './harness.ts'
+import type { Answered, Ask, Ends } from './harness.ts'
 
 export interface Http2Ask {
   readonly host?: string
@@ -37,7 +37,7 @@ export class Http2Client {
   /** Of a GOAWAY; null: none came. */
   goaway: number | null = null
 
-  constructor(ends: Ends, port: number, servername = 'a.example') {
+  constructor(ends: Pick<Ends, 'add'>, port: number, servername = 'a.example') {
     // No name at all: what comes is no host of the table.
     const name = servername === '' ? {} : { servername }
     this.session = connect(`https://127.0.0.1:${port}`, { rejectUnauthorized: false, ...name })
@@ -91,5 +91,21 @@ export async function answerOf(stream: ClientHttp2Stream): Promise<Http2Answered
     informations,
     body,
     code: stream.rstCode,
+  }
+}
+
+/** One request as the harness asks it, on a connection of its own. */
+export async function askHttp2(
+  port: number,
+  { host = 'a.example', method, path, headers, body }: Ask,
+): Promise<Answered> {
+  const ends: (() => unknown)[] = []
+  const client = new Http2Client({ add: (end: () => unknown) => void ends.push(end) }, port, host)
+  try {
+    const optional = { ...(method && { method }), ...(path && { path }), ...(body !== undefined && { body }) }
+    const answered = await client.ask({ host, ...optional, headers: { ...headers } })
+    return { ...answered, trailers: answered.trailers as Answered['trailers'] }
+  } finally {
+    for (const end of ends) end()
   }
 }

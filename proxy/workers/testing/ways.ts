@@ -7,6 +7,8 @@ interface Way {
   readonly env: { readonly REQUEST_PATH: 'full' | 'relay'; readonly SOCKET_IO: 'streams' | 'direct' }
   /** Clients' bytes come encrypted. */
   readonly overTls: boolean
+  /** What is asked by `ask` is asked over HTTP/2. */
+  readonly http2?: boolean
 }
 
 function way(REQUEST_PATH: Way['env']['REQUEST_PATH'], SOCKET_IO: Way['env']['SOCKET_IO'], overTls = false): Way {
@@ -35,6 +37,11 @@ export function describeOnAll(name: string, body: () => void): void {
 /** The same where nothing depends on whether connections are encrypted. */
 export function describeOnAllAndTls(name: string, body: () => void): void {
   describeOn([...WAYS, way('relay', 'direct', true)], name, body)
+}
+
+/** The same where clients ask by `ask` alone. */
+export function describeOnAllAndHttp2(name: string, body: () => void): void {
+  describeOn([...WAYS, { ...DEFAULT, name: 'relay, HTTP/2', http2: true }], name, body)
 }
 
 function describeOn(ways: readonly Way[], name: string, body: () => void): void {
