@@ -66,6 +66,8 @@ export async function proxyScrape(): Promise<string> {
   recorder.refusedConnection('handshakes')
   recorder.shedConnections('memory', 1)
   recorder.shedRequest('memory')
+  recorder.failure('body-too-big')
+  recorder.endedHttp2('resets')
   recorder.tlsContext('made')
   const delta = recorder.flush()
   if (delta !== null) totals.add(delta)
