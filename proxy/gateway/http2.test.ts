@@ -305,7 +305,7 @@ describe('a connection', () => {
     answer?.()
     expect(await asked).toMatchObject({ status: 200, body: 'late' })
     await Promise.all([drained, client.closed, idle.closed])
-    expect(plane.connections.counts).toEqual({ open: 0, idle: 0, busy: 0, tunnels: 0 })
+    expect(plane.connections.counts).toEqual({ open: 0, secured: 0, idle: 0, busy: 0, tunnels: 0 })
   })
 
   it('has all of its requests counted, and the worker no more of them than it may have', async () => {
