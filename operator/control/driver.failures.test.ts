@@ -164,28 +164,35 @@ const MODES: readonly (readonly [string, Failure, boolean])[] = [
   ['is the last of the process', 'unanswered', true],
 ]
 
+/** A story is told once for each of its writes, some thirty times: not a matter of a test's usual five seconds beside other work. */
+const LIMIT_MS = 60_000
+
 describe.each(Object.entries(stories))('%s', (name, tell) => {
-  it.each(MODES)('whichever write %s', async (_mode, failure, crash) => {
-    const undisturbed = await Story.begin()
-    undisturbed.api.fail(new Map())
-    await tell(undisturbed)
-    const expected = await undisturbed.end()
-    const writes = undisturbed.api.writes
-    expect(undisturbed.errors).toEqual([])
-    // The story is the one that its name says.
-    expect(Object.values(expected.rollouts).join()).toContain(ENDS[name] ?? 'Complete')
-    for (let k = 1; k <= writes; k++) {
-      const story = await Story.begin()
-      let failed = ''
-      story.api.fail(new Map([[k, failure]]), () => {
-        failed = `write ${k}, after ${story.api.log.at(-1) ?? 'none'}`
-        if (crash) story.leader.crash()
-      })
-      await tell(story)
-      const end = await story.end()
-      expect({ failed, ...end }).toEqual({ failed, ...expected })
-      expect(story.errors.filter(error => !error.includes('KubeError'))).toEqual([])
-      if (!crash) expect({ failed, events: said(story) }).toEqual({ failed, events: said(undisturbed) })
-    }
-  })
+  it.each(MODES)(
+    'whichever write %s',
+    async (_mode, failure, crash) => {
+      const undisturbed = await Story.begin()
+      undisturbed.api.fail(new Map())
+      await tell(undisturbed)
+      const expected = await undisturbed.end()
+      const writes = undisturbed.api.writes
+      expect(undisturbed.errors).toEqual([])
+      // The story is the one that its name says.
+      expect(Object.values(expected.rollouts).join()).toContain(ENDS[name] ?? 'Complete')
+      for (let k = 1; k <= writes; k++) {
+        const story = await Story.begin()
+        let failed = ''
+        story.api.fail(new Map([[k, failure]]), () => {
+          failed = `write ${k}, after ${story.api.log.at(-1) ?? 'none'}`
+          if (crash) story.leader.crash()
+        })
+        await tell(story)
+        const end = await story.end()
+        expect({ failed, ...end }).toEqual({ failed, ...expected })
+        expect(story.errors.filter(error => !error.includes('KubeError'))).toEqual([])
+        if (!crash) expect({ failed, events: said(story) }).toEqual({ failed, events: said(undisturbed) })
+      }
+    },
+    LIMIT_MS,
+  )
 })

@@ -29,6 +29,7 @@ describe('parseRequestHead takes', () => {
       plain: false,
       bodyLength: 0,
       bytes: text.length,
+      http2: false,
       keepAlive: true,
       connectionOptions: null,
       host: 'a.example',
